@@ -1,0 +1,45 @@
+# One environment in .venv, pinned by constraints.txt; every target sets it up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+setup: $(VENV)/.installed-run  ## create .venv with what a study needs
+
+run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its report
+	$(BIN)/snakemake --cores $(CORES)
+
+test: $(VENV)/.installed-dev  ## run all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## check style and workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.installed-dev  ## rewrite files in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean:  ## remove the environment; results and resources stay
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[workflow]'
+	touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[workflow,test,lint]'
+	touch $@ $(VENV)/.installed-run

@@ -1,0 +1,38 @@
+"""polycal: models x SFT sets x label-smoothing values x languages -> calibration report.
+
+The study is `config.yaml`, or the file given with --configfile, which replaces it.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/tune.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/index.html",
+        get_batch_files("predictions"),
+
+
+onsuccess:
+    print(f"The report is {os.path.abspath('results/report/index.html')}")

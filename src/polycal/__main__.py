@@ -1,0 +1,5 @@
+"""`python -m polycal VERB ...`."""
+
+from polycal.cli import main
+
+main()

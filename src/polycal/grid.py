@@ -1,0 +1,237 @@
+"""The sweep: from a checked config to runs, candidates, batches and their names.
+
+Standard library only: the Snakefile imports this module without the package or any of
+its dependencies being installed.
+"""
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from polycal.errors import InputError
+from polycal.languages import load_languages
+
+# A stage whose results would change gets a new number here. It is a parameter of the
+# stage's rule, so the bump, and not a comment, is what makes Snakemake run it again.
+STAGES = {
+    "make_miniature": 1,
+    "prepare_model": 1,
+    "prepare_sft": 1,
+    "prepare_task": 1,
+    "check_task": 1,
+    "tune": 1,
+    "select": 1,
+    "score": 1,
+    "measure": 1,
+    "aggregate": 1,
+    "draw": 1,
+    "report": 1,
+}
+
+BASE = "none"  # the name of the sft that is no SFT: the untouched base model
+
+_LANGUAGE = r"[a-z]{2,3}(?:-[A-Za-z0-9]+)?"
+WILDCARDS = {
+    "model": r"[a-z0-9][a-z0-9._-]*",
+    "sft": r"[a-z0-9][a-z0-9._-]*",
+    "task": r"[a-z0-9][a-z0-9._-]*",
+    "smoothing": r"[0-9.e-]+",
+    "lr": r"[0-9.e-]+",
+    "seed": r"[0-9]+",
+    "language": _LANGUAGE,
+    "languages": rf"{_LANGUAGE}(?:\+{_LANGUAGE})*",
+    "scoring": r"letters|text",
+    "normaliser": r"sum|token",
+    "figure": r"[a-z]+",
+}
+
+# The normaliser that each scoring is drawn with: a letter is one token, so its sum is
+# its mean; for option texts the mean is the paper's normalised perplexity.
+HEADLINE = {"letters": "sum", "text": "token"}
+
+
+def number(value: float) -> str:
+    """The one spelling of a number in paths and flags: 0.10 -> 0.1, 1e-05 -> 1e-5."""
+    text = f"{Decimal(repr(value)).normalize():f}"
+    if float(value) == 0 or 1e-3 <= abs(value) < 1e6:
+        return text
+    mantissa, exponent = f"{Decimal(repr(value)).normalize():e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model that is evaluated; `smoothing` is spelt as in its path."""
+
+    model: str
+    sft: str
+    smoothing: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Its address below `results/runs`, `results/predictions`, ..."""
+        return f"{self.model}/{self.sft}/ls-{self.smoothing}/seed-{self.seed}"
+
+
+def expand_runs(config: Mapping) -> list[Run]:
+    """Every run of the study: each base model, then its tuned models."""
+    runs = []
+    for model in config["models"]:
+        runs.append(Run(model["name"], BASE, "0", 0))
+        runs += [
+            Run(model["name"], sft["name"], number(smoothing), seed)
+            for sft in config["sft"]
+            for smoothing in config["smoothing"]
+            for seed in config["seeds"]
+        ]
+    return runs
+
+
+def candidate_paths(config: Mapping, model: str, sft: str, smoothing: str) -> list[str]:
+    """Addresses of the training runs among which the learning rate is selected."""
+    return [
+        f"{model}/{sft}/ls-{smoothing}/lr-{number(lr)}/seed-{seed}"
+        for lr in config["recipe"]["lr"]
+        for seed in config["seeds"]
+    ]
+
+
+def batch_languages(
+    languages: Sequence[str], existing: Iterable[str], per_job: int
+) -> list[str]:
+    """Name the scoring jobs of one run and task, each by the languages it holds.
+
+    A language stays in the file that already holds it; the others are cut into new
+    files of at most `per_job`. So an added language is one small new job, and nothing
+    else has a reason to run.
+
+    Args:
+        languages: the languages that the study asks for.
+        existing: names of files that exist, such as `de+fr+hi`.
+        per_job: languages in a new file, at most.
+
+    Returns:
+        Names that together hold each language exactly once (and perhaps languages
+        that the study no longer asks for), sorted.
+    """
+    wanted, covered, names = set(languages), set(), []
+    for name in sorted(existing, key=lambda name: (-name.count("+"), name)):
+        held = set(name.split("+"))
+        if held & wanted and not held & covered:
+            names.append(name)
+            covered |= held
+    left = sorted(wanted - covered)
+    names += ["+".join(left[i : i + per_job]) for i in range(0, len(left), per_job)]
+    return sorted(names)
+
+
+def entry(entries: Iterable[Mapping], name: str) -> Mapping:
+    """The entry of a config list that carries this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for each in entries:
+        if each["name"] == name:
+            return each
+    raise InputError(f"the config has no entry named {name!r}")
+
+
+def is_local(repo: str) -> bool:
+    """Whether `repo` is a path on this machine and not a Hub id such as owner/name."""
+    return repo.startswith(("/", "./", "../", "~")) or repo.count("/") != 1
+
+
+def local_path(repo: str) -> list[str]:
+    """The path that a rule has to wait for: none for a Hub id."""
+    return [repo.removeprefix("./")] if is_local(repo) else []
+
+
+def cli_flags(settings: Mapping) -> str:
+    """`{"batch_size": 64}` -> `--batch-size 64`, quoted; null gives no flag."""
+    return " ".join(
+        f"--{key.replace('_', '-')} {shlex.quote(_spell(value))}"
+        for key, value in settings.items()
+        if value is not None
+    )
+
+
+def _spell(value: object) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def check(config: Mapping) -> None:
+    """Check what a schema cannot: names used twice, languages nobody knows.
+
+    Raises:
+        InputError: one line that names the place in the config.
+    """
+    for problem in _problems(config):
+        raise InputError(problem)
+
+
+def _problems(config: Mapping) -> Iterator[str]:
+    for section in ("models", "sft", "tasks"):
+        names = [each["name"] for each in config[section]]
+        for name in names:
+            if names.count(name) > 1:
+                yield f"{section}: the name {name!r} is used twice; names must differ"
+            if section == "sft" and name == BASE:
+                yield f"sft: the name {BASE!r} means the base model; choose another"
+    for section in ("smoothing", "seeds"):
+        yield from _twice(section, config[section])
+    yield from _twice("recipe.lr", config["recipe"]["lr"])
+    known = load_languages()
+    for task in config["tasks"]:
+        for language in task["languages"]:
+            if language not in known:
+                yield (
+                    f"tasks.{task['name']}.languages: {language!r} is not in polycal's "
+                    "table of languages; correct it, or add a row to "
+                    "src/polycal/data/languages.csv"
+                )
+
+
+def _twice(place: str, values: Sequence[float]) -> Iterator[str]:
+    spelt = [number(value) for value in values]
+    for value in spelt:
+        if spelt.count(value) > 1:
+            yield f"{place}: {value} is listed twice"
+            return
+
+
+def explain(
+    place: Iterable[str | int],
+    message: str,
+    value: object,
+    *,
+    known: Iterable[str] = (),
+) -> str:
+    """One line about a value that the schema refuses, with the usual YAML surprises.
+
+    Args:
+        place: keys and list positions that lead to the value.
+        message: what the schema says of it.
+        value: the value itself.
+        known: the keys that are allowed there.
+    """
+    keys = [str(key) for key in place]
+    where = ".".join(keys) or "the study"
+    if "languages" in keys and isinstance(value, bool):
+        word = "yes/on" if value else "no/off"
+        return f"{where}: YAML reads an unquoted {word} as {value}; put it in quotes"
+    if isinstance(value, str) and re.fullmatch(r"[0-9.]+[eE][+-]?[0-9]+", value):
+        return (
+            f"{where}: YAML reads {value} as text, not as a number; write it with a "
+            f"decimal point and a signed exponent, such as {float(value):.1e}"
+        )
+    unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
+    for key in sorted(unknown, key=str):
+        near = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+        return f"{where}: there is no key {key!r}{hint}"
+    return f"{where}: {message.strip().splitlines()[0]}"

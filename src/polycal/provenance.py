@@ -1,0 +1,84 @@
+"""What made a result: versions, commit, revisions."""
+
+import functools
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+
+import polycal
+
+LIBRARIES = ("torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
+
+
+def provenance(**facts: object) -> dict[str, object]:
+    """Facts about a result together with what is known of the software.
+
+    There is no time and no host in it: the same inputs and software give the same
+    bytes.
+
+    Args:
+        **facts: what the caller knows: study, repository, revision, digest, ...
+
+    Returns:
+        A dictionary that JSON can hold.
+    """
+    return {
+        **facts,
+        "polycal": polycal.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": _versions(),
+    }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Installed versions, read from package metadata so that nothing is imported."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def _commit() -> str | None:
+    """The commit of the checkout that holds the package, if it is one."""
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            [
+                "git",
+                "-C",
+                str(folder),
+                "describe",
+                "--always",
+                "--dirty",
+                "--abbrev=40",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def write_provenance(folder: Path, **facts: object) -> None:
+    """Write `provenance(**facts)` as `provenance.json` into a result's folder."""
+    text = json.dumps(provenance(**facts), indent=2, sort_keys=True)
+    (folder / "provenance.json").write_text(text + "\n")
+
+
+def read_provenance(folder: Path) -> dict[str, object]:
+    """Read back what `write_provenance` wrote.
+
+    Raises:
+        FileNotFoundError: the folder holds none, so polycal did not make it.
+    """
+    return json.loads((folder / "provenance.json").read_text())

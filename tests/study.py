@@ -1,0 +1,104 @@
+"""A study small enough for a test, and the real snakemake that runs it."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+
+SMALL = {
+    "study": "small",
+    "models": [
+        {"name": "miniature", "repo": "./resources/miniature/model", "gpus": 0},
+    ],
+    "sft": [
+        {"name": "alpaca-en", "repo": "./resources/miniature/sft", "format": "alpaca"},
+    ],
+    "smoothing": [0, 0.1],
+    "seeds": [0],
+    "recipe": {
+        "lr": [1e-3, 2e-3],
+        "max_steps": 2,
+        "batch_size": 8,
+        "micro_batch_size": 8,
+        "max_length": 64,
+        "validation_fraction": 0.1,
+    },
+    "tasks": [
+        {
+            "name": "global_mmlu",
+            "repo": "./resources/miniature/global_mmlu",
+            "format": "global_mmlu",
+            "languages": ["en", "he", "sw"],
+        },
+        {
+            "name": "mmlu_prox",
+            "repo": "./resources/miniature/mmlu_prox",
+            "format": "mmlu_prox",
+            "languages": ["en", "zh"],
+        },
+    ],
+    "scoring": ["text", "letters"],
+    "languages_per_job": 2,
+    "miniature": {"pretrain_steps": 4},
+}
+
+
+def small_study(**changes: object) -> dict:
+    """The small study with some keys replaced."""
+    return copy.deepcopy({**SMALL, **changes})
+
+
+def write_config(directory: Path, config: dict) -> Path:
+    """The config as a file beside the study's results."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "study.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def snakemake_command(directory: Path, *arguments: str) -> list[str]:
+    """The command line a user types, for a study in a directory of its own."""
+    return [
+        *(sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(REPOSITORY / "Snakefile")),
+        *("--directory", str(directory)),
+        *("--configfile", str(directory / "study.yaml")),
+        *arguments,
+    ]
+
+
+def snakemake(directory: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run snakemake in a study's directory and return what it printed."""
+    return subprocess.run(
+        snakemake_command(directory, *arguments),
+        cwd=directory,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_study(directory: Path, *arguments: str) -> str:
+    """Run a study that has to succeed; the failed jobs' logs are shown if not."""
+    done = snakemake(directory, "--cores", "all", "--show-failed-logs", *arguments)
+    assert done.returncode == 0, done.stdout[-8000:]
+    return done.stdout
+
+
+def job_counts(directory: Path) -> dict[str, int]:
+    """Jobs per rule that a dry run would start, `all` left out."""
+    done = snakemake(directory, "--dry-run", "--quiet")
+    assert done.returncode == 0, done.stdout[-8000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.MULTILINE))
+    return {
+        rule: int(count)
+        for rule, count in counts.items()
+        if rule not in ("all", "total")
+    }

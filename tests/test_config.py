@@ -1,0 +1,111 @@
+"""Every shipped study is valid, and every mistake in one is a single clear line."""
+
+import dataclasses
+import re
+
+import pytest
+import yaml
+from study import REPOSITORY, job_counts, small_study, snakemake, write_config
+
+from polycal.recipe import Recipe
+
+SCHEMA = yaml.safe_load(
+    (REPOSITORY / "workflow/schemas/config.schema.yaml").read_text()
+)
+
+
+def test_the_recipe_of_the_schema_is_the_recipe_of_the_code():
+    """Same settings, and same defaults wherever the code has one."""
+    described = SCHEMA["properties"]["recipe"]["properties"]
+    fields = {field.name: field for field in dataclasses.fields(Recipe)}
+    assert set(described) == set(fields)
+    for name, field in fields.items():
+        if name != "lr":  # a list in the study, one value in a candidate
+            assert described[name]["default"] == field.default, name
+
+
+def descriptions(node, place="schema"):
+    """Every key of the schema that a user can write, with its place."""
+    for name, inner in node.get("properties", {}).items():
+        yield f"{place}.{name}", inner
+        yield from descriptions(inner, f"{place}.{name}")
+    if "items" in node:
+        yield from descriptions(node["items"], f"{place}[]")
+
+
+def test_every_key_is_described_and_every_object_is_closed():
+    """No key without a sentence; no object that swallows a misspelt key."""
+    for place, inner in descriptions(SCHEMA):
+        assert "description" in inner or "$ref" in inner, place
+        if inner.get("type") == "object":
+            assert inner["additionalProperties"] is False, place
+
+
+def changed(section, key, value):
+    """The small study with one key of a section's first entry (or itself) changed."""
+    config = small_study()
+    target = config[section]
+    if isinstance(target, list):
+        target = target[0]
+    target[key] = value
+    return config
+
+
+MISTAKES = {
+    "misspelt key": (
+        small_study(smoothin=[0]),
+        "there is no key 'smoothin'; did you mean 'smoothing'?",
+    ),
+    "misspelt setting": (
+        changed("recipe", "epoch", 3),
+        "recipe: there is no key 'epoch'; did you mean 'epochs'?",
+    ),
+    "unknown language": (
+        changed("tasks", "languages", ["en", "xx"]),
+        "'xx' is not in polycal's table of languages",
+    ),
+    "duplicate name": (
+        small_study(models=small_study()["models"] * 2),
+        "models: the name 'miniature' is used twice",
+    ),
+    "smoothing not a list": (
+        small_study(smoothing=1),
+        "smoothing: 1 is not of type 'array'",
+    ),
+    "smoothing of one": (
+        small_study(smoothing=[1]),
+        "smoothing.0: 1 is greater than or equal to the maximum of 1",
+    ),
+    "1e-4 read as text": (
+        changed("recipe", "lr", ["1e-4"]),
+        "YAML reads 1e-4 as text",
+    ),
+    "no read as false": (
+        changed("tasks", "languages", [False]),
+        "YAML reads an unquoted no/off as False",
+    ),
+    "slash in a name": (changed("models", "name", "a/b"), "models.0.name: 'a/b'"),
+    "seed twice": (small_study(seeds=[1, 1]), "seeds: 1 is listed twice"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_before_any_job(tmp_path, mistake):
+    """The line names the place, nothing is planned, nothing is written."""
+    config, message = MISTAKES[mistake]
+    write_config(tmp_path, config)
+    done = snakemake(tmp_path, "--cores", "all")
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if "Config: " in line]
+    assert len(lines) == 1, done.stdout
+    assert message in lines[0]
+    assert not re.search(r"\brule \w+:|Job stats", done.stdout)
+    assert not (tmp_path / "resources").exists()
+
+
+def test_another_study_replaces_the_embedded_one(tmp_path):
+    """With --configfile nothing of config.yaml is left, even if it lies beside."""
+    text = (REPOSITORY / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text)
+    write_config(tmp_path, small_study())
+    assert job_counts(tmp_path)["prepare_task"] == 5

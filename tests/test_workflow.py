@@ -1,0 +1,300 @@
+"""The workflow is tested by running it: whole, again, grown, broken and killed."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+import yaml
+from study import (
+    REPOSITORY,
+    job_counts,
+    run_study,
+    small_study,
+    snakemake,
+    snakemake_command,
+    write_config,
+)
+
+from polycal import tables
+
+pytestmark = pytest.mark.slow
+
+AGGREGATES = {"check_task": 1, "aggregate": 1, "draw": 12, "report": 1}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small study that has run to its end, undisturbed."""
+    directory = tmp_path_factory.mktemp("finished") / "study"
+    write_config(directory, small_study())
+    run_study(directory)
+    return directory
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    """A copy of the finished study, with its times, that a test may spoil."""
+    directory = tmp_path / "study"
+    subprocess.run(["cp", "-a", str(finished), str(directory)], check=True)
+    return directory
+
+
+def results(directory: Path) -> dict[str, bytes]:
+    """Everything that has to be the same after any disturbance, byte for byte."""
+    files = [
+        *directory.glob("results/*.parquet"),
+        *directory.glob("results/*.csv"),
+        *directory.glob("results/predictions/**/*.parquet"),
+        *directory.glob("results/report/**/*.svg"),
+        directory / "results/report/index.html",
+    ]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
+    """Jobs per rule are what models x sft x smoothing x seeds x languages give."""
+    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    write_config(tmp_path, config)
+    models, seeds = len(config["models"]), len(config["seeds"])
+    tuned = models * len(config["sft"]) * len(config["smoothing"]) * seeds
+    runs = models + tuned
+    batches = sum(
+        -(-len(task["languages"]) // config["languages_per_job"])
+        for task in config["tasks"]
+    )
+    assert [len(task["languages"]) for task in config["tasks"]] == [42, 29]
+    assert job_counts(tmp_path) == {
+        "make_miniature": 1,
+        "prepare_model": models,
+        "prepare_sft": len(config["sft"]),
+        "prepare_task": 42 + 29,
+        "check_task": 2,
+        "tune": tuned * len(config["recipe"]["lr"]),
+        "select": tuned,
+        "score": runs * batches,
+        "measure": runs * batches,
+        "aggregate": 1,
+        "draw": 3 * len(config["scoring"]) * 2,
+        "report": 1,
+    }
+
+
+def test_the_study_is_complete(finished):
+    """Every run, task and language of the config is in the study's tables."""
+    metrics = tables.read(finished / "results/metrics.parquet", "metrics").to_pandas()
+    asked = {("global_mmlu", code) for code in ("en", "he", "sw")}
+    asked |= {("mmlu_prox", code) for code in ("en", "zh")}
+    runs = {("none", 0.0), ("alpaca-en", 0.0), ("alpaca-en", 0.1)}
+    found = set(
+        metrics[["sft", "smoothing", "task", "language"]].itertuples(index=False)
+    )
+    assert found == {(*run, *place) for run in runs for place in asked}
+    assert (finished / "results/report/index.html").stat().st_size > 10_000
+
+
+def test_touching_nothing_runs_nothing(study):
+    """A finished study has no job left, nor after its code's times changed."""
+    assert job_counts(study) == {}
+
+
+def test_an_added_language_runs_for_itself_only(study, finished):
+    """Dry: its questions, one score and one metrics job a run, and the aggregates."""
+    config = small_study()
+    config["tasks"][0]["languages"].append("zh")
+    write_config(study, config)
+    expected = {"prepare_task": 1, "score": 3, "measure": 3, **AGGREGATES}
+    assert job_counts(study) == expected
+
+    before = results(finished)
+    run_study(study)
+    after = results(study)
+    kept = [name for name in before if name.startswith("results/predictions")]
+    assert kept
+    assert all(after[name] == before[name] for name in kept)
+    new = [name for name in after if name not in before]
+    assert sorted(Path(name).name for name in new) == ["zh.parquet"] * 3
+    metrics = tables.read(study / "results/metrics.parquet", "metrics")
+    assert "zh" in tables.where(metrics, task="global_mmlu")["language"].to_pylist()
+    assert job_counts(study) == {}
+
+
+def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):
+    """Its rows stay in the batch files but not in the study's tables."""
+    config = small_study()
+    config["tasks"][0]["languages"].remove("he")
+    write_config(study, config)
+    assert job_counts(study) == AGGREGATES
+    run_study(study)
+    metrics = tables.read(study / "results/metrics.parquet", "metrics")
+    assert "he" not in metrics["language"].to_pylist()
+
+
+def test_an_added_smoothing_value_trains_and_scores_only_itself(study):
+    """Two candidates (one a rate), one selection, its scores, then the aggregates."""
+    write_config(study, small_study(smoothing=[0, 0.1, 0.3]))
+    assert job_counts(study) == {
+        "tune": 2,
+        "select": 1,
+        "score": 3,
+        "measure": 3,
+        **{rule: n for rule, n in AGGREGATES.items() if rule != "check_task"},
+    }
+
+
+def test_a_changed_recipe_trains_again_and_prepares_nothing(study):
+    """What depends on the training runs; base model and questions stay."""
+    recipe = {**small_study()["recipe"], "weight_decay": 0.01}
+    write_config(study, small_study(recipe=recipe))
+    counts = job_counts(study)
+    assert counts["tune"] == 4
+    assert counts["score"] == 2 * 3
+    assert not [rule for rule in counts if rule.startswith(("prepare", "make"))]
+
+
+def test_a_deleted_prediction_is_made_again_with_what_follows(study, finished):
+    """One score job, its metrics and the aggregates; all bytes as before."""
+    gone = sorted(study.glob("results/predictions/**/*.parquet"))[0]
+    gone.unlink()
+    assert job_counts(study) == {
+        "score": 1,
+        "measure": 1,
+        **{rule: n for rule, n in AGGREGATES.items() if rule != "check_task"},
+    }
+    run_study(study)
+    assert results(study) == results(finished)
+
+
+def test_languages_per_job_changes_nothing_that_exists(study):
+    """Another batch size is for new files; finished ones keep their languages."""
+    write_config(study, small_study(languages_per_job=1))
+    assert job_counts(study) == {}
+
+
+def test_one_language_a_job_gives_the_same_tables(tmp_path, finished):
+    """The textbook DAG and the batched one agree to the last bit."""
+    for part in ("resources", "results/candidates", "results/runs"):
+        shutil.copytree(finished / part, tmp_path / part)
+    write_config(tmp_path, small_study(languages_per_job=1))
+    run_study(tmp_path, "--rerun-triggers", "mtime")
+    for table in ("metrics", "reliability", "summary"):
+        one = tables.read(tmp_path / f"results/{table}.parquet", table)
+        assert one.equals(tables.read(finished / f"results/{table}.parquet", table))
+
+
+def test_a_foreign_prediction_is_refused_by_name(study):
+    """A file that polycal did not write stops the job that reads it, by name."""
+    bad = sorted(study.glob("results/predictions/**/*.parquet"))[0]
+    bad.write_bytes(bad.read_bytes()[:1000])
+    done = snakemake(study, "--cores", "all")
+    assert done.returncode != 0
+    logs = "".join(path.read_text() for path in study.glob("logs/measure/**/*.log"))
+    assert f"{bad.name} is not a complete Parquet file" in logs
+
+
+def test_two_workflows_in_one_directory_are_kept_apart(study):
+    """The second says what is going on; the first's lock goes with its process."""
+    (study / "results/report/index.html").unlink()
+    shutil.rmtree(study / "results/store")
+    for path in study.glob("results/predictions/**/*.parquet"):
+        path.unlink()
+    first = subprocess.Popen(
+        snakemake_command(study, "--cores", "1"),
+        cwd=study,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: list(study.glob("results/store/**/*.parquet")))
+        second = snakemake(study, "--cores", "1")
+        assert second.returncode != 0
+        assert "Another snakemake is at work" in second.stdout
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    run_study(study)
+
+
+def wait_until(condition, seconds: float = 120) -> None:
+    """Poll until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("jobs_too", [False, True], ids=["workflow", "and-its-jobs"])
+def test_a_killed_workflow_goes_on_to_the_same_tables(tmp_path, finished, jobs_too):
+    """Kill -9 at random moments, three times, then one run to the end.
+
+    Once with all its jobs, once the workflow alone, so that its jobs live on as
+    orphans while the next run has started.
+    """
+    write_config(tmp_path, small_study())
+    moments = random.Random(0 if jobs_too else 1)
+    for _ in range(3):
+        process = subprocess.Popen(
+            snakemake_command(tmp_path, "--cores", "2"),
+            cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(moments.uniform(6, 25))
+        if jobs_too:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+    run_study(tmp_path)
+    assert results(tmp_path) == results(finished)
+
+
+def test_a_killed_job_fails_the_study_and_the_next_run_ends_it(tmp_path, finished):
+    """Kill -9 of the first training job: an error, no half result, then the end."""
+    write_config(tmp_path, small_study())
+    process = subprocess.Popen(
+        snakemake_command(tmp_path, "--cores", "2"),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: jobs_of("polycal tune", tmp_path))
+    for job in jobs_of("polycal tune", tmp_path):
+        os.kill(job, signal.SIGKILL)
+    assert process.wait(timeout=300) != 0
+    run_study(tmp_path)
+    assert results(tmp_path) == results(finished)
+
+
+def jobs_of(verb: str, directory: Path) -> list[int]:
+    """Processes of a verb that work in the directory."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if verb in words and "bash" not in words:
+                if (place / "cwd").resolve() == directory:
+                    found.append(int(place.name))
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def test_scores_hold_every_option_of_every_question(finished):
+    """As many scores as options, finite and not above zero, for each scoring."""
+    for path in finished.glob("results/predictions/**/*.parquet"):
+        table = tables.read(path, "predictions")
+        assert set(table["scoring"].to_pylist()) == {"text", "letters"}
+        values = pc.list_flatten(table["logprobs"])
+        assert pc.all(pc.is_finite(values)).as_py()
+        assert pc.max(values).as_py() <= 0
+        lengths = pc.list_value_length(table["logprobs"])
+        assert pc.min(lengths).as_py() >= 4

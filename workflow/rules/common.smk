@@ -1,0 +1,155 @@
+"""
+Check the config and name what the study consists of. The only file with functions.
+"""
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+SRC = f"{workflow.basedir}/src"
+sys.path.insert(0, SRC)  # for the import below, without the package being installed
+
+from polycal import grid
+from polycal.errors import InputError
+
+
+def check_config():
+    """Fill in defaults; stop with one line if anything in the config is wrong."""
+    try:
+        validate(config, "../schemas/config.schema.yaml")
+    except WorkflowError as error:
+        found = error.__context__  # jsonschema's own error, with the place in it
+        if not hasattr(found, "absolute_path"):
+            raise
+        line = grid.explain(
+            found.absolute_path,
+            found.message,
+            found.instance,
+            known=found.schema.get("properties", ()),
+        )
+        raise WorkflowError(f"Config: {line}") from None
+    try:
+        grid.check(config)
+    except InputError as error:
+        raise WorkflowError(f"Config: {error}") from None
+
+
+def hold_directory():
+    """Let one workflow at a time work in a directory.
+
+    Snakemake's own lock outlives a killed process and then asks for --unlock; this
+    one is the kernel's, and goes with the process. The profiles turn the other off.
+    """
+    if not workflow.is_main_process or workflow.dryrun:
+        return None
+    os.makedirs(".snakemake", exist_ok=True)
+    lock = open(".snakemake/polycal.lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(
+            f"Another snakemake is at work in {os.getcwd()}; wait for it or stop it."
+        ) from None
+    return lock
+
+
+def find_tools():
+    """Lines that every job's shell begins with.
+
+    The prefix replaces Snakemake's default, so strict mode is repeated. The package
+    comes from this checkout; python from the environment that runs Snakemake, except
+    where Snakemake itself deploys one.
+    """
+    lines = ["set -euo pipefail", f"export PYTHONPATH='{SRC}'"]
+    if not workflow.deployment_settings.deployment_method:
+        lines.append(f"export PATH='{os.path.dirname(sys.executable)}':\"$PATH\"")
+    return "; ".join(lines) + "; "
+
+
+def get_task(wildcards):
+    """The config's entry of a task."""
+    return grid.entry(config["tasks"], wildcards.task)
+
+
+def get_checkpoint(wildcards):
+    """The directory that a run is scored from."""
+    if wildcards.sft == grid.BASE:
+        return "resources/models/{model}".format(**wildcards)
+    return "results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}".format(**wildcards)
+
+
+def get_candidates(wildcards):
+    """All candidates of a run's (model, sft, smoothing), over rates and seeds."""
+    paths = grid.candidate_paths(
+        config, wildcards.model, wildcards.sft, wildcards.smoothing
+    )
+    return [f"results/candidates/{path}" for path in paths]
+
+
+def get_questions(wildcards):
+    """The question files of the languages that one scoring job holds."""
+    return [
+        f"resources/tasks/{wildcards.task}/{language}.parquet"
+        for language in wildcards.languages.split("+")
+    ]
+
+
+def get_batch_files(kind):
+    """The study's files of one kind (predictions, metrics, reliability)."""
+    files = []
+    for run in grid.expand_runs(config):
+        for task in config["tasks"]:
+            tail = f"{run.path}/{task['name']}"
+            held = [f.stem for f in Path(f"results/predictions/{tail}").glob("[!.]*")]
+            names = grid.batch_languages(
+                task["languages"], held, config["languages_per_job"]
+            )
+            files += [f"results/{kind}/{tail}/{name}.parquet" for name in names]
+    return files
+
+
+def get_figures():
+    """The figures of the report: each task under each scoring's headline normaliser."""
+    return [
+        f"results/report/figures/{task['name']}/{scoring}-{grid.HEADLINE[scoring]}/{figure}.svg"
+        for task in config["tasks"]
+        for scoring in config["scoring"]
+        for figure in ("dumbbell", "heatmap", "reliability")
+    ]
+
+
+def get_gpus(wildcards):
+    """GPUs that a job of a model asks for."""
+    return grid.entry(config["models"], wildcards.model)["gpus"]
+
+
+def get_repo(section, name):
+    """A config entry's `--repo` and `--revision` flags."""
+
+    def flags(wildcards):
+        found = grid.entry(config[section], wildcards[name])
+        return grid.cli_flags({key: found.get(key) for key in ("repo", "revision")})
+
+    return flags
+
+
+def get_local_repo(section, name):
+    """The directory that a config entry's `repo` names, if it is on this machine."""
+
+    def path(wildcards):
+        return grid.local_path(grid.entry(config[section], wildcards[name])["repo"])
+
+    return path
+
+
+check_config()
+directory_lock = hold_directory()
+shell.prefix(find_tools())
+
+
+wildcard_constraints:
+    **grid.WILDCARDS,

@@ -1,0 +1,114 @@
+"""
+Bring models, SFT sets and benchmarks into polycal's own form.
+
+INPUTS:   the repositories of the config: local directories or Hub ids
+OUTPUTS:  miniature   = resources/miniature/{model,sft,global_mmlu,mmlu_prox}/
+          model       = resources/models/{model}/
+          sft         = resources/sft/{sft}.parquet
+          questions   = resources/tasks/{task}/{language}.parquet
+          check       = results/checks/{task}.json
+"""
+
+
+rule make_miniature:
+    output:
+        model=directory("resources/miniature/model"),
+        sft=directory("resources/miniature/sft"),
+        global_mmlu=directory("resources/miniature/global_mmlu"),
+        mmlu_prox=directory("resources/miniature/mmlu_prox"),
+    log:
+        "logs/make_miniature.log",
+    benchmark:
+        "results/timings/make_miniature.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 2
+    params:
+        stage=grid.STAGES["make_miniature"],
+        flags=grid.cli_flags(config["miniature"]),
+    shell:
+        "python -m polycal make_miniature {params.flags}"
+        " --model {output.model:q}"
+        " --sft {output.sft:q}"
+        " --global-mmlu {output.global_mmlu:q}"
+        " --mmlu-prox {output.mmlu_prox:q} &> {log:q}"
+
+
+rule prepare_model:
+    input:
+        get_local_repo("models", "model"),
+    output:
+        directory("resources/models/{model}"),
+    log:
+        "logs/prepare_model/{model}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["prepare_model"],
+        repo=get_repo("models", "model"),
+    shell:
+        "python -m polycal prepare_model {params.repo}"
+        " --model {wildcards.model:q}"
+        " --out {output:q} &> {log:q}"
+
+
+rule prepare_sft:
+    input:
+        get_local_repo("sft", "sft"),
+    output:
+        "resources/sft/{sft}.parquet",
+    log:
+        "logs/prepare_sft/{sft}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["prepare_sft"],
+        repo=get_repo("sft", "sft"),
+        format=lambda wildcards: grid.entry(config["sft"], wildcards.sft)["format"],
+    shell:
+        "python -m polycal prepare_sft {params.repo}"
+        " --format {params.format}"
+        " --sft {wildcards.sft:q}"
+        " --out {output:q} &> {log:q}"
+
+
+rule prepare_task:
+    input:
+        get_local_repo("tasks", "task"),
+    output:
+        "resources/tasks/{task}/{language}.parquet",
+    log:
+        "logs/prepare_task/{task}/{language}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["prepare_task"],
+        repo=get_repo("tasks", "task"),
+        format=lambda wildcards: get_task(wildcards)["format"],
+    shell:
+        "python -m polycal prepare_task {params.repo}"
+        " --format {params.format}"
+        " --task {wildcards.task:q}"
+        " --language {wildcards.language:q}"
+        " --out {output:q} &> {log:q}"
+
+
+rule check_task:
+    input:
+        lambda wildcards: [
+            f"resources/tasks/{wildcards.task}/{language}.parquet"
+            for language in get_task(wildcards)["languages"]
+        ],
+    output:
+        "results/checks/{task}.json",
+    log:
+        "logs/check_task/{task}.log",
+    # Questions that differ between languages should stop a study before it has cost
+    # GPU hours, yet scores must not depend on languages that are added later.
+    priority: 100
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["check_task"],
+    shell:
+        "python -m polycal check_task --questions {input:q} --out {output:q} &> {log:q}"

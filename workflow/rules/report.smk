@@ -1,0 +1,61 @@
+"""
+Draw the figures and write the page that people read.
+
+INPUTS:   results/{metrics,reliability,summary}.parquet
+OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg
+          page    = results/report/index.html
+"""
+
+
+rule draw:
+    input:
+        metrics="results/metrics.parquet",
+        reliability="results/reliability.parquet",
+    output:
+        report(
+            "results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg",
+            caption="../report/figure.rst",
+            category="{task}",
+            subcategory="{scoring}, {normaliser}",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "logs/draw/{task}/{scoring}-{normaliser}/{figure}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["draw"],
+    shell:
+        "python -m polycal draw"
+        " --figure {wildcards.figure}"
+        " --metrics {input.metrics:q}"
+        " --reliability {input.reliability:q}"
+        " --task {wildcards.task:q}"
+        " --scoring {wildcards.scoring}"
+        " --normaliser {wildcards.normaliser}"
+        " --out {output:q} &> {log:q}"
+
+
+rule report:
+    input:
+        summary="results/summary.parquet",
+        metrics="results/metrics.parquet",
+        reliability="results/reliability.parquet",
+        figures=get_figures(),
+    output:
+        "results/report/index.html",
+    log:
+        "logs/report.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["report"],
+        study=config["study"],
+    shell:
+        "python -m polycal report"
+        " --study {params.study:q}"
+        " --summary {input.summary:q}"
+        " --metrics {input.metrics:q}"
+        " --reliability {input.reliability:q}"
+        " --figures results/report/figures"
+        " --out {output:q} &> {log:q}"

@@ -1,0 +1,41 @@
+"""
+Score every option of every question: one job holds several languages of one run.
+
+INPUTS:   checkpoint  = resources/models/{model}/ or results/runs/.../seed-{seed}/
+          questions   = resources/tasks/{task}/{language}.parquet for each of {languages}
+OUTPUTS:  predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet
+          store       = results/store/ (finished languages, so that nothing is scored twice)
+"""
+
+
+rule score:
+    input:
+        checkpoint=get_checkpoint,
+        base="resources/models/{model}",
+        questions=get_questions,
+    output:
+        "results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
+    log:
+        "logs/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.log",
+    benchmark:
+        "results/timings/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    resources:
+        gpu=get_gpus,
+    params:
+        stage=grid.STAGES["score"],
+        scoring=" ".join(config["scoring"]),
+    shell:
+        "python -m polycal score"
+        " --checkpoint {input.checkpoint:q}"
+        " --base {input.base:q}"
+        " --questions {input.questions:q}"
+        " --scoring {params.scoring}"
+        " --model {wildcards.model:q}"
+        " --sft {wildcards.sft:q}"
+        " --smoothing {wildcards.smoothing}"
+        " --seed {wildcards.seed}"
+        " --stage {params.stage}"
+        " --store results/store"
+        " --out {output:q} &> {log:q}"

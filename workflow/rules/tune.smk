@@ -1,0 +1,55 @@
+"""
+Fine-tune every candidate and select the learning rate of every run.
+
+INPUTS:   base          = resources/models/{model}/
+          conversations = resources/sft/{sft}.parquet
+OUTPUTS:  candidate     = results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}/
+          run           = results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}/
+"""
+
+
+rule tune:
+    input:
+        base="resources/models/{model}",
+        conversations="resources/sft/{sft}.parquet",
+    output:
+        directory("results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"),
+    log:
+        "logs/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.log",
+    benchmark:
+        "results/timings/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    resources:
+        gpu=get_gpus,
+    params:
+        stage=grid.STAGES["tune"],
+        recipe=grid.cli_flags({**config["recipe"], "lr": None}),
+    shell:
+        "python -m polycal tune {params.recipe}"
+        " --base {input.base:q}"
+        " --conversations {input.conversations:q}"
+        " --model {wildcards.model:q}"
+        " --sft {wildcards.sft:q}"
+        " --smoothing {wildcards.smoothing}"
+        " --lr {wildcards.lr}"
+        " --seed {wildcards.seed}"
+        " --out {output:q} &> {log:q}"
+
+
+rule select:
+    input:
+        get_candidates,
+    output:
+        directory("results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}"),
+    log:
+        "logs/select/{model}/{sft}/ls-{smoothing}/seed-{seed}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["select"],
+    shell:
+        "python -m polycal select"
+        " --candidates {input:q}"
+        " --seed {wildcards.seed}"
+        " --out {output:q} &> {log:q}"
