@@ -232,6 +232,6 @@ def explain(
     unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
     for key in sorted(unknown, key=str):
         near = difflib.get_close_matches(str(key), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-        return f"{where}: there is no key {key!r}{hint}"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        return f"{where}: there is no key {key!r}; {hint}"
     return f"{where}: {message.strip().splitlines()[0]}"

@@ -1,0 +1,101 @@
+"""Rows of data files, a few in memory at a time: Parquet and JSON."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polycal.errors import InputError
+
+KINDS = (".parquet", ".json", ".jsonl")  # not CSV: it cannot tell "None" from null
+
+_BATCH = 4096  # Parquet rows that are Python objects at one time
+_CHUNK = 1 << 22  # characters of JSON that are read at once
+_LONGEST = 1 << 26  # characters of one JSON row; more means that it never ends
+_BETWEEN = re.compile(r"[\s,\[\]]*")  # what lies between the rows of a JSON file
+
+
+def read_rows(files: Iterable[Path], columns: Sequence[str]) -> Iterator[dict]:
+    """The named columns of every row, in source order; few rows in memory at a time.
+
+    Args:
+        files: Parquet, JSON lines, or JSON arrays of objects.
+        columns: the columns; a JSON row after the first may lack one (None).
+
+    Raises:
+        InputError: a file is broken or lacks columns; the message names it.
+    """
+    for path in files:
+        read = _parquet_rows if path.suffix == ".parquet" else _json_rows
+        yield from read(path, columns)
+
+
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[dict]:
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(path, columns, file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(
+            f"{path} is not complete Parquet ({error}); fetch or make it anew"
+        ) from error
+
+
+def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[dict]:
+    """Rows of JSON lines or of one array, decoded one by one.
+
+    An array of gigabytes (OpenHermes) is never a Python object as a whole.
+    """
+    decoder, buffer, position, first, between = json.JSONDecoder(), "", 0, True, ""
+    with path.open(encoding="utf-8-sig") as file:
+        array = _read_chunk(file, path).lstrip()[:1] == "["
+        file.seek(0)
+        while True:
+            start = position
+            position = _BETWEEN.match(buffer, start).end()
+            between += buffer[start:position]  # since the last row, over chunks
+            try:
+                row, position = decoder.raw_decode(buffer, position)
+            except json.JSONDecodeError as error:
+                chunk = _read_chunk(file, path)
+                rest = buffer[position:]
+                if (not chunk and rest) or len(rest) > _LONGEST:
+                    raise InputError(
+                        f"{path} is not complete JSON ({error})"
+                    ) from error
+                if not chunk:
+                    break
+                buffer, position = rest + chunk, 0
+                continue
+            if not isinstance(row, dict):
+                raise InputError(f"{path}: a row is not a JSON object: {str(row)[:60]}")
+            if first:
+                _check_columns(path, columns, row)
+                first = False
+            between = ""
+            yield {column: row.get(column) for column in columns}
+    if array and "]" not in between:
+        raise InputError(f"{path} is not complete JSON (the array is not closed)")
+
+
+def _read_chunk(file: TextIO, path: Path) -> str:
+    try:
+        return file.read(_CHUNK)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error})") from error
+
+
+def _check_columns(path: Path, columns: Sequence[str], found: Iterable[str]) -> None:
+    missing = [column for column in columns if column not in found]
+    if missing:
+        raise InputError(
+            f"{path} lacks the columns {', '.join(missing)} (it has: "
+            f"{', '.join(found)}); is `format:` right?"
+        )

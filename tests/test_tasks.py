@@ -1,0 +1,460 @@
+"""Both benchmarks' rows, with every trap that is known of them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.tasks import check_parallel, check_task, prepare_task
+
+SPLITS = {
+    "global_mmlu": ("test", "dev"),
+    "mmlu_prox": ("test", "validation"),
+}
+TYPES = {
+    "is_annotated": pa.bool_(),
+    "question_id": pa.int64(),
+    "answer_index": pa.int64(),
+    "question_id_src": pa.int64(),
+}
+
+
+def global_mmlu_row(number: int = 0, **changes) -> dict:
+    """A row with all columns of CohereLabs/Global-MMLU."""
+    return {
+        "sample_id": f"anatomy/test/{number}",
+        "subject": "anatomy",
+        "subject_category": "STEM",
+        "question": f"Question {number}?",
+        "option_a": "one",
+        "option_b": "two",
+        "option_c": "three",
+        "option_d": "four",
+        "answer": "B",
+        "required_knowledge": "['none', 'none']",
+        "time_sensitive": "['No', 'No']",
+        "reference": "[]",
+        "culture": "[]",
+        "region": "[]",
+        "country": "[]",
+        "cultural_sensitivity_label": "-",
+        "is_annotated": False,
+    } | changes
+
+
+def mmlu_prox_row(number: int = 70, *, options=("one", "two", "three"), **changes):
+    """A row with all columns of li-lab/MMLU-ProX; missing options are nulls."""
+    texts = [*options, *[None] * (10 - len(options))]
+    return {
+        "question_id": number,
+        "question": f"Question {number}?",
+        **{f"option_{index}": text for index, text in enumerate(texts)},
+        "answer": "B",
+        "answer_index": 1,
+        "cot_content": "",
+        "category": "computer science",
+        "src": "ori_mmlu",
+        "question_id_src": 5,
+    } | changes
+
+
+ROWS = {"global_mmlu": global_mmlu_row, "mmlu_prox": mmlu_prox_row}
+
+
+def make_repository(folder: Path, format: str, test: list[dict], dev=None) -> Path:
+    """A local directory in the Hub's exact layout, for the language `sw`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first, second = SPLITS[format]
+    lines = [
+        "---\nconfigs:\n- config_name: sw\n  data_files:",
+        f"  - split: {first}\n    path: sw/{first}-*",
+        f"  - split: {second}\n    path: sw/{second}-*\n---\n",
+    ]
+    (folder / "README.md").write_text("\n".join(lines))
+    (folder / "sw").mkdir(exist_ok=True)
+    dev = [ROWS[format]()] if dev is None else dev
+    for split, rows in zip(SPLITS[format], (test, dev), strict=True):
+        schema = pa.schema([(name, TYPES.get(name, pa.string())) for name in rows[0]])
+        table = pa.Table.from_pylist(rows, schema)
+        pq.write_table(table, folder / "sw" / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+def prepare(folder: Path, format: str, test: list[dict], dev=None) -> Path:
+    """Make a repository, prepare it, and return the questions file."""
+    repository = make_repository(folder / "repository", format, test, dev)
+    out = folder / "sw.parquet"
+    prepare_task(
+        repo=str(repository),
+        revision=None,
+        format=format,
+        task="a-task",
+        language="sw",
+        out=out,
+    )
+    return out
+
+
+def rows_of(path: Path, split: str = "test") -> list[dict]:
+    return tables.where(tables.read(path, "questions"), split=split).to_pylist()
+
+
+def counts_of(path: Path, split: str = "test") -> dict[str, int]:
+    """What was counted, without the zeros."""
+    counts = tables.read_metadata(path)["counts"][split]
+    return {name: number for name, number in counts.items() if number}
+
+
+def test_global_mmlu_becomes_questions(tmp_path):
+    """Every column lands where it belongs; test comes before dev; facts are stored."""
+    test = [
+        global_mmlu_row(3, answer="D", cultural_sensitivity_label="CS"),
+        global_mmlu_row(1, answer="A", cultural_sensitivity_label="CA"),
+    ]
+    dev = [global_mmlu_row(sample_id="anatomy/dev/0")]
+    path = prepare(tmp_path, "global_mmlu", test, dev)
+    found = tables.read(path, "questions").to_pylist()
+    assert [row["question_id"] for row in found] == [
+        "anatomy/test/3",
+        "anatomy/test/1",
+        "anatomy/dev/0",
+    ]
+    assert [row["split"] for row in found] == ["test", "test", "dev"]
+    assert [row["gold"] for row in found] == [3, 0, 1]
+    assert [row["culture"] for row in found] == ["CS", "CA", None]
+    assert found[0] == {
+        "task": "a-task",
+        "language": "sw",
+        "split": "test",
+        "question_id": "anatomy/test/3",
+        "subject": "anatomy",
+        "category": "STEM",
+        "culture": "CS",
+        "question": "Question 3?",
+        "options": ["one", "two", "three", "four"],
+        "gold": 3,
+    }
+    facts = tables.read_metadata(path)
+    assert facts["repo"] == str(tmp_path / "repository")
+    assert (facts["format"], facts["task"], facts["language"]) == (
+        "global_mmlu",
+        "a-task",
+        "sw",
+    )
+    assert counts_of(path) == {"rows": 2}
+    assert counts_of(path, "dev") == {"rows": 1}
+
+
+def test_mmlu_prox_becomes_questions(tmp_path):
+    """Nulls at the tail are no options; ids are text; category is the subject too."""
+    ten = tuple("abcdefghij")
+    test = [
+        mmlu_prox_row(71, options=ten, answer="J", answer_index=9),
+        mmlu_prox_row(70),
+    ]
+    path = prepare(tmp_path, "mmlu_prox", test, [mmlu_prox_row(0)])
+    first, second = rows_of(path)
+    assert first["options"] == list(ten)
+    assert (first["gold"], first["question_id"]) == (9, "71")
+    assert second["options"] == ["one", "two", "three"]
+    assert (second["subject"], second["category"], second["culture"]) == (
+        "computer science",
+        "computer science",
+        None,
+    )
+    assert [row["question_id"] for row in rows_of(path, "dev")] == ["0"]
+
+
+@pytest.mark.parametrize("text", ["None", "N/A", "null", "nan", "-", " padded\n"])
+@pytest.mark.parametrize("format", list(SPLITS))
+def test_genuine_texts_stay_as_they_are(tmp_path, format, text):
+    """The option "None" is an option; white space is the prompts' business."""
+    change = {"option_1": text} if format == "mmlu_prox" else {"option_b": text}
+    path = prepare(tmp_path, format, [ROWS[format](70, **change, question=text + "?")])
+    (row,) = rows_of(path)
+    assert row["options"][:3] == ["one", text, "three"]
+    assert row["question"] == text + "?"
+    assert counts_of(path) == {"rows": 1}
+
+
+@pytest.mark.parametrize("blank", ["", " \t\n", "\u3000", None])
+def test_blank_options_and_questions_are_dropped_and_counted(tmp_path, blank):
+    """Global-MMLU has rows with null or blank options; any place counts."""
+    test = [
+        global_mmlu_row(0, option_a=blank),
+        global_mmlu_row(1),
+        global_mmlu_row(2, option_d=blank),
+        global_mmlu_row(3, question=blank),
+    ]
+    path = prepare(tmp_path, "global_mmlu", test)
+    assert [row["question_id"] for row in rows_of(path)] == ["anatomy/test/1"]
+    assert counts_of(path) == {
+        "rows": 4,
+        "dropped_blank_option": 2,
+        "dropped_blank_question": 1,
+    }
+
+
+def test_blank_options_of_mmlu_prox_are_dropped_too(tmp_path):
+    """A blank text is not a null: the question has an option that says nothing."""
+    test = [mmlu_prox_row(70), mmlu_prox_row(71, options=("one", "two", " "))]
+    path = prepare(tmp_path, "mmlu_prox", test)
+    assert [row["question_id"] for row in rows_of(path)] == ["70"]
+    assert counts_of(path) == {"rows": 2, "dropped_blank_option": 1}
+
+
+def test_repeated_rows_are_dropped_and_counted(tmp_path):
+    """A whole row that comes again (nl) is dropped; the first keeps its place."""
+    test = [global_mmlu_row(0), global_mmlu_row(1), global_mmlu_row(0)]
+    path = prepare(tmp_path, "global_mmlu", test)
+    assert [row["question_id"][-1] for row in rows_of(path)] == ["0", "1"]
+    assert counts_of(path) == {"rows": 3, "dropped_repeated_row": 1}
+
+
+def test_equal_options_are_kept_and_counted(tmp_path):
+    """Two options may be the same text; the question stays, the count says so."""
+    path = prepare(tmp_path, "global_mmlu", [global_mmlu_row(option_a="two")])
+    assert len(rows_of(path)) == 1
+    assert counts_of(path) == {"rows": 1, "duplicate_options": 1}
+
+
+@pytest.mark.parametrize(
+    ("format", "rows", "message"),
+    [
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(444, option_1=None)],
+            r"row 1 \(444\): option_1 is null although a later one is not",
+        ),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(70), mmlu_prox_row(567, answer_index=2)],
+            r"row 2 \(567\): answer is 'B' but answer_index is 2",
+        ),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(70, answer="E", answer_index=4)],
+            r"\(70\): the answer is E, but there are only 3 options",
+        ),
+        ("mmlu_prox", [mmlu_prox_row(70, answer_index=None)], "answer_index is None"),
+        ("mmlu_prox", [mmlu_prox_row(None)], "question_id is empty"),
+        (
+            "global_mmlu",
+            [global_mmlu_row(answer="E")],
+            r"\(anatomy/test/0\): the answer is E, but there are only 4 options",
+        ),
+        ("global_mmlu", [global_mmlu_row(answer="1")], "answer is '1', not a letter"),
+        ("global_mmlu", [global_mmlu_row(answer="AB")], "answer is 'AB', not a letter"),
+        ("global_mmlu", [global_mmlu_row(answer=None)], "answer is None, not a letter"),
+        (
+            "global_mmlu",
+            [global_mmlu_row(cultural_sensitivity_label="C")],
+            "cultural_sensitivity_label is 'C'",
+        ),
+        (
+            "global_mmlu",
+            [global_mmlu_row(), global_mmlu_row(option_c="other", answer="C")],
+            "two rows have the id anatomy/test/0 but differ in options, gold",
+        ),
+        (
+            "global_mmlu",
+            [global_mmlu_row(question=" ")],
+            "no question that can be used",
+        ),
+    ],
+)
+def test_contradictions_name_the_question(tmp_path, format, rows, message):
+    """What cannot be repaired stops with the repository, the row and its id."""
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(tmp_path, format, rows)
+    assert str(tmp_path / "repository") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sw.parquet").exists()
+
+
+def test_missing_columns_are_listed(tmp_path):
+    """Another benchmark's columns are refused with what is missing."""
+    make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
+    with pytest.raises(
+        InputError, match=r"lacks the columns question_id, option_0.*is"
+    ):
+        prepare(tmp_path, "mmlu_prox", [global_mmlu_row()], [global_mmlu_row()])
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    """The message lists the formats."""
+    with pytest.raises(
+        InputError, match="'mmlu' is not known; use global_mmlu, mmlu_p"
+    ):
+        prepare_task(
+            repo="./x",
+            revision=None,
+            format="mmlu",
+            task="t",
+            language="sw",
+            out=tmp_path / "out",
+        )
+
+
+def test_a_language_that_is_not_offered_is_refused(tmp_path):
+    """The config of the study asks for a language that the repository lacks."""
+    make_repository(tmp_path, "global_mmlu", [global_mmlu_row()])
+    with pytest.raises(InputError, match="does not offer 'zu'; it offers: sw"):
+        prepare_task(
+            repo=str(tmp_path),
+            revision=None,
+            format="global_mmlu",
+            task="t",
+            language="zu",
+            out=tmp_path / "out",
+        )
+
+
+def test_the_hub_and_a_directory_give_the_same_rows(tmp_path, monkeypatch):
+    """The two ways differ in where the files lie and in nothing else."""
+    commit = "a" * 40
+    local = prepare(tmp_path, "mmlu_prox", [mmlu_prox_row()])
+    snapshot = tmp_path / "snapshots" / commit
+    make_repository(snapshot, "mmlu_prox", [mmlu_prox_row()])
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda repo, **options: str(snapshot)
+    )
+    prepare_task(
+        repo="li-lab/MMLU-ProX",
+        revision="main",
+        format="mmlu_prox",
+        task="a-task",
+        language="sw",
+        out=tmp_path / "hub.parquet",
+    )
+    assert rows_of(tmp_path / "hub.parquet") == rows_of(local)
+    facts = tables.read_metadata(tmp_path / "hub.parquet")
+    assert (facts["repo"], facts["revision"]) == ("li-lab/MMLU-ProX", commit)
+    assert facts["digest"] == tables.read_metadata(local)["digest"]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    """Nothing of the time or of the moment is in the file."""
+    first = prepare(tmp_path, "global_mmlu", [global_mmlu_row()]).read_bytes()
+    second = prepare(tmp_path, "global_mmlu", [global_mmlu_row()]).read_bytes()
+    assert first == second
+
+
+def test_local_data_need_no_network(tmp_path, monkeypatch):
+    """No socket is opened for a local directory, online as the process is."""
+
+    def refuse(*arguments):
+        pytest.fail(f"a connection was opened: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    prepare(tmp_path, "global_mmlu", [global_mmlu_row()])
+
+
+def test_preparing_leaves_torch_and_the_cache_alone(tmp_path):
+    """A whole job in its own process: torch stays out, HF_HOME stays empty."""
+    make_repository(tmp_path / "repository", "mmlu_prox", [mmlu_prox_row()])
+    code = (
+        "import sys; from pathlib import Path; from polycal.tasks import prepare_task; "
+        "prepare_task(repo=sys.argv[1], revision=None, format='mmlu_prox', task='t', "
+        "language='sw', out=Path(sys.argv[2])); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "repository", tmp_path / "out.parquet"],
+        env=os.environ | {"HF_HOME": str(tmp_path / "home")},
+    )
+    assert done.returncode == 0
+    assert len(rows_of(tmp_path / "out.parquet")) == 1
+    assert not (tmp_path / "home").exists()
+
+
+def write_language(
+    folder: Path, language: str, questions: list[tuple], *, task="t"
+) -> Path:
+    """A questions table from (split, id, gold, number of options)."""
+    rows = [
+        {
+            "task": task,
+            "language": language,
+            "split": split,
+            "question_id": name,
+            "subject": "s",
+            "category": "c",
+            "culture": None,
+            "question": "?",
+            "options": ["o"] * n_options,
+            "gold": gold,
+        }
+        for split, name, gold, n_options in questions
+    ]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
+    tables.write(table, folder / f"{language}.parquet", "questions")
+    return folder / f"{language}.parquet"
+
+
+def test_languages_that_agree_are_counted(tmp_path):
+    """Rows that a language lacks are allowed; dev rows are compared, not counted."""
+    shared = [("test", "1", 0, 4), ("test", "2", 3, 4), ("dev", "1", 2, 4)]
+    paths = [
+        write_language(tmp_path, "de", shared),
+        write_language(tmp_path, "sw", [*shared[1:], ("test", "3", 0, 10)]),
+    ]
+    check_task(questions=paths, out=tmp_path / "checks" / "t.json")
+    facts = json.loads((tmp_path / "checks" / "t.json").read_text())
+    assert facts["task"] == "t"
+    assert facts["n_questions"] == {"de": 2, "sw": 2}
+    assert (facts["n_all"], facts["n_common"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (("test", "7", 1, 4), "7 .test. is A of 4 options in de.yo but B of 4 .*in sw"),
+        (("test", "7", 0, 5), "7 .test. is A of 4 options in de.yo but A of 5 .*in sw"),
+    ],
+)
+def test_a_language_that_differs_is_named(tmp_path, other, message):
+    """Another gold or another number of options under the same id is refused."""
+    same = [("test", "7", 0, 4), ("test", "8", 0, 4)]
+    paths = [
+        write_language(tmp_path, "de", same),
+        write_language(tmp_path, "yo", same),
+        write_language(tmp_path, "sw", [other, same[1]]),
+    ]
+    with pytest.raises(InputError, match=message) as caught:
+        check_task(questions=paths, out=tmp_path / "t.json")
+    assert "1 questions differ" in str(caught.value)
+    assert "8 (test)" not in str(caught.value)
+    assert not (tmp_path / "t.json").exists()
+
+
+def test_only_the_first_differences_are_listed(tmp_path):
+    """A wholly different language gives one line, not fourteen thousand."""
+    paths = [
+        write_language(tmp_path, "de", [("test", str(i), 0, 4) for i in range(100)]),
+        write_language(tmp_path, "sw", [("test", str(i), 1, 4) for i in range(100)]),
+    ]
+    with pytest.raises(InputError, match="100 questions differ") as caught:
+        check_parallel(paths)
+    assert str(caught.value).count("(test)") == 5
+
+
+def test_two_benchmarks_are_not_compared(tmp_path):
+    """Files of different tasks were mixed up."""
+    row = [("test", "1", 0, 4)]
+    paths = [
+        write_language(tmp_path, "de", row),
+        write_language(tmp_path, "sw", row, task="u"),
+    ]
+    with pytest.raises(InputError, match=r"one benchmark is expected, found \['t', 'u"):
+        check_parallel(paths)
