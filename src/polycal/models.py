@@ -1,0 +1,155 @@
+"""Load checkpoints: full models, or LoRA adapters on their base model.
+
+Only local directories with safetensors weights are read; no code that comes with a
+checkpoint is run.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from polycal.errors import InputError
+
+ADAPTER = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_UNREADABLE = (OSError, ValueError, SafetensorError)
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+def pick_device() -> torch.device:
+    """The current CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """The name of a GPU's model, or `cpu`: what rounding depends on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return device.type
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of a name; `auto` is bfloat16 on a CUDA device, else float32.
+
+    Raises:
+        InputError: the name is not known.
+    """
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in _DTYPES:
+        raise InputError(f"dtype {name!r} is not known; use auto, {', '.join(_DTYPES)}")
+    return getattr(torch, name)
+
+
+def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies in a checkpoint's directory.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    _check_directory(checkpoint)
+    try:
+        return AutoTokenizer.from_pretrained(
+            checkpoint, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{checkpoint} has no readable tokenizer: {error}") from error
+
+
+def load_model(
+    checkpoint: Path,
+    *,
+    base: Path | None = None,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> PreTrainedModel:
+    """A causal language model in evaluation mode.
+
+    An adapter is not merged into the weights of its base model: in bfloat16 a merged
+    weight would round most of a small update away.
+
+    Args:
+        checkpoint: a directory with a full model, or with a LoRA adapter.
+        base: directory of the adapter's base model; not read for a full model.
+        dtype: of the weights.
+        device: where the weights go.
+
+    Returns:
+        A transformers model, or a peft model that wraps one.
+
+    Raises:
+        InputError: a directory holds no safetensors model, or an adapter has no base.
+    """
+    _check_directory(checkpoint)
+    is_adapter = (checkpoint / ADAPTER).exists()
+    if is_adapter:
+        if base is None:
+            raise InputError(f"{checkpoint} is an adapter; name its base model too")
+        if not (checkpoint / _ADAPTER_WEIGHTS).exists():
+            raise InputError(f"{checkpoint} has no {_ADAPTER_WEIGHTS}")
+        _check_directory(base)
+    model = _load_full(base if is_adapter else checkpoint, dtype)
+    if is_adapter:
+        from peft import PeftModel  # takes a second to import
+
+        try:
+            model = PeftModel.from_pretrained(model, checkpoint)
+        except (*_UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
+            raise InputError(
+                f"{checkpoint} is no adapter of {base}: {error}"
+            ) from error
+    return model.to(device).eval()
+
+
+def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            checkpoint,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except _UNREADABLE as error:
+        raise InputError(f"{checkpoint} has no readable model: {error}") from error
+    if loading["missing_keys"]:  # transformers would go on with random numbers
+        missing = ", ".join(sorted(loading["missing_keys"]))
+        raise InputError(f"{checkpoint} lacks the weights {missing}")
+    return model
+
+
+@contextlib.contextmanager
+def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
+    """Inside, the model computes logits [1, N, vocabulary] of N positions only.
+
+    Whatever an architecture does to its logits (soft cap, scale) stays in its own
+    forward pass; only what reaches its head is chosen here.
+
+    Args:
+        model: a causal language model.
+        kept: [N] indices into the flattened [rows x width] positions of the input.
+    """
+
+    def select(_: torch.nn.Module, arguments: tuple) -> tuple:
+        return (arguments[0].flatten(0, 1)[kept][None],)
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _check_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise InputError(f"there is no checkpoint directory {path}")

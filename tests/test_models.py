@@ -1,0 +1,146 @@
+"""Checkpoints load as they were saved, and nothing else loads."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from toys import make_model, make_tokenizer, save_checkpoint
+
+from polycal.errors import InputError
+from polycal.models import (
+    describe_device,
+    load_model,
+    load_tokenizer,
+    pick_device,
+    pick_dtype,
+)
+
+CPU = torch.device("cpu")
+IDS = torch.arange(2, 40)[None]
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS).logits
+
+
+@pytest.fixture
+def base(tmp_path):
+    return save_checkpoint(tmp_path / "base", make_model())
+
+
+@pytest.fixture
+def adapter(tmp_path, base):
+    model = get_peft_model(
+        load_model(base, dtype=torch.float32, device=CPU),
+        LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False),
+    )
+    return save_checkpoint(tmp_path / "adapter", model)
+
+
+def test_a_full_model_is_what_was_saved(base):
+    """Same logits, evaluation mode, the dtype that was asked for."""
+    model = load_model(base, dtype=torch.float32, device=CPU)
+    torch.testing.assert_close(logits(model), logits(make_model()), rtol=0, atol=0)
+    assert not model.training
+    half = load_model(base, dtype=torch.bfloat16, device=CPU)
+    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
+
+
+def test_the_tokenizer_is_what_was_saved(base):
+    """Special tokens included."""
+    text = "which currency: फ"
+    assert load_tokenizer(base).encode(text) == make_tokenizer().encode(text)
+
+
+def test_an_adapter_is_the_base_and_its_update(base, adapter):
+    """Equal to merging the update into the weights by hand."""
+    plain = load_model(base, dtype=torch.float32, device=CPU)
+    model = load_model(adapter, base=base, dtype=torch.float32, device=CPU)
+    assert not model.training
+    state = model.state_dict()
+    for layer in (0, 1):
+        for name in ("q_proj", "v_proj"):
+            place = f"base_model.model.model.layers.{layer}.self_attn.{name}.lora"
+            down = state[f"{place}_A.default.weight"]
+            up = state[f"{place}_B.default.weight"]
+            attention = plain.model.layers[layer].self_attn
+            getattr(attention, name).weight.data += up @ down * 8 / 2  # alpha / rank
+    torch.testing.assert_close(logits(model), logits(plain), rtol=0, atol=1e-4)
+    assert (logits(model) - logits(make_model())).abs().max() > 0.1
+    assert len(load_tokenizer(adapter)) == len(make_tokenizer())
+
+
+def test_an_adapter_needs_its_base(adapter):
+    """A missing base is named, not guessed from the adapter's own config."""
+    with pytest.raises(InputError, match=r"adapter is an adapter; name its base"):
+        load_model(adapter, dtype=torch.float32, device=CPU)
+
+
+def test_an_adapter_without_safetensors_is_refused(base, adapter):
+    """peft would unpickle adapter_model.bin."""
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    with pytest.raises(InputError, match=r"adapter has no adapter_model.safetensors"):
+        load_model(adapter, base=base, dtype=torch.float32, device=CPU)
+
+
+def test_a_model_without_safetensors_is_refused(base):
+    """Pickled weights can run code."""
+    (base / "model.safetensors").unlink()
+    torch.save(make_model().state_dict(), base / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"base has no readable model"):
+        load_model(base, dtype=torch.float32, device=CPU)
+
+
+def test_truncated_weights_are_refused_by_name(base):
+    """An interrupted copy is bad input, not a defect."""
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"base has no readable model"):
+        load_model(base, dtype=torch.float32, device=CPU)
+
+
+def test_missing_weights_are_named(base):
+    """transformers fills them with random numbers and a warning."""
+    weights = load_file(base / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"base lacks the weights model\.norm\.weight"):
+        load_model(base, dtype=torch.float32, device=CPU)
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path, adapter):
+    """Shapes that do not fit name both directories."""
+    other = save_checkpoint(tmp_path / "other", make_model(hidden_size=16))
+    with pytest.raises(InputError, match=r"adapter is no adapter of .*other"):
+        load_model(adapter, base=other, dtype=torch.float32, device=CPU)
+
+
+@pytest.mark.parametrize("load", [load_model, load_tokenizer])
+def test_a_missing_directory_is_named_and_not_looked_up_on_the_hub(load, tmp_path):
+    """A path is never taken for a Hub id."""
+    options = {} if load is load_tokenizer else {"dtype": torch.float32, "device": CPU}
+    with pytest.raises(InputError, match=r"no checkpoint directory .*gone"):
+        load(tmp_path / "gone", **options)
+
+
+def test_an_empty_directory_has_no_tokenizer(tmp_path):
+    """Named with the reason that transformers gives."""
+    with pytest.raises(InputError, match="has no readable tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_auto_is_float32_on_a_cpu_and_bfloat16_on_a_gpu():
+    """The default fits the device, a name wins over it, another name is refused."""
+    assert pick_dtype("auto", CPU) == torch.float32
+    assert pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    assert pick_dtype("float32", torch.device("cuda")) == torch.float32
+    with pytest.raises(InputError, match="'int8' is not known; use auto, float32"):
+        pick_dtype("int8", CPU)
+
+
+def test_the_device_has_a_name():
+    """CUDA where there is one."""
+    device = pick_device()
+    assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert describe_device(CPU) == "cpu"

@@ -1,0 +1,116 @@
+"""Random models and made-up questions, small enough for a test."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers import models as tokenizer_models
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from polycal import tables
+from polycal.files import digest
+from polycal.prompts import LETTERS
+from polycal.provenance import write_provenance
+
+VOCABULARY = 330  # at most; most of it are single bytes
+WORDS = [
+    "which",
+    "currency",
+    "Österreich",
+    "uses",
+    "euro",
+    "krona",
+    "yen",
+    "रुपया",
+    "フラン",
+]
+
+
+def make_tokenizer(*, bos: bool = True) -> PreTrainedTokenizerFast:
+    bpe = Tokenizer(tokenizer_models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator([" ".join([*WORDS, *LETTERS])] * 9, trainer)
+    if bos:
+        bpe.post_processor = TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>"
+    )
+
+
+def make_model(kind: str = "llama", **changes: object) -> torch.nn.Module:
+    """Random weights, large enough that every token and position matters."""
+    settings = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 128,
+    }
+    config = AutoConfig.for_model(kind, **(settings | changes))
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            torch.nn.init.normal_(weight, std=0.3)
+    return model
+
+
+def save_checkpoint(folder: Path, model: torch.nn.Module, tokenizer=None) -> Path:
+    """A checkpoint directory as polycal makes them, adapters included."""
+    model.save_pretrained(folder)
+    (tokenizer or make_tokenizer()).save_pretrained(folder)
+    write_provenance(folder, digest=digest(folder.iterdir()))
+    return folder
+
+
+def save_questions(
+    path: Path,
+    *,
+    language: str = "en",
+    n: int = 6,
+    n_options: int = 4,
+    **changes: object,
+) -> Path:
+    """A questions table: one dev row and `n` test rows of random words.
+
+    The seed is the path's name; `changes` replace columns of all rows.
+    """
+    random = np.random.default_rng(list(path.name.encode()))
+
+    def some(most: int) -> str:
+        return " ".join(random.choice(WORDS, random.integers(1, most)))
+
+    rows = [
+        {
+            "task": "toy",
+            "language": language,
+            "split": "dev" if index == 0 else "test",
+            "question_id": f"{language}/{index}",
+            "subject": "money",
+            "category": "other",
+            "culture": None,
+            "question": some(12),
+            "options": [some(5) for _ in range(n_options)],
+            "gold": int(random.integers(n_options)),
+            **changes,
+        }
+        for index in range(n + 1)
+    ]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
+    tables.write(table, path, "questions")
+    return path
