@@ -208,7 +208,7 @@ def _add_recipe(flag: Callable) -> None:
             type=kind,
             required=needed,
             default=None if needed else field.default,
-            help=" " if needed else "recipe",
+            help=field.metadata["help"],
         )
 
 
