@@ -1,0 +1,114 @@
+"""Metrics and reliability bins of one predictions table.
+
+A row of the metrics table is one number about one run, task, language, scoring and
+normaliser. What is a number about the probabilities comes from `polycal.calibration`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from polycal import calibration, tables
+
+# What an option's summed log-likelihood is divided by before the softmax. A letter is
+# one token, so dividing by tokens would change nothing.
+NORMALISERS = {"letters": ("sum",), "text": ("sum", "token")}
+_KEYS = ("model", "sft", "smoothing", "seed", "task", "language", "scoring")
+
+
+def measure(*, predictions: Path, metrics: Path, reliability: Path) -> None:
+    """Compute the metrics and the reliability bins of a predictions table.
+
+    Args:
+        predictions: the predictions table.
+        metrics: the metrics table that is written.
+        reliability: the reliability table that is written.
+
+    Raises:
+        InputError: `predictions` is not a complete predictions table.
+    """
+    scored = tables.read(predictions, "predictions")
+    numbers, bins = [], []
+    for key, group in _groups(scored):
+        gold = group["gold"].to_numpy()
+        for normaliser in NORMALISERS[key["scoring"]]:
+            place = {**key, "normaliser": normaliser, "calibrator": "none"}
+            scores = option_scores(group, normaliser)
+            found = compute_metrics(scores, gold)
+            if key["scoring"] == "letters" and not group["log_mass"].null_count:
+                found["log_mass"] = float(group["log_mass"].to_numpy().mean())
+            numbers += [
+                {**place, "metric": name, "value": value, "n_questions": len(gold)}
+                for name, value in found.items()
+            ]
+            top = calibration.top_label(calibration.probabilities(scores), gold)
+            columns = calibration.reliability_bins(*top)._asdict()
+            for index in range(calibration.N_BINS):
+                row = {name: column[index] for name, column in columns.items()}
+                bins.append({**place, "bin": index, **row})
+    source = tables.read_metadata(predictions)
+    facts = {name: source.get(name) for name in ("checkpoint", "questions", "dtype")}
+    for rows, path, kind in (
+        (numbers, metrics, "metrics"),
+        (bins, reliability, "reliability"),
+    ):
+        table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
+        tables.write(table, path, kind, **facts)
+
+
+def _groups(scored: pa.Table) -> Iterator[tuple[dict[str, object], pa.Table]]:
+    """The rows of each run, task, language and scoring, in the order of the table."""
+    places: dict[tuple, list[int]] = {}
+    columns = [scored[name].to_pylist() for name in _KEYS]
+    for index, row in enumerate(zip(*columns, strict=True)):
+        places.setdefault(row, []).append(index)
+    for values, indices in places.items():
+        yield dict(zip(_KEYS, values, strict=True)), scored.take(indices)
+
+
+def option_scores(rows: pa.Table, normaliser: str) -> np.ndarray:
+    """Scores [N, K] of the options in nats, -inf where a question has fewer than K.
+
+    Args:
+        rows: of a predictions table.
+        normaliser: `sum` leaves the summed log-likelihood as it is; `token` divides it
+            by its number of tokens, which gives minus the log of the perplexity.
+    """
+    sizes = rows["logprobs"].combine_chunks().value_lengths().to_numpy()
+    scores = np.full((len(sizes), sizes.max(initial=0)), -np.inf)
+    held = np.arange(scores.shape[1]) < sizes[:, None]
+    scores[held] = _flatten(rows, "logprobs")
+    if normaliser == "token":
+        scores[held] /= _flatten(rows, "n_tokens")
+    return scores
+
+
+def _flatten(rows: pa.Table, name: str) -> np.ndarray:
+    return rows[name].combine_chunks().flatten().to_numpy().astype(np.float64)
+
+
+def compute_metrics(scores: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+    """Every metric of one set of questions, by name.
+
+    Args:
+        scores: [N, K] nats, -inf where a question has fewer than K options.
+        gold: [N] index of the right option.
+
+    Returns:
+        accuracy, confidence, gap, ece, rms_ce, brier and chance as fractions; nll in
+        nats. Chance is the mean of 1 / number of options.
+    """
+    probs = calibration.probabilities(scores)
+    top = calibration.top_label(probs, gold)
+    return {
+        "accuracy": float(top.correct.mean()),
+        "confidence": float(top.confidence.mean()),
+        "gap": calibration.overconfidence(*top),
+        "ece": calibration.ece(*top),
+        "rms_ce": calibration.rms_ce(*top),
+        "brier": calibration.brier(probs, gold),
+        "nll": calibration.nll(scores, gold),
+        "chance": float((1 / np.isfinite(scores).sum(axis=1)).mean()),
+    }

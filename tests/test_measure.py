@@ -1,0 +1,131 @@
+"""From raw scores to numbers: the right softmax over the right options."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from polycal import tables
+from polycal.measure import measure
+
+RUN = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0, "task": "t"}
+
+
+def row(language: str, scoring: str, gold: int, logprobs, n_tokens=None) -> dict:
+    n = len(logprobs)
+    mass = float(np.logaddexp.reduce(logprobs)) if scoring == "letters" else None
+    return RUN | {
+        "language": language,
+        "scoring": scoring,
+        "question_id": "q",
+        "subject": "a",
+        "category": "b",
+        "culture": None,
+        "gold": gold,
+        "logprobs": list(map(float, logprobs)),
+        "n_tokens": n_tokens or [1] * n,
+        "n_bytes": [1] * n,
+        "log_mass": mass,
+        "truncated": False,
+    }
+
+
+def run(folder: Path, rows: list[dict]) -> tuple[dict, list[dict]]:
+    """Metrics by (language, scoring, normaliser, metric), and the bins."""
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    tables.write(table, folder / "p.parquet", "predictions")
+    measure(
+        predictions=folder / "p.parquet",
+        metrics=folder / "m.parquet",
+        reliability=folder / "r.parquet",
+    )
+    metrics = tables.read(folder / "m.parquet", "metrics").to_pylist()
+    names = ("language", "scoring", "normaliser", "metric")
+    found = {tuple(each[name] for name in names): each for each in metrics}
+    assert len(found) == len(metrics)
+    return found, tables.read(folder / "r.parquet", "reliability").to_pylist()
+
+
+def test_text_has_two_normalisers_and_letters_one(tmp_path):
+    """By hand: sums .8/.2 for option 0, means 3/7 to 4/7 for option 1."""
+    logprobs = np.log([0.64, 0.16])
+    rows = [row("en", "text", 1, logprobs, [1, 3]), row("en", "letters", 1, logprobs)]
+    found, _ = run(tmp_path, rows)
+    assert {key[1:3] for key in found} == {
+        ("text", "sum"),
+        ("text", "token"),
+        ("letters", "sum"),
+    }
+    total = found["en", "text", "sum", "confidence"]["value"]
+    assert total == pytest.approx(0.8)
+    inverse = np.array([0.64, 0.16 ** (1 / 3)])  # 1 / perplexity
+    by_token = found["en", "text", "token", "confidence"]["value"]
+    assert by_token == pytest.approx(0.64 / inverse.sum())
+    assert found["en", "text", "token", "accuracy"]["value"] == 0
+    assert found["en", "letters", "sum", "brier"]["value"] == pytest.approx(2 * 0.64)
+    assert found["en", "letters", "sum", "nll"]["value"] == pytest.approx(-np.log(0.2))
+    mass = found["en", "letters", "sum", "log_mass"]["value"]
+    assert mass == pytest.approx(np.log(0.8))
+    assert ("en", "text", "sum", "log_mass") not in found
+
+
+def test_questions_may_have_different_numbers_of_options(tmp_path):
+    """Chance is the mean of 1/K; a missing option takes no probability."""
+    rows = [
+        row("en", "letters", 0, np.log([0.9, 0.1])),
+        row("en", "letters", 3, np.log([0.1, 0.1, 0.2, 0.5, 0.1])),
+    ]
+    found, _ = run(tmp_path, rows)
+    values = {key[3]: each["value"] for key, each in found.items()}
+    assert values["chance"] == pytest.approx((1 / 2 + 1 / 5) / 2)
+    assert values["confidence"] == pytest.approx((0.9 + 0.5) / 2)
+    assert values["accuracy"] == 1
+    assert values["gap"] == pytest.approx(0.7 - 1)
+    assert found["en", "letters", "sum", "ece"]["n_questions"] == 2
+
+
+def test_languages_are_measured_apart(tmp_path):
+    """Interleaved rows do not mix, and every group has its 15 bins."""
+    rows = []
+    for index in range(6):
+        rows.append(row("en", "letters", 0, np.log([0.8, 0.2])))
+        rows.append(row("sw", "letters", index % 2, np.log([0.8, 0.2])))
+    found, bins = run(tmp_path, rows)
+    assert found["en", "letters", "sum", "accuracy"]["value"] == 1
+    assert found["sw", "letters", "sum", "accuracy"]["value"] == 0.5
+    assert len(bins) == 2 * 15
+    filled = [each for each in bins if each["n"]]
+    assert [each["sum_correct"] for each in filled] == [6, 3]
+    assert [each["n"] for each in filled] == [6, 6]
+
+
+def test_the_ece_can_be_computed_from_the_bins(tmp_path):
+    """The two tables say the same, to the last digits."""
+    random = np.random.default_rng(0)
+    rows = [
+        row("en", "text", int(random.integers(4)), random.normal(size=4) * 2 - 9)
+        for _ in range(300)
+    ]
+    found, bins = run(tmp_path, rows)
+    for normaliser in ("sum", "token"):
+        own = [each for each in bins if each["normaliser"] == normaliser]
+        gaps = [abs(each["sum_confidence"] - each["sum_correct"]) for each in own]
+        value = found["en", "text", normaliser, "ece"]["value"]
+        assert sum(gaps) / 300 == pytest.approx(value, abs=1e-12)
+
+
+def test_the_tables_say_which_scores_they_are_from(tmp_path):
+    """The digest of the checkpoint travels from the predictions to the metrics."""
+    table = pa.Table.from_pylist(
+        [row("en", "letters", 0, np.log([0.9, 0.1]))], tables.SCHEMAS["predictions"]
+    )
+    tables.write(table, tmp_path / "p.parquet", "predictions", checkpoint="abc")
+    measure(
+        predictions=tmp_path / "p.parquet",
+        metrics=tmp_path / "m.parquet",
+        reliability=tmp_path / "r.parquet",
+    )
+    for name in ("m", "r"):
+        facts = tables.read_metadata(tmp_path / f"{name}.parquet")
+        assert facts["checkpoint"] == "abc"
