@@ -33,13 +33,19 @@ def test_a_directory_replaces_an_older_one(tmp_path):
     assert [each.name for each in path.iterdir()] == ["new"]
 
 
+def write_half(path):
+    """A writer that fails in the middle."""
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+
+
 def test_an_error_leaves_nothing_and_keeps_the_old(tmp_path):
     """A body that raises changes nothing on disk."""
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half(path)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 

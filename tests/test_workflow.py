@@ -280,9 +280,9 @@ def jobs_of(verb: str, directory: Path) -> list[int]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if verb in words and "bash" not in words:
-                if (place / "cwd").resolve() == directory:
-                    found.append(int(place.name))
+            here = (place / "cwd").resolve() == directory
+            if here and verb in words and "bash" not in words:
+                found.append(int(place.name))
         except OSError:
             continue  # it ended while we looked
     return found
