@@ -176,6 +176,7 @@ def _add_reporting(add: Callable) -> None:
 
     flag = add("report", "polycal.report", "Write the study's page.")
     flag("--study", required=True, help="name of the study")
+    flag("--scoring", nargs="+", choices=SCORINGS, required=True, help="first leads")
     flag("--summary", type=Path, required=True, help="the study's summary table")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")

@@ -51,9 +51,11 @@ rule report:
     params:
         stage=grid.STAGES["report"],
         study=config["study"],
+        scoring=" ".join(config["scoring"]),
     shell:
         "python -m polycal report"
         " --study {params.study:q}"
+        " --scoring {params.scoring}"
         " --summary {input.summary:q}"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"

@@ -1,0 +1,146 @@
+"""The conditions of a study side by side: base, SFT, and SFT with each smoothing.
+
+What the figures and the page show of a table, computed here and drawn elsewhere.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.grid import BASE
+from polycal.languages import Language, load_languages
+
+LEVELS = ("high", "mid", "low")
+BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
+
+
+def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
+    """Rows of a study's table that hold these values, before any calibrator.
+
+    Raises:
+        InputError: there are none.
+    """
+    rows = tables.where(tables.read(path, kind), **values, calibrator="none")
+    if not rows.num_rows:
+        asked = ", ".join(f"{name} {value!r}" for name, value in values.items())
+        raise InputError(f"{path} holds nothing about {asked}; choose what it holds")
+    return rows.to_pandas()
+
+
+def by_condition(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the columns `facet` and `rank` instead of model, sft, smoothing.
+
+    A facet is a model with one SFT set; the rows of the base model are repeated in
+    each of its facets, because it is what every SFT set starts from. The rank is the
+    smoothing, and `BASE_RANK` for the base model.
+    """
+    frames = []
+    for model, own in table.groupby("model", sort=True):
+        sets = sorted(set(own["sft"]) - {BASE}) or [BASE]
+        for sft in sets:
+            rows = own[own["sft"].isin([BASE, sft])]
+            rank = rows["smoothing"].where(rows["sft"] != BASE, BASE_RANK)
+            facet = model if sft == BASE else f"{model}, SFT on {sft}"
+            frames.append(rows.assign(facet=facet, rank=rank))
+    joined = pd.concat(frames, ignore_index=True)
+    return joined.drop(columns=["model", "sft", "smoothing"])
+
+
+def label(rank: float) -> str:
+    """The condition in words: base; SFT; SFT, smoothing 0.1."""
+    if rank == BASE_RANK:
+        return "base"
+    return "SFT" if rank == 0 else f"SFT, smoothing {rank:g}"
+
+
+def reference(rank: float, ranks: Iterable[float]) -> float | None:
+    """The condition that one is compared with.
+
+    SFT without smoothing is compared with the base model, and smoothing with SFT
+    without it, or with the base model where the study has no such SFT. None where
+    the study has nothing to compare with.
+    """
+    wanted = [BASE_RANK] if rank == 0 else [0.0, BASE_RANK]
+    found = [each for each in wanted if each in set(ranks) and rank != BASE_RANK]
+    return found[0] if found else None
+
+
+def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds: one row per facet, rank and language, one column per metric.
+
+    Args:
+        metrics: rows of a metrics table of one task, scoring and normaliser.
+    """
+    keys = ["facet", "rank", "language"]
+    means = by_condition(metrics).pivot_table(
+        index=keys, columns="metric", values="value"
+    )
+    return means.rename_axis(columns=None).reset_index()
+
+
+def per_level(summary: pd.DataFrame) -> pd.DataFrame:
+    """One row per facet, rank and level, one column per metric.
+
+    Args:
+        summary: rows of a summary table of one task, scoring and normaliser.
+
+    Returns:
+        The metrics under their names, their standard deviations over seeds as
+        `sd_{metric}` where there are several, and `n_seeds` and `n_languages`.
+    """
+    keys = ["facet", "rank", "level"]
+    rows = by_condition(summary)
+    values = rows.pivot_table(index=keys, columns="metric", values="value")
+    spreads = rows.pivot_table(index=keys, columns="metric", values="sd_seeds")
+    counts = rows.groupby(keys)[["n_seeds", "n_languages"]].max()
+    joined = values.join(spreads.add_prefix("sd_")).join(counts)
+    return joined.rename_axis(columns=None).reset_index()
+
+
+def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
+    """Bins pooled over seeds: n, confidence and accuracy per line and bin.
+
+    Args:
+        reliability: rows of a reliability table of one task, scoring and normaliser.
+
+    Returns:
+        The bins that hold anything, by facet, rank and language; `share` is a bin's
+        part of the questions of its line.
+    """
+    keys = ["facet", "rank", "language"]
+    bins = by_condition(reliability).groupby([*keys, "bin", "lo", "hi"])
+    bins = bins[["n", "sum_confidence", "sum_correct"]].sum().reset_index()
+    bins = bins[bins["n"] > 0]
+    return bins.assign(
+        confidence=bins["sum_confidence"] / bins["n"],
+        accuracy=bins["sum_correct"] / bins["n"],
+        share=bins["n"] / bins.groupby(keys)["n"].transform("sum"),
+    )
+
+
+def language_of(code: str) -> Language:
+    """The language of a code.
+
+    Raises:
+        InputError: polycal's table of languages does not have it.
+    """
+    known: Mapping[str, Language] = load_languages()
+    if code not in known:
+        raise InputError(
+            f"the language {code!r} is not in polycal's table of languages; add a row "
+            "to src/polycal/data/languages.csv"
+        )
+    return known[code]
+
+
+def in_resource_order(codes: Iterable[str]) -> list[str]:
+    """From high to low level, within it from high to low Joshi class, then by name."""
+
+    def place(code: str) -> tuple[int, int, str]:
+        found = language_of(code)
+        return LEVELS.index(found.level), -found.joshi_class, found.name
+
+    return sorted(set(codes), key=place)

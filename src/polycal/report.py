@@ -1,0 +1,297 @@
+"""The page that people read: one HTML file that needs nothing beside it.
+
+Tables and figures in, a dictionary of plain values out of Python, and all markup in
+`templates/report.html.j2`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from polycal import tables
+from polycal.conditions import (
+    BASE_RANK,
+    LEVELS,
+    in_resource_order,
+    label,
+    language_of,
+    per_bin,
+    per_language,
+    per_level,
+    select,
+)
+from polycal.errors import InputError
+from polycal.files import replacing
+from polycal.grid import BASE, HEADLINE, number
+from polycal.provenance import provenance
+from polycal.sentences import CAPTIONS, describe_findings, join, points
+from polycal.svg import inline
+
+NOTHING = "–"  # a cell without a number
+
+
+def _percentage(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _gap(value: float) -> str:
+    return points(value, unit="")
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+# The columns of the tables: metric, heading, spelling of a value.
+COLUMNS = [
+    ("accuracy", "accuracy (%)", _percentage),
+    ("confidence", "confidence (%)", _percentage),
+    ("gap", "gap (pp)", _gap),
+    ("ece", "ECE (%)", _percentage),
+    ("rms_ce", "RMS calibration error (%)", _percentage),
+    ("brier", "Brier", _three),
+    ("nll", "NLL (nats)", _three),
+    ("chance", "chance (%)", _percentage),
+    ("log_mass", "log mass (nats)", _three),
+]
+_SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
+_POINTS = ("accuracy", "confidence", "gap", "ece", "rms_ce", "chance")
+
+
+def report(
+    *,
+    study: str,
+    scoring: list[str],
+    summary: Path,
+    metrics: Path,
+    reliability: Path,
+    figures: Path,
+    out: Path,
+) -> None:
+    """Write the page of a study; the same inputs give the same bytes.
+
+    Args:
+        study: its name.
+        scoring: the scorings of the page; the first one leads.
+        summary: the study's summary table.
+        metrics: the study's metrics table.
+        reliability: the study's bins.
+        figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
+        out: the HTML file to write.
+
+    Raises:
+        InputError: a table is empty or broken, or a figure is missing.
+    """
+    paths = {"summary": summary, "metrics": metrics, "reliability": reliability}
+    held = _in_order(select(metrics, "metrics"), scoring)
+    values = {
+        "study": study,
+        "run": _describe_run(held),
+        "tasks": [_task(task, held, paths, figures) for task in held["task"].unique()],
+        "n_bins": int(select(reliability, "reliability")["bin"].nunique()),
+        "tables": [
+            {"name": name, "link": Path(os.path.relpath(path, out.parent)).as_posix()}
+            for name, path in paths.items()
+        ],
+        "made_by": _made_by(paths),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("polycal"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(values)
+    with replacing(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
+    """The rows of these scorings, those of the first one in front.
+
+    Raises:
+        InputError: a scoring has no rows.
+    """
+    missing = set(scorings) - set(metrics["scoring"])
+    if missing:
+        raise InputError(
+            f"the tables hold no {' and no '.join(sorted(missing))} scores"
+        )
+    frames = [metrics[metrics["scoring"] == each] for each in scorings]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _describe_run(metrics: pd.DataFrame) -> dict[str, object]:
+    """What was run, from the table alone."""
+    tuned = metrics[metrics["sft"] != BASE]
+    seeds = sorted(tuned["seed"].unique())
+    return {
+        "models": join(list(metrics["model"].unique())),
+        "sft": join(list(tuned["sft"].unique())),
+        "smoothing": join(
+            [number(each) for each in sorted(tuned["smoothing"].unique().tolist())]
+        ),
+        "seeds": join([str(seed) for seed in seeds]),
+        "n_seeds": len(seeds),
+        "scorings": list(metrics["scoring"].unique()),
+        "normalisers": [
+            pair
+            for pair in metrics[["scoring", "normaliser"]]
+            .drop_duplicates()
+            .itertuples(index=False, name=None)
+        ],
+    }
+
+
+def _task(
+    task: str, metrics: pd.DataFrame, paths: Mapping[str, Path], figures: Path
+) -> dict[str, object]:
+    """One task: what it holds, and its scorings, the one that leads in front."""
+    own = metrics[metrics["task"] == task]
+    pairs = own[["scoring", "normaliser"]].drop_duplicates()
+    pairs = list(pairs.itertuples(index=False, name=None))
+    # In each scoring its headline normaliser leads.
+    scorings = list(own["scoring"].unique())
+    pairs.sort(key=lambda pair: (scorings.index(pair[0]), HEADLINE[pair[0]] != pair[1]))
+    n = own["n_questions"]
+    return {
+        "name": task,
+        "n_languages": own["language"].nunique(),
+        "n_questions": str(n.min()) if n.nunique() == 1 else f"{n.min()} to {n.max()}",
+        "scorings": [
+            _scoring(
+                {"task": task, "scoring": pair[0], "normaliser": pair[1]},
+                paths,
+                figures,
+            )
+            for pair in pairs
+        ],
+    }
+
+
+def _scoring(
+    place: dict[str, str], paths: Mapping[str, Path], figures: Path
+) -> dict[str, object]:
+    """The findings, tables and figures of one task, scoring and normaliser."""
+    levels = per_level(select(paths["summary"], "summary", **place))
+    languages = per_language(select(paths["metrics"], "metrics", **place))
+    facets = []
+    for facet in sorted(levels["facet"].unique()):
+        own = levels[levels["facet"] == facet]
+        spoken = languages[languages["facet"] == facet]
+        facets.append(
+            {
+                "name": facet,
+                "findings": describe_findings(own, spoken),
+                "levels": _level_table(own),
+                "languages": _language_table(spoken),
+            }
+        )
+    name, normaliser = place["scoring"], place["normaliser"]
+    return {
+        "name": name,
+        "normaliser": normaliser,
+        "slug": f"{place['task']}-{name}-{normaliser}",
+        "facets": facets,
+        "figures": (
+            list(_figures(place, languages, paths["reliability"], figures))
+            if normaliser == HEADLINE[name]
+            else []
+        ),
+    }
+
+
+def _figures(
+    place: dict[str, str], languages: pd.DataFrame, reliability: Path, folder: Path
+) -> Iterator[dict[str, str]]:
+    """The figures of one scoring, each with the sentence that it shows."""
+    task, scoring, normaliser = place.values()
+    bins = per_bin(select(reliability, "reliability", **place))
+    for figure, caption in CAPTIONS.items():
+        path = folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg"
+        if not path.exists():
+            raise InputError(f"{path} is missing; draw it and write the page again")
+        sentence = caption(bins if figure == "reliability" else languages)
+        slug = f"{task}-{scoring}-{normaliser}-{figure}"
+        yield {
+            "name": figure,
+            "caption": sentence,
+            "svg": inline(path, prefix=slug, text=sentence),
+        }
+
+
+def _level_table(levels: pd.DataFrame) -> dict[str, object]:
+    """Resource level x condition, with the spread over seeds where there is one."""
+    columns = [column for column in COLUMNS if column[0] in levels]
+    groups = []
+    for level in (*LEVELS, "all"):
+        rows = levels[levels["level"] == level].sort_values("rank")
+        if len(rows):
+            n = int(rows["n_languages"].max())
+            cells = [_level_row(row, columns) for row in rows.to_dict("records")]
+            groups.append({"level": level, "n": n, "rows": cells})
+    return {"columns": [heading for _, heading, _ in columns], "groups": groups}
+
+
+def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
+    cells = []
+    for metric, _, spell in columns:
+        spread = row.get(f"sd_{metric}")
+        scale = 100 if metric in _POINTS else 1
+        known = spread is not None and pd.notna(spread) and metric != "chance"
+        digits = 1 if scale == 100 else 3
+        cells.append(
+            {
+                "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
+                "spread": f"±{scale * spread:.{digits}f}" if known else "",
+            }
+        )
+    single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
+    return {"label": label(row["rank"]), "single": single, "cells": cells}
+
+
+def _language_table(languages: pd.DataFrame) -> dict[str, object]:
+    """One line per language, four numbers per condition."""
+    columns = [column for column in COLUMNS if column[0] in _SHORT]
+    ranks = sorted(languages["rank"].unique())
+    values = languages.set_index(["language", "rank"])
+    rows = []
+    for code in in_resource_order(languages["language"]):
+        cells = []
+        for rank in ranks:
+            for metric, _, spell in columns:
+                value = values[metric].get((code, rank))
+                missing = value is None or pd.isna(value)
+                text = NOTHING if missing else spell(value)
+                cells.append({"text": text, "value": "" if missing else f"{value:.6f}"})
+        rows.append({"language": language_of(code), "cells": cells})
+    return {
+        "conditions": [label(rank) for rank in ranks],
+        "columns": [heading for _, heading, _ in columns],
+        "rows": rows,
+    }
+
+
+def _made_by(paths: Mapping[str, Path]) -> list[dict[str, str]]:
+    """What made each table, and this page; equal makers share a line."""
+    makers = {f"the {name} table": tables.read_metadata(p) for name, p in paths.items()}
+    makers["this page"] = provenance()
+    lines: dict[tuple, list[str]] = {}
+    for name, facts in makers.items():
+        libraries = facts.get("libraries") or {}
+        maker = (
+            facts.get("polycal") or "unknown",
+            facts.get("commit") or "unknown",
+            facts.get("python") or "unknown",
+            ", ".join(f"{each} {libraries[each]}" for each in sorted(libraries)),
+        )
+        lines.setdefault(maker, []).append(name)
+    keys = ("polycal", "commit", "python", "libraries")
+    return [
+        {"what": join(names), **dict(zip(keys, maker, strict=True))}
+        for maker, names in lines.items()
+    ]

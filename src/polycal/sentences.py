@@ -1,0 +1,206 @@
+"""Findings in words: numbers in, sentences out, the words chosen by the numbers.
+
+No sentence claims significance; a change below `SMALL` is called no change.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.conditions import label, language_of, reference
+
+SMALL = 0.005  # half a percentage point
+
+
+def points(value: float, *, unit: str = " pp") -> str:
+    """A signed difference of fractions in percentage points: 0.123 -> +12.3 pp."""
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return f"{'0.0' if text[1:] == '0.0' else text}{unit}"
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage: 0.4567 -> 45.7%."""
+    return f"{100 * value:.1f}%"
+
+
+def join(parts: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
+
+
+def describe_change(name: str, before: float, after: float) -> str:
+    """What happened to one number: rises, falls, or hardly moves."""
+    change = after - before
+    if abs(change) < SMALL:
+        return f"{name} hardly moves ({percent(before)} to {percent(after)})"
+    verb = "rises" if change > 0 else "falls"
+    return f"{name} {verb} from {percent(before)} to {percent(after)}"
+
+
+def describe_gap(before: float, after: float) -> str:
+    """What happened to the signed gap, confidence minus accuracy."""
+    values = f"from {points(before)} to {points(after)}"
+    if abs(after - before) < SMALL:
+        return f"the gap hardly moves ({points(before)} to {points(after)})"
+    if before < -SMALL and after > SMALL:
+        return f"under-confidence turns into over-confidence ({values})"
+    if before > SMALL and after < -SMALL:
+        return f"over-confidence turns into under-confidence ({values})"
+    side = "over" if before + after > 0 else "under"
+    if abs(before) <= SMALL or abs(after) <= SMALL:
+        verb = "arises" if abs(after) > abs(before) else "all but vanishes"
+        return f"{side}-confidence {verb} ({values})"
+    verb = "grows" if abs(after) > abs(before) else "shrinks"
+    return f"{side}-confidence {verb} {values}"
+
+
+def describe_comparison(before: Mapping, after: Mapping) -> str:
+    """What happened to accuracy, confidence, gap and ECE of one group of languages."""
+    return join(
+        [
+            describe_change("accuracy", before["accuracy"], after["accuracy"]),
+            describe_change("confidence", before["confidence"], after["confidence"]),
+            describe_gap(before["gap"], after["gap"]),
+            describe_change("the ECE", before["ece"], after["ece"]),
+        ]
+    )
+
+
+def describe_state(values: Mapping) -> str:
+    """Accuracy, confidence, gap and ECE of one group of languages."""
+    return join(
+        [
+            f"accuracy is {percent(values['accuracy'])}",
+            f"confidence {percent(values['confidence'])}",
+            f"the gap {points(values['gap'])}",
+            f"the ECE {percent(values['ece'])}",
+        ]
+    )
+
+
+def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """In how many languages confidence, accuracy and ECE rise, and fall.
+
+    Args:
+        before: metrics in columns, indexed by language.
+        after: the same languages under another condition.
+    """
+    both = before.index.intersection(after.index)
+    parts = []
+    for name, metric in _COUNTED.items():
+        change = after.loc[both, metric] - before.loc[both, metric]
+        up, down = (change >= SMALL).sum(), (change <= -SMALL).sum()
+        parts.append(f"{name} rises in {up} and falls in {down}")
+    n = f"{len(both)} languages" if len(both) != 1 else "1 language"
+    return f"Of {n}, {'; '.join(parts)}."
+
+
+_COUNTED = {"confidence": "confidence", "accuracy": "accuracy", "the ECE": "ece"}
+
+
+def describe_findings(
+    levels: pd.DataFrame, languages: pd.DataFrame
+) -> list[tuple[str, list[str]]]:
+    """The findings of one facet: a heading and sentences per comparison.
+
+    Args:
+        levels: rows of `per_level` of one facet.
+        languages: rows of `per_language` of the same facet.
+    """
+    ranks = sorted(levels["rank"].unique())
+    at = {rank: rows.set_index("level") for rank, rows in levels.groupby("rank")}
+    tongues = {
+        rank: rows.set_index("language") for rank, rows in languages.groupby("rank")
+    }
+    found = []
+    for rank in ranks:
+        start = reference(rank, ranks)
+        if start is None and len(ranks) > 1:
+            continue
+        sentences = []
+        if start is not None:
+            sentences.append(count_changes(tongues[start], tongues[rank]))
+        for level in _groups(at[rank]):
+            after = at[rank].loc[level]
+            if start is None:
+                what = describe_state(after)
+            else:
+                what = describe_comparison(at[start].loc[level], after)
+            sentences.append(f"{_where(level, after)}, {what}.{_near_chance(after)}")
+        against = "" if start is None else f", against {label(start)}"
+        found.append((label(rank) + against, sentences))
+    return found
+
+
+def _groups(levels: pd.DataFrame) -> list[str]:
+    """All languages, and those with low resources if they are a part of them."""
+    counts = levels["n_languages"]
+    part = "low" in counts and counts["low"] < counts["all"]
+    return ["all", "low"] if part else ["all"]
+
+
+def _where(level: str, values: Mapping) -> str:
+    n = int(values["n_languages"])
+    if level == "all":
+        return f"Over all {n} languages" if n > 1 else "In the one language"
+    many = f"the {n} {level}-resource languages"
+    return f"In {many}" if n > 1 else f"In the one {level}-resource language"
+
+
+def _near_chance(values: Mapping) -> str:
+    if values["accuracy"] > values["chance"] + 0.01:
+        return ""
+    side = "below" if values["accuracy"] < values["chance"] else "within 1 pp of"
+    return f" That accuracy is {side} chance ({percent(values['chance'])})."
+
+
+def caption_dumbbell(values: pd.DataFrame) -> str:
+    """In how many languages confidence exceeds accuracy, per condition."""
+    over = values.assign(over=values["gap"] > 0)
+    counts = over.groupby(["facet", "rank"])["over"].sum()
+    n = values["language"].nunique()
+    start = f"Languages, of {n}, in which confidence exceeds accuracy –"
+    return f"{start} {_per_condition(counts.map(str))}."
+
+
+def caption_heatmap(values: pd.DataFrame) -> str:
+    """The largest and the smallest gap, and where they are."""
+    several = values["facet"].nunique() > 1
+
+    def name(row: pd.Series) -> str:
+        facet = f"{row['facet']}, " if several else ""
+        language = language_of(row["language"]).name
+        return f"{points(row['gap'])} ({language}, {facet}{label(row['rank'])})"
+
+    values = values.reset_index(drop=True)
+    least, most = values.loc[values["gap"].idxmin()], values.loc[values["gap"].idxmax()]
+    if least.name == most.name:
+        return f"The signed gap is {name(least)}."
+    return f"The signed gap lies between {name(least)} and {name(most)}."
+
+
+def caption_reliability(bins: pd.DataFrame) -> str:
+    """Which part of the questions lies in over-confident bins, per condition."""
+    over = bins.assign(over=bins["n"].where(bins["confidence"] > bins["accuracy"], 0))
+    sums = over.groupby(["facet", "rank"])[["over", "n"]].sum()
+    shares = (sums["over"] / sums["n"]).map(percent)
+    start = "Share of the questions in bins whose confidence exceeds their accuracy –"
+    return f"{start} {_per_condition(shares)}."
+
+
+def _per_condition(values: pd.Series) -> str:
+    """Base 3; SFT 5 - with the facet in front where there are several."""
+    facets = []
+    for facet, own in values.groupby(level="facet"):
+        parts = [f"{label(rank)}: {value}" for (_, rank), value in own.items()]
+        facets.append((facet, "; ".join(parts)))
+    if len(facets) == 1:
+        return facets[0][1]
+    return "; ".join(f"{facet} ({text})" for facet, text in facets)
+
+
+CAPTIONS = {
+    "dumbbell": caption_dumbbell,
+    "heatmap": caption_heatmap,
+    "reliability": caption_reliability,
+}

@@ -1,0 +1,61 @@
+"""An SVG file of matplotlib as a part of an HTML page."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from polycal.errors import InputError
+
+# Metadata names hosts on the net, and a style sheet inside one figure would hold for
+# the whole page: the page's own style says the same for all figures.
+_DROPPED = {"metadata", "style"}
+_REFERENCE = re.compile(r"(^#|url\(#)([^)]+)")
+
+
+def inline(path: Path, *, prefix: str, text: str) -> str:
+    """The `<svg>` element of a file, fit to stand beside others in one HTML page.
+
+    Ids that something refers to get the prefix, and all others go, so that no two
+    figures share one. Namespaces go too, as HTML has none.
+
+    Args:
+        path: the SVG file.
+        prefix: what makes the ids differ from those of other figures.
+        text: what a reader hears who cannot see the figure.
+
+    Raises:
+        InputError: the file is not SVG.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise InputError(f"{path} is not SVG ({error}); draw it again") from error
+    for element in list(root.iter()):
+        for child in list(element):
+            if _local(child.tag) in _DROPPED:
+                element.remove(child)
+    used = {
+        target
+        for element in root.iter()
+        for value in element.attrib.values()
+        for _, target in _REFERENCE.findall(value)
+    }
+    for element in root.iter():
+        attributes = {_local(name): value for name, value in element.attrib.items()}
+        if attributes.get("id") not in used:
+            attributes.pop("id", None)
+        element.tag = _local(element.tag)
+        element.attrib.clear()
+        for name, value in attributes.items():
+            if name == "id":
+                element.set(name, f"{prefix}-{value}")
+            else:
+                element.set(name, _REFERENCE.sub(rf"\1{prefix}-\2", value))
+    root.set("role", "img")
+    root.set("aria-label", text)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _local(name: str) -> str:
+    """A name without its namespace."""
+    return name.rpartition("}")[2]

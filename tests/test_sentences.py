@@ -1,0 +1,153 @@
+"""The words follow the numbers."""
+
+import pandas as pd
+import pytest
+
+from polycal import sentences
+from polycal.conditions import BASE_RANK
+
+
+def numbers(accuracy: float, confidence: float, **others: float) -> dict[str, float]:
+    """One group of languages."""
+    gap = confidence - accuracy
+    values = {"accuracy": accuracy, "confidence": confidence, "gap": gap}
+    return values | {"ece": abs(gap), "chance": 0.25} | others
+
+
+def levels(*rows: tuple) -> pd.DataFrame:
+    """Rows of (rank, level, number of languages, accuracy, confidence)."""
+    return pd.DataFrame(
+        [
+            {"facet": "m", "rank": rank, "level": level, "n_languages": n}
+            | numbers(accuracy, confidence)
+            for rank, level, n, accuracy, confidence in rows
+        ]
+    )
+
+
+def languages(*rows: tuple, facet: str = "m") -> pd.DataFrame:
+    """Rows of (rank, language, accuracy, confidence)."""
+    return pd.DataFrame(
+        [
+            {"facet": facet, "rank": rank, "language": code}
+            | numbers(accuracy, confidence)
+            for rank, code, accuracy, confidence in rows
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.123, "+12.3 pp"), (-0.05, "−5.0 pp"), (0.0, "0.0 pp"), (-0.0001, "0.0 pp")],
+)
+def test_points_are_signed_unless_zero(value, text):
+    """A difference has a sign, with a real minus, and zero has none."""
+    assert sentences.points(value) == text
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [(0.5, "rises from 40.0%"), (0.3, "falls from 40.0%"), (0.403, "hardly moves")],
+)
+def test_a_change_is_named_by_its_direction(after, words):
+    """Up, down, and too small to speak of."""
+    assert words in sentences.describe_change("accuracy", 0.4, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.05, 0.20, "over-confidence grows"),
+        (0.20, 0.05, "over-confidence shrinks"),
+        (-0.05, -0.20, "under-confidence grows"),
+        (-0.20, -0.05, "under-confidence shrinks"),
+        (-0.10, 0.10, "under-confidence turns into over-confidence"),
+        (0.10, -0.10, "over-confidence turns into under-confidence"),
+        (0.10, 0.102, "the gap hardly moves"),
+        (-0.002, 0.10, "over-confidence arises"),
+        (-0.10, 0.0, "under-confidence all but vanishes"),
+    ],
+)
+def test_a_gap_is_named_by_its_side_and_size(before, after, words):
+    """Every case of two signed gaps has its own words."""
+    assert sentences.describe_gap(before, after).startswith(words)
+
+
+def test_findings_follow_the_numbers_both_ways():
+    """The same code says that SFT raises confidence, or that it lowers it."""
+    before, after = (0.4, 0.45), (0.4, 0.65)
+    for first, last, words in (
+        (before, after, ("confidence rises in 1", "over-confidence grows")),
+        (after, before, ("confidence rises in 0", "over-confidence shrinks")),
+    ):
+        ((title, said),) = sentences.describe_findings(
+            levels((BASE_RANK, "all", 1, *first), (0.0, "all", 1, *last)),
+            languages((BASE_RANK, "de", *first), (0.0, "de", *last)),
+        )
+        assert title == "SFT, against base"
+        assert all(each in " ".join(said) for each in words)
+        assert "accuracy hardly moves" in " ".join(said)
+
+
+def test_findings_compare_smoothing_with_what_there_is():
+    """With SFT without smoothing if the study has it, else with the base model."""
+    ranks = {BASE_RANK: (0.4, 0.5), 0.0: (0.4, 0.7), 0.1: (0.4, 0.6)}
+    for held, titles in (
+        (list(ranks), ["SFT, against base", "SFT, smoothing 0.1, against SFT"]),
+        ([BASE_RANK, 0.1], ["SFT, smoothing 0.1, against base"]),
+        ([BASE_RANK], ["base"]),
+    ):
+        found = sentences.describe_findings(
+            levels(*[(rank, "all", 1, *ranks[rank]) for rank in held]),
+            languages(*[(rank, "de", *ranks[rank]) for rank in held]),
+        )
+        assert [title for title, _ in found] == titles
+
+
+def test_low_resource_languages_are_told_apart_only_where_others_are():
+    """A study of low-resource languages alone says everything once."""
+    both = [(BASE_RANK, "low", 2, 0.3, 0.4), (BASE_RANK, "all", 5, 0.4, 0.4)]
+    spoken = languages((BASE_RANK, "sw", 0.3, 0.4))
+    ((_, said),) = sentences.describe_findings(levels(*both), spoken)
+    assert said[1].startswith("In the 2 low-resource languages, accuracy is 30.0%")
+    alone = [(rank, level, 2, *rest) for rank, level, _, *rest in both]
+    ((_, said),) = sentences.describe_findings(levels(*alone), spoken)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "words"),
+    [(0.2, "below chance"), (0.255, "within 1 pp of chance"), (0.4, None)],
+)
+def test_an_accuracy_at_chance_is_called_so(accuracy, words):
+    """Nobody takes a guess for knowledge."""
+    ((_, said),) = sentences.describe_findings(
+        levels((BASE_RANK, "all", 1, accuracy, 0.5)),
+        languages((BASE_RANK, "de", accuracy, 0.5)),
+    )
+    assert (words in said[0]) if words else ("chance" not in said[0])
+
+
+def test_changes_are_counted_by_language():
+    """A change below half a point counts neither way."""
+    before = languages((0, "de", 0.4, 0.5), (0, "sw", 0.4, 0.5), (0, "en", 0.4, 0.5))
+    after = languages((0, "de", 0.4, 0.6), (0, "sw", 0.4, 0.4), (0, "en", 0.4, 0.501))
+    said = sentences.count_changes(
+        before.set_index("language"), after.set_index("language")
+    )
+    assert said.startswith("Of 3 languages, confidence rises in 1 and falls in 1;")
+    assert "accuracy rises in 0 and falls in 0" in said
+
+
+def test_captions_count_and_name_what_the_figure_shows():
+    """Counts per condition and facet; the extremes with language and condition."""
+    one = languages((BASE_RANK, "de", 0.5, 0.4), (0.0, "de", 0.5, 0.7))
+    two = pd.concat([one, one.assign(facet="n")])
+    assert sentences.caption_dumbbell(one).endswith("base: 0; SFT: 1.")
+    assert "m (base: 0; SFT: 1); n (base" in sentences.caption_dumbbell(two)
+    assert sentences.caption_heatmap(one) == (
+        "The signed gap lies between −10.0 pp (German, base) "
+        "and +20.0 pp (German, SFT)."
+    )
+    bins = one.assign(n=[10, 30])
+    assert sentences.caption_reliability(bins).endswith("base: 0.0%; SFT: 100.0%.")
