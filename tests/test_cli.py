@@ -1,10 +1,17 @@
 """The command line: light to start, and clear when something is wrong."""
 
+import json
+import re
+import resource
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tiny import make_tiny_conversations, make_tiny_model
 
+from polycal import tables
 from polycal.cli import build_parser, main
 from polycal.grid import STAGES
 
@@ -50,6 +57,58 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     assert done.returncode == 1
     assert "bad.parquet is not a complete Parquet file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def limit_files() -> None:
+    """The disk is full after 2 kB of a file, as far as this process can tell."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+
+def assert_full_disk_is_told(folder: Path, *arguments: object) -> None:
+    before = sorted(folder.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-m", "polycal", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit_files,
+    )
+    assert done.returncode == 1
+    assert re.search(rf"polycal {arguments[0]}: .*File too large$", done.stderr)
+    assert "Traceback" not in done.stderr
+    left = [path for path in folder.iterdir() if path.suffix != ".lock"]
+    assert sorted(left) == before
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_disk_that_fills_up_while_weights_are_written(method, tmp_path):
+    """One line, exit code 1, and nothing under the final name or beside it."""
+    make_tiny_model(tmp_path / "base")
+    make_tiny_conversations(tmp_path / "toy.parquet")
+    assert_full_disk_is_told(
+        tmp_path,
+        *("tune", "--base", tmp_path / "base"),
+        *("--conversations", tmp_path / "toy.parquet"),
+        *("--model", "m", "--sft", "s", "--smoothing", 0, "--seed", 0),
+        *("--lr", 0.01, "--max-steps", 1, "--method", method),
+        *("--out", tmp_path / "candidate"),
+    )
+
+
+def test_a_disk_that_fills_up_while_a_table_is_written(tmp_path):
+    """The same for Parquet."""
+    rows = make_tiny_conversations(tmp_path / "toy.parquet", n=500)
+    table = tables.read(rows, "conversations")
+    lines = [
+        {"instruction": user["content"], "input": "", "output": answer["content"]}
+        for user, answer in table["messages"].to_pylist()
+    ]
+    (tmp_path / "toy.json").write_text(json.dumps(lines))
+    assert_full_disk_is_told(
+        tmp_path,
+        *("prepare_sft", "--repo", tmp_path / "toy.json", "--format", "alpaca"),
+        *("--sft", "s", "--out", tmp_path / "out.parquet"),
+    )
 
 
 def test_an_unwritable_place_is_one_line_and_exit_code_1(tmp_path):

@@ -33,6 +33,7 @@ def make(tmp_path):
             log = pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
             tables.write(log, path / "training_log.parquet", "training_log")
             (path / "model.safetensors").write_text(f"{lr} {seed}")
+            (path / ".left_by_snakemake").touch()
             write_provenance(path, digest=f"digest of {lr} {seed}", seed=seed)
             paths.append(path)
         return paths
@@ -58,6 +59,12 @@ def test_the_mean_over_seeds_decides(make, tmp_path):
         facts = read_provenance(out)
         assert facts["digest"] == f"digest of 0.001 {seed}"
         assert facts["lr"] == 0.001
+        assert {path.name for path in out.iterdir()} == {
+            "model.safetensors",
+            "provenance.json",
+            "selection.json",
+            "training_log.parquet",
+        }
 
 
 def test_the_order_of_the_candidates_does_not_matter(make, tmp_path):

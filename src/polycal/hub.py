@@ -41,7 +41,7 @@ def download(
         repo: the Hub id, owner/name.
         revision: a commit, or a branch or tag that is resolved to one.
         repo_type: model or dataset.
-        patterns: names of files, with wildcards.
+        patterns: names of files; `*` stands for any text.
 
     Returns:
         The snapshot's directory; its name is the commit.

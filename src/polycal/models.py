@@ -5,6 +5,8 @@ checkpoint is run.
 """
 
 import contextlib
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +128,25 @@ def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
         missing = ", ".join(sorted(loading["missing_keys"]))
         raise InputError(f"{checkpoint} lacks the weights {missing}")
     return model
+
+
+def save(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> None:
+    """Write a model, or an adapter, and its tokenizer as `load_model` reads them.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # the writers in Rust have no common type
+        found = re.search(r"os error (\d+)", str(error))
+        if not found:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(folder)) from error
 
 
 @contextlib.contextmanager

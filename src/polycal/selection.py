@@ -78,8 +78,8 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     made = read_provenance(chosen)
     with replacing(out) as temporary:
         temporary.mkdir()
-        for path in sorted(chosen.iterdir()):
-            if path.is_file() and path.name != "provenance.json":
+        for path in sorted(chosen.glob("[!.]*")):  # hidden files are not tune's
+            if path.name != "provenance.json":
                 copy_or_link(path, temporary / path.name)
         text = json.dumps(selection, indent=2, sort_keys=True)
         (temporary / "selection.json").write_text(text + "\n")

@@ -89,8 +89,7 @@ def tune(
     with replacing(out) as temporary:
         if recipe.method == "full":
             network.to(dtype)
-        network.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        models.save(network, tokenizer, temporary)
         weights = digest(path for path in temporary.iterdir() if path.is_file())
         log = pa.Table.from_pylist(
             [{**identity, "lr": recipe.lr, **line} for line in trainer.lines],
