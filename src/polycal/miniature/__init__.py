@@ -1,0 +1,53 @@
+"""The embedded study: model, SFT set and tasks, made offline from Unicode CLDR.
+
+Four directories that look like what the Hugging Face Hub holds. Facts and names are
+CLDR's (through Babel); the question sentences in `sentences.csv` were written by hand
+for polycal, not taken from CLDR, and no native speaker has reviewed them.
+"""
+
+from pathlib import Path
+
+
+def make_miniature(
+    *,
+    seed: int,
+    pretrain_steps: int,
+    model: Path,
+    sft: Path,
+    global_mmlu: Path,
+    mmlu_prox: Path,
+) -> None:
+    """Write the embedded study's model, SFT set and two benchmarks.
+
+    Everything is a function of `seed`; only the model depends on `pretrain_steps`.
+    On one machine with one number of threads the files are the same to the bit.
+
+    Args:
+        seed: chooses facts, questions, options, the SFT set and the initial weights.
+        pretrain_steps: optimiser steps of the base model, at least 1.
+        model: directory to write: a Llama with its tokenizer and chat template.
+        sft: directory to write: an English SFT set in Alpaca's columns.
+        global_mmlu: directory to write, in the columns of Global-MMLU.
+        mmlu_prox: directory to write, in the columns of MMLU-ProX.
+
+    Raises:
+        InputError: `pretrain_steps` is below 1, or `seed` is negative.
+        OSError: a folder cannot be written or the disk is full.
+    """
+    from polycal.errors import InputError
+    from polycal.miniature.facts import load_world
+    from polycal.miniature.instructions import make_instructions
+    from polycal.miniature.model import write_model
+    from polycal.miniature.questions import make_questions
+    from polycal.miniature.write import write_global_mmlu, write_mmlu_prox, write_sft
+
+    if pretrain_steps < 1:
+        raise InputError(f"pretrain_steps is {pretrain_steps}; use 1 or more")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; use 0 or more")
+    world = load_world(seed=seed)
+    questions = make_questions(world, seed=seed)
+    write_sft(make_instructions(world, seed=seed), sft)
+    write_global_mmlu(questions["global_mmlu"], world, global_mmlu)
+    write_mmlu_prox(questions["mmlu_prox"], world, mmlu_prox)
+    write_model(world, seed=seed, steps=pretrain_steps, out=model)

@@ -1,0 +1,57 @@
+"""What the base model reads: facts in 49 languages, very unequally many of each."""
+
+import random
+from collections.abc import Iterator
+
+from polycal.languages import load_languages
+from polycal.miniature.facts import KINDS, Fact, World
+from polycal.miniature.questions import choose_wrong_options
+from polycal.prompts import build_prompt
+
+# Share of a language, before they are scaled to sum to one: by Joshi class, but most
+# for English and least for Shona and Chichewa.
+_CLASS_SHARES = {5: 4.0, 4: 2.0, 3: 1.0, 2: 0.5, 1: 0.4, 0: 0.4}
+_SHARES = {"en": 30.0, "sn": 0.2, "ny": 0.2}
+_FORMS = {"question": 0.6, "statement": 0.25, "letters": 0.15}
+_OPTIONS = (4, 10)
+
+
+def language_shares() -> dict[str, float]:
+    """Part of the documents that each language has; sums to one."""
+    raw = {
+        code: _SHARES.get(code, _CLASS_SHARES[each.joshi_class])
+        for code, each in load_languages().items()
+    }
+    return {code: share / sum(raw.values()) for code, share in raw.items()}
+
+
+def draw_documents(world: World, *, seed: int) -> Iterator[str]:
+    """Documents without end: a random fact, language and form each time."""
+    rng = random.Random(f"{seed}/corpus")
+    shares = language_shares()
+    codes, weights = list(shares), list(shares.values())
+    forms, form_weights = list(_FORMS), list(_FORMS.values())
+    while True:
+        (language,) = rng.choices(codes, weights)
+        (form,) = rng.choices(forms, form_weights)
+        yield _write_document(rng.choice(world.facts), language, form, world, rng)
+
+
+def _write_document(
+    fact: Fact, language: str, form: str, world: World, rng: random.Random
+) -> str:
+    given = world.names[KINDS[fact.kind][0], fact.given][language]
+    answer = world.name_answer(fact.kind, fact.answer, language)
+    if form == "statement":
+        return f"{given}: {answer}"
+    question = world.ask(fact, language)
+    if form == "question":
+        prompt = build_prompt("text", question, [answer])
+        return prompt.context + prompt.continuations[0]
+    count = rng.randint(*_OPTIONS)
+    options = choose_wrong_options(fact, count - 1, world, rng)
+    gold = rng.randrange(count)
+    options.insert(gold, fact.answer)
+    names = [world.name_answer(fact.kind, code, language) for code in options]
+    prompt = build_prompt("letters", question, names)
+    return prompt.context + prompt.continuations[gold]

@@ -1,0 +1,210 @@
+"""Facts about the world and their names in 49 languages, from Unicode CLDR."""
+
+import csv
+import datetime
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from babel import Locale
+from babel.core import get_global
+from babel.languages import get_official_languages
+from babel.numbers import get_territory_currencies
+
+from polycal.languages import load_languages
+
+# kind of fact -> (what is given, what is asked for)
+KINDS = {
+    "currency_of_territory": ("territory", "currency"),
+    "language_of_territory": ("territory", "language"),
+    "territory_of_currency": ("currency", "territory"),
+    "territory_of_language": ("language", "territory"),
+}
+_UNNAMED = ("ny",)  # CLDR has nearly nothing for Chichewa
+# Facts hold on this day, whenever they are read.
+_DAY = datetime.date(2026, 1, 1)
+# Adopted by that day (EU Council, 8 July 2025), but unknown to the CLDR of Babel 2.18.
+# With two tenders the territory is neither asked about nor a wrong option.
+_NEW_TENDERS = {"BG": "EUR"}
+_MOST_TERRITORIES = 8  # that share one currency or language, so that none dominates
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One true answer: `kind` says what `given` and `answer` (CLDR codes) are."""
+
+    kind: str
+    given: str
+    answer: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The territory and its currency or language, whichever of them is given."""
+        if KINDS[self.kind][0] == "territory":
+            return self.given, self.answer
+        return self.answer, self.given
+
+
+@dataclass(frozen=True)
+class World:
+    """What CLDR knows, and how it is put in words.
+
+    Attributes:
+        facts: in a fixed order; a currency or language of several territories appears
+            with at most eight of them.
+        names: (what, code) -> language -> name. `what` is territory, currency or
+            language.
+        fallbacks: language -> number of names that CLDR lacks; the English name
+            stands in.
+        currencies: territory -> all its legal tenders.
+        languages: territory -> all its official languages, regional ones too.
+        regions: territory -> part of the world, by its first time zone.
+        sentences: (language, kind) -> question with a place for the given name.
+    """
+
+    facts: tuple[Fact, ...]
+    names: dict[tuple[str, str], dict[str, str]]
+    fallbacks: dict[str, int]
+    currencies: dict[str, frozenset[str]]
+    languages: dict[str, frozenset[str]]
+    regions: dict[str, str]
+    sentences: dict[tuple[str, str], str]
+
+    def ask(self, fact: Fact, language: str) -> str:
+        """The fact as a question."""
+        given = KINDS[fact.kind][0]
+        name = self.names[given, fact.given][language]
+        return self.sentences[language, fact.kind].format(**{given: name})
+
+    def name_answer(self, kind: str, code: str, language: str) -> str:
+        """The name of an answer, right or wrong, to a question of this kind."""
+        return self.names[KINDS[kind][1], code][language]
+
+    def is_true(self, fact: Fact) -> bool:
+        """Whether CLDR supports it in any way, so that it cannot be a wrong option."""
+        territory, other = fact.pair
+        held = self.currencies if "currency" in fact.kind else self.languages
+        return other in held[territory]
+
+    def list_wrong_answers(self, fact: Fact, rng: random.Random) -> list[str]:
+        """All wrong answers of the same kind, those of the same region first."""
+        what = KINDS[fact.kind][1]
+        codes = [code for sort, code in self.names if sort == what]
+        others = {code: Fact(fact.kind, fact.given, code) for code in codes}
+        wrong = [code for code, other in others.items() if not self.is_true(other)]
+        rng.shuffle(wrong)
+        home = self.regions[fact.pair[0]]
+        return sorted(wrong, key=lambda code: home not in self._where(what, code))
+
+    def _where(self, what: str, code: str) -> set[str]:
+        if what == "territory":
+            return {self.regions[code]}
+        held = self.currencies if what == "currency" else self.languages
+        return {self.regions[place] for place, codes in held.items() if code in codes}
+
+
+def load_world(*, seed: int) -> World:
+    """Read CLDR and choose unambiguous facts.
+
+    A territory is used when it has one legal tender (or one official language), and
+    when CLDR names it, and the currency (language), in 48 languages; Chichewa falls
+    back to English for what it lacks.
+    """
+    locales = {code: Locale.parse(code) for code in load_languages()}
+    zones = get_global("zone_territories")
+    regions: dict[str, str] = {}
+    for zone, territory in zones.items():
+        regions.setdefault(territory, zone.split("/")[0])
+    population = get_global("territory_languages")
+    territories = [
+        code
+        for code in sorted(regions.keys() & population.keys())
+        if _is_named(locales, code, "territory")
+    ]
+    currencies = {
+        code: frozenset(get_territory_currencies(code, _DAY, tender=True))
+        | ({_NEW_TENDERS[code]} if code in _NEW_TENDERS else set())
+        for code in territories
+    }
+    languages = {
+        code: frozenset(
+            name.split("_")[0]
+            for name, facts in population[code].items()
+            if facts["official_status"]
+        )
+        for code in territories
+    }
+    single = {
+        "currency": {code: each for code, each in currencies.items() if len(each) == 1},
+        "language": {
+            code: each
+            for code in territories
+            if len(each := get_official_languages(code)) == 1
+        },
+    }
+    rng = random.Random(f"{seed}/facts")
+    pairs = {
+        what: list(_choose_pairs(what, found, locales, rng))
+        for what, found in single.items()
+    }
+    facts = [
+        Fact(kind, *((place, other) if given == "territory" else (other, place)))
+        for kind, (given, asked) in KINDS.items()
+        for place, other in pairs[asked if given == "territory" else given]
+    ]
+    used = sorted(
+        {(KINDS[each.kind][0], each.given) for each in facts}
+        | {(KINDS[each.kind][1], each.answer) for each in facts}
+    )
+    names, fallbacks = {}, dict.fromkeys(locales, 0)
+    for what, code in used:
+        names[what, code] = {}
+        for language, locale in locales.items():
+            found = _find_name(locale, code, what)
+            fallbacks[language] += found is None
+            names[what, code][language] = found or _find_name(locales["en"], code, what)
+    return World(
+        tuple(facts), names, fallbacks, currencies, languages, regions, _sentences()
+    )
+
+
+def _choose_pairs(
+    what: str, found: dict, locales: dict[str, Locale], rng: random.Random
+) -> Iterator[tuple[str, str]]:
+    """Pairs of a territory and its one currency or language."""
+    members: dict[str, list[str]] = {}
+    for territory, (code,) in found.items():
+        if _is_named(locales, code, what):
+            members.setdefault(code, []).append(territory)
+    for code in sorted(members):
+        rng.shuffle(members[code])
+        for territory in sorted(members[code][:_MOST_TERRITORIES]):
+            yield territory, code
+
+
+def _is_named(locales: dict[str, Locale], code: str, what: str) -> bool:
+    return all(
+        _find_name(locale, code, what)
+        for language, locale in locales.items()
+        if language not in _UNNAMED
+    )
+
+
+def _find_name(locale: Locale, code: str, what: str) -> str | None:
+    """CLDR's name with plain spaces, or None where it has none."""
+    held = {
+        "territory": locale.territories,
+        "currency": locale.currencies,
+        "language": locale.languages,
+    }[what]
+    name = held.get(code)
+    return None if name in (None, code) else " ".join(name.split())
+
+
+def _sentences() -> dict[tuple[str, str], str]:
+    table = files("polycal.miniature") / "sentences.csv"
+    with table.open(encoding="utf-8", newline="") as handle:
+        return {
+            (row["language"], row["key"]): row["text"] for row in csv.DictReader(handle)
+        }

@@ -1,0 +1,167 @@
+"""The data sets on disk, in exactly the columns and the layout of the Hub."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polycal.files import replacing
+from polycal.languages import load_languages
+from polycal.miniature.facts import World
+from polycal.miniature.questions import Question
+from polycal.prompts import LETTERS
+
+_GLOBAL_MMLU = pa.schema(
+    [
+        (name, pa.string())
+        for name in (
+            "sample_id",
+            "subject",
+            "subject_category",
+            "question",
+            "option_a",
+            "option_b",
+            "option_c",
+            "option_d",
+            "answer",
+            "required_knowledge",
+            "time_sensitive",
+            "reference",
+            "culture",
+            "region",
+            "country",
+            "cultural_sensitivity_label",
+        )
+    ]
+    + [("is_annotated", pa.bool_())]
+)
+_MMLU_PROX = pa.schema(
+    [("question_id", pa.int64()), ("question", pa.string())]
+    + [(f"option_{index}", pa.string()) for index in range(len(LETTERS))]
+    + [
+        ("answer", pa.string()),
+        ("answer_index", pa.int64()),
+        ("cot_content", pa.string()),
+        ("category", pa.string()),
+        ("src", pa.string()),
+        ("question_id_src", pa.int64()),
+    ]
+)
+_ALPACA = pa.schema(
+    [(name, pa.string()) for name in ("instruction", "input", "output")]
+)
+# Our kinds under categories that the benchmarks have.
+_SUBJECT_CATEGORIES = {"currency": "Business", "language": "Humanities"}
+_CATEGORIES = {"currency": "economics", "language": "other"}
+_ORIGIN = (
+    "Made by polycal from Unicode CLDR (package Babel), a function of one seed. "
+    "Names are CLDR's, with the English name where it has none; question sentences "
+    "were written by hand."
+)
+
+
+def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) -> None:
+    """Write `<language>/{test,dev}-00000-of-00001.parquet` and the card."""
+    codes = [code for code, each in load_languages().items() if each.in_global_mmlu]
+    with replacing(out) as folder:
+        for code in codes:
+            for split in ("test", "dev"):
+                rows = [
+                    _global_mmlu_row(each, world, code)
+                    for each in questions
+                    if each.split == split
+                ]
+                _write_split(rows, _GLOBAL_MMLU, folder / code, split)
+        _write_card(folder, codes, ("test", "dev"))
+
+
+def _global_mmlu_row(each: Question, world: World, language: str) -> dict:
+    kind = each.fact.kind
+    options = [world.name_answer(kind, code, language) for code in each.options]
+    return {
+        "sample_id": f"{kind}/{each.split}/{each.number}",
+        "subject": kind,
+        "subject_category": _SUBJECT_CATEGORIES[_topic(kind)],
+        "question": world.ask(each.fact, language),
+        **{f"option_{name}": text for name, text in zip("abcd", options, strict=True)},
+        "answer": LETTERS[each.gold],
+        "required_knowledge": "[]",
+        "time_sensitive": "[]",
+        "reference": "[]",
+        "culture": "[]",
+        "region": "[]",
+        "country": "[]",
+        "cultural_sensitivity_label": "-",
+        "is_annotated": False,
+    }
+
+
+def write_mmlu_prox(questions: Sequence[Question], world: World, out: Path) -> None:
+    """Write `<language>/{test,validation}-00000-of-00001.parquet` and the card."""
+    codes = [code for code, each in load_languages().items() if each.in_mmlu_prox]
+    ordered = sorted(questions, key=lambda each: each.split)  # dev has the first ids
+    with replacing(out) as folder:
+        for code in codes:
+            rows = [
+                (each.split, _mmlu_prox_row(number, each, world, code))
+                for number, each in enumerate(ordered)
+            ]
+            for split, name in (("test", "test"), ("dev", "validation")):
+                chosen = [row for held, row in rows if held == split]
+                _write_split(chosen, _MMLU_PROX, folder / code, name)
+        _write_card(folder, codes, ("test", "validation"))
+
+
+def _mmlu_prox_row(number: int, each: Question, world: World, language: str) -> dict:
+    kind = each.fact.kind
+    options = [world.name_answer(kind, code, language) for code in each.options]
+    options += [None] * (len(LETTERS) - len(options))
+    return {
+        "question_id": number,
+        "question": world.ask(each.fact, language),
+        **{f"option_{index}": option for index, option in enumerate(options)},
+        "answer": LETTERS[each.gold],
+        "answer_index": each.gold,
+        "cot_content": "",
+        "category": _CATEGORIES[_topic(kind)],
+        "src": f"cldr-{kind}",
+        "question_id_src": number,
+    }
+
+
+def _topic(kind: str) -> str:
+    return "currency" if "currency" in kind else "language"
+
+
+def write_sft(rows: Sequence[dict[str, str]], out: Path) -> None:
+    """Write `data/train-00000-of-00001.parquet` in Alpaca's columns, and the card."""
+    with replacing(out) as folder:
+        _write_split(rows, _ALPACA, folder / "data", "train")
+        (folder / "README.md").write_text(
+            "---\nconfigs:\n- config_name: default\n  data_files:\n"
+            "  - split: train\n    path: data/train-*\n---\n\n"
+            f"{_ORIGIN}\n\nEnglish only. Half of the facts, drawn by chance, so about "
+            "half of the benchmarks' questions are about a fact that is in this set.\n"
+        )
+
+
+def _write_split(
+    rows: Sequence[dict], schema: pa.Schema, folder: Path, split: str
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.Table.from_pylist(list(rows), schema),
+        folder / f"{split}-00000-of-00001.parquet",
+    )
+
+
+def _write_card(folder: Path, configs: Iterable[str], splits: Sequence[str]) -> None:
+    """The `configs:` block by which `datasets` finds the files of a language."""
+    lines = ["---", "configs:"]
+    for config in configs:
+        # Quoted, or YAML reads `no` and the like as something else.
+        lines += [f"- config_name: '{config}'", "  data_files:"]
+        for split in splits:
+            lines += [f"  - split: {split}", f"    path: {config}/{split}-*"]
+    (folder / "README.md").write_text("\n".join([*lines, "---", "", _ORIGIN, ""]))

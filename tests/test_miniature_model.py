@@ -1,0 +1,190 @@
+"""The embedded study's base model and its tokenizer."""
+
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from polycal.errors import InputError
+from polycal.languages import load_languages
+from polycal.miniature import make_miniature
+from polycal.miniature.corpus import draw_documents
+from polycal.miniature.facts import load_world
+from polycal.miniature.instructions import make_instructions
+from polycal.miniature.questions import make_questions
+from polycal.prompts import LETTERS, build_prompt
+
+pytestmark = pytest.mark.slow  # two processes make the study: 20 s
+PARTS = ("model", "sft", "global_mmlu", "mmlu_prox")
+MAKE = f"""
+import sys
+from pathlib import Path
+import torch
+from polycal.miniature import make_miniature
+torch.set_num_threads(1)
+folders = {{name: Path(sys.argv[1]) / name for name in {PARTS}}}
+make_miniature(seed=int(sys.argv[2]), pretrain_steps=2, **folders)
+"""
+
+
+def start(folder: Path, *, seed: int, hash_seed: str) -> subprocess.Popen:
+    """Make the study in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKE, str(folder), str(seed)],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+    )
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory) -> tuple[Path, Path]:
+    """Made twice from one seed, at the same time, in two processes."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    jobs = [
+        start(folder, seed=0, hash_seed=str(number))
+        for number, folder in enumerate(folders, 1)
+    ]
+    assert [job.wait() for job in jobs] == [0, 0]
+    return tuple(folders)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(studies):
+    return AutoTokenizer.from_pretrained(studies[0] / "model", local_files_only=True)
+
+
+@pytest.fixture(scope="module")
+def model(studies):
+    return AutoModelForCausalLM.from_pretrained(
+        studies[0] / "model", local_files_only=True
+    )
+
+
+@pytest.fixture(scope="module")
+def world():
+    return load_world(seed=0)
+
+
+@pytest.fixture(scope="module")
+def texts(world) -> dict[str, list[str]]:
+    """Language -> every question with its right answer, in both scorings."""
+    questions = [
+        each for held in make_questions(world, seed=0).values() for each in held
+    ]
+    found = {}
+    for language in load_languages():
+        found[language] = []
+        for each in questions:
+            kind = each.fact.kind
+            names = [world.name_answer(kind, code, language) for code in each.options]
+            for scoring in ("letters", "text"):
+                prompt = build_prompt(scoring, world.ask(each.fact, language), names)
+                found[language].append(prompt.context + prompt.continuations[each.gold])
+    return found
+
+
+@pytest.fixture(scope="module")
+def encoded(tokenizer, texts) -> dict[str, list[list[int]]]:
+    """The token ids of `texts`."""
+    return {language: tokenizer(held)["input_ids"] for language, held in texts.items()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_one_seed_gives_the_same_bytes(studies):
+    """Weights, tokenizer, data and cards: all files of two processes are equal."""
+    first, second = map(contents, studies)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    assert {name.split("/")[0] for name in first} == set(PARTS)
+
+
+def test_the_model_is_an_ordinary_one(model, tokenizer):
+    """A Llama of a few million parameters, finite, as wide as its tokenizer."""
+    assert model.config.model_type == "llama"
+    assert 1e6 < sum(each.numel() for each in model.parameters()) < 5e6
+    assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
+    assert model.config.eos_token_id == tokenizer.eos_token_id
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    with torch.inference_mode():
+        logits = model(**tokenizer(["Where?\nAnswer:"], return_tensors="pt")).logits
+    assert torch.isfinite(logits).all()
+
+
+def test_a_letter_after_a_space_is_one_token(tokenizer):
+    """What the harness asks for is one token, in and after a prompt."""
+    ids = {letter: tokenizer.encode(f" {letter}")[1:] for letter in LETTERS}
+    assert all(len(each) == 1 for each in ids.values())
+    assert len({each[0] for each in ids.values()}) == len(LETTERS)
+    context = tokenizer.encode("Where?\nAnswer:")
+    for letter, held in ids.items():
+        assert tokenizer.encode(f"Where?\nAnswer: {letter}") == context + held
+
+
+def test_every_text_comes_back(tokenizer, texts, encoded):
+    """All prompts of all languages survive the way to tokens and back, none unknown."""
+    for language, held in encoded.items():
+        assert not any(tokenizer.unk_token_id in ids for ids in held), language
+        assert all(ids[0] == tokenizer.bos_token_id for ids in held)
+        back = tokenizer.batch_decode([ids[1:] for ids in held])
+        assert back == texts[language], language
+
+
+def test_the_corpus_and_the_sft_set_are_known_too(tokenizer, world):
+    """No unknown token in what the model is trained and tuned on."""
+    rows = make_instructions(world, seed=0)
+    held = [value for row in rows for value in row.values()]
+    held += islice(draw_documents(world, seed=1), 2000)
+    assert not any(
+        tokenizer.unk_token_id in ids for ids in tokenizer(held)["input_ids"]
+    )
+
+
+def test_a_prompt_fits_the_model(encoded, model):
+    """No question with its options is longer than the positions of the model."""
+    longest = max(len(ids) for held in encoded.values() for ids in held)
+    assert longest <= model.config.max_position_embeddings
+
+
+def test_the_chat_template_renders_the_harness_way(tokenizer):
+    """A turn ends in EOS; the generation prompt is the start of the answer's turn."""
+    asked = [{"role": "user", "content": "Where?"}]
+    answered = [*asked, {"role": "assistant", "content": "Here"}]
+    prompt = tokenizer.apply_chat_template(
+        asked, tokenize=False, add_generation_prompt=True
+    )
+    assert prompt == "<s>Where?\nAnswer:"
+    whole = tokenizer.apply_chat_template(answered, tokenize=False)
+    assert whole == "<s>Where?\nAnswer: Here</s>"
+    ids = tokenizer.apply_chat_template(answered, return_dict=False)
+    assert ids[-1] == tokenizer.eos_token_id
+    assert ids.count(tokenizer.bos_token_id) == 1
+    assert ids[:-1] == tokenizer.encode("Where?\nAnswer: Here")
+    assert tokenizer.apply_chat_template(
+        asked, add_generation_prompt=True, return_dict=False
+    ) == tokenizer.encode("Where?\nAnswer:")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pretrain_steps": 0}, "pretrain_steps is 0; use 1"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_bad_numbers_are_refused_before_anything_is_written(tmp_path, change, message):
+    """The message names the value; no folder appears."""
+    folders = {name: tmp_path / name for name in PARTS}
+    with pytest.raises(InputError, match=message):
+        make_miniature(**{"seed": 0, "pretrain_steps": 1} | change | folders)
+    assert list(tmp_path.iterdir()) == []
