@@ -94,9 +94,10 @@ def run_study(directory: Path, *arguments: str) -> str:
 
 def job_counts(directory: Path) -> dict[str, int]:
     """Jobs per rule that a dry run would start, `all` left out."""
-    done = snakemake(directory, "--dry-run", "--quiet")
+    done = snakemake(directory, "--dry-run", "--quiet", "rules", "reason")
     assert done.returncode == 0, done.stdout[-8000:]
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.MULTILINE))
+    assert counts or "Nothing to be done" in done.stdout, done.stdout[-8000:]
     return {
         rule: int(count)
         for rule, count in counts.items()

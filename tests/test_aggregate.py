@@ -78,8 +78,25 @@ def test_languages_that_are_not_asked_for_are_left_out(call):
 
 def test_a_language_that_is_missing_is_named(call):
     """With the run that lacks it."""
-    with pytest.raises(InputError, match=r"lack en of t for the run m/s/0\.1/0"):
+    with pytest.raises(
+        InputError, match=r"lack en of t \(text\) for the run m/s/0\.1/0"
+    ):
         call(("bn", "de", "sw"))
+
+
+def test_a_language_with_one_of_two_scorings_is_named(tmp_path):
+    """Otherwise the levels would be about other languages under each scoring."""
+    rows = [number(code, 0.5) for code in ("en", "sw")]
+    rows.append(number("en", 0.5, scoring="letters", normaliser="sum"))
+    metrics = save(tmp_path / "m.parquet", rows, "metrics")
+    bins = save(tmp_path / "r.parquet", [bin_of("en"), bin_of("sw")], "reliability")
+    with pytest.raises(InputError, match=r"metrics lack sw of t \(letters\)"):
+        aggregate(
+            metrics=[metrics],
+            reliability=[bins],
+            keep={"t": ["en", "sw"]},
+            out=tmp_path / "out",
+        )
 
 
 def test_a_number_that_is_there_twice_is_refused(call):

@@ -85,6 +85,14 @@ MISTAKES = {
         "YAML reads an unquoted no/off as False",
     ),
     "slash in a name": (changed("models", "name", "a/b"), "models.0.name: 'a/b'"),
+    "several gpus a job": (
+        changed("models", "gpus", 2),
+        "models.0.gpus: 2 is greater than the maximum of 1",
+    ),
+    "home directory": (
+        changed("tasks", "repo", "~/global_mmlu"),
+        "tasks.global_mmlu.repo: Snakemake does not take '~'",
+    ),
     "seed twice": (small_study(seeds=[1, 1]), "seeds: 1 is listed twice"),
 }
 
@@ -101,6 +109,12 @@ def test_a_mistake_is_one_line_before_any_job(tmp_path, mistake):
     assert message in lines[0]
     assert not re.search(r"\brule \w+:|Job stats", done.stdout)
     assert not (tmp_path / "resources").exists()
+
+
+def test_a_whole_number_with_a_point_is_that_number(tmp_path):
+    """A schema takes 1.0 for an integer, and so do the paths."""
+    write_config(tmp_path, small_study(seeds=[1.0], languages_per_job=2.0))
+    assert job_counts(tmp_path)["tune"] == 4
 
 
 def test_another_study_replaces_the_embedded_one(tmp_path):

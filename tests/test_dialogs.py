@@ -54,6 +54,7 @@ def test_only_the_assistant_s_turns_are_learnt(template):
     assert counts == {
         "conversations": 1,
         "truncated": 0,
+        "dropped_refused": 0,
         "dropped_no_target": 0,
         "tokens": len(example.tokens),
         "target_tokens": example.n_targets,
@@ -106,13 +107,28 @@ def test_a_template_that_rewrites_earlier_turns_is_refused():
         make_examples(table(CHAT), tokenizer, max_length=99)
 
 
-def test_a_template_that_refuses_a_conversation_is_quoted():
-    """Which conversation it is, and what the template says."""
-    tokenizer = make_tiny_tokenizer(
-        chat_template="{{ raise_exception('no system role') }}"
+def test_a_conversation_that_the_template_refuses_is_dropped(caplog):
+    """Counted and quoted; an error only if nothing else is left."""
+    tokenizer = make_tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}"
+        "{{ raise_exception('no system role') }}{% endif %}" + tokenizer.chat_template
     )
+    both = table(CHAT[1:], CHAT)
+    examples, counts = make_examples(both, tokenizer, max_length=99)
+    assert len(examples) == 1
+    assert (counts["conversations"], counts["dropped_refused"]) == (2, 1)
+    assert "1 dropped; conversation 1: the chat template refuses it" in caplog.text
     with pytest.raises(InputError, match=r"conversation 0: .*no system role"):
         make_examples(table(CHAT), tokenizer, max_length=99)
+
+
+def test_a_turn_that_opens_a_conversation_is_not_learnt():
+    """It answers nothing; the turns after it are learnt as ever."""
+    tokenizer = make_tiny_tokenizer()
+    opened = [("assistant", "what is in winter ?"), *CHAT[1:3]]
+    ((example,), _) = make_examples(table(opened), tokenizer, max_length=99)
+    assert learnt(example, tokenizer) == "a colour</s>"
 
 
 def test_the_split_is_the_same_for_every_candidate():

@@ -10,12 +10,12 @@ from polycal.errors import InputError
 
 def config(**changes):
     plain = {
-        "models": [{"name": "m"}, {"name": "n"}],
-        "sft": [{"name": "s"}],
+        "models": [{"name": "m", "repo": "owner/m"}, {"name": "n", "repo": "owner/n"}],
+        "sft": [{"name": "s", "repo": "owner/s"}],
         "smoothing": [0, 0.1],
         "seeds": [0, 1],
         "recipe": {"lr": [1e-5, 2e-5]},
-        "tasks": [{"name": "t", "languages": ["de", "sw"]}],
+        "tasks": [{"name": "t", "repo": "owner/t", "languages": ["de", "sw"]}],
     }
     return {**plain, **changes}
 
@@ -127,10 +127,22 @@ def test_a_sound_config_passes():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": [{"name": "m"}, {"name": "m"}]}, "'m' is used twice"),
-        ({"sft": [{"name": "none"}]}, "means the base model"),
+        (
+            {
+                "models": [
+                    {"name": "m", "repo": "owner/m"},
+                    {"name": "m", "repo": "owner/m"},
+                ]
+            },
+            "'m' is used twice",
+        ),
+        ({"sft": [{"name": "none", "repo": "owner/none"}]}, "means the base model"),
+        ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
         ({"smoothing": [0.1, 0.10]}, "0.1 is listed twice"),
-        ({"tasks": [{"name": "t", "languages": ["xx"]}]}, "'xx'.*languages.csv"),
+        (
+            {"tasks": [{"name": "t", "repo": "owner/t", "languages": ["xx"]}]},
+            "'xx'.*languages.csv",
+        ),
     ],
 )
 def test_what_a_schema_cannot_see_is_one_clear_line(changes, message):

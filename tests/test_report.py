@@ -17,7 +17,7 @@ from polycal.svg import inline
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
     'xmlns:xlink="http://www.w3.org/1999/xlink"><metadata>http://x.org</metadata>'
-    '<defs><style>*{}</style><path id="m1"/></defs><g id="axes_1">'
+    '<defs><style>*{}</style><path id="m1"/></defs><g id="axes_1" fill="#aabbcc">'
     '<use xlink:href="#m1" clip-path="url(#p2)"/></g><clipPath id="p2"/></svg>'
 )
 
@@ -203,9 +203,10 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
 def test_an_inlined_figure_keeps_what_it_refers_to(tmp_path):
     """Ids in use get the prefix, others go, as do the metadata and the style."""
     (tmp_path / "x.svg").write_text(SVG)
-    text = inline(tmp_path / "x.svg", prefix="a", text='say "so"')
-    assert 'href="#a-m1"' in text
-    assert 'clip-path="url(#a-p2)"' in text
-    assert re.findall(r' id="([^"]+)"', text) == ["a-m1", "a-p2"]
+    text = inline(tmp_path / "x.svg", prefix="2a", text='say "so"')
+    assert 'href="#2a-m1"' in text
+    assert 'clip-path="url(#2a-p2)"' in text
+    assert 'fill="#aabbcc"' in text
+    assert re.findall(r' id="([^"]+)"', text) == ["2a-m1", "2a-p2"]
     assert not re.search("axes_1|metadata|style|xmlns|http", text)
     assert 'aria-label="say &quot;so&quot;"' in text

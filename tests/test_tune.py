@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,31 @@ def test_the_same_call_gives_the_same_weights(call, method):
     assert held[0] == held[1] != held[2]
     made = [read_provenance(each)["digest"] for each in (first, second, other)]
     assert made[0] == made[1] != made[2]
+
+
+def test_another_process_gives_the_same_adapter(base, conversations, tmp_path):
+    """Byte for byte, whatever the order of sets in that process is."""
+    made = []
+    for number in (1, 2):
+        out = tmp_path / f"out-{number}"
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "polycal", "tune"),
+                *("--base", base, "--conversations", conversations, "--out", out),
+                *("--model", "m", "--sft", "s", "--smoothing", "0.1", "--seed", "0"),
+                *("--lr", "0.01", "--max-steps", "2", "--method", "lora"),
+            ],
+            env={**os.environ, "PYTHONHASHSEED": str(number)},
+            check=True,
+        )
+        made.append(read_provenance(out)["digest"])
+    assert made[0] == made[1]
+
+
+def test_one_step_is_a_step(call, base):
+    """A warm-up begins with the rate 0, which would leave a single step without use."""
+    before, after = weights(base), weights(call(max_steps=1))
+    assert all(not torch.equal(after[name], before[name]) for name in before)
 
 
 def test_full_training_moves_all_weights_and_lora_none_of_the_base(call, base):

@@ -147,6 +147,18 @@ def test_an_added_smoothing_value_trains_and_scores_only_itself(study):
     }
 
 
+def test_an_added_seed_trains_only_itself(study):
+    """One candidate a rate and smoothing; the selection is over all seeds.
+
+    So the runs that exist are selected again. Where they stay what they were, their
+    scores come from the store, without the model being loaded.
+    """
+    write_config(study, small_study(seeds=[0, 1]))
+    counts = job_counts(study)
+    assert (counts["tune"], counts["select"]) == (4, 4)
+    assert not [rule for rule in counts if rule.startswith(("prepare", "make"))]
+
+
 def test_a_changed_recipe_trains_again_and_prepares_nothing(study):
     """What depends on the training runs; base model and questions stay."""
     recipe = {**small_study()["recipe"], "weight_decay": 0.01}

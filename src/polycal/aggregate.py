@@ -41,13 +41,13 @@ def aggregate(
         InputError: a table is broken, a number is there twice, or a run lacks a
             language; the message says which.
     """
-    numbers = _gather(metrics, "metrics", keep)
-    _check_complete(numbers, keep)
     gathered = {
-        "metrics": numbers,
+        "metrics": _gather(metrics, "metrics", keep),
         "reliability": _gather(reliability, "reliability", keep),
-        "summary": summarise(numbers.to_pandas()),
     }
+    for kind, table in gathered.items():
+        _check_complete(table, kind, keep)
+    gathered["summary"] = summarise(gathered["metrics"].to_pandas())
     for kind, table in gathered.items():
         tables.write(table, out / f"{kind}.parquet", kind)
         with replacing(out / f"{kind}.csv") as temporary:
@@ -72,18 +72,22 @@ def _gather(
     return table
 
 
-def _check_complete(table: pa.Table, keep: Mapping[str, Iterable[str]]) -> None:
-    """Every run has every language of every task."""
-    frame = table.select([*_RUN, "language"]).to_pandas().drop_duplicates()
-    runs = frame[_RUN[:-1]].drop_duplicates().itertuples(index=False)
-    found = set(frame[[*_RUN, "language"]].itertuples(index=False, name=None))
-    for run in runs:
-        for task, languages in keep.items():
-            for language in languages:
-                if (*run, task, language) not in found:
+def _check_complete(
+    table: pa.Table, kind: str, keep: Mapping[str, Iterable[str]]
+) -> None:
+    """Every run has every language of every task, under every scoring."""
+    run, how = ["model", "sft", "smoothing", "seed"], ["scoring", "normaliser"]
+    columns = [*run, *how, "task", "language"]
+    frame = table.select(columns).to_pandas().drop_duplicates()
+    found = set(frame.itertuples(index=False, name=None))
+    asked = [(task, code) for task, codes in keep.items() for code in codes]
+    for one in frame[run].drop_duplicates().itertuples(index=False, name=None):
+        for way in frame[how].drop_duplicates().itertuples(index=False, name=None):
+            for task, language in asked:
+                if (*one, *way, task, language) not in found:
                     raise InputError(
-                        f"the metrics lack {language} of {task} for the run "
-                        f"{'/'.join(map(str, run))}; measure its predictions too"
+                        f"the {kind} lack {language} of {task} ({way[0]}) for the run "
+                        f"{'/'.join(map(str, one))}; measure its predictions too"
                     )
 
 

@@ -77,7 +77,7 @@ def _add_preparing(add: Callable) -> None:
         "Make the embedded study's model, SFT set and tasks.",
     )
     flag("--seed", type=int, default=0, help="everything is a function of it")
-    flag("--pretrain-steps", type=int, default=1000, help="of the base model")
+    flag("--pretrain-steps", type=int, default=600, help="of the base model")
     for name in ("model", "sft", "global-mmlu", "mmlu-prox"):
         flag(f"--{name}", type=Path, required=True, help="directory to write")
 
@@ -229,7 +229,10 @@ def _tune(**options: object) -> None:
 def _aggregate(*, keep: list[str], **options: object) -> None:
     from polycal.aggregate import aggregate
 
-    languages = dict(each.split("=", maxsplit=1) for each in keep)
-    aggregate(
-        keep={task: held.split("+") for task, held in languages.items()}, **options
-    )
+    languages = {}
+    for each in keep:
+        task, equals, held = each.partition("=")
+        if not equals:
+            raise InputError(f"--keep takes TASK=DE+FR, not {each}")
+        languages[task] = held.split("+")
+    aggregate(keep=languages, **options)

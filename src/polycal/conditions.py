@@ -10,7 +10,7 @@ import pandas as pd
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.grid import BASE
+from polycal.grid import BASE, number
 from polycal.languages import Language, load_languages
 
 LEVELS = ("high", "mid", "low")
@@ -53,7 +53,7 @@ def label(rank: float) -> str:
     """The condition in words: base; SFT; SFT, smoothing 0.1."""
     if rank == BASE_RANK:
         return "base"
-    return "SFT" if rank == 0 else f"SFT, smoothing {rank:g}"
+    return "SFT" if rank == 0 else f"SFT, smoothing {number(float(rank))}"
 
 
 def reference(rank: float, ranks: Iterable[float]) -> float | None:

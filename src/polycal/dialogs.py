@@ -1,5 +1,6 @@
 """From conversations to token sequences in which only the assistant's turns count."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ TULU_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 _BATCH = 1024  # conversations that are tokenised in one call
+# What templates raise of a conversation that they are not made for (no system role,
+# two turns of one role, ...).
+_REFUSALS = (TemplateError, ValueError, IndexError, TypeError)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,9 @@ def make_examples(
 ) -> tuple[list[Example], dict[str, int]]:
     """Render, tokenise and mask conversations.
 
-    The loss is on the assistant's turns, end-of-turn token included. A sequence begins
-    as in scoring: with the tokenizer's default special tokens.
+    The loss is on the assistant's turns, end-of-turn token included, but for one that
+    opens a conversation: it answers nothing. A sequence begins as in scoring: with the
+    tokenizer's default special tokens.
 
     Args:
         conversations: a conversations table.
@@ -62,29 +68,35 @@ def make_examples(
 
     Returns:
         The sequences in order, and counts: conversations, truncated (some tokens were
-        cut), dropped_no_target (no target was left), tokens, target_tokens.
+        cut), dropped_refused (by the chat template), dropped_no_target (no target was
+        left), tokens, target_tokens.
 
     Raises:
-        InputError: the tokenizer cannot do it, or a conversation does not fit its chat
-            template; the message names the conversation.
+        InputError: the tokenizer cannot do it, its chat template refuses every
+            conversation, or writes a turn differently when it is not the last one; the
+            message names a conversation.
     """
     if not tokenizer.is_fast:
         raise InputError(
             f"{type(tokenizer).__name__} does not tell which characters a token is "
             "made of; add a tokenizer.json to the model"
         )
-    counts = Counter(
-        conversations=0, truncated=0, dropped_no_target=0, tokens=0, target_tokens=0
-    )
-    examples = []
+    names = "conversations truncated dropped_refused dropped_no_target tokens"
+    counts = Counter(dict.fromkeys([*names.split(), "target_tokens"], 0))
+    examples, refusal = [], None
     for batch in conversations.to_batches(max_chunksize=_BATCH):
-        rows = batch.select(["example_id", "messages"]).to_pylist()
-        rendered = [_render(row, tokenizer) for row in rows]
+        rendered = []
+        for row in batch.select(["example_id", "messages"]).to_pylist():
+            counts["conversations"] += 1
+            try:
+                rendered.append(_render(row, tokenizer))
+            except _RefusedError as error:
+                counts["dropped_refused"] += 1
+                refusal = refusal or error
         texts = [text for text, _ in rendered]
         encoded = tokenize(tokenizer, texts, return_offsets_mapping=True)
         for (_, spans), columns in zip(rendered, encoded, strict=True):
             example = _mask(columns, spans, max_length)
-            counts["conversations"] += 1
             counts["truncated"] += len(columns["input_ids"]) > max_length
             if not example.n_targets:
                 counts["dropped_no_target"] += 1
@@ -92,7 +104,15 @@ def make_examples(
             counts["tokens"] += len(example.tokens)
             counts["target_tokens"] += example.n_targets
             examples.append(example)
+    if refusal and not examples:
+        raise InputError(str(refusal)) from refusal
+    if refusal:
+        _logger.warning("%d dropped; %s", counts["dropped_refused"], refusal)
     return examples, dict(counts)
+
+
+class _RefusedError(Exception):
+    """The chat template does not take a conversation."""
 
 
 def _render(
@@ -106,15 +126,15 @@ def _render(
             return tokenizer.apply_chat_template(
                 messages[:count], tokenize=False, add_generation_prompt=prompt
             )
-        except TemplateError as error:
-            raise InputError(
+        except _REFUSALS as error:
+            raise _RefusedError(
                 f"{where}: the chat template refuses it: {error}"
             ) from error
 
     text = render(len(messages), prompt=False)
     spans = []
     for index, message in enumerate(messages):
-        if message["role"] != "assistant":
+        if message["role"] != "assistant" or index == 0:
             continue
         before, through = render(index, prompt=True), render(index + 1, prompt=False)
         if not through.startswith(before) or not text.startswith(through):

@@ -164,6 +164,17 @@ def _spell(value: object) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
+def whole_numbers(value: object) -> object:
+    """The config with 1.0 as 1: a schema takes both for an integer, a path does not."""
+    if isinstance(value, Mapping):
+        return {key: whole_numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
 def check(config: Mapping) -> None:
     """Check what a schema cannot: names used twice, languages nobody knows.
 
@@ -180,7 +191,13 @@ def _problems(config: Mapping) -> Iterator[str]:
         for name in names:
             if names.count(name) > 1:
                 yield f"{section}: the name {name!r} is used twice; names must differ"
-            if section == "sft" and name == BASE:
+        for each in config[section]:
+            if each["repo"].startswith("~"):
+                yield (
+                    f"{section}.{each['name']}.repo: Snakemake does not take '~' in a "
+                    "path; write it out"
+                )
+            if section == "sft" and each["name"] == BASE:
                 yield f"sft: the name {BASE!r} means the base model; choose another"
     for section in ("smoothing", "seeds"):
         yield from _twice(section, config[section])

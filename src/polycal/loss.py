@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import torch
 
-_ROWS = 1024  # positions whose logits are in float32 at the same time
-
 
 class Losses(NamedTuple):
     """Sums over positions, in nats (0-dimensional float32, or float64 if given it)."""
@@ -33,18 +31,9 @@ def cross_entropies(
     Returns:
         Two sums; gradients flow through `smoothed`, and `plain` is detached.
     """
-    smoothed = plain = logits.new_zeros((), dtype=_wide(logits).dtype)
-    for rows, wanted in zip(logits.split(_ROWS), targets.split(_ROWS), strict=True):
-        wide = _wide(rows)
-        normaliser = wide.logsumexp(-1)
-        right = wide.gather(-1, wanted[:, None])[:, 0]
-        negative = (normaliser - right).sum()
-        plain = plain + negative.detach()
-        if smoothing:
-            negative = negative + smoothing * (right - wide.mean(-1)).sum()
-        smoothed = smoothed + negative
-    return Losses(smoothed, plain)
-
-
-def _wide(logits: torch.Tensor) -> torch.Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    right = wide.gather(-1, targets[:, None])[:, 0]
+    plain = (wide.logsumexp(-1) - right).sum()
+    if not smoothing:
+        return Losses(plain, plain.detach())
+    return Losses(plain + smoothing * (right - wide.mean(-1)).sum(), plain.detach())

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from polycal import calibration, tables
 
-# What an option's summed log-likelihood is divided by before the softmax. A letter is
-# one token, so dividing by tokens would change nothing.
+# What an option's summed log-likelihood is divided by before the softmax. Where letters
+# are single tokens, dividing them by tokens would change nothing.
 NORMALISERS = {"letters": ("sum",), "text": ("sum", "token")}
 _KEYS = ("model", "sft", "smoothing", "seed", "task", "language", "scoring")
 

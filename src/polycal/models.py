@@ -141,6 +141,7 @@ def save(
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # peft's form, not filled in
     except Exception as error:  # the writers in Rust have no common type
         found = re.search(r"os error (\d+)", str(error))
         if not found:

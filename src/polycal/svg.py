@@ -9,7 +9,7 @@ from polycal.errors import InputError
 # Metadata names hosts on the net, and a style sheet inside one figure would hold for
 # the whole page: the page's own style says the same for all figures.
 _DROPPED = {"metadata", "style"}
-_REFERENCE = re.compile(r"(^#|url\(#)([^)]+)")
+_URL, _LINK = re.compile(r"(url\(#)([^)]+)"), re.compile(r"^(#)(.+)")
 
 
 def inline(path: Path, *, prefix: str, text: str) -> str:
@@ -34,23 +34,22 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
         for child in list(element):
             if _local(child.tag) in _DROPPED:
                 element.remove(child)
-    used = {
-        target
-        for element in root.iter()
-        for value in element.attrib.values()
-        for _, target in _REFERENCE.findall(value)
-    }
+    used: set[str] = set()
+
+    def rename(found: re.Match) -> str:
+        used.add(found[2])
+        return f"{found[1]}{prefix}-{found[2]}"
+
     for element in root.iter():
-        attributes = {_local(name): value for name, value in element.attrib.items()}
-        if attributes.get("id") not in used:
-            attributes.pop("id", None)
         element.tag = _local(element.tag)
-        element.attrib.clear()
-        for name, value in attributes.items():
-            if name == "id":
-                element.set(name, f"{prefix}-{value}")
-            else:
-                element.set(name, _REFERENCE.sub(rf"\1{prefix}-\2", value))
+        for name, value in list(element.attrib.items()):
+            del element.attrib[name]
+            pattern = _LINK if _local(name) == "href" else _URL
+            element.set(_local(name), pattern.sub(rename, value))
+    for element in root.iter():
+        own = element.attrib.pop("id", None)
+        if own in used:
+            element.set("id", f"{prefix}-{own}")
     root.set("role", "img")
     root.set("aria-label", text)
     return ElementTree.tostring(root, encoding="unicode")

@@ -72,7 +72,8 @@ class SmoothingTrainer(Trainer):
             gradient_accumulation_steps=recipe.batch_size // recipe.micro_batch_size,
             learning_rate=recipe.lr,
             lr_scheduler_type="linear",
-            warmup_steps=math.ceil(recipe.warmup_ratio * steps),
+            # The first step of a warm-up has the rate 0, so one step has no warm-up.
+            warmup_steps=math.ceil(recipe.warmup_ratio * steps) if steps > 1 else 0,
             weight_decay=recipe.weight_decay,
             max_grad_norm=recipe.max_grad_norm,
             optim="adamw_torch",

@@ -36,8 +36,9 @@ def tune(
 
     The directory holds the weights (or a LoRA adapter) and the tokenizer, and
     `training_log.parquet`, `recipe.json` and `provenance.json`, whose `digest` is of
-    the former two. On one machine with one number of threads, the same arguments give
-    the same weights.
+    the former two. On the CPU of one machine, with one number of threads, the same
+    arguments give the same bytes; on a GPU, attention's backward pass may round
+    differently each time.
 
     Args:
         base: directory of the base model, as `prepare_model` makes it.
@@ -133,12 +134,17 @@ def _make_network(
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(network, settings)  # the adapter is float32
+        adapted = get_peft_model(network, settings)  # the adapter is float32
     except ValueError as error:
         raise InputError(
             f"lora_target_modules {recipe.lora_target_modules!r} does not fit "
             f"{base}: {error}"
         ) from error
+    # peft keeps the layers' names as a set, whose order is another in every process.
+    for held in adapted.peft_config.values():
+        if isinstance(held.target_modules, set):
+            held.target_modules = sorted(held.target_modules)
+    return adapted
 
 
 def _read_digest(base: Path) -> object:

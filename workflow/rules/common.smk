@@ -32,6 +32,7 @@ def check_config():
             known=found.schema.get("properties", ()),
         )
         raise WorkflowError(f"Config: {line}") from None
+    config.update(grid.whole_numbers(config))
     try:
         grid.check(config)
     except InputError as error:

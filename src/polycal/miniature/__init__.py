@@ -20,7 +20,7 @@ def make_miniature(
     """Write the embedded study's model, SFT set and two benchmarks.
 
     Everything is a function of `seed`; only the model depends on `pretrain_steps`.
-    On one machine with one number of threads the files are the same to the bit.
+    On one machine the files are the same to the bit.
 
     Args:
         seed: chooses facts, questions, options, the SFT set and the initial weights.
