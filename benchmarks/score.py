@@ -13,6 +13,7 @@ product's rate, over polycal's time.
 
 import argparse
 import itertools
+import logging
 import random
 import statistics
 import time
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="of lm_eval")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # that it got a model object
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
     model = make_model(len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
