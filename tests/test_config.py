@@ -93,6 +93,14 @@ MISTAKES = {
         changed("tasks", "repo", "~/global_mmlu"),
         "tasks.global_mmlu.repo: Snakemake does not take '~'",
     ),
+    "no such directory": (
+        changed("models", "repo", "./nowhere"),
+        "models.miniature.repo: there is no nowhere in",
+    ),
+    "no revision": (
+        changed("sft", "repo", "tatsu-lab/alpaca"),
+        "sft.alpaca-en: tatsu-lab/alpaca is on the Hub",
+    ),
     "seed twice": (small_study(seeds=[1, 1]), "seeds: 1 is listed twice"),
 }
 

@@ -10,12 +10,12 @@ from polycal.errors import InputError
 
 def config(**changes):
     plain = {
-        "models": [{"name": "m", "repo": "owner/m"}, {"name": "n", "repo": "owner/n"}],
-        "sft": [{"name": "s", "repo": "owner/s"}],
+        "models": [{"name": "m", "repo": "./m"}, {"name": "n", "repo": "./n"}],
+        "sft": [{"name": "s", "repo": "./s"}],
         "smoothing": [0, 0.1],
         "seeds": [0, 1],
         "recipe": {"lr": [1e-5, 2e-5]},
-        "tasks": [{"name": "t", "repo": "owner/t", "languages": ["de", "sw"]}],
+        "tasks": [{"name": "t", "repo": "./t", "languages": ["de", "sw"]}],
     }
     return {**plain, **changes}
 
@@ -116,7 +116,7 @@ def test_local_paths_and_hub_ids_are_told_apart(repo, local):
 def test_flags_spell_numbers_and_quote_text():
     """A flag can be pasted into a shell, and null gives none."""
     flags = grid.cli_flags({"max_steps": None, "weight_decay": 1e-4, "repo": "a b"})
-    assert flags == "--weight-decay 1e-4 --repo 'a b'"
+    assert flags == "--repo 'a b' --weight-decay 1e-4"
 
 
 def test_a_sound_config_passes():
@@ -130,17 +130,17 @@ def test_a_sound_config_passes():
         (
             {
                 "models": [
-                    {"name": "m", "repo": "owner/m"},
-                    {"name": "m", "repo": "owner/m"},
+                    {"name": "m", "repo": "./m"},
+                    {"name": "m", "repo": "./m"},
                 ]
             },
             "'m' is used twice",
         ),
-        ({"sft": [{"name": "none", "repo": "owner/none"}]}, "means the base model"),
+        ({"sft": [{"name": "none", "repo": "./none"}]}, "means the base model"),
         ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
         ({"smoothing": [0.1, 0.10]}, "0.1 is listed twice"),
         (
-            {"tasks": [{"name": "t", "repo": "owner/t", "languages": ["xx"]}]},
+            {"tasks": [{"name": "t", "repo": "./t", "languages": ["xx"]}]},
             "'xx'.*languages.csv",
         ),
     ],

@@ -169,6 +169,14 @@ def test_a_changed_recipe_trains_again_and_prepares_nothing(study):
     assert not [rule for rule in counts if rule.startswith(("prepare", "make"))]
 
 
+def test_the_order_of_keys_and_scorings_trains_and_scores_nothing(study):
+    """The same in another order is the same study; only the page leads differently."""
+    config = small_study(scoring=["letters", "text"])
+    config["recipe"] = dict(reversed(config["recipe"].items()))
+    write_config(study, config)
+    assert job_counts(study) == {"report": 1}
+
+
 def test_a_deleted_prediction_is_made_again_with_what_follows(study, finished):
     """One score job, its metrics and the aggregates; all bytes as before."""
     gone = sorted(study.glob("results/predictions/**/*.parquet"))[0]

@@ -152,10 +152,13 @@ def local_path(repo: str) -> list[str]:
 
 
 def cli_flags(settings: Mapping) -> str:
-    """`{"batch_size": 64}` -> `--batch-size 64`, quoted; null gives no flag."""
+    """`{"batch_size": 64}` -> `--batch-size 64`, quoted; null gives no flag.
+
+    In the order of the names: keys in another order are the same study.
+    """
     return " ".join(
         f"--{key.replace('_', '-')} {shlex.quote(_spell(value))}"
-        for key, value in settings.items()
+        for key, value in sorted(settings.items())
         if value is not None
     )
 
@@ -196,6 +199,12 @@ def _problems(config: Mapping) -> Iterator[str]:
                 yield (
                     f"{section}.{each['name']}.repo: Snakemake does not take '~' in a "
                     "path; write it out"
+                )
+            if not is_local(each["repo"]) and not each.get("revision"):
+                yield (
+                    f"{section}.{each['name']}: {each['repo']} is on the Hub and can "
+                    "change at any time; pin it with `revision:` (a commit, or a "
+                    "branch to be resolved to one), or begin a local path with ./"
                 )
             if section == "sft" and each["name"] == BASE:
                 yield f"sft: the name {BASE!r} means the base model; choose another"

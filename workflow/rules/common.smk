@@ -16,6 +16,7 @@ sys.path.insert(0, SRC)  # for the import below, without the package being insta
 from polycal import grid
 from polycal.errors import InputError
 
+MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
 
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong."""
@@ -37,6 +38,15 @@ def check_config():
         grid.check(config)
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
+    for section in ("models", "sft", "tasks"):
+        for entry in config[section]:
+            for path in grid.local_path(entry["repo"]):
+                # Results that exist would otherwise hide that their source does not.
+                if not os.path.exists(path) and not path.startswith(MADE_HERE):
+                    raise WorkflowError(
+                        f"Config: {section}.{entry['name']}.repo: there is no {path} "
+                        f"in {os.getcwd()}"
+                    )
 
 
 def hold_directory():

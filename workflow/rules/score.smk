@@ -25,7 +25,7 @@ rule score:
         gpu=get_gpus,
     params:
         stage=grid.STAGES["score"],
-        scoring=" ".join(config["scoring"]),
+        scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
     shell:
         "python -m polycal score"
         " --checkpoint {input.checkpoint:q}"
