@@ -18,6 +18,7 @@ from polycal.errors import InputError
 
 MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
 
+
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong."""
     try:
