@@ -28,7 +28,7 @@ class _Totals(NamedTuple):
 
     smoothed: float | torch.Tensor = 0.0
     plain: float | torch.Tensor = 0.0
-    tokens: int | torch.Tensor = 0
+    tokens: int = 0
 
 
 class SmoothingTrainer(Trainer):
@@ -116,7 +116,7 @@ class SmoothingTrainer(Trainer):
 
     def _sum_losses(
         self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]
-    ) -> tuple[Losses, torch.Tensor]:
+    ) -> tuple[Losses, int]:
         """Both losses summed over the target tokens, and how many they are."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
@@ -127,12 +127,12 @@ class SmoothingTrainer(Trainer):
             logits = model(**inputs, use_cache=False).logits[0]
         targets = labels[rows, places + 1]
         losses = cross_entropies(logits, targets, smoothing=self._smoothing)
-        return losses, (labels[:, 1:] != IGNORED).sum()
+        return losses, len(targets)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Keep a line about the steps since the last one; the Trainer calls this."""
         super().log(logs, start_time)
-        tokens = int(self._totals.tokens)
+        tokens = self._totals.tokens
         if "learning_rate" not in logs or not tokens:
             return  # the summary at the end
         seconds = time.perf_counter() - self._since
@@ -166,7 +166,7 @@ class SmoothingTrainer(Trainer):
             with self.compute_loss_context_manager():
                 losses, tokens = self._sum_losses(self.model, inputs)
             totals = _Totals(*map(sum, zip(totals, (*losses, tokens), strict=True)))
-        tokens = int(totals.tokens)
+        tokens = totals.tokens
         line = {
             "step": self.state.global_step,
             "split": "validation",
