@@ -26,9 +26,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from polycal.engine import Engine
-from polycal.languages import load_languages
 from polycal.miniature.corpus import draw_documents
-from polycal.miniature.facts import load_world
+from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.model import train_tokenizer
 from polycal.prompts import Prompt, build_prompt
 
@@ -41,7 +40,7 @@ def make_prompts(scoring: str, n_options: int, n: int) -> list[Prompt]:
     world = load_world(seed=0)
     documents = draw_documents(world, seed=0)
     chance = random.Random(0)
-    codes = list(load_languages())
+    codes = list(written_languages())
 
     def words(count: int) -> str:
         text = " ".join(itertools.islice(documents, count))

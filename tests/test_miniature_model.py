@@ -11,10 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polycal.errors import InputError
-from polycal.languages import load_languages
 from polycal.miniature import make_miniature
 from polycal.miniature.corpus import draw_documents
-from polycal.miniature.facts import load_world
+from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.questions import make_questions
 from polycal.prompts import LETTERS, build_prompt
@@ -76,7 +75,7 @@ def texts(world) -> dict[str, list[str]]:
         each for held in make_questions(world, seed=0).values() for each in held
     ]
     found = {}
-    for language in load_languages():
+    for language in written_languages():
         found[language] = []
         for each in questions:
             kind = each.fact.kind

@@ -3,8 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from polycal.languages import load_languages
-from polycal.miniature.facts import KINDS, Fact, World
+from polycal.miniature.facts import KINDS, Fact, World, written_languages
 from polycal.miniature.questions import choose_wrong_options
 from polycal.prompts import build_prompt
 
@@ -20,7 +19,7 @@ def language_shares() -> dict[str, float]:
     """Part of the documents that each language has; sums to one."""
     raw = {
         code: _SHARES.get(code, _CLASS_SHARES[each.joshi_class])
-        for code, each in load_languages().items()
+        for code, each in written_languages().items()
     }
     return {code: share / sum(raw.values()) for code, share in raw.items()}
 

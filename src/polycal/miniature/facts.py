@@ -2,17 +2,19 @@
 
 import csv
 import datetime
+import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from types import MappingProxyType
 
 from babel import Locale
 from babel.core import get_global
 from babel.languages import get_official_languages
 from babel.numbers import get_territory_currencies
 
-from polycal.languages import load_languages
+from polycal.languages import Language, load_languages
 
 # kind of fact -> (what is given, what is asked for)
 KINDS = {
@@ -104,6 +106,18 @@ class World:
         return {self.regions[place] for place, codes in held.items() if code in codes}
 
 
+@functools.cache
+def written_languages() -> Mapping[str, Language]:
+    """The languages that have sentences, by code; not to be changed.
+
+    A row that is added to polycal's table of languages neither needs sentences nor
+    changes what is made from a seed.
+    """
+    written = {language for language, _ in _sentences()}
+    known = load_languages().items()
+    return MappingProxyType({code: each for code, each in known if code in written})
+
+
 def load_world(*, seed: int) -> World:
     """Read CLDR and choose unambiguous facts.
 
@@ -111,7 +125,7 @@ def load_world(*, seed: int) -> World:
     when CLDR names it, and the currency (language), in 48 languages; Chichewa falls
     back to English for what it lacks.
     """
-    locales = {code: Locale.parse(code) for code in load_languages()}
+    locales = {code: Locale.parse(code) for code in written_languages()}
     zones = get_global("zone_territories")
     regions: dict[str, str] = {}
     for zone, territory in zones.items():

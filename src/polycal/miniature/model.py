@@ -16,9 +16,8 @@ from transformers import (
 )
 
 from polycal.files import replacing
-from polycal.languages import load_languages
 from polycal.miniature.corpus import draw_documents
-from polycal.miniature.facts import World
+from polycal.miniature.facts import World, written_languages
 from polycal.models import save
 from polycal.prompts import LETTERS
 
@@ -92,7 +91,7 @@ def train_tokenizer(world: World, *, seed: int) -> PreTrainedTokenizerFast:
 
 def _tokenizer_texts(world: World, seed: int) -> Iterator[str]:
     """All texts of all languages once, and a piece of the corpus."""
-    for language in load_languages():
+    for language in written_languages():
         for fact in world.facts:
             yield world.ask(fact, language)
             yield f" {world.name_answer(fact.kind, fact.answer, language)}"

@@ -4,8 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polycal.languages import load_languages
-from polycal.miniature.facts import KINDS, Fact, World
+from polycal.miniature.facts import KINDS, Fact, World, written_languages
 
 _TEST, _DEV = 25, 5  # questions of each kind
 _FEWER = 5  # one question in this many of MMLU-ProX has fewer than ten options
@@ -98,7 +97,7 @@ def choose_wrong_options(
     fact: Fact, count: int, world: World, rng: random.Random
 ) -> list[str]:
     """Wrong answers whose names differ, whatever the case, in every language."""
-    languages = list(load_languages())
+    languages = list(written_languages())
     what = KINDS[fact.kind][1]
 
     def spell(code: str) -> list[str]:

@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polycal.files import replacing
-from polycal.languages import load_languages
-from polycal.miniature.facts import World
+from polycal.miniature.facts import World, written_languages
 from polycal.miniature.questions import Question
 from polycal.prompts import LETTERS
 
@@ -63,7 +62,7 @@ _ORIGIN = (
 
 def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,dev}-00000-of-00001.parquet` and the card."""
-    codes = [code for code, each in load_languages().items() if each.in_global_mmlu]
+    codes = [code for code, each in written_languages().items() if each.in_global_mmlu]
     with replacing(out) as folder:
         for code in codes:
             for split in ("test", "dev"):
@@ -99,7 +98,7 @@ def _global_mmlu_row(each: Question, world: World, language: str) -> dict:
 
 def write_mmlu_prox(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,validation}-00000-of-00001.parquet` and the card."""
-    codes = [code for code, each in load_languages().items() if each.in_mmlu_prox]
+    codes = [code for code, each in written_languages().items() if each.in_mmlu_prox]
     ordered = sorted(questions, key=lambda each: each.split)  # dev has the first ids
     with replacing(out) as folder:
         for code in codes:
