@@ -14,11 +14,15 @@ from babel.numbers import get_territory_currencies
 from polycal.languages import load_languages
 from polycal.miniature import facts as facts_module
 from polycal.miniature.corpus import language_shares
-from polycal.miniature.facts import KINDS, Fact, load_world
+from polycal.miniature.facts import KINDS, Fact, load_world, written_languages
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.questions import make_questions
 
-LANGUAGES = load_languages()
+LANGUAGES = {
+    code: each
+    for code, each in load_languages().items()
+    if each.in_global_mmlu or each.in_mmlu_prox
+}
 SEEDS = (0, 1, 7)
 
 
@@ -47,6 +51,13 @@ def test_every_language_has_its_four_sentences():
     found = Counter((row["language"], row["key"]) for row in rows)
     assert found == Counter((code, kind) for code in LANGUAGES for kind in KINDS)
     assert len({row["text"] for row in rows}) == 4 * 49
+
+
+def test_a_new_row_of_the_table_changes_nothing(world):
+    """A language that Global-MMLU-Lite alone has is neither needed nor written."""
+    assert written_languages() == LANGUAGES
+    assert len(LANGUAGES) < len(load_languages())
+    assert set(world.fallbacks) == set(LANGUAGES)
 
 
 def test_every_sentence_has_the_right_place_and_no_other():
