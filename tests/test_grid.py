@@ -141,7 +141,11 @@ def test_a_sound_config_passes():
         ({"smoothing": [0.1, 0.10]}, "0.1 is listed twice"),
         (
             {"tasks": [{"name": "t", "repo": "./t", "languages": ["xx"]}]},
-            "'xx'.*languages.csv",
+            r"tasks\.t\.languages: 'xx'.*languages\.csv.*code, name, script, family",
+        ),
+        (
+            {"tasks": [{"name": "t", "repo": "./t", "languages": ["de", "swa"]}]},
+            r"tasks\.t\.languages: 'swa' .*did you mean 'sw'",
         ),
     ],
 )

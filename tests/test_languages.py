@@ -7,6 +7,7 @@ import pytest
 from babel import Locale
 from babel.core import get_global
 
+from polycal.conditions import language_of
 from polycal.errors import InputError
 from polycal.languages import COLUMNS, TABLE, load_languages, read_languages
 
@@ -193,3 +194,28 @@ def test_the_file_that_is_named_is_the_table(pytestconfig):
     text = (pytestconfig.rootpath / TABLE).read_text("utf-8")
     assert text.splitlines()[0].split(",") == list(COLUMNS)
     assert read_languages(text.splitlines()) == LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [
+        ("swa", "'sw' (Swahili)"),
+        ("zh-CN", "'zh' (Chinese)"),
+        ("pt_BR", "'pt' (Portuguese)"),
+        ("EN", "'en' (English)"),
+        ("Swahilli", "'sw' (Swahili)"),
+        ("xx", None),
+        ("tam", None),
+    ],
+)
+def test_an_unknown_language_is_told_with_what_to_do(written, near):
+    """The file, each of its columns, and a near spelling only where there is one."""
+    with pytest.raises(InputError) as caught:
+        language_of(written)
+    message = str(caught.value)
+    assert message.startswith(f"{written!r} is not in polycal's table of languages; ")
+    assert "src/polycal/data/languages.csv" in message
+    assert message.endswith(f": {', '.join(vars(LANGUAGES['cy']))}")
+    assert ("did you mean" in message) == (near is not None)
+    assert near is None or f"did you mean {near}?" in message
+    assert "\n" not in message

@@ -11,7 +11,7 @@ import pandas as pd
 from polycal import tables
 from polycal.errors import InputError
 from polycal.grid import BASE, number
-from polycal.languages import Language, load_languages
+from polycal.languages import Language, explain_unknown, load_languages
 
 LEVELS = ("high", "mid", "low")
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
@@ -129,10 +129,7 @@ def language_of(code: str) -> Language:
     """
     known: Mapping[str, Language] = load_languages()
     if code not in known:
-        raise InputError(
-            f"the language {code!r} is not in polycal's table of languages; add a row "
-            "to src/polycal/data/languages.csv"
-        )
+        raise InputError(explain_unknown(code))
     return known[code]
 
 

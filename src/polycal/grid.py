@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from polycal.errors import InputError
-from polycal.languages import load_languages
+from polycal.languages import explain_unknown, load_languages
 
 # A stage whose results would change gets a new number here. It is a parameter of the
 # stage's rule, so the bump, and not a comment, is what makes Snakemake run it again.
@@ -215,11 +215,7 @@ def _problems(config: Mapping) -> Iterator[str]:
     for task in config["tasks"]:
         for language in task["languages"]:
             if language not in known:
-                yield (
-                    f"tasks.{task['name']}.languages: {language!r} is not in polycal's "
-                    "table of languages; correct it, or add a row to "
-                    "src/polycal/data/languages.csv"
-                )
+                yield f"tasks.{task['name']}.languages: {explain_unknown(language)}"
 
 
 def _twice(place: str, values: Sequence[float]) -> Iterator[str]:

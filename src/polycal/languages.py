@@ -4,6 +4,7 @@ Standard library only: `polycal.grid` imports this module.
 """
 
 import csv
+import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -138,3 +139,34 @@ def _parse(row: Mapping[str, str | None], line: int) -> Language:
 
 def _fault(line: int, column: str, text: str) -> InputError:
     return InputError(f"{TABLE}, line {line}, column {column}: {text}")
+
+
+def explain_unknown(code: str) -> str:
+    """One line about a language that the table lacks: a near spelling, and what to do.
+
+    Args:
+        code: what somebody wrote, perhaps another code or the name of a language.
+    """
+    near = _find_near(code)
+    hint = f"did you mean {near.code!r} ({near.name})? If not, " if near else ""
+    return (
+        f"{code!r} is not in polycal's table of languages; {hint}add a row to {TABLE} "
+        f"and fill its columns: {', '.join(COLUMNS)}"
+    )
+
+
+def _find_near(code: str) -> Language | None:
+    known = load_languages()
+    spelt = code.lower().replace("_", "-")
+    base = spelt.split("-")[0]
+    if base in known:
+        return known[base]
+    # Codes have so few letters that others would be near by chance.
+    spellings = {
+        spelling: each
+        for each in known.values()
+        for spelling in (each.code, each.name.lower())
+        if spelling[:1] == spelt[:1]
+    }
+    near = difflib.get_close_matches(spelt, spellings, n=1)
+    return spellings[near[0]] if near else None
