@@ -4,8 +4,7 @@ Standard library only: the Snakefile imports this module without the package or 
 its dependencies being installed.
 """
 
-import difflib
-import re
+import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from polycal.languages import explain_unknown, load_languages
 STAGES = {
     "make_miniature": 1,
     "prepare_model": 1,
-    "prepare_sft": 1,
-    "prepare_task": 1,
-    "check_task": 1,
-    "tune": 1,
+    "prepare_sft": 2,
+    "prepare_task": 2,
+    "check_task": 2,
+    "tokenize": 1,
+    "tune": 2,
     "select": 1,
-    "score": 1,
-    "measure": 1,
+    "score": 2,
+    "measure": 2,
     "aggregate": 1,
     "draw": 1,
     "report": 1,
@@ -154,7 +154,8 @@ def local_path(repo: str) -> list[str]:
 def cli_flags(settings: Mapping) -> str:
     """`{"batch_size": 64}` -> `--batch-size 64`, quoted; null gives no flag.
 
-    In the order of the names: keys in another order are the same study.
+    In the order of the names: keys in another order are the same study. A mapping is
+    written as JSON.
     """
     return " ".join(
         f"--{key.replace('_', '-')} {shlex.quote(_spell(value))}"
@@ -164,6 +165,8 @@ def cli_flags(settings: Mapping) -> str:
 
 
 def _spell(value: object) -> str:
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -206,6 +209,9 @@ def _problems(config: Mapping) -> Iterator[str]:
                     "change at any time; pin it with `revision:` (a commit, or a "
                     "branch to be resolved to one), or begin a local path with ./"
                 )
+            chosen = each.get("filter")
+            if chosen and ("keep" in chosen) == ("drop" in chosen):
+                yield f"sft.{each['name']}.filter: give either `keep` or `drop`"
             if section == "sft" and each["name"] == BASE:
                 yield f"sft: the name {BASE!r} means the base model; choose another"
     for section in ("smoothing", "seeds"):
@@ -213,9 +219,24 @@ def _problems(config: Mapping) -> Iterator[str]:
     yield from _twice("recipe.lr", config["recipe"]["lr"])
     known = load_languages()
     for task in config["tasks"]:
+        if task["shots"] and "dev" not in _splits(task["format"]):
+            yield (
+                f"tasks.{task['name']}.shots: shots are taken from the dev split; name "
+                "it in format.splits"
+            )
+        for code in task["configs"]:
+            if code not in task["languages"]:
+                yield (
+                    f"tasks.{task['name']}.configs: {code!r} is not one of the task's "
+                    "languages"
+                )
         for language in task["languages"]:
             if language not in known:
                 yield f"tasks.{task['name']}.languages: {explain_unknown(language)}"
+
+
+def _splits(format: str | Mapping) -> Iterable[str]:
+    return ("test", "dev") if isinstance(format, str) else format["splits"]
 
 
 def _twice(place: str, values: Sequence[float]) -> Iterator[str]:
@@ -224,36 +245,3 @@ def _twice(place: str, values: Sequence[float]) -> Iterator[str]:
         if spelt.count(value) > 1:
             yield f"{place}: {value} is listed twice"
             return
-
-
-def explain(
-    place: Iterable[str | int],
-    message: str,
-    value: object,
-    *,
-    known: Iterable[str] = (),
-) -> str:
-    """One line about a value that the schema refuses, with the usual YAML surprises.
-
-    Args:
-        place: keys and list positions that lead to the value.
-        message: what the schema says of it.
-        value: the value itself.
-        known: the keys that are allowed there.
-    """
-    keys = [str(key) for key in place]
-    where = ".".join(keys) or "the study"
-    if "languages" in keys and isinstance(value, bool):
-        word = "yes/on" if value else "no/off"
-        return f"{where}: YAML reads an unquoted {word} as {value}; put it in quotes"
-    if isinstance(value, str) and re.fullmatch(r"[0-9.]+[eE][+-]?[0-9]+", value):
-        return (
-            f"{where}: YAML reads {value} as text, not as a number; write it with a "
-            f"decimal point and a signed exponent, such as {float(value):.1e}"
-        )
-    unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
-    for key in sorted(unknown, key=str):
-        near = difflib.get_close_matches(str(key), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        return f"{where}: there is no key {key!r}; {hint}"
-    return f"{where}: {message.strip().splitlines()[0]}"

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 SRC = f"{workflow.basedir}/src"
 sys.path.insert(0, SRC)  # for the import below, without the package being installed
 
-from polycal import grid
+from polycal import grid, study
 from polycal.errors import InputError
 
 MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
@@ -22,21 +21,7 @@ MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong."""
     try:
-        validate(config, "../schemas/config.schema.yaml")
-    except WorkflowError as error:
-        found = error.__context__  # jsonschema's own error, with the place in it
-        if not hasattr(found, "absolute_path"):
-            raise
-        line = grid.explain(
-            found.absolute_path,
-            found.message,
-            found.instance,
-            known=found.schema.get("properties", ()),
-        )
-        raise WorkflowError(f"Config: {line}") from None
-    config.update(grid.whole_numbers(config))
-    try:
-        grid.check(config)
+        config.update(study.complete(config))
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
     for section in ("models", "sft", "tasks"):
