@@ -1,0 +1,95 @@
+"""Every shipped study is valid and expands to the jobs that its numbers say."""
+
+import math
+
+import pytest
+from study import REPOSITORY, job_counts
+
+from polycal.study import load_study
+
+STUDIES = sorted((REPOSITORY / "studies").glob("*.yaml"))
+
+
+def expected_jobs(study: dict) -> dict[str, int]:
+    """Jobs per rule by arithmetic on the lengths of the config's lists alone."""
+    models, sets, seeds = len(study["models"]), len(study["sft"]), len(study["seeds"])
+    tuned = models * sets * len(study["smoothing"]) * seeds
+    batches = sum(
+        math.ceil(len(task["languages"]) / study["languages_per_job"])
+        for task in study["tasks"]
+    )
+    scored = (models + tuned) * batches
+    return {
+        "prepare_model": models,
+        "prepare_sft": sets,
+        "tokenize": models * sets,
+        "tune": tuned * len(study["recipe"]["lr"]),
+        "select": tuned,
+        "prepare_task": sum(len(task["languages"]) for task in study["tasks"]),
+        "check_task": len(study["tasks"]),
+        "score": scored,
+        "measure": scored,
+        "aggregate": 1,
+        "draw": 3 * len(study["tasks"]) * len(study["scoring"]),
+        "report": 1,
+    }
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_expands_to_the_jobs_of_its_arithmetic(path, tmp_path):
+    """A dry run of the real workflow plans exactly them, and needs no download."""
+    (tmp_path / "study.yaml").write_text(path.read_text())
+    assert job_counts(tmp_path) == expected_jobs(load_study(path))
+
+
+def test_the_papers_numbers():
+    """What the paper states is what its study says; the jobs by hand."""
+    study = load_study(REPOSITORY / "studies/paper.yaml")
+    assert [model["repo"] for model in study["models"]] == [
+        "mistralai/Mistral-7B-v0.1",
+        "meta-llama/Llama-3.1-8B",
+        "google/gemma-2-2b",
+    ]
+    recipe = study["recipe"]
+    assert recipe["lr"] == [5e-6, 1e-5, 5e-5, 1e-4]
+    assert recipe["warmup_ratio"] == 0.02
+    assert recipe["batch_size"] == 128
+    assert recipe["attention_dropout"] == 0.1
+    assert [len(task["languages"]) for task in study["tasks"]] == [42, 29]
+    jobs = expected_jobs(study)
+    assert jobs["tune"] == 108  # 3 models x 3 sets x 3 values x 4 rates
+    assert jobs["score"] == 150  # 27 runs and 3 base models, 3 and 2 batches
+    assert jobs["tokenize"] == 9
+
+
+def test_the_released_codes_numbers():
+    """The scripts' rates, warm-up, length and reduction, and Tulu without BOS."""
+    recipe = load_study(REPOSITORY / "studies/released_code.yaml")["recipe"]
+    assert recipe["lr"] == [5e-6, 2e-5, 8e-5]
+    wanted = {
+        "warmup_ratio": 0.03,
+        "attention_dropout": 0,
+        "epochs": 2,
+        "max_length": 4096,
+        "loss_reduction": "sum",
+        "chat_template": "tulu",
+        "bos": "never",
+    }
+    assert {key: recipe[key] for key in wanted} == wanted
+
+
+def test_the_lite_study_is_for_one_gpu():
+    """An adapter on a small model and one rate: no search."""
+    study = load_study(REPOSITORY / "studies/lite.yaml")
+    assert study["recipe"]["method"] == "lora"
+    assert len(study["recipe"]["lr"]) == len(study["models"]) == 1
+
+
+def test_every_repository_of_a_study_is_pinned():
+    """A commit, but for one set of which no commit is known."""
+    for path in STUDIES:
+        study = load_study(path)
+        for section in ("models", "sft", "tasks"):
+            for entry in study[section]:
+                pinned = len(entry["revision"]) == 40
+                assert pinned or entry["repo"] == "arazd/tulu_stanford_alpaca"
