@@ -8,7 +8,8 @@ loading excluded. A line is printed only after all options agree to 1e-3 nats an
 answers are equal. The ratio is the median over rounds of lm_eval's time over
 polycal's; "of ceiling" is the time that the needed FLOPs (every context token once,
 every scored position through the head once) would take at the measured matrix
-product's rate, over polycal's time.
+product's rate, over polycal's time. The answered questions before a question (shots)
+are those of its subject.
 """
 
 import argparse
@@ -29,13 +30,15 @@ from polycal.engine import Engine
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.model import train_tokenizer
-from polycal.prompts import Prompt, build_prompt
+from polycal.prompts import SCORINGS, Prompt, build_prompt
 
 OPTIONS = (4, 10)
+SHOTS = (0, 5)
+SUBJECT = 32  # questions that have the same shots; Global-MMLU has 246 on average
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
 
 
-def make_prompts(scoring: str, n_options: int, n: int) -> list[Prompt]:
+def make_prompts(scoring: str, n_options: int, shots: int, n: int) -> list[Prompt]:
     """Questions of about the benchmarks' length, in all languages."""
     world = load_world(seed=0)
     documents = draw_documents(world, seed=0)
@@ -51,12 +54,19 @@ def make_prompts(scoring: str, n_options: int, n: int) -> list[Prompt]:
         names = [each[language] for each in world.names.values()]
         return ", ".join(chance.sample(names, chance.randint(2, 5)))
 
-    return [
-        build_prompt(
-            scoring, words(chance.randint(2, 5)), [option() for _ in range(n_options)]
-        )
-        for _ in range(n)
-    ]
+    def prompt() -> Prompt:
+        options = [option() for _ in range(n_options)]
+        return build_prompt(scoring, words(chance.randint(2, 5)), options)
+
+    prompts = []
+    for _ in range(0, n, SUBJECT):
+        answered = [prompt() for _ in range(shots)]
+        shared = "".join(f"{p.context}{p.continuations[0]}\n\n" for p in answered)
+        prompts += [
+            Prompt(shared + each.context, each.continuations, shared)
+            for each in (prompt() for _ in range(SUBJECT))
+        ]
+    return prompts[:n]
 
 
 def make_model(vocabulary: int, device: str) -> LlamaForCausalLM:
@@ -69,7 +79,7 @@ def make_model(vocabulary: int, device: str) -> LlamaForCausalLM:
         num_hidden_layers=7,
         num_attention_heads=8,
         num_key_value_heads=8,
-        max_position_embeddings=2048,
+        max_position_embeddings=4096,
     )
     return LlamaForCausalLM(config).to(device).eval()
 
@@ -88,17 +98,20 @@ def ask_lm_eval(harness: HFLM, prompts: Sequence[Prompt]) -> list[np.ndarray]:
 def count_flops(
     prompts: Sequence[Prompt], model: LlamaForCausalLM, tokens: Callable[[str], list]
 ) -> float:
-    """What has to be computed, attention scores left out."""
+    """What has to be computed, attention scores left out; what is shared, once."""
     body = sum(weight.numel() for weight in model.model.layers.parameters())
-    read = scored = 0
+    shared = {each.shared: len(tokens(each.shared)) for each in prompts if each.shared}
+    read = sum(shared.values())
+    scored = 0
     for prompt in prompts:
         context = len(tokens(prompt.context))
         lengths = [
             len(tokens(prompt.context + each)) - context
             for each in prompt.continuations
         ]
-        read += context + sum(length - 1 for length in lengths)
-        scored += 1 + sum(length - 1 for length in lengths)
+        branches = sum(length - 1 for length in lengths)
+        read += context - shared.get(prompt.shared, 0) + branches
+        scored += 1 + branches
     return 2.0 * (read * body + scored * model.lm_head.weight.numel())
 
 
@@ -178,17 +191,17 @@ def main() -> None:
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
     model = make_model(len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
-    print("options scoring  polycal q/s lm_eval q/s  ratio of ceiling difference")
-    for n_options, scoring in itertools.product(OPTIONS, ("letters", "text")):
+    print("options scoring shots polycal q/s lm_eval q/s  ratio of ceiling difference")
+    for shots, n_options, scoring in itertools.product(SHOTS, OPTIONS, SCORINGS):
         line = compare(
-            make_prompts(scoring, n_options, options.questions),
+            make_prompts(scoring, n_options, shots, options.questions),
             model,
             tokenizer,
             rounds=options.rounds,
             batch_size=options.batch_size,
             device=options.device,
         )
-        print(f"{n_options:7d} {scoring:8s} {line}", flush=True)
+        print(f"{n_options:7d} {scoring:8s}{shots:5d} {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import WORDS, make_model, make_tokenizer
 
-from polycal.engine import TREE_TYPES, Engine, UnscorableError
+from polycal import passes
+from polycal.engine import Engine, UnscorableError
+from polycal.errors import InputError
+from polycal.passes import PACKED_TYPES
 from polycal.prompts import Prompt, build_prompt
 
 TOLERANCE = 1e-4  # nats per option
@@ -56,40 +59,143 @@ def assert_equal_to_reference(model, prompts, **options: object) -> None:
 
 @pytest.mark.parametrize("n_options", [4, 10])
 @pytest.mark.parametrize("scoring", ["letters", "text"])
-@pytest.mark.parametrize("kind", [*TREE_TYPES, "gemma2", "gpt_neox"])
+@pytest.mark.parametrize("kind", [*PACKED_TYPES, "gpt_neox"])
 def test_equal_to_a_forward_pass_per_option(kind, scoring, n_options):
-    """On every proven architecture, and on two that fall back (one has soft caps)."""
+    """On every proven architecture, and on one that falls back."""
     prompts = make_prompts(scoring, n_options)
     assert_equal_to_reference(make_model(kind), prompts)
 
 
 @pytest.mark.parametrize("scoring", ["letters", "text"])
-@pytest.mark.parametrize("tree", [True, False])
-def test_equal_without_bos(scoring, tree):
+@pytest.mark.parametrize("packed", [True, False])
+def test_equal_without_bos(scoring, packed):
     """A tokenizer that adds no special tokens is taken as it is."""
     tokenizer = make_tokenizer(bos=False)
     prompts = make_prompts(scoring, 4)
-    assert_equal_to_reference(LLAMA, prompts, tokenizer=tokenizer, tree=tree)
+    assert_equal_to_reference(LLAMA, prompts, tokenizer=tokenizer, packed=packed)
 
 
-def test_a_sliding_window_that_cuts_is_respected():
-    """Rows within the window are trees, longer ones are not; both are exact."""
-    model = make_model("mistral", sliding_window=20)
-    prompts = make_prompts("text", 4, n=30)
-    lengths = [len(TOKENIZER.encode(prompt.context)) for prompt in prompts]
-    assert min(lengths) < 13 < 20 < max(lengths)
+ARCHITECTURES = {
+    "llama": {},
+    "mistral": {"sliding_window": 20},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1},
+    "qwen3": {},
+    "gemma2": {
+        "sliding_window": 20,
+        "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 5.0,
+    },
+    "gemma3_text": {"sliding_window": 20},
+}
+
+
+def few_shot(prompts: list[Prompt]) -> list[Prompt]:
+    """The same prompts behind three answered ones, in two subjects."""
+    found = []
+    for half in (prompts[::2], prompts[1::2]):
+        answered = [f"{each.context}{each.continuations[1]}\n\n" for each in half[:3]]
+        shared = "".join(answered)
+        found += [
+            Prompt(shared + each.context, each.continuations, shared) for each in half
+        ]
+    return found
+
+
+@pytest.mark.parametrize("scoring", ["letters", "text"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_windows_caps_and_shots_are_exact(kind, scoring):
+    """Where a window is shorter than most prompts, soft caps bite, and a prefix is
+    shared: still one plain pass per option."""
+    assert set(ARCHITECTURES) == set(PACKED_TYPES)
+    model = make_model(kind, max_position_embeddings=256, **ARCHITECTURES[kind])
+    prompts = make_prompts(scoring, 4)
+    lengths = [len(TOKENIZER.encode(each.context)) for each in prompts]
+    assert max(lengths) > 20
     assert_equal_to_reference(model, prompts)
+    assert_equal_to_reference(model, few_shot(prompts))
 
 
-@pytest.mark.parametrize("tree", [True, False])
-def test_a_long_context_loses_its_left_end_and_is_flagged(tree):
+def test_a_soft_cap_that_is_left_out_would_show():
+    """The cap of the test above changes scores by far more than the tolerance."""
+    capped = make_model("gemma2", **ARCHITECTURES["gemma2"])
+    plain = make_model(
+        "gemma2", **ARCHITECTURES["gemma2"] | {"attn_logit_softcapping": None}
+    )
+    prompts = make_prompts("text", 4)
+    one, other = (Engine(each, TOKENIZER).score(prompts) for each in (capped, plain))
+    worst = max(
+        abs(a.logprobs - b.logprobs).max() for a, b in zip(one, other, strict=True)
+    )
+    assert worst > 100 * TOLERANCE
+
+
+def test_shots_are_read_once_a_subject():
+    """Two subjects of six questions: two prefixes, and every question without it."""
+    prompts = few_shot(make_prompts("letters", 4))
+    model = make_model(max_position_embeddings=256)
+    read = []
+    model.register_forward_pre_hook(
+        lambda module, _, given: read.append(given["input_ids"].numel()),
+        with_kwargs=True,
+    )
+    engine = Engine(model, TOKENIZER)
+    engine._checked = True  # its few padded rows would be counted, too
+    engine.score(prompts)
+    shared = {each.shared for each in prompts}
+    prefixes = sum(len(TOKENIZER.encode(text)) for text in shared)
+    whole = sum(len(TOKENIZER.encode(each.context)) for each in prompts)
+    own = whole - sum(len(TOKENIZER.encode(each.shared)) for each in prompts)
+    assert len(read) == 4
+    assert prefixes + own <= sum(read) <= prefixes + own + 2 * len(prompts)
+
+
+def test_memory_that_runs_out_halves_the_pass(monkeypatch, caplog):
+    """Nothing is lost, the next pass is smaller, and a warning names the number."""
+    prompts = make_prompts("text", 4)
+    expected = Engine(LLAMA, TOKENIZER).score(prompts)
+    read = passes.packed_logits
+
+    def small(model, rows, prefix):
+        if sum(map(len, rows)) > 150:
+            raise torch.OutOfMemoryError
+        return read(model, rows, prefix)
+
+    monkeypatch.setattr(passes, "packed_logits", small)
+    found = Engine(LLAMA, TOKENIZER).score(prompts)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.logprobs, other.logprobs, rtol=0, atol=TOLERANCE)
+    assert "out of memory" in caplog.text
+
+
+def test_memory_that_does_not_suffice_for_one_question_is_told(monkeypatch):
+    """Halving ends at a single row."""
+
+    def none(model, rows, prefix):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(passes, "packed_logits", none)
+    with pytest.raises(InputError, match=r"single question of \d+ tokens"):
+        Engine(LLAMA, TOKENIZER).score(make_prompts("text", 4))
+
+
+def test_a_model_that_is_not_exact_when_packed_is_refused(monkeypatch):
+    """The check at the first call sees a mask that lets options see each other."""
+    monkeypatch.setattr(
+        "polycal.attention.Segment._make_mask", lambda *_: None, raising=True
+    )
+    with pytest.raises(InputError, match="llama models are not exact when"):
+        Engine(LLAMA, TOKENIZER).score(make_prompts("text", 4))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_long_context_loses_its_left_end_and_is_flagged(packed):
     """As in the harness; continuations stay whole and short prompts are not flagged."""
     model = make_model(max_position_embeddings=24)
     prompts = make_prompts("text", 4, n=30)
-    assert_equal_to_reference(model, prompts, tree=tree)
+    assert_equal_to_reference(model, prompts, packed=packed)
     n_flagged = 0
     for prompt, scored in zip(
-        prompts, Engine(model, TOKENIZER, tree=tree).score(prompts), strict=True
+        prompts, Engine(model, TOKENIZER, packed=packed).score(prompts), strict=True
     ):
         flags = tuple(
             len(TOKENIZER.encode(prompt.context + each)) > 25
@@ -106,7 +212,7 @@ def test_order_company_and_batch_size_do_not_matter(order, kept, budget):
     """Any subset in any order under any token budget, up to rounding."""
     prompts = make_prompts("text", 4, n=8)
     chosen = order[:kept]
-    engine = Engine(LLAMA, TOKENIZER, max_tokens_per_batch=budget)
+    engine = Engine(LLAMA, TOKENIZER, max_tokens=budget)
     found = engine.score([prompts[index] for index in chosen])
     together = Engine(LLAMA, TOKENIZER).score(prompts)
     for index, scored in zip(chosen, found, strict=True):

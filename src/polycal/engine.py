@@ -5,29 +5,32 @@ trailing white space of a context moves to the continuation; a continuation's to
 are what the joint text has after as many tokens as the context alone; special tokens
 are the tokenizer's own default; an input that is too long loses its left end.
 
-A context is computed once. The continuations of a prompt follow it in one row, each
-at the positions that it would have alone, and an attention mask keeps them from seeing
-each other ("tree"). Where a model is not known to be exact under such a mask, every
-continuation gets a row of its own ("plain").
+A context is computed once, and so is what the contexts of many prompts begin with
+(`Prompt.shared`). Prompts stand one after the other in one row without padding, and
+their continuations see the context but not each other. Where a model is not known to be
+exact so, every continuation gets a padded row of its own.
 """
 
+import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from polycal.models import only_positions
-from polycal.packing import Row, make_batches, pad, plan_rows
+from polycal import passes
+from polycal.errors import InputError
+from polycal.packing import Row, count_shared, pack_batch, pad_batch, plan_rows
 from polycal.prompts import Prompt
 from polycal.tokens import tokenize
 
-# Model types whose tree scores equal their plain scores (tests/test_engine.py), as
-# long as a sliding window does not cut into a row.
-TREE_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 _SOFTMAX_ROWS = 256  # positions whose logits are in float32 at the same time
+_LOGITS = 2**28  # logits of one forward pass, in any dtype
+_CHECKED = 3  # prompts that are scored in both ways when a model is first used
+# Nats per token by which the two ways may differ. A wrong mask differs by whole nats.
+_TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.1}
 _logger = logging.getLogger(__name__)
 
 
@@ -71,17 +74,19 @@ class Engine:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        max_tokens_per_batch: int | None = None,
-        tree: bool = True,
+        max_tokens: int | None = None,
+        packed: bool = True,
     ) -> None:
         """Keep the model and find out what it allows.
 
         Args:
             model: a causal language model in evaluation mode, adapters included.
             tokenizer: its tokenizer.
-            max_tokens_per_batch: padding included; a longer row is a batch of its own.
-                By default what keeps the device busy.
-            tree: False gives every continuation a row of its own, for comparison.
+            max_tokens: of a forward pass, padding included; a longer row is a pass of
+                its own. By default what keeps the device busy. It is halved when the
+                memory does not suffice.
+            packed: False gives every continuation a padded row of its own, for
+                comparison.
         """
         self._model = model
         self._tokenizer = tokenizer
@@ -89,14 +94,13 @@ class Engine:
         self._max_length = getattr(
             config, "max_position_embeddings", tokenizer.model_max_length
         )
-        if max_tokens_per_batch is None:
-            max_tokens_per_batch = 16384 if model.device.type == "cuda" else 4096
-        self._budget = max_tokens_per_batch
-        # Row length up to which the tree is exact.
-        self._max_tree = 0
-        if tree and config.model_type in TREE_TYPES:
-            self._max_tree = getattr(config, "sliding_window", None) or self._max_length
-        elif tree:
+        self._max_scored = max(1, _LOGITS // config.vocab_size)
+        if max_tokens is None:
+            max_tokens = 16384 if model.device.type == "cuda" else 2048
+        self._max_tokens = max_tokens
+        self._packed = packed and passes.can_pack(model)
+        self._checked = not self._packed
+        if packed and not self._packed:
             _logger.info(
                 "%s models have one row per option: not known to be exact otherwise",
                 config.model_type,
@@ -104,6 +108,8 @@ class Engine:
 
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """Score all continuations of all prompts.
+
+        The first call scores a few prompts in the padded way, too.
 
         Args:
             prompts: in any order; each has one continuation or more.
@@ -114,25 +120,16 @@ class Engine:
         Raises:
             UnscorableError: a context or a continuation has no token, a continuation
                 is longer than the model's context, or its score is not finite.
+            InputError: the two ways differ by more than rounding, or the memory does
+                not suffice for a single row.
         """
         contexts, continuations = self._tokenize(prompts)
-        rows = [
-            row
-            for index, context in enumerate(contexts)
-            for row in plan_rows(
-                index,
-                context,
-                continuations[index],
-                max_length=self._max_length,
-                max_tree=self._max_tree,
-            )
-        ]
         logprobs = [np.empty(len(each), np.float32) for each in continuations]
-        for batch in make_batches(rows, self._budget):
-            for (prompt, index), value in self._score_batch(batch, continuations):
-                if not np.isfinite(value):
-                    raise UnscorableError(prompt, f"log-probability {value}")
-                logprobs[prompt][index] = value
+        rows = self._plan(prompts, contexts, continuations)
+        self._fill(logprobs, self._score(rows, continuations, packed=self._packed))
+        if not self._checked and prompts:
+            self._check(contexts, continuations, logprobs)
+            self._checked = True
         return [
             Scored(
                 logprobs[index],
@@ -182,71 +179,165 @@ class Engine:
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [each["input_ids"] for each in tokenize(self._tokenizer, texts)]
 
+    def _plan(
+        self,
+        prompts: Sequence[Prompt],
+        contexts: Sequence[list[int]],
+        continuations: Sequence[Sequence[tuple[int, ...]]],
+    ) -> list[list[Row]]:
+        """Rows in groups that share the beginning of their contexts, or nothing."""
+        groups: dict[str, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(prompt.shared if self._packed else "", []).append(index)
+        planned: list[list[Row]] = [[]]
+        for text, members in groups.items():
+            shared = count_shared([contexts[i] for i in members]) if text else 0
+            rows = [
+                row
+                for index in members
+                for row in plan_rows(
+                    index,
+                    contexts[index],
+                    continuations[index],
+                    max_length=self._max_length,
+                    tree=self._packed,
+                    shared=shared,
+                )
+            ]
+            planned[0] += [row for row in rows if not row.shared]
+            planned.append([row for row in rows if row.shared])
+        return [rows for rows in planned if rows]
+
     @torch.inference_mode()
-    def _score_batch(
-        self, rows: Sequence[Row], continuations: list[list[tuple[int, ...]]]
+    def _score(
+        self,
+        groups: Iterable[list[Row]],
+        continuations: Sequence[Sequence[tuple[int, ...]]],
+        *,
+        packed: bool,
     ) -> Iterator[tuple[tuple[int, int], np.float32]]:
-        """Pairs of (prompt, continuation) and its summed log-probability."""
-        # Scored positions of a row are its tail: the context's last token, which
-        # predicts the first token of every continuation, and all branch tokens.
-        owners, slots, targets, starts = [], [], [], []
-        n_scored = 0
-        for row in rows:
-            root, next_slot = n_scored, n_scored + 1
-            for branch, members in row.branches.items():
-                steps = [root, *range(next_slot, next_slot + len(branch))]
-                next_slot += len(branch)
-                for index in members:
-                    owners.append((row.prompt, index))
-                    starts.append(len(slots))
-                    slots += steps
-                    targets += continuations[row.prompt][index]
-            n_scored = next_slot
-        logits = self._logits(rows)  # [n_scored, vocabulary]
-        normaliser = torch.cat(
-            [part.float().logsumexp(-1) for part in logits.split(_SOFTMAX_ROWS)]
+        """Pairs of (prompt, continuation) and its log-probability in nats."""
+        way = passes.packing(self._model) if packed else contextlib.nullcontext()
+        with way:
+            for rows in groups:
+                shared = rows[0].context[: rows[0].shared]
+                prefix = passes.read_prefix(self._model, shared) if shared else {}
+                waiting = sorted(rows, key=len)  # the longest is taken first
+                while waiting:
+                    batch = self._take(waiting, packed=packed)
+                    try:
+                        if packed:
+                            logits = passes.packed_logits(self._model, batch, prefix)
+                        else:
+                            logits = passes.padded_logits(self._model, batch)
+                        yield from _sum_logprobs(logits, batch, continuations)
+                    except torch.OutOfMemoryError as error:
+                        self._shrink(batch, error)
+                        waiting += reversed(batch)
+
+    def _take(self, waiting: list[Row], *, packed: bool) -> list[Row]:
+        """Remove the rows of the next forward pass from the end of the list."""
+        if packed:
+            return pack_batch(waiting, self._max_tokens, self._max_scored)
+        return pad_batch(waiting, self._max_tokens)
+
+    def _shrink(self, batch: Sequence[Row], error: Exception) -> None:
+        """Take half as many tokens from now on.
+
+        Raises:
+            InputError: there was a single row, so there is nothing to take away.
+        """
+        if len(batch) == 1:
+            raise InputError(
+                f"the memory does not suffice for a single question of {len(batch[0])} "
+                "tokens; take a larger GPU, or --dtype bfloat16"
+            ) from error
+        self._max_tokens = max(1, sum(map(len, batch)) // 2)
+        torch.cuda.empty_cache()
+        _logger.warning(
+            "out of memory; going on with %d tokens a pass (--max-tokens)",
+            self._max_tokens,
         )
-        slot = torch.tensor(slots, device=logits.device)
-        target = torch.tensor(targets, device=logits.device)
-        terms = logits[slot, target].float() - normaliser[slot]
-        sums = np.add.reduceat(terms.cpu().numpy().astype(np.float64), starts)
-        return zip(owners, sums.astype(np.float32), strict=True)
 
-    def _logits(self, rows: Sequence[Row]) -> torch.Tensor:
-        """Logits [n_scored, vocabulary] at the scored positions of all rows."""
-        device = self._model.device
-        ids = _tensor([row.tokens() for row in rows], 0, device)
-        inputs = {"input_ids": ids}  # right padding is never looked at
-        if rows[0].is_tree:
-            positions = _tensor([row.positions() for row in rows], 0, device)
-            segments = _tensor([row.segments() for row in rows], -1, device)
-            mask = _tree_mask(segments, self._model.dtype)
-            inputs |= {"position_ids": positions, "attention_mask": mask}
-        scored = [
-            index * ids.shape[1] + position
-            for index, row in enumerate(rows)
-            for position in range(len(row.context) - 1, len(row))
+    def _fill(
+        self,
+        logprobs: list[np.ndarray],
+        found: Iterable[tuple[tuple[int, int], np.float32]],
+    ) -> None:
+        for (prompt, index), value in found:
+            if not np.isfinite(value):
+                raise UnscorableError(prompt, f"log-probability {value}")
+            logprobs[prompt][index] = value
+
+    def _check(
+        self,
+        contexts: Sequence[list[int]],
+        continuations: Sequence[Sequence[tuple[int, ...]]],
+        logprobs: Sequence[np.ndarray],
+    ) -> None:
+        """Compare a few prompts with padded rows, transformers' own attention.
+
+        Raises:
+            InputError: they differ by more than rounding.
+        """
+        chosen = range(0, len(contexts), -(-len(contexts) // _CHECKED))
+        rows = [
+            row
+            for index in chosen
+            for row in plan_rows(
+                index,
+                contexts[index],
+                continuations[index],
+                max_length=self._max_length,
+                tree=False,
+            )
         ]
-        kept = torch.tensor(scored, device=device)
+        plain = [np.empty_like(each) for each in logprobs]
+        self._fill(plain, self._score([rows], continuations, packed=False))
+        for index in chosen:
+            lengths = np.array([len(tokens) for tokens in continuations[index]])
+            allowed = _TOLERANCES[self._model.dtype] * lengths
+            if (abs(logprobs[index] - plain[index]) > allowed).any():
+                raise InputError(
+                    f"{self._model.config.model_type} models are not exact when "
+                    f"questions are packed ({logprobs[index]} and {plain[index]} nats "
+                    "for the same options); please report it with the versions of "
+                    "torch and transformers, and take another version meanwhile"
+                )
 
-        with only_positions(self._model, kept):
-            return self._model(**inputs, use_cache=False).logits[0]
 
+def _sum_logprobs(
+    logits: torch.Tensor,
+    rows: Sequence[Row],
+    continuations: Sequence[Sequence[tuple[int, ...]]],
+) -> Iterator[tuple[tuple[int, int], np.float32]]:
+    """Pairs of (prompt, continuation) and its summed log-probability in nats.
 
-def _tensor(
-    rows: Sequence[Sequence[int]], fill: int, device: torch.device
-) -> torch.Tensor:
-    return torch.from_numpy(pad(rows, fill)).to(device)
-
-
-def _tree_mask(segments: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The mask [rows, 1, query, key] that is added to the attention scores.
-
-    A token sees the tokens before it in the context and in its own segment.
+    Args:
+        logits: [n_scored, vocabulary] at the scored positions of all rows. In each row
+            they are its tail: the context's last token, which predicts the first token
+            of every continuation, and all branch tokens.
+        rows: in the same order.
+        continuations: token ids of every continuation of every prompt.
     """
-    width = segments.shape[1]
-    query, key = segments[:, :, None], segments[:, None, :]
-    causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
-    seen = ((key == 0) | (key == query)) & causal
-    mask = torch.zeros(seen.shape, dtype=dtype, device=segments.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+    owners, slots, targets, starts = [], [], [], []
+    n_scored = 0
+    for row in rows:
+        root, next_slot = n_scored, n_scored + 1
+        for branch, members in row.branches.items():
+            steps = [root, *range(next_slot, next_slot + len(branch))]
+            next_slot += len(branch)
+            for index in members:
+                owners.append((row.prompt, index))
+                starts.append(len(slots))
+                slots += steps
+                targets += continuations[row.prompt][index]
+        n_scored = next_slot
+    normaliser = torch.cat(
+        [part.float().logsumexp(-1) for part in logits.split(_SOFTMAX_ROWS)]
+    )
+    slot = torch.tensor(slots, device=logits.device)
+    target = torch.tensor(targets, device=logits.device)
+    terms = logits[slot, target].float() - normaliser[slot]
+    sums = np.add.reduceat(terms.cpu().numpy().astype(np.float64), starts)
+    return zip(owners, sums.astype(np.float32), strict=True)

@@ -1,14 +1,17 @@
-"""Which tokens the model reads, in which row of which batch.
+"""Which tokens the model reads, in which row or segment of which batch.
 
-A context is computed once: the continuations of a prompt follow it in one row, each at
-the positions that it would have alone ("tree"). Where that cannot be, a continuation
-gets a row of its own.
+A context is computed once: the continuations of a prompt follow it, each at the
+positions that it would have alone ("tree"). Where that cannot be, a continuation gets
+a copy of the context of its own. Tokens that many contexts begin with are computed once
+for all of them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+_WORTH_SHARING = 16  # tokens; a shorter prefix costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -22,34 +25,44 @@ class Row:
         prompt: index of the prompt.
         context: token ids, at least one.
         branches: token ids of a branch -> indices of the continuations that end there.
+        shared: tokens at the beginning of the context that are computed elsewhere.
     """
 
     prompt: int
     context: list[int]
     branches: dict[tuple[int, ...], list[int]]
+    shared: int = 0
 
     def __len__(self) -> int:
-        return len(self.context) + sum(map(len, self.branches))
+        return len(self.context) - self.shared + sum(map(len, self.branches))
 
     @property
     def is_tree(self) -> bool:
         """Whether a causal mask is not enough."""
         return len(self.branches) > 1
 
+    @property
+    def n_scored(self) -> int:
+        """The context's last token and all branch tokens: each predicts something."""
+        return 1 + sum(map(len, self.branches))
+
     def tokens(self) -> list[int]:
-        """The context, then all branches."""
-        return [*self.context, *(token for branch in self.branches for token in branch)]
+        """The context without what is shared, then all branches."""
+        own = self.context[self.shared :]
+        return [*own, *(token for branch in self.branches for token in branch)]
 
     def positions(self) -> list[int]:
         """Of the tokens; every branch continues where the context ends."""
         end = len(self.context)
         branches = (range(end, end + len(branch)) for branch in self.branches)
-        return [*range(end), *(position for each in branches for position in each)]
+        own = range(self.shared, end)
+        return [*own, *(position for each in branches for position in each)]
 
     def segments(self) -> list[int]:
         """0 for tokens of the context, 1, 2, ... for those of the branches."""
         branches = ([index] * len(each) for index, each in enumerate(self.branches, 1))
-        return [0] * len(self.context) + [index for each in branches for index in each]
+        own = [0] * (len(self.context) - self.shared)
+        return own + [index for each in branches for index in each]
 
 
 def plan_rows(
@@ -58,7 +71,8 @@ def plan_rows(
     continuations: Sequence[tuple[int, ...]],
     *,
     max_length: int,
-    max_tree: int,
+    tree: bool,
+    shared: int = 0,
 ) -> Iterator[Row]:
     """One tree where it fits, else one row per distinct branch.
 
@@ -68,7 +82,8 @@ def plan_rows(
         continuations: token ids, each at least one and at most `max_length`.
         max_length: tokens that the model can read at once. A context that is too long
             loses its left end, as in `lm_eval`; a branch never loses anything.
-        max_tree: largest position + 1 up to which the model is exact on trees.
+        tree: whether the model is exact on trees.
+        shared: tokens of the context that are computed elsewhere, for a tree.
 
     Yields:
         Rows in which every continuation has its place once.
@@ -77,30 +92,59 @@ def plan_rows(
     for index, tokens in enumerate(continuations):
         branches.setdefault(tokens[:-1], []).append(index)
     longest = len(context) + max(map(len, branches))
-    if longest <= min(max_length, max_tree):
-        yield Row(prompt, context, branches)
+    if longest <= max_length and (tree or len(branches) == 1):
+        yield Row(prompt, context, branches, shared if tree else 0)
         return
     for branch, members in branches.items():
         kept = context[-(max_length - len(branch)) :]  # at least one token
         yield Row(prompt, kept, {branch: members})
 
 
-def make_batches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Rows of similar length, longest first, at most `budget` tokens with padding.
+def count_shared(contexts: Sequence[Sequence[int]]) -> int:
+    """Tokens that all contexts begin with, if there are enough to compute them once.
 
-    A longer row is a batch of its own. Trees and plain rows do not mix: a tree's mask
-    would switch off a plain row's sliding window.
+    Every context keeps at least its last token, whose prediction is scored.
     """
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: (row.is_tree, len(row)), reverse=True):
-        if batch and (
-            (len(batch) + 1) * len(batch[0]) > budget or row.is_tree != batch[0].is_tree
-        ):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+    if len(contexts) < 2:
+        return 0
+    first, last = min(contexts), max(contexts)  # in the order of lists
+    most = min(map(len, contexts)) - 1
+    pairs = zip(first[:most], last[:most], strict=True)
+    same = next((i for i, (one, other) in enumerate(pairs) if one != other), most)
+    return same if same >= _WORTH_SHARING else 0
+
+
+def pack_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]:
+    """Remove from the end of a list what one forward pass without padding reads.
+
+    Args:
+        waiting: rows with the same shared tokens; at least one.
+        max_tokens: of all rows.
+        max_scored: scored positions of all rows. A row that exceeds one of the two is
+            a pass of its own.
+    """
+    batch = [waiting.pop()]
+    n_tokens, n_scored = len(batch[0]), batch[0].n_scored
+    while waiting:
+        n_tokens += len(waiting[-1])
+        n_scored += waiting[-1].n_scored
+        if n_tokens > max_tokens or n_scored > max_scored:
+            break
+        batch.append(waiting.pop())
+    return batch
+
+
+def pad_batch(waiting: list[Row], max_tokens: int) -> list[Row]:
+    """Remove from the end of a list what one forward pass with padding reads.
+
+    Args:
+        waiting: rows by length, shortest first; at least one.
+        max_tokens: with padding. A longer row is a pass of its own.
+    """
+    batch = [waiting.pop()]
+    while waiting and (len(batch) + 1) * len(batch[0]) <= max_tokens:
+        batch.append(waiting.pop())
+    return batch
 
 
 def pad(rows: Sequence[Sequence[int]], fill: int) -> np.ndarray:

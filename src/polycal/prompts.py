@@ -14,10 +14,17 @@ SCORINGS = ("letters", "text")
 
 @dataclass(frozen=True)
 class Prompt:
-    """One context and the candidate continuations whose likelihood is asked for."""
+    """One context and the candidate continuations whose likelihood is asked for.
+
+    Attributes:
+        context: what the model reads first.
+        continuations: the candidates, each right after the context.
+        shared: a beginning of the context that other prompts have, too.
+    """
 
     context: str
     continuations: tuple[str, ...]
+    shared: str = ""
 
 
 def letters_prompt(question: str, options: Sequence[str]) -> Prompt:

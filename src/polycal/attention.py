@@ -1,0 +1,174 @@
+"""Attention over many questions in one row without padding.
+
+The row holds segments; a token sees nothing outside its own segment but a prefix that
+all segments share. Within a segment the branches of a question follow its context and
+do not see each other. It is registered with transformers as an attention
+implementation, so an architecture's own projections, norms and rotary embeddings stay
+its own, and sliding windows and soft caps are applied as the architecture asks.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface
+
+NAME = "polycal_packed"
+_Layer = tuple[torch.Tensor, torch.Tensor]  # keys and values, [1, heads, tokens, size]
+
+
+@dataclass
+class Segment:
+    """One question's place in the row.
+
+    Attributes:
+        start: of its tokens in the row.
+        positions: [n] of its tokens, the shared prefix counted.
+        branches: [n] 0 in the context, 1, 2, ... in the branches.
+        is_tree: whether plain causal attention is not enough.
+    """
+
+    start: int
+    positions: torch.Tensor
+    branches: torch.Tensor
+    is_tree: bool
+    _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(
+        default_factory=dict
+    )
+
+    def mask(self, shared: int, window: int | None) -> torch.Tensor | None:
+        """What a token sees: [n, shared + n] booleans; None means plainly causal.
+
+        Args:
+            shared: tokens of the prefix, which stand before the segment's own.
+            window: a token sees at most so many positions, its own included.
+        """
+        reach = int(self.positions[-1 if not self.is_tree else slice(None)].max()) + 1
+        cuts = window is not None and window < reach
+        key = (shared, window if cuts else None)
+        if key not in self._masks:
+            self._masks[key] = self._make_mask(shared, window if cuts else None)
+        return self._masks[key]
+
+    def _make_mask(self, shared: int, window: int | None) -> torch.Tensor | None:
+        if not (self.is_tree or shared or window):
+            return None
+        n, device = len(self.positions), self.positions.device
+        query, key = self.branches[:, None], self.branches[None, :]
+        causal = torch.ones(n, n, dtype=torch.bool, device=device).tril()
+        seen = ((key == 0) | (key == query)) & causal
+        seen = torch.cat([seen.new_ones(n, shared), seen], dim=1)
+        if window:
+            before = torch.arange(shared, device=device)
+            places = torch.cat([before, self.positions])
+            seen &= self.positions[:, None] - places[None, :] < window
+        return seen
+
+
+@dataclass
+class Plan:
+    """What one forward pass is about.
+
+    Attributes:
+        segments: in the order of the row; together they hold every token.
+        prefix: layer -> keys and values that every segment sees; empty without one.
+        keep: whether the pass is about a prefix, whose keys and values are kept.
+    """
+
+    segments: list[Segment]
+    prefix: dict[int, _Layer] = field(default_factory=dict)
+    keep: bool = False
+
+
+_plan: ContextVar[Plan] = ContextVar("plan")
+
+
+@contextlib.contextmanager
+def following(plan: Plan) -> Iterator[None]:
+    """Inside, forward passes of models with this attention follow the plan."""
+    token = _plan.set(plan)
+    try:
+        yield
+    finally:
+        _plan.reset(token)
+
+
+def _attend_packed(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    scaling: float,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """Transformers' attention function: [1, heads, T, size] -> [1, T, heads, size]."""
+    plan = _plan.get()
+    if plan.keep:
+        plan.prefix[module.layer_idx] = (key, value)
+    held = None if plan.keep else plan.prefix.get(module.layer_idx)
+    result = torch.empty_like(query.transpose(1, 2))
+    for segment in plan.segments:
+        own = slice(segment.start, segment.start + len(segment.positions))
+        keys, values, shared = key[:, :, own], value[:, :, own], 0
+        if held:
+            shared = held[0].shape[2]
+            keys = torch.cat([held[0], keys], dim=2)
+            values = torch.cat([held[1], values], dim=2)
+        mask = segment.mask(shared, sliding_window)
+        attend = _attend if softcap is None else _attend_capped
+        found = attend(query[:, :, own], keys, values, mask, scaling, softcap)
+        result[:, own] = found.transpose(1, 2)
+    return result, None
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    _: None,
+) -> torch.Tensor:
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=scaling,
+        enable_gqa=key.shape[1] != query.shape[1],
+    )
+
+
+def _attend_capped(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    softcap: float,
+) -> torch.Tensor:
+    """Scores z become c tanh(z / c) before the softmax (Gemma-2)."""
+    if mask is None:
+        n = query.shape[2]
+        mask = torch.ones(n, n, dtype=torch.bool, device=query.device).tril()
+    groups = query.shape[1] // key.shape[1]
+    key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    scores = query @ key.transpose(2, 3) * scaling
+    scores = torch.tanh(scores / softcap) * softcap
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+
+
+def _no_mask(*_: object, **__: object) -> None:
+    """Transformers' mask function: the plan has the masks."""
+
+
+AttentionInterface.register(NAME, _attend_packed)
+AttentionMaskInterface.register(NAME, _no_mask)
