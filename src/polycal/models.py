@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -113,14 +115,17 @@ def load_model(
 
 
 def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
+    source = {"trust_remote_code": False, "local_files_only": True}
     try:
+        config = AutoConfig.from_pretrained(checkpoint, **source)
         model, loading = AutoModelForCausalLM.from_pretrained(
             checkpoint,
+            config=config,
             dtype=dtype,
+            attn_implementation=_pick_attention(config),
             use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
             output_loading_info=True,
+            **source,
         )
     except _UNREADABLE as error:
         raise InputError(f"{checkpoint} has no readable model: {error}") from error
@@ -128,6 +133,18 @@ def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
         missing = ", ".join(sorted(loading["missing_keys"]))
         raise InputError(f"{checkpoint} lacks the weights {missing}")
     return model
+
+
+def _pick_attention(config: PreTrainedConfig) -> str | None:
+    """The name of an attention implementation; None is transformers' default.
+
+    PyTorch's fused attention (sdpa) has no soft cap. Before 5.21 transformers takes it
+    for Gemma-2 all the same and leaves the cap out without a word. What a config.json
+    asks for is not read: it can be a kernel that is not installed, or one that does
+    not take the masks of scoring.
+    """
+    cap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return None if cap is None else "eager"
 
 
 def save(
