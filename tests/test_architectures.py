@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, GemmaTokenizer
 from polycal import models, tables
 from polycal.dialogs import TULU_TEMPLATE, Example, collate, make_examples
 from polycal.engine import Engine
+from polycal.errors import InputError
 from polycal.prompts import Prompt, build_prompt
 from polycal.recipe import Recipe
 from polycal.score import score
@@ -382,3 +383,64 @@ def test_rows_without_a_token_work_and_count_as_classes(
     out = call_tune(base, conversations, tmp_path / "out")
     assert len(load(out).get_input_embeddings().weight) == 384
     assert len(call_score(out, questions)) > 0
+
+
+def test_too_few_rows_are_told_before_any_work(
+    conversations, questions, tmp_path, monkeypatch
+):
+    """A token was added and the model not resized: both numbers and what to do."""
+    tokenizer = make_tiny_tokenizer()
+    rows = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|a|>", "<|b|>"]})
+    base = save_base(tmp_path / "base", "llama", tokenizer, vocab_size=rows)
+    said = (
+        rf"base: the tokenizer's ids need {rows + 2} rows of the embeddings, the model "
+        rf"has {rows}; call its resize_token_embeddings\({rows + 2}\)"
+    )
+    monkeypatch.setattr("polycal.tune.SmoothingTrainer", None)
+    monkeypatch.setattr(Engine, "score", None)
+    for method in ("full", "lora"):
+        with pytest.raises(InputError, match=said):
+            call_tune(base, conversations, tmp_path / "out", method=method)
+    with pytest.raises(InputError, match=said):
+        call_score(base, questions)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "base.parquet").exists()
+
+
+def test_the_remedy_for_too_few_rows_works(conversations, questions, tmp_path):
+    """A model that was resized as the message says is tuned and scored."""
+    tokenizer = make_tiny_tokenizer()
+    model = make_model(vocab_size=len(tokenizer), max_position_embeddings=256)
+    tokenizer.add_tokens(["<|user|>", "<|assistant|>"])
+    model.resize_token_embeddings(len(tokenizer))
+    base = save_checkpoint(tmp_path / "base", model, tokenizer)
+    out = call_tune(base, conversations, tmp_path / "out")
+    assert len(call_score(out, questions)) > 0
+
+
+def test_tokens_that_are_no_text_need_no_row(tmp_path):
+    """Gemma-3's smallest models have none for images; padding is never read, either.
+
+    Unless its token ends texts, too; and a token is predicted as well as read.
+    """
+    image = {"image_token": "<image_soft_token>"}
+    make_gemma_tokenizer(extra_special_tokens=image).save_pretrained(tmp_path)
+    tokenizer = models.load_tokenizer(tmp_path)
+    rows = len(tokenizer) - 1
+    assert tokenizer.convert_tokens_to_ids("<image_soft_token>") == rows
+    model = make_model("gemma3_text", vocab_size=rows)
+    models.check_rows(model, tokenizer, tmp_path)
+
+    tokenizer = make_tiny_tokenizer()
+    rows = len(tokenizer)
+    model = make_model(vocab_size=rows)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    assert tokenizer.pad_token_id == rows
+    models.check_rows(model, tokenizer, tmp_path)
+    tokenizer.eos_token = "<pad>"
+    with pytest.raises(InputError, match=f"need {rows + 1} rows .* has {rows};"):
+        models.check_rows(model, tokenizer, tmp_path)
+    model.lm_head = torch.nn.Linear(32, rows - 1, bias=False)
+    with pytest.raises(InputError, match=f"need {rows} rows .* has {rows - 1};"):
+        models.check_rows(model, make_tiny_tokenizer(), tmp_path)
