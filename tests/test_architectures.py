@@ -108,6 +108,15 @@ def call_score(checkpoint: Path, questions: Path, base: Path | None = None) -> l
     return tables.read(out, "predictions").to_pylist()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Where cores are busy, threads wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("architectures")
