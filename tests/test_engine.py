@@ -4,10 +4,9 @@ import logging
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import WORDS, make_model, make_tokenizer
+from toys import WORDS, make_model, make_tokenizer, reference
 
 from polycal import passes
 from polycal.engine import Engine, UnscorableError
@@ -30,21 +29,6 @@ def make_prompts(scoring: str, n_options: int, *, n: int = 12) -> list[Prompt]:
         build_prompt(scoring, some(15), [some(6) for _ in range(n_options)])
         for _ in range(n)
     ]
-
-
-def reference(model: torch.nn.Module, tokenizer, prompt: Prompt) -> list[float]:
-    """The rule, literally: every option alone, full logits, float64 softmax."""
-    limit = model.config.max_position_embeddings
-    context = tokenizer.encode(prompt.context)
-    totals = []
-    for each in prompt.continuations:
-        continuation = tokenizer.encode(prompt.context + each)[len(context) :]
-        ids = (context + continuation)[-(limit + 1) :]
-        with torch.no_grad():
-            logits = model(torch.tensor([ids[:-1]]), use_cache=False).logits[0]
-        logprobs = logits.double().log_softmax(-1)[-len(continuation) :]
-        totals.append(logprobs.gather(1, torch.tensor(continuation)[:, None]).sum())
-    return [float(total) for total in totals]
 
 
 def assert_equal_to_reference(model, prompts, **options: object) -> None:

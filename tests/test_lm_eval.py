@@ -47,7 +47,12 @@ def ask_lm_eval(checkpoint: Path, questions: Path, n_options: int) -> dict:
     pq.write_table(test.replace_schema_metadata(None), data)
     found = simple_evaluate(
         model=HFLM(
-            pretrained=str(checkpoint), dtype="float32", device="cpu", batch_size=4
+            pretrained=str(checkpoint),
+            dtype="float32",
+            device="cpu",
+            batch_size=4,
+            # Before 5.21 transformers' default leaves out Gemma-2's soft cap.
+            attn_implementation="eager",
         ),
         tasks=[make_task(scoring, data, n_options) for scoring in SCORINGS],
         task_manager=TaskManager(include_defaults=False),

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from polycal import tables
 from polycal.files import digest
-from polycal.prompts import LETTERS
+from polycal.prompts import LETTERS, Prompt
 from polycal.provenance import write_provenance
 
 VOCABULARY = 330  # at most; most of it are single bytes
@@ -68,6 +68,21 @@ def make_model(kind: str = "llama", **changes: object) -> torch.nn.Module:
         if weight.dim() == 2:
             torch.nn.init.normal_(weight, std=0.3)
     return model
+
+
+def reference(model: torch.nn.Module, tokenizer, prompt: Prompt) -> list[float]:
+    """The rule, literally: every option alone, full logits, float64 softmax."""
+    limit = model.config.max_position_embeddings
+    context = tokenizer.encode(prompt.context)
+    totals = []
+    for each in prompt.continuations:
+        continuation = tokenizer.encode(prompt.context + each)[len(context) :]
+        ids = (context + continuation)[-(limit + 1) :]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids[:-1]]), use_cache=False).logits[0]
+        logprobs = logits.double().log_softmax(-1)[-len(continuation) :]
+        totals.append(logprobs.gather(1, torch.tensor(continuation)[:, None]).sum())
+    return [float(total) for total in totals]
 
 
 def save_checkpoint(folder: Path, model: torch.nn.Module, tokenizer=None) -> Path:

@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -24,6 +26,7 @@ from polycal.errors import InputError
 ADAPTER = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _UNREADABLE = (OSError, ValueError, SafetensorError)
+_NOT_TEXT = ("pad_token", "image_token", "audio_token", "video_token")
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -113,14 +116,17 @@ def load_model(
 
 
 def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
+    source = {"trust_remote_code": False, "local_files_only": True}
     try:
+        config = AutoConfig.from_pretrained(checkpoint, **source)
         model, loading = AutoModelForCausalLM.from_pretrained(
             checkpoint,
+            config=config,
             dtype=dtype,
+            attn_implementation=_pick_attention(config),
             use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
             output_loading_info=True,
+            **source,
         )
     except _UNREADABLE as error:
         raise InputError(f"{checkpoint} has no readable model: {error}") from error
@@ -128,6 +134,51 @@ def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
         missing = ", ".join(sorted(loading["missing_keys"]))
         raise InputError(f"{checkpoint} lacks the weights {missing}")
     return model
+
+
+def _pick_attention(config: PreTrainedConfig) -> str | None:
+    """The name of an attention implementation; None is transformers' default.
+
+    PyTorch's fused attention (sdpa) has no soft cap. Before 5.21 transformers takes it
+    for Gemma-2 all the same and leaves the cap out without a word. What a config.json
+    asks for is not read: it can be a kernel that is not installed, or one that does
+    not take the masks of scoring.
+    """
+    cap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return None if cap is None else "eager"
+
+
+def check_rows(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, checkpoint: Path
+) -> None:
+    """Refuse a tokenizer with ids that the model has no row of its embeddings for.
+
+    Padding and the placeholders of images and sounds may lie outside, because polycal
+    reads text only and pads with any token: Gemma-3's smallest models have no row for
+    the image token of their tokenizer.
+
+    Args:
+        model: a causal language model, adapters included.
+        tokenizer: its tokenizer.
+        checkpoint: what the message names.
+
+    Raises:
+        InputError: there are too few rows.
+    """
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    rows = min(len(layer.weight) for layer in layers)
+    named = tokenizer.special_tokens_map
+    unread = {named.get(name) for name in _NOT_TEXT}
+    unread -= {named.get(name) for name in ("bos_token", "eos_token", "unk_token")}
+    vocabulary = tokenizer.get_vocab().items()
+    needed = 1 + max(index for token, index in vocabulary if token not in unread)
+    if needed > rows:
+        raise InputError(
+            f"{checkpoint}: the tokenizer's ids need {needed} rows of the embeddings, "
+            f"the model has {rows}; call its resize_token_embeddings({needed}) in "
+            "transformers and save it again, or put back the tokenizer that belongs "
+            "to it"
+        )
 
 
 def save(

@@ -181,10 +181,10 @@ def _score_missing(
 
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
-    engine = Engine(
-        models.load_model(checkpoint, base=base, dtype=picked, device=device),
-        models.load_tokenizer(checkpoint),
-    )
+    network = models.load_model(checkpoint, base=base, dtype=picked, device=device)
+    tokenizer = models.load_tokenizer(checkpoint)
+    models.check_rows(network, tokenizer, checkpoint)
+    engine = Engine(network, tokenizer)
     facts = {
         "device": models.describe_device(device),
         "dtype": str(picked).removeprefix("torch."),

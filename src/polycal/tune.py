@@ -75,6 +75,7 @@ def tune(
     device = models.pick_device()
     dtype = models.pick_dtype(recipe.dtype, device)
     network = _make_network(base, recipe, dtype, device)
+    models.check_rows(network, tokenizer, base)
     with tempfile.TemporaryDirectory() as folder:
         trainer = SmoothingTrainer(
             network,
