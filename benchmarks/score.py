@@ -53,7 +53,10 @@ def make_prompts(scoring: str, n_options: int, n: int) -> list[Prompt]:
 
     return [
         build_prompt(
-            scoring, words(chance.randint(2, 5)), [option() for _ in range(n_options)]
+            scoring,
+            words(chance.randint(2, 5)),
+            [option() for _ in range(n_options)],
+            "Answer:",
         )
         for _ in range(n)
     ]

@@ -47,7 +47,7 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "polycal", "measure"),
-            *("--predictions", str(bad)),
+            *("--predictions", str(bad), "--check", "check.json"),
             *("--metrics", str(tmp_path / "m")),
             *("--reliability", str(tmp_path / "r")),
         ],
@@ -118,6 +118,7 @@ def test_an_unwritable_place_is_one_line_and_exit_code_1(tmp_path):
         main(
             [
                 *("check_task", "--questions", "none.parquet"),
+                *("--policy", "own"),
                 *("--out", str(tmp_path / "file" / "below" / "x.json")),
             ]
         )

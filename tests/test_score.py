@@ -95,7 +95,10 @@ def test_rows_hold_the_engine_s_scores_in_order(call, checkpoint, questions):
         test = tables.where(source, split="test").to_pylist()
         assert len(test) == source.num_rows - 1
         for scoring in ("letters", "text"):
-            prompts = [build_prompt(scoring, q["question"], q["options"]) for q in test]
+            prompts = [
+                build_prompt(scoring, q["question"], q["options"], q["lead_in"])
+                for q in test
+            ]
             for question, scored in zip(test, scorer.score(prompts), strict=True):
                 row = next(rows)
                 expected = {name: question[name] for name in row if name in question}

@@ -1,6 +1,5 @@
 """Both benchmarks' rows, with every trap that is known of them."""
 
-import json
 import os
 import socket
 import subprocess
@@ -14,7 +13,8 @@ import pytest
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.tasks import check_parallel, check_task, prepare_task
+from polycal.study import complete_format
+from polycal.tasks import prepare_task
 
 SPLITS = {
     "global_mmlu": ("test", "dev"),
@@ -142,14 +142,12 @@ def test_global_mmlu_becomes_questions(tmp_path):
         "question": "Question 3?",
         "options": ["one", "two", "three", "four"],
         "gold": 3,
+        "lead_in": "Answer:",
     }
     facts = tables.read_metadata(path)
     assert facts["repo"] == str(tmp_path / "repository")
-    assert (facts["format"], facts["task"], facts["language"]) == (
-        "global_mmlu",
-        "a-task",
-        "sw",
-    )
+    assert facts["format"] == complete_format("global_mmlu")
+    assert (facts["task"], facts["language"], facts["name"]) == ("a-task", "sw", "sw")
     assert counts_of(path) == {"rows": 2}
     assert counts_of(path, "dev") == {"rows": 1}
 
@@ -243,14 +241,18 @@ def test_equal_options_are_kept_and_counted(tmp_path):
         (
             "mmlu_prox",
             [mmlu_prox_row(70, answer="E", answer_index=4)],
-            r"\(70\): the answer is E, but there are only 3 options",
+            r"\(70\): answer is 'E', but there are only 3 options; is `format:` right",
         ),
-        ("mmlu_prox", [mmlu_prox_row(70, answer_index=None)], "answer_index is None"),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(70, answer_index=None)],
+            "answer_index is None, not",
+        ),
         ("mmlu_prox", [mmlu_prox_row(None)], "question_id is empty"),
         (
             "global_mmlu",
             [global_mmlu_row(answer="E")],
-            r"\(anatomy/test/0\): the answer is E, but there are only 4 options",
+            r"\(anatomy/test/0\): answer is 'E', but there are only 4 options",
         ),
         ("global_mmlu", [global_mmlu_row(answer="1")], "answer is '1', not a letter"),
         ("global_mmlu", [global_mmlu_row(answer="AB")], "answer is 'AB', not a letter"),
@@ -285,16 +287,14 @@ def test_missing_columns_are_listed(tmp_path):
     """Another benchmark's columns are refused with what is missing."""
     make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
     with pytest.raises(
-        InputError, match=r"lacks the columns question_id, option_0.*is"
+        InputError, match=r"lacks the columns question_id, option_0.*is `format:` right"
     ):
         prepare(tmp_path, "mmlu_prox", [global_mmlu_row()], [global_mmlu_row()])
 
 
 def test_an_unknown_format_is_refused(tmp_path):
     """The message lists the formats."""
-    with pytest.raises(
-        InputError, match="'mmlu' is not known; use global_mmlu, mmlu_p"
-    ):
+    with pytest.raises(InputError, match="'mmlu' is not known; use global_mmlu, mmlu"):
         prepare_task(
             repo="./x",
             revision=None,
@@ -376,85 +376,3 @@ def test_preparing_leaves_torch_and_the_cache_alone(tmp_path):
     assert done.returncode == 0
     assert len(rows_of(tmp_path / "out.parquet")) == 1
     assert not (tmp_path / "home").exists()
-
-
-def write_language(
-    folder: Path, language: str, questions: list[tuple], *, task="t"
-) -> Path:
-    """A questions table from (split, id, gold, number of options)."""
-    rows = [
-        {
-            "task": task,
-            "language": language,
-            "split": split,
-            "question_id": name,
-            "subject": "s",
-            "category": "c",
-            "culture": None,
-            "question": "?",
-            "options": ["o"] * n_options,
-            "gold": gold,
-        }
-        for split, name, gold, n_options in questions
-    ]
-    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
-    tables.write(table, folder / f"{language}.parquet", "questions")
-    return folder / f"{language}.parquet"
-
-
-def test_languages_that_agree_are_counted(tmp_path):
-    """Rows that a language lacks are allowed; dev rows are compared, not counted."""
-    shared = [("test", "1", 0, 4), ("test", "2", 3, 4), ("dev", "1", 2, 4)]
-    paths = [
-        write_language(tmp_path, "de", shared),
-        write_language(tmp_path, "sw", [*shared[1:], ("test", "3", 0, 10)]),
-    ]
-    check_task(questions=paths, out=tmp_path / "checks" / "t.json")
-    facts = json.loads((tmp_path / "checks" / "t.json").read_text())
-    assert facts["task"] == "t"
-    assert facts["n_questions"] == {"de": 2, "sw": 2}
-    assert (facts["n_all"], facts["n_common"]) == (3, 1)
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (("test", "7", 1, 4), "7 .test. is A of 4 options in de.yo but B of 4 .*in sw"),
-        (("test", "7", 0, 5), "7 .test. is A of 4 options in de.yo but A of 5 .*in sw"),
-    ],
-)
-def test_a_language_that_differs_is_named(tmp_path, other, message):
-    """Another gold or another number of options under the same id is refused."""
-    same = [("test", "7", 0, 4), ("test", "8", 0, 4)]
-    paths = [
-        write_language(tmp_path, "de", same),
-        write_language(tmp_path, "yo", same),
-        write_language(tmp_path, "sw", [other, same[1]]),
-    ]
-    with pytest.raises(InputError, match=message) as caught:
-        check_task(questions=paths, out=tmp_path / "t.json")
-    assert "1 questions differ" in str(caught.value)
-    assert "8 (test)" not in str(caught.value)
-    assert not (tmp_path / "t.json").exists()
-
-
-def test_only_the_first_differences_are_listed(tmp_path):
-    """A wholly different language gives one line, not fourteen thousand."""
-    paths = [
-        write_language(tmp_path, "de", [("test", str(i), 0, 4) for i in range(100)]),
-        write_language(tmp_path, "sw", [("test", str(i), 1, 4) for i in range(100)]),
-    ]
-    with pytest.raises(InputError, match="100 questions differ") as caught:
-        check_parallel(paths)
-    assert str(caught.value).count("(test)") == 5
-
-
-def test_two_benchmarks_are_not_compared(tmp_path):
-    """Files of different tasks were mixed up."""
-    row = [("test", "1", 0, 4)]
-    paths = [
-        write_language(tmp_path, "de", row),
-        write_language(tmp_path, "sw", row, task="u"),
-    ]
-    with pytest.raises(InputError, match=r"one benchmark is expected, found \['t', 'u"):
-        check_parallel(paths)

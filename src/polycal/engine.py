@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from polycal.models import only_positions
+from polycal.models import only_positions, read_length
 from polycal.packing import Row, make_batches, pad, plan_rows
 from polycal.prompts import Prompt
-from polycal.tokens import tokenize
+from polycal.tokens import tokenize_prompts
 
 # Model types whose tree scores equal their plain scores (tests/test_engine.py), as
 # long as a sliding window does not cut into a row.
@@ -86,9 +86,7 @@ class Engine:
         self._model = model
         self._tokenizer = tokenizer
         config = model.config.get_text_config()
-        self._max_length = getattr(
-            config, "max_position_embeddings", tokenizer.model_max_length
-        )
+        self._max_length = read_length(config, tokenizer)
         if max_tokens_per_batch is None:
             max_tokens_per_batch = 16384 if model.device.type == "cuda" else 4096
         self._budget = max_tokens_per_batch
@@ -148,21 +146,7 @@ class Engine:
         self, prompts: Sequence[Prompt]
     ) -> tuple[list[list[int]], list[list[tuple[int, ...]]]]:
         """Token ids of every context, and of every continuation of every prompt."""
-        stripped = [prompt.context.rstrip() for prompt in prompts]
-        contexts = self._encode(stripped)
-        # The whole text is unchanged by moving white space across the border.
-        joint = self._encode(
-            [
-                prompt.context + each
-                for prompt in prompts
-                for each in prompt.continuations
-            ]
-        )
-        remaining = iter(joint)
-        continuations = [
-            [tuple(next(remaining)[len(context) :]) for _ in prompt.continuations]
-            for prompt, context in zip(prompts, contexts, strict=True)
-        ]
+        contexts, continuations = tokenize_prompts(self._tokenizer, prompts)
         for index, (context, tokens) in enumerate(
             zip(contexts, continuations, strict=True)
         ):
@@ -178,9 +162,6 @@ class Engine:
                     f"{self._max_length}",
                 )
         return contexts, continuations
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [each["input_ids"] for each in tokenize(self._tokenizer, texts)]
 
     @torch.inference_mode()
     def _score_batch(

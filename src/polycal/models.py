@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -65,6 +66,12 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{checkpoint} has no readable tokenizer: {error}") from error
+
+
+def read_length(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens a model reads at once: a prompt that has more loses its start."""
+    text = config.get_text_config()
+    return getattr(text, "max_position_embeddings", tokenizer.model_max_length)
 
 
 def load_model(
