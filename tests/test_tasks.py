@@ -7,86 +7,19 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from repositories import (
+    ROWS,
+    SPLITS,
+    global_mmlu_row,
+    make_repository,
+    mmlu_prox_row,
+)
 
 from polycal import tables
 from polycal.errors import InputError
 from polycal.study import complete_format
 from polycal.tasks import prepare_task
-
-SPLITS = {
-    "global_mmlu": ("test", "dev"),
-    "mmlu_prox": ("test", "validation"),
-}
-TYPES = {
-    "is_annotated": pa.bool_(),
-    "question_id": pa.int64(),
-    "answer_index": pa.int64(),
-    "question_id_src": pa.int64(),
-}
-
-
-def global_mmlu_row(number: int = 0, **changes) -> dict:
-    """A row with all columns of CohereLabs/Global-MMLU."""
-    return {
-        "sample_id": f"anatomy/test/{number}",
-        "subject": "anatomy",
-        "subject_category": "STEM",
-        "question": f"Question {number}?",
-        "option_a": "one",
-        "option_b": "two",
-        "option_c": "three",
-        "option_d": "four",
-        "answer": "B",
-        "required_knowledge": "['none', 'none']",
-        "time_sensitive": "['No', 'No']",
-        "reference": "[]",
-        "culture": "[]",
-        "region": "[]",
-        "country": "[]",
-        "cultural_sensitivity_label": "-",
-        "is_annotated": False,
-    } | changes
-
-
-def mmlu_prox_row(number: int = 70, *, options=("one", "two", "three"), **changes):
-    """A row with all columns of li-lab/MMLU-ProX; missing options are nulls."""
-    texts = [*options, *[None] * (10 - len(options))]
-    return {
-        "question_id": number,
-        "question": f"Question {number}?",
-        **{f"option_{index}": text for index, text in enumerate(texts)},
-        "answer": "B",
-        "answer_index": 1,
-        "cot_content": "",
-        "category": "computer science",
-        "src": "ori_mmlu",
-        "question_id_src": 5,
-    } | changes
-
-
-ROWS = {"global_mmlu": global_mmlu_row, "mmlu_prox": mmlu_prox_row}
-
-
-def make_repository(folder: Path, format: str, test: list[dict], dev=None) -> Path:
-    """A local directory in the Hub's exact layout, for the language `sw`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    first, second = SPLITS[format]
-    lines = [
-        "---\nconfigs:\n- config_name: sw\n  data_files:",
-        f"  - split: {first}\n    path: sw/{first}-*",
-        f"  - split: {second}\n    path: sw/{second}-*\n---\n",
-    ]
-    (folder / "README.md").write_text("\n".join(lines))
-    (folder / "sw").mkdir(exist_ok=True)
-    dev = [ROWS[format]()] if dev is None else dev
-    for split, rows in zip(SPLITS[format], (test, dev), strict=True):
-        schema = pa.schema([(name, TYPES.get(name, pa.string())) for name in rows[0]])
-        table = pa.Table.from_pylist(rows, schema)
-        pq.write_table(table, folder / "sw" / f"{split}-00000-of-00001.parquet")
-    return folder
 
 
 def prepare(folder: Path, format: str, test: list[dict], dev=None) -> Path:
@@ -170,6 +103,53 @@ def test_mmlu_prox_becomes_questions(tmp_path):
         None,
     )
     assert [row["question_id"] for row in rows_of(path, "dev")] == ["0"]
+
+
+def test_mmlu_prox_has_four_to_ten_options(tmp_path):
+    """As its Lite version has: each question keeps its own number, gold at the end."""
+    test = [
+        mmlu_prox_row(
+            66 + n,
+            options=tuple("abcdefghij"[:n]),
+            answer="ABCDEFGHIJ"[n - 1],
+            answer_index=n - 1,
+        )
+        for n in range(4, 11)
+    ]
+    found = rows_of(prepare(tmp_path, "mmlu_prox", test))
+    assert [len(row["options"]) for row in found] == list(range(4, 11))
+    assert [row["gold"] for row in found] == list(range(3, 10))
+    assert {row["lead_in"] for row in found} == {"Jibu:"}
+
+
+def test_global_mmlu_lite_is_read_as_global_mmlu(tmp_path):
+    """The same columns, all of its questions annotated, and dev rows that are not."""
+    lists = {"required_knowledge": "['cultural']", "country": "['Kenya', 'Tanzania']"}
+    test = [
+        global_mmlu_row(0, cultural_sensitivity_label="CS", is_annotated=True, **lists),
+        global_mmlu_row(1, cultural_sensitivity_label="CA", is_annotated=True),
+    ]
+    dev = [global_mmlu_row(sample_id=f"anatomy/dev/{n}") for n in range(5)]
+    path = prepare(tmp_path, "global_mmlu", test, dev)
+    assert [row["culture"] for row in rows_of(path)] == ["CS", "CA"]
+    assert [row["culture"] for row in rows_of(path, "dev")] == [None] * 5
+    assert counts_of(path) == {"rows": 2}
+
+
+def test_a_language_may_have_another_name_in_the_repository(tmp_path):
+    """The rows carry the code; the metadata say what was read."""
+    make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
+    prepare_task(
+        repo=str(tmp_path / "repository"),
+        revision=None,
+        format="global_mmlu",
+        task="t",
+        language="de",
+        name="sw",
+        out=tmp_path / "de.parquet",
+    )
+    assert {row["language"] for row in rows_of(tmp_path / "de.parquet")} == {"de"}
+    assert tables.read_metadata(tmp_path / "de.parquet")["name"] == "sw"
 
 
 @pytest.mark.parametrize("text", ["None", "N/A", "null", "nan", "-", " padded\n"])

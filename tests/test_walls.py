@@ -28,7 +28,7 @@ def test_the_light_side_leaves_torch_unimported():
     """Preparing, measuring, drawing and expanding never load torch."""
     modules = (
         "aggregate calibration checks figures formats grid languages lead_ins measure "
-        "prompts recipe report selection sft study tables tasks"
+        "preview prompts recipe report selection sft study tables tasks"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; bad input and full disks end it with one line and exit code 1."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and not arguments[0].startswith("-"):
-        arguments[0] = arguments[0].replace("-", "_")
+        arguments[0] = arguments[0].replace("-", "_")  # show-prompt is show_prompt
     options = vars(build_parser().parse_args(arguments))
     verb, run = options.pop("verb"), options.pop("run")
     logging.basicConfig(
@@ -128,6 +128,19 @@ def _add_preparing(add: Callable) -> None:
     text = "measure what all share; stop if they differ; or each language its own"
     flag("--policy", choices=policies, required=True, help=text)
     flag("--out", type=Path, required=True, help="JSON file to write")
+
+    flag = add(
+        "show_prompt",
+        "polycal.preview",
+        "Print a prompt exactly as a model sees it.",
+    )
+    flag("--config", type=Path, default=Path("config.yaml"), help="the study")
+    flag("--task", required=True, help="short name of the benchmark")
+    flag("--language", required=True, help="code of the language")
+    flag("--shots", type=int, help="answered questions, if not the task's number")
+    flag("--scoring", choices=SCORINGS, help="if not the study's first")
+    flag("--question", help="id of a test question, if not the first")
+    flag("--model", help="short name of a model, if not the first")
 
 
 def _add_running(add: Callable) -> None:
