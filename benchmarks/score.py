@@ -56,7 +56,7 @@ def make_prompts(scoring: str, n_options: int, shots: int, n: int) -> list[Promp
 
     def prompt() -> Prompt:
         options = [option() for _ in range(n_options)]
-        return build_prompt(scoring, words(chance.randint(2, 5)), options)
+        return build_prompt(scoring, words(chance.randint(2, 5)), options, "Answer:")
 
     prompts = []
     for _ in range(0, n, SUBJECT):

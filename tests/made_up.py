@@ -1,6 +1,7 @@
 """A study's tables with made-up numbers: real Parquet, no model behind it."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -67,6 +68,27 @@ def make_study(
     paths = {kind: folder / f"{kind}.parquet" for kind in held}
     for kind, table in held.items():
         tables.write(table, paths[kind], kind)
+    return paths
+
+
+def make_checks(folder: Path, tasks: Iterable[str], *, left_out: int = 0) -> list[Path]:
+    """What `check_task` writes, with some of 300 questions missing in one language."""
+    paths = []
+    for task in tasks:
+        gone = [str(number) for number in range(left_out)]
+        facts = {
+            "kind": "check",
+            "task": task,
+            "policy": "intersection",
+            "n_all": 300,
+            "n_common": 300 - left_out,
+            "test": {
+                "missing": [{"languages": ["sw"], "questions": gone}],
+                "differing": [],
+            },
+        }
+        paths.append(folder / f"{task}.json")
+        paths[-1].write_text(json.dumps(facts))
     return paths
 
 

@@ -17,9 +17,19 @@ from polycal.grid import STAGES
 
 
 def test_there_is_one_verb_per_stage():
-    """Every rule of the workflow has a verb of its name, and no verb is left over."""
+    """Every rule of the workflow has a verb of its name; the others make no file."""
     verbs = next(a for a in build_parser()._actions if a.dest == "verb").choices
-    assert set(verbs) == set(STAGES)
+    assert set(verbs) == set(STAGES) | {"show_prompt"}
+
+
+def test_a_verb_may_be_spelt_with_hyphens(capsys):
+    """show-prompt is show_prompt; nothing else of the line is touched."""
+    with pytest.raises(SystemExit) as ended:
+        main(["show-prompt", "--help"])
+    assert ended.value.code == 0
+    assert "usage: polycal show_prompt" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"polycal show_prompt: .*a-study\.yaml"):
+        main(["show-prompt", "--config", "a-study.yaml", "--task=t", "--language=en"])
 
 
 def test_help_of_every_verb_can_be_printed(capsys):
@@ -47,7 +57,7 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "polycal", "measure"),
-            *("--predictions", str(bad)),
+            *("--predictions", str(bad), "--check", "check.json"),
             *("--metrics", str(tmp_path / "m")),
             *("--reliability", str(tmp_path / "r")),
         ],
@@ -118,6 +128,7 @@ def test_an_unwritable_place_is_one_line_and_exit_code_1(tmp_path):
         main(
             [
                 *("check_task", "--questions", "none.parquet"),
+                *("--policy", "own"),
                 *("--out", str(tmp_path / "file" / "below" / "x.json")),
             ]
         )

@@ -26,7 +26,7 @@ def make_prompts(scoring: str, n_options: int, *, n: int = 12) -> list[Prompt]:
         return " ".join(random.choice(WORDS, random.integers(1, most)))
 
     return [
-        build_prompt(scoring, some(15), [some(6) for _ in range(n_options)])
+        build_prompt(scoring, some(15), [some(6) for _ in range(n_options)], "Answer:")
         for _ in range(n)
     ]
 

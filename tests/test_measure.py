@@ -1,5 +1,6 @@
 """From raw scores to numbers: the right softmax over the right options."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,32 @@ def row(language: str, scoring: str, gold: int, logprobs, n_tokens=None) -> dict
     }
 
 
-def run(folder: Path, rows: list[dict]) -> tuple[dict, list[dict]]:
+def save_check(path: Path, languages: set[str], *, left_out: tuple = ()) -> Path:
+    """As `check_task` writes it, as far as it is read here."""
+    facts = {
+        "kind": "check",
+        "task": "t",
+        "policy": "intersection",
+        "digest": "of the ids",
+        "languages": {code: {"questions": f"{code}'s file"} for code in languages},
+        "test": {
+            "missing": [{"languages": ["x"], "questions": list(left_out)}],
+            "differing": [],
+        },
+    }
+    path.write_text(json.dumps(facts))
+    return path
+
+
+def run(folder: Path, rows: list[dict], *, left_out: tuple = ()) -> tuple[dict, list]:
     """Metrics by (language, scoring, normaliser, metric), and the bins."""
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
-    tables.write(table, folder / "p.parquet", "predictions")
+    languages = {each["language"] for each in rows}
+    origin = {code: f"{code}'s file" for code in languages}
+    tables.write(table, folder / "p.parquet", "predictions", questions=origin)
     measure(
         predictions=folder / "p.parquet",
+        check=save_check(folder / "c.json", languages, left_out=left_out),
         metrics=folder / "m.parquet",
         reliability=folder / "r.parquet",
     )
@@ -120,12 +141,45 @@ def test_the_tables_say_which_scores_they_are_from(tmp_path):
     table = pa.Table.from_pylist(
         [row("en", "letters", 0, np.log([0.9, 0.1]))], tables.SCHEMAS["predictions"]
     )
-    tables.write(table, tmp_path / "p.parquet", "predictions", checkpoint="abc")
+    made_by = {"checkpoint": "abc", "shots": 5, "questions": {"en": "en's file"}}
+    tables.write(table, tmp_path / "p.parquet", "predictions", **made_by)
     measure(
         predictions=tmp_path / "p.parquet",
+        check=save_check(tmp_path / "c.json", {"en"}),
         metrics=tmp_path / "m.parquet",
         reliability=tmp_path / "r.parquet",
     )
     for name in ("m", "r"):
         facts = tables.read_metadata(tmp_path / f"{name}.parquet")
-        assert facts["checkpoint"] == "abc"
+        assert made_by.items() <= facts.items()
+        assert facts["compared"] == {"policy": "intersection", "digest": "of the ids"}
+
+
+def test_only_what_the_check_keeps_is_measured(tmp_path):
+    """A question that one language lacks counts in none; the numbers say how many."""
+    rows = [
+        row(language, "letters", gold, np.log([0.9, 0.1])) | {"question_id": name}
+        for language in ("en", "sw")
+        for name, gold in (("1", 0), ("2", 1), ("3", 1))
+    ]
+    whole, _ = run(tmp_path, rows)
+    part, bins = run(tmp_path, rows, left_out=("2", "3"))
+    for language in ("en", "sw"):
+        key = (language, "letters", "sum", "accuracy")
+        assert (whole[key]["n_questions"], part[key]["n_questions"]) == (3, 1)
+        assert (whole[key]["value"], part[key]["value"]) == (pytest.approx(1 / 3), 1)
+    assert sum(each["n"] for each in bins) == 2
+
+
+def test_a_language_that_left_the_study_is_not_measured(tmp_path):
+    """Its scores stay in the file that holds them."""
+    rows = [row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")]
+    run(tmp_path, rows)
+    measure(
+        predictions=tmp_path / "p.parquet",
+        check=save_check(tmp_path / "c.json", {"sw"}),
+        metrics=tmp_path / "m.parquet",
+        reliability=tmp_path / "r.parquet",
+    )
+    found = tables.read(tmp_path / "m.parquet", "metrics")
+    assert set(found["language"].to_pylist()) == {"sw"}

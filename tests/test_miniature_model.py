@@ -81,7 +81,8 @@ def texts(world) -> dict[str, list[str]]:
             kind = each.fact.kind
             names = [world.name_answer(kind, code, language) for code in each.options]
             for scoring in ("letters", "text"):
-                prompt = build_prompt(scoring, world.ask(each.fact, language), names)
+                asked = world.ask(each.fact, language)
+                prompt = build_prompt(scoring, asked, names, "Answer:")
                 found[language].append(prompt.context + prompt.continuations[each.gold])
     return found
 

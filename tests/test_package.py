@@ -41,6 +41,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path):
     assert held == expected
     assert {
         "polycal/py.typed",
+        "polycal/data/formats/mmlu_prox.yaml",
         "polycal/data/languages.csv",
         "polycal/miniature/sentences.csv",
         "polycal/templates/report.html.j2",

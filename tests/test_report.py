@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up import FIGURES, make_study
+from made_up import FIGURES, make_checks, make_study
 
 from polycal.errors import InputError
 from polycal.figures import draw
@@ -43,6 +43,7 @@ def write_page(
     *,
     drawn: bool = False,
     order: tuple[str, ...] | None = None,
+    left_out: int = 0,
     **options: object,
 ) -> str:
     """The page of a made-up study; figures are tiny stand-ins unless drawn."""
@@ -66,6 +67,7 @@ def write_page(
         study="made-up",
         scoring=list(order or options.get("scorings", ("text", "letters"))),
         **paths,
+        checks=make_checks(folder, options["tasks"], left_out=left_out),
         figures=folder / "figures",
         out=out,
     )
@@ -154,6 +156,26 @@ def test_the_order_of_the_scorings_is_the_config_s(tmp_path):
         assert ("Scored by letters" in text) == ("letters" in order)
 
 
+def test_the_page_says_how_many_questions_are_compared(tmp_path):
+    """One line a task; a task without a check is named."""
+    text = write_page(tmp_path, left_out=7)
+    assert (
+        "global_mmlu: 293 questions are compared in all languages; 7 are left" in text
+    )
+    text = write_page(tmp_path)
+    assert "all languages have the same questions; nothing is left out" in text
+    paths = make_study(tmp_path)
+    with pytest.raises(InputError, match="no check of global_mmlu was given"):
+        report(
+            study="s",
+            scoring=["text"],
+            **paths,
+            checks=make_checks(tmp_path, ["mmlu_prox"]),
+            figures=tmp_path / "figures",
+            out=tmp_path / "other.html",
+        )
+
+
 def test_a_scoring_that_was_not_measured_is_named(tmp_path):
     """Rather than a page without it."""
     with pytest.raises(InputError, match="the tables hold no letters scores"):
@@ -169,6 +191,7 @@ def test_names_are_escaped(tmp_path):
         study="<i>s",
         scoring=["letters"],
         **paths,
+        checks=make_checks(tmp_path, ["global_mmlu"]),
         figures=tmp_path / "figures",
         out=out,
     )
@@ -194,6 +217,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
                 study="s",
                 scoring=["text"],
                 **paths,
+                checks=make_checks(tmp_path, ["global_mmlu"]),
                 figures=tmp_path / "figures",
                 out=out,
             )

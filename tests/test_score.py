@@ -95,7 +95,10 @@ def test_rows_hold_the_engine_s_scores_in_order(call, checkpoint, questions):
         test = tables.where(source, split="test").to_pylist()
         assert len(test) == source.num_rows - 1
         for scoring in ("letters", "text"):
-            prompts = [build_prompt(scoring, q["question"], q["options"]) for q in test]
+            prompts = [
+                build_prompt(scoring, q["question"], q["options"], q["lead_in"])
+                for q in test
+            ]
             for question, scored in zip(test, scorer.score(prompts), strict=True):
                 row = next(rows)
                 expected = {name: question[name] for name in row if name in question}
@@ -163,13 +166,83 @@ def scored_languages(log: str) -> list[str]:
     return re.findall(r"toy, (\w+), \w+: 6 questions in", log)
 
 
-@pytest.mark.parametrize("change", ["stage", "dtype", "checkpoint", "questions"])
+@pytest.fixture
+def few(tmp_path) -> Path:
+    """Six questions of a subject with two dev questions, six of one with three."""
+    return save_questions(
+        tmp_path / "few.parquet",
+        n=12,
+        n_dev=5,
+        subject=lambda index: "ab"[index % 2],
+    )
+
+
+def test_shots_are_in_front_of_the_question(call, checkpoint, few):
+    """The scores are those of prompts with the first dev questions of the subject."""
+    source = tables.read(few, "questions").to_pylist()
+    scorer = engine.Engine(
+        models.load_model(checkpoint, dtype=torch.float32, device=torch.device("cpu")),
+        models.load_tokenizer(checkpoint),
+    )
+    prompts = [
+        build_prompt(
+            "letters",
+            each["question"],
+            each["options"],
+            each["lead_in"],
+            [shot for shot in source[:5] if shot["subject"] == each["subject"]][:2],
+        )
+        for each in source[5:]
+    ]
+    out = call(questions=[few], scoring=["letters"], shots=2)
+    expected = [each.logprobs.tolist() for each in scorer.score(prompts)]
+    assert [row["logprobs"] for row in read(out)] == expected
+    assert any(row["truncated"] for row in read(out)) == any(
+        any(each.truncated) for each in scorer.score(prompts)
+    )
+    facts = tables.read_metadata(out)
+    assert (facts["shots"], facts["fewer_shots"]) == (2, {})
+
+
+def test_a_subject_with_too_few_shots_is_told(call, few, caplog):
+    """In the log and in the metadata, also when the scores come from the store."""
+    for _ in range(2):
+        out = call(questions=[few], shots=3)
+        assert "questions with fewer than 3 shots: {'en': 6}" in caplog.text
+        assert tables.read_metadata(out)["fewer_shots"] == {"en": 6}
+        caplog.clear()
+
+
+def test_shots_need_dev_questions(call, tmp_path):
+    """A benchmark without a dev split cannot give any."""
+    bare = save_questions(tmp_path / "bare.parquet", n_dev=0)
+    assert len(read(call(questions=[bare]))) == 12
+    with pytest.raises(
+        InputError, match=r"bare\.parquet has no dev questions to take 1"
+    ):
+        call(questions=[bare], shots=1)
+
+
+def test_the_lead_in_of_the_questions_is_used(call, tmp_path):
+    """Another word in the file gives other scores, of the same questions."""
+    asked = {"question": "which currency", "options": ["euro", "yen"], "gold": 0}
+    own = save_questions(tmp_path / "en.parquet", **asked, lead_in="euro:")
+    other = save_questions(tmp_path / "other" / "en.parquet", **asked)
+    first, second = (read(call(questions=[path])) for path in (own, other))
+    assert first[0]["logprobs"] != second[0]["logprobs"]
+    assert [row["n_tokens"] for row in first] == [row["n_tokens"] for row in second]
+
+
+@pytest.mark.parametrize(
+    "change", ["stage", "dtype", "checkpoint", "questions", "shots"]
+)
 def test_what_determines_the_scores_is_scored_again(change, call, caplog, tmp_path):
     """Another stage, dtype, weights or question text find nothing in the store."""
     call("en")
     changes = {
         "stage": lambda: 2,
         "dtype": lambda: "bfloat16",
+        "shots": lambda: 1,
         "checkpoint": lambda: save_checkpoint(
             tmp_path / "toy", make_model(rms_norm_eps=1e-3)
         ),

@@ -151,3 +151,35 @@ def test_captions_count_and_name_what_the_figure_shows():
     )
     bins = one.assign(n=[10, 30])
     assert sentences.caption_reliability(bins).endswith("base: 0.0%; SFT: 100.0%.")
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing", "differing", "words"),
+    [
+        ("intersection", 0, 0, "all languages have the same questions; nothing is"),
+        (
+            "intersection",
+            2,
+            0,
+            "8 questions are compared in all languages; 2 are left ",
+        ),
+        ("intersection", 1, 0, "1 is left out (1 that some language lacks)."),
+        ("intersection", 2, 1, "(2 that some language lacks and 1 whose answer or num"),
+        ("own", 0, 0, "every language has its own questions"),
+    ],
+)
+def test_what_is_compared_is_told_with_what_is_left_out(
+    policy, missing, differing, words
+):
+    """The numbers and the reasons are those of the check."""
+    left_out = missing + differing
+    check = {
+        "policy": policy,
+        "n_all": 10,
+        "n_common": None if policy == "own" else 10 - left_out,
+        "test": {
+            "missing": [{"questions": ["x"]}] * missing,
+            "differing": [{}] * differing,
+        },
+    }
+    assert words in sentences.describe_compared(check)

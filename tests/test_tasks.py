@@ -1,6 +1,5 @@
 """Both benchmarks' rows, with every trap that is known of them."""
 
-import json
 import os
 import socket
 import subprocess
@@ -8,85 +7,19 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from repositories import (
+    ROWS,
+    SPLITS,
+    global_mmlu_row,
+    make_repository,
+    mmlu_prox_row,
+)
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.tasks import check_parallel, check_task, prepare_task
-
-SPLITS = {
-    "global_mmlu": ("test", "dev"),
-    "mmlu_prox": ("test", "validation"),
-}
-TYPES = {
-    "is_annotated": pa.bool_(),
-    "question_id": pa.int64(),
-    "answer_index": pa.int64(),
-    "question_id_src": pa.int64(),
-}
-
-
-def global_mmlu_row(number: int = 0, **changes) -> dict:
-    """A row with all columns of CohereLabs/Global-MMLU."""
-    return {
-        "sample_id": f"anatomy/test/{number}",
-        "subject": "anatomy",
-        "subject_category": "STEM",
-        "question": f"Question {number}?",
-        "option_a": "one",
-        "option_b": "two",
-        "option_c": "three",
-        "option_d": "four",
-        "answer": "B",
-        "required_knowledge": "['none', 'none']",
-        "time_sensitive": "['No', 'No']",
-        "reference": "[]",
-        "culture": "[]",
-        "region": "[]",
-        "country": "[]",
-        "cultural_sensitivity_label": "-",
-        "is_annotated": False,
-    } | changes
-
-
-def mmlu_prox_row(number: int = 70, *, options=("one", "two", "three"), **changes):
-    """A row with all columns of li-lab/MMLU-ProX; missing options are nulls."""
-    texts = [*options, *[None] * (10 - len(options))]
-    return {
-        "question_id": number,
-        "question": f"Question {number}?",
-        **{f"option_{index}": text for index, text in enumerate(texts)},
-        "answer": "B",
-        "answer_index": 1,
-        "cot_content": "",
-        "category": "computer science",
-        "src": "ori_mmlu",
-        "question_id_src": 5,
-    } | changes
-
-
-ROWS = {"global_mmlu": global_mmlu_row, "mmlu_prox": mmlu_prox_row}
-
-
-def make_repository(folder: Path, format: str, test: list[dict], dev=None) -> Path:
-    """A local directory in the Hub's exact layout, for the language `sw`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    first, second = SPLITS[format]
-    lines = [
-        "---\nconfigs:\n- config_name: sw\n  data_files:",
-        f"  - split: {first}\n    path: sw/{first}-*",
-        f"  - split: {second}\n    path: sw/{second}-*\n---\n",
-    ]
-    (folder / "README.md").write_text("\n".join(lines))
-    (folder / "sw").mkdir(exist_ok=True)
-    dev = [ROWS[format]()] if dev is None else dev
-    for split, rows in zip(SPLITS[format], (test, dev), strict=True):
-        schema = pa.schema([(name, TYPES.get(name, pa.string())) for name in rows[0]])
-        table = pa.Table.from_pylist(rows, schema)
-        pq.write_table(table, folder / "sw" / f"{split}-00000-of-00001.parquet")
-    return folder
+from polycal.study import complete_format
+from polycal.tasks import prepare_task
 
 
 def prepare(folder: Path, format: str, test: list[dict], dev=None) -> Path:
@@ -142,14 +75,12 @@ def test_global_mmlu_becomes_questions(tmp_path):
         "question": "Question 3?",
         "options": ["one", "two", "three", "four"],
         "gold": 3,
+        "lead_in": "Answer:",
     }
     facts = tables.read_metadata(path)
     assert facts["repo"] == str(tmp_path / "repository")
-    assert (facts["format"], facts["task"], facts["language"]) == (
-        "global_mmlu",
-        "a-task",
-        "sw",
-    )
+    assert facts["format"] == complete_format("global_mmlu")
+    assert (facts["task"], facts["language"], facts["name"]) == ("a-task", "sw", "sw")
     assert counts_of(path) == {"rows": 2}
     assert counts_of(path, "dev") == {"rows": 1}
 
@@ -172,6 +103,53 @@ def test_mmlu_prox_becomes_questions(tmp_path):
         None,
     )
     assert [row["question_id"] for row in rows_of(path, "dev")] == ["0"]
+
+
+def test_mmlu_prox_has_four_to_ten_options(tmp_path):
+    """As its Lite version has: each question keeps its own number, gold at the end."""
+    test = [
+        mmlu_prox_row(
+            66 + n,
+            options=tuple("abcdefghij"[:n]),
+            answer="ABCDEFGHIJ"[n - 1],
+            answer_index=n - 1,
+        )
+        for n in range(4, 11)
+    ]
+    found = rows_of(prepare(tmp_path, "mmlu_prox", test))
+    assert [len(row["options"]) for row in found] == list(range(4, 11))
+    assert [row["gold"] for row in found] == list(range(3, 10))
+    assert {row["lead_in"] for row in found} == {"Jibu:"}
+
+
+def test_global_mmlu_lite_is_read_as_global_mmlu(tmp_path):
+    """The same columns, all of its questions annotated, and dev rows that are not."""
+    lists = {"required_knowledge": "['cultural']", "country": "['Kenya', 'Tanzania']"}
+    test = [
+        global_mmlu_row(0, cultural_sensitivity_label="CS", is_annotated=True, **lists),
+        global_mmlu_row(1, cultural_sensitivity_label="CA", is_annotated=True),
+    ]
+    dev = [global_mmlu_row(sample_id=f"anatomy/dev/{n}") for n in range(5)]
+    path = prepare(tmp_path, "global_mmlu", test, dev)
+    assert [row["culture"] for row in rows_of(path)] == ["CS", "CA"]
+    assert [row["culture"] for row in rows_of(path, "dev")] == [None] * 5
+    assert counts_of(path) == {"rows": 2}
+
+
+def test_a_language_may_have_another_name_in_the_repository(tmp_path):
+    """The rows carry the code; the metadata say what was read."""
+    make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
+    prepare_task(
+        repo=str(tmp_path / "repository"),
+        revision=None,
+        format="global_mmlu",
+        task="t",
+        language="de",
+        name="sw",
+        out=tmp_path / "de.parquet",
+    )
+    assert {row["language"] for row in rows_of(tmp_path / "de.parquet")} == {"de"}
+    assert tables.read_metadata(tmp_path / "de.parquet")["name"] == "sw"
 
 
 @pytest.mark.parametrize("text", ["None", "N/A", "null", "nan", "-", " padded\n"])
@@ -243,14 +221,18 @@ def test_equal_options_are_kept_and_counted(tmp_path):
         (
             "mmlu_prox",
             [mmlu_prox_row(70, answer="E", answer_index=4)],
-            r"\(70\): the answer is E, but there are only 3 options",
+            r"\(70\): answer is 'E', but there are only 3 options; is `format:` right",
         ),
-        ("mmlu_prox", [mmlu_prox_row(70, answer_index=None)], "answer_index is None"),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(70, answer_index=None)],
+            "answer_index is None, not",
+        ),
         ("mmlu_prox", [mmlu_prox_row(None)], "question_id is empty"),
         (
             "global_mmlu",
             [global_mmlu_row(answer="E")],
-            r"\(anatomy/test/0\): the answer is E, but there are only 4 options",
+            r"\(anatomy/test/0\): answer is 'E', but there are only 4 options",
         ),
         ("global_mmlu", [global_mmlu_row(answer="1")], "answer is '1', not a letter"),
         ("global_mmlu", [global_mmlu_row(answer="AB")], "answer is 'AB', not a letter"),
@@ -285,16 +267,14 @@ def test_missing_columns_are_listed(tmp_path):
     """Another benchmark's columns are refused with what is missing."""
     make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
     with pytest.raises(
-        InputError, match=r"lacks the columns question_id, option_0.*is"
+        InputError, match=r"lacks the columns question_id, option_0.*is `format:` right"
     ):
         prepare(tmp_path, "mmlu_prox", [global_mmlu_row()], [global_mmlu_row()])
 
 
 def test_an_unknown_format_is_refused(tmp_path):
     """The message lists the formats."""
-    with pytest.raises(
-        InputError, match="'mmlu' is not known; use global_mmlu, mmlu_p"
-    ):
+    with pytest.raises(InputError, match="'mmlu' is not known; use global_mmlu, mmlu"):
         prepare_task(
             repo="./x",
             revision=None,
@@ -376,85 +356,3 @@ def test_preparing_leaves_torch_and_the_cache_alone(tmp_path):
     assert done.returncode == 0
     assert len(rows_of(tmp_path / "out.parquet")) == 1
     assert not (tmp_path / "home").exists()
-
-
-def write_language(
-    folder: Path, language: str, questions: list[tuple], *, task="t"
-) -> Path:
-    """A questions table from (split, id, gold, number of options)."""
-    rows = [
-        {
-            "task": task,
-            "language": language,
-            "split": split,
-            "question_id": name,
-            "subject": "s",
-            "category": "c",
-            "culture": None,
-            "question": "?",
-            "options": ["o"] * n_options,
-            "gold": gold,
-        }
-        for split, name, gold, n_options in questions
-    ]
-    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
-    tables.write(table, folder / f"{language}.parquet", "questions")
-    return folder / f"{language}.parquet"
-
-
-def test_languages_that_agree_are_counted(tmp_path):
-    """Rows that a language lacks are allowed; dev rows are compared, not counted."""
-    shared = [("test", "1", 0, 4), ("test", "2", 3, 4), ("dev", "1", 2, 4)]
-    paths = [
-        write_language(tmp_path, "de", shared),
-        write_language(tmp_path, "sw", [*shared[1:], ("test", "3", 0, 10)]),
-    ]
-    check_task(questions=paths, out=tmp_path / "checks" / "t.json")
-    facts = json.loads((tmp_path / "checks" / "t.json").read_text())
-    assert facts["task"] == "t"
-    assert facts["n_questions"] == {"de": 2, "sw": 2}
-    assert (facts["n_all"], facts["n_common"]) == (3, 1)
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (("test", "7", 1, 4), "7 .test. is A of 4 options in de.yo but B of 4 .*in sw"),
-        (("test", "7", 0, 5), "7 .test. is A of 4 options in de.yo but A of 5 .*in sw"),
-    ],
-)
-def test_a_language_that_differs_is_named(tmp_path, other, message):
-    """Another gold or another number of options under the same id is refused."""
-    same = [("test", "7", 0, 4), ("test", "8", 0, 4)]
-    paths = [
-        write_language(tmp_path, "de", same),
-        write_language(tmp_path, "yo", same),
-        write_language(tmp_path, "sw", [other, same[1]]),
-    ]
-    with pytest.raises(InputError, match=message) as caught:
-        check_task(questions=paths, out=tmp_path / "t.json")
-    assert "1 questions differ" in str(caught.value)
-    assert "8 (test)" not in str(caught.value)
-    assert not (tmp_path / "t.json").exists()
-
-
-def test_only_the_first_differences_are_listed(tmp_path):
-    """A wholly different language gives one line, not fourteen thousand."""
-    paths = [
-        write_language(tmp_path, "de", [("test", str(i), 0, 4) for i in range(100)]),
-        write_language(tmp_path, "sw", [("test", str(i), 1, 4) for i in range(100)]),
-    ]
-    with pytest.raises(InputError, match="100 questions differ") as caught:
-        check_parallel(paths)
-    assert str(caught.value).count("(test)") == 5
-
-
-def test_two_benchmarks_are_not_compared(tmp_path):
-    """Files of different tasks were mixed up."""
-    row = [("test", "1", 0, 4)]
-    paths = [
-        write_language(tmp_path, "de", row),
-        write_language(tmp_path, "sw", row, task="u"),
-    ]
-    with pytest.raises(InputError, match=r"one benchmark is expected, found \['t', 'u"):
-        check_parallel(paths)

@@ -104,11 +104,15 @@ def test_touching_nothing_runs_nothing(study):
 
 
 def test_an_added_language_runs_for_itself_only(study, finished):
-    """Dry: its questions, one score and one metrics job a run, and the aggregates."""
+    """Dry: its questions, one score a run, the task's measures, and the aggregates.
+
+    What is measured are the questions that all languages share, so each of the task's
+    two older files is measured again in each run, from the scores that it has.
+    """
     config = small_study()
     config["tasks"][0]["languages"].append("zh")
     write_config(study, config)
-    expected = {"prepare_task": 1, "score": 3, "measure": 3, **AGGREGATES}
+    expected = {"prepare_task": 1, "score": 3, "measure": 3 * (2 + 1), **AGGREGATES}
     assert job_counts(study) == expected
 
     before = results(finished)
@@ -125,11 +129,15 @@ def test_an_added_language_runs_for_itself_only(study, finished):
 
 
 def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):
-    """Its rows stay in the batch files but not in the study's tables."""
+    """Its rows stay in the batch files but not in the study's tables.
+
+    Without it there may be more questions that all languages share, so its task is
+    measured again.
+    """
     config = small_study()
     config["tasks"][0]["languages"].remove("he")
     write_config(study, config)
-    assert job_counts(study) == AGGREGATES
+    assert job_counts(study) == {"measure": 3 * 2, **AGGREGATES}
     run_study(study)
     metrics = tables.read(study / "results/metrics.parquet", "metrics")
     assert "he" not in metrics["language"].to_pylist()

@@ -98,12 +98,14 @@ def save_questions(
     *,
     language: str = "en",
     n: int = 6,
+    n_dev: int = 1,
     n_options: int = 4,
     **changes: object,
 ) -> Path:
-    """A questions table: one dev row and `n` test rows of random words.
+    """A questions table: `n_dev` dev rows and `n` test rows of random words.
 
-    The seed is the path's name; `changes` replace columns of all rows.
+    The seed is the path's name; `changes` replace columns of all rows, with a value or
+    with what a function makes of the row's number.
     """
     random = np.random.default_rng(list(path.name.encode()))
 
@@ -114,7 +116,7 @@ def save_questions(
         {
             "task": "toy",
             "language": language,
-            "split": "dev" if index == 0 else "test",
+            "split": "dev" if index < n_dev else "test",
             "question_id": f"{language}/{index}",
             "subject": "money",
             "category": "other",
@@ -122,9 +124,13 @@ def save_questions(
             "question": some(12),
             "options": [some(5) for _ in range(n_options)],
             "gold": int(random.integers(n_options)),
-            **changes,
+            "lead_in": "Answer:",
+            **{
+                name: value(index) if callable(value) else value
+                for name, value in changes.items()
+            },
         }
-        for index in range(n + 1)
+        for index in range(n_dev + n)
     ]
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
     tables.write(table, path, "questions")

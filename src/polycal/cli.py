@@ -5,6 +5,7 @@ wait for torch.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -24,6 +25,9 @@ from polycal.recipe import Recipe
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; bad input and full disks end it with one line and exit code 1."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and not arguments[0].startswith("-"):
+        arguments[0] = arguments[0].replace("-", "_")  # show-prompt is show_prompt
     options = vars(build_parser().parse_args(arguments))
     verb, run = options.pop("verb"), options.pop("run")
     logging.basicConfig(
@@ -31,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    product = options.get("out") or options.get("metrics") or options["model"]
+    written = (options.get(name) for name in ("out", "metrics", "model"))
+    product = next((each for each in written if isinstance(each, Path)), None)
     try:
-        with exclusive(Path(product)):
+        with exclusive(product) if product else contextlib.nullcontext():
             run(**options)
     except InputError as error:
         sys.exit(f"polycal {verb}: {error}")
@@ -106,18 +111,36 @@ def _add_preparing(add: Callable) -> None:
         "Read a benchmark's language into a questions table.",
     )
     _add_repo(flag)
-    flag("--format", required=True, help="global_mmlu or mmlu_prox")
+    text = "global_mmlu, mmlu_prox, or a description as JSON"
+    flag("--format", required=True, help=text)
     flag("--task", required=True, help="short name of the benchmark")
-    flag("--language", required=True, help="as the benchmark spells it")
+    flag("--language", required=True, help="code of the language")
+    flag("--name", help="the language's config, where it is not the code")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
     flag = add(
         "check_task",
-        "polycal.tasks",
-        "Check that a benchmark's languages ask the same questions.",
+        "polycal.checks",
+        "Find out which questions a benchmark's languages share.",
     )
     flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
+    policies = ("intersection", "identical", "own")
+    text = "measure what all share; stop if they differ; or each language its own"
+    flag("--policy", choices=policies, required=True, help=text)
     flag("--out", type=Path, required=True, help="JSON file to write")
+
+    flag = add(
+        "show_prompt",
+        "polycal.preview",
+        "Print a prompt exactly as a model sees it.",
+    )
+    flag("--config", type=Path, default=Path("config.yaml"), help="the study")
+    flag("--task", required=True, help="short name of the benchmark")
+    flag("--language", required=True, help="code of the language")
+    flag("--shots", type=int, help="answered questions, if not the task's number")
+    flag("--scoring", choices=SCORINGS, help="if not the study's first")
+    flag("--question", help="id of a test question, if not the first")
+    flag("--model", help="short name of a model, if not the first")
 
 
 def _add_running(add: Callable) -> None:
@@ -142,6 +165,7 @@ def _add_running(add: Callable) -> None:
     flag("--base", type=Path, help="base model of an adapter")
     flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
     flag("--scoring", nargs="+", choices=SCORINGS, default=list(SCORINGS), help="how")
+    flag("--shots", type=int, default=0, help="answered questions before each")
     _add_run(flag)
     flag("--dtype", default="auto", help="auto: bfloat16 on a GPU, else float32")
     flag("--stage", type=int, default=1, help="version of the scoring stage")
@@ -156,6 +180,7 @@ def _add_reporting(add: Callable) -> None:
         "Compute the calibration metrics of one predictions table.",
     )
     flag("--predictions", type=Path, required=True, help="predictions table")
+    flag("--check", type=Path, required=True, help="what check_task wrote of the task")
     flag("--metrics", type=Path, required=True, help="metrics table to write")
     flag("--reliability", type=Path, required=True, help="reliability table to write")
 
@@ -180,6 +205,7 @@ def _add_reporting(add: Callable) -> None:
     flag("--summary", type=Path, required=True, help="the study's summary table")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
+    flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
     flag("--figures", type=Path, required=True, help="folder that draw wrote to")
     flag("--out", type=Path, required=True, help="HTML file to write")
 

@@ -22,9 +22,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal import passes
 from polycal.errors import InputError
+from polycal.models import read_length
 from polycal.packing import Row, count_shared, pack_batch, pad_batch, plan_rows
 from polycal.prompts import Prompt
-from polycal.tokens import tokenize
+from polycal.tokens import tokenize_prompts
 
 _SOFTMAX_ROWS = 256  # positions whose logits are in float32 at the same time
 _LOGITS = 2**28  # logits of one forward pass, in any dtype
@@ -91,9 +92,7 @@ class Engine:
         self._model = model
         self._tokenizer = tokenizer
         config = model.config.get_text_config()
-        self._max_length = getattr(
-            config, "max_position_embeddings", tokenizer.model_max_length
-        )
+        self._max_length = read_length(config, tokenizer)
         self._max_scored = max(1, _LOGITS // config.vocab_size)
         if max_tokens is None:
             max_tokens = 16384 if model.device.type == "cuda" else 2048
@@ -145,21 +144,7 @@ class Engine:
         self, prompts: Sequence[Prompt]
     ) -> tuple[list[list[int]], list[list[tuple[int, ...]]]]:
         """Token ids of every context, and of every continuation of every prompt."""
-        stripped = [prompt.context.rstrip() for prompt in prompts]
-        contexts = self._encode(stripped)
-        # The whole text is unchanged by moving white space across the border.
-        joint = self._encode(
-            [
-                prompt.context + each
-                for prompt in prompts
-                for each in prompt.continuations
-            ]
-        )
-        remaining = iter(joint)
-        continuations = [
-            [tuple(next(remaining)[len(context) :]) for _ in prompt.continuations]
-            for prompt, context in zip(prompts, contexts, strict=True)
-        ]
+        contexts, continuations = tokenize_prompts(self._tokenizer, prompts)
         for index, (context, tokens) in enumerate(
             zip(contexts, continuations, strict=True)
         ):
@@ -175,9 +160,6 @@ class Engine:
                     f"{self._max_length}",
                 )
         return contexts, continuations
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [each["input_ids"] for each in tokenize(self._tokenizer, texts)]
 
     def _plan(
         self,

@@ -16,19 +16,19 @@ from polycal.languages import explain_unknown, load_languages
 # A stage whose results would change gets a new number here. It is a parameter of the
 # stage's rule, so the bump, and not a comment, is what makes Snakemake run it again.
 STAGES = {
-    "make_miniature": 1,
+    "make_miniature": 2,
     "prepare_model": 1,
     "prepare_sft": 2,
-    "prepare_task": 2,
-    "check_task": 2,
+    "prepare_task": 3,
+    "check_task": 3,
     "tokenize": 1,
     "tune": 2,
     "select": 1,
-    "score": 2,
-    "measure": 2,
+    "score": 3,
+    "measure": 3,
     "aggregate": 1,
     "draw": 1,
-    "report": 1,
+    "report": 2,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model

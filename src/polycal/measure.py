@@ -11,25 +11,36 @@ import numpy as np
 import pyarrow as pa
 
 from polycal import calibration, tables
+from polycal.checks import keep_compared, read_check
 
 # What an option's summed log-likelihood is divided by before the softmax. Where letters
 # are single tokens, dividing them by tokens would change nothing.
 NORMALISERS = {"letters": ("sum",), "text": ("sum", "token")}
+_MEASURED = ("gold", "logprobs", "n_tokens", "log_mass")
+_ORIGIN = ("checkpoint", "questions", "dtype", "shots")  # noted of the predictions
 _KEYS = ("model", "sft", "smoothing", "seed", "task", "language", "scoring")
 
 
-def measure(*, predictions: Path, metrics: Path, reliability: Path) -> None:
+def measure(
+    *, predictions: Path, check: Path, metrics: Path, reliability: Path
+) -> None:
     """Compute the metrics and the reliability bins of a predictions table.
 
     Args:
         predictions: the predictions table.
+        check: what `polycal check_task` wrote about the task; only the languages that
+            it knows and the questions that it keeps are measured.
         metrics: the metrics table that is written.
         reliability: the reliability table that is written.
 
     Raises:
-        InputError: `predictions` is not a complete predictions table.
+        InputError: a file is not what it should be, or the two are about different
+            questions.
     """
     scored = tables.read(predictions, "predictions")
+    source = tables.read_metadata(predictions)
+    compared = read_check(check)
+    scored = keep_compared(compared, scored, source.get("questions", {}))
     numbers, bins = [], []
     for key, group in _groups(scored):
         gold = group["gold"].to_numpy()
@@ -48,8 +59,8 @@ def measure(*, predictions: Path, metrics: Path, reliability: Path) -> None:
             for index in range(calibration.N_BINS):
                 row = {name: column[index] for name, column in columns.items()}
                 bins.append({**place, "bin": index, **row})
-    source = tables.read_metadata(predictions)
-    facts = {name: source.get(name) for name in ("checkpoint", "questions", "dtype")}
+    facts = {name: source.get(name) for name in _ORIGIN}
+    facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
     for rows, path, kind in (
         (numbers, metrics, "metrics"),
         (bins, reliability, "reliability"),
@@ -60,12 +71,12 @@ def measure(*, predictions: Path, metrics: Path, reliability: Path) -> None:
 
 def _groups(scored: pa.Table) -> Iterator[tuple[dict[str, object], pa.Table]]:
     """The rows of each run, task, language and scoring, in the order of the table."""
-    places: dict[tuple, list[int]] = {}
-    columns = [scored[name].to_pylist() for name in _KEYS]
-    for index, row in enumerate(zip(*columns, strict=True)):
-        places.setdefault(row, []).append(index)
-    for values, indices in places.items():
-        yield dict(zip(_KEYS, values, strict=True)), scored.take(indices)
+    scored = scored.select([*_KEYS, *_MEASURED]).combine_chunks()  # or taking is slow
+    rows = pa.array(range(len(scored)))
+    # Threads would give the groups in any order.
+    keyed = scored.select(_KEYS).append_column("row", rows).group_by(_KEYS, False)
+    for group in keyed.aggregate([("row", "list")]).to_pylist():
+        yield group, scored.take(pa.array(group.pop("row_list"), rows.type))
 
 
 def option_scores(rows: pa.Table, normaliser: str) -> np.ndarray:

@@ -70,6 +70,12 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
         raise InputError(f"{checkpoint} has no readable tokenizer: {error}") from error
 
 
+def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens a model reads at once: a prompt that has more loses its start."""
+    text = config.get_text_config()
+    return getattr(text, "max_position_embeddings", tokenizer.model_max_length)
+
+
 def load_model(
     checkpoint: Path,
     *,

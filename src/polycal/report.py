@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 
 from polycal import tables
+from polycal.checks import read_check
 from polycal.conditions import (
     BASE_RANK,
     LEVELS,
@@ -27,7 +28,13 @@ from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.grid import BASE, HEADLINE, number
 from polycal.provenance import provenance
-from polycal.sentences import CAPTIONS, describe_findings, join, points
+from polycal.sentences import (
+    CAPTIONS,
+    describe_compared,
+    describe_findings,
+    join,
+    points,
+)
 from polycal.svg import inline
 
 NOTHING = "–"  # a cell without a number
@@ -68,6 +75,7 @@ def report(
     summary: Path,
     metrics: Path,
     reliability: Path,
+    checks: list[Path],
     figures: Path,
     out: Path,
 ) -> None:
@@ -79,18 +87,24 @@ def report(
         summary: the study's summary table.
         metrics: the study's metrics table.
         reliability: the study's bins.
+        checks: what `polycal check_task` wrote of each task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         out: the HTML file to write.
 
     Raises:
-        InputError: a table is empty or broken, or a figure is missing.
+        InputError: a table is empty or broken, or a figure or a check is missing.
     """
     paths = {"summary": summary, "metrics": metrics, "reliability": reliability}
     held = _in_order(select(metrics, "metrics"), scoring)
+    compared = {each["task"]: each for each in map(read_check, checks)}
     values = {
         "study": study,
         "run": _describe_run(held),
-        "tasks": [_task(task, held, paths, figures) for task in held["task"].unique()],
+        "tasks": [
+            _task(task, held, paths, figures)
+            | {"compared": _tell_compared(task, compared)}
+            for task in held["task"].unique()
+        ],
         "n_bins": int(select(reliability, "reliability")["bin"].nunique()),
         "tables": [
             {"name": name, "link": Path(os.path.relpath(path, out.parent)).as_posix()}
@@ -171,6 +185,12 @@ def _task(
             for pair in pairs
         ],
     }
+
+
+def _tell_compared(task: str, checks: Mapping[str, Mapping]) -> str:
+    if task not in checks:
+        raise InputError(f"no check of {task} was given; name its file with --checks")
+    return describe_compared(checks[task])
 
 
 def _scoring(

@@ -6,6 +6,7 @@ scored again, and if everything is there, neither torch nor the model is loaded.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 from polycal import tables
 from polycal.errors import InputError
 from polycal.files import digest
-from polycal.prompts import build_prompt
+from polycal.prompts import build_prompt, pick_shots
 from polycal.provenance import read_provenance
 from polycal.store import Store
 
@@ -32,10 +33,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Part:
-    """One language under one scoring: scored in one go and stored in one entry."""
+    """One language under one scoring: scored in one go and stored in one entry.
+
+    Attributes:
+        path: the questions table.
+        key: all that determines the scores.
+        fewer_shots: test questions whose subject has fewer dev questions than shots.
+    """
 
     path: Path
     key: dict[str, object]
+    fewer_shots: int
 
     def __str__(self) -> str:
         return "{task}, {language}, {scoring}".format_map(self.key)
@@ -47,6 +55,7 @@ def score(
     base: Path | None,
     questions: list[Path],
     scoring: list[str],
+    shots: int = 0,
     model: str,
     sft: str,
     smoothing: float,
@@ -67,6 +76,9 @@ def score(
         base: directory of the base model; read for an adapter only.
         questions: questions tables, one language each.
         scoring: names of `polycal.prompts.SCORINGS`.
+        shots: answered questions before each question: the first of its subject in
+            the dev split. A subject that has fewer gives what it has; a warning and
+            the metadata's `fewer_shots` say for how many questions, by language.
         model: short name of the base model; this and the next three are written into
             every row and play no part in the scores.
         sft: short name of the SFT set.
@@ -90,6 +102,7 @@ def score(
         "base": base and _read_digest(base),
         "dtype": dtype,
         "stage": stage,
+        "shots": shots,
     }
     parts = _list_parts(questions, scoring, settings)
     finished = Store(store)
@@ -107,6 +120,11 @@ def score(
     }
     if len(used["dtype"]) > 1:
         _logger.warning("%s mixes %s; name one with --dtype", out, used["dtype"])
+    fewer = {
+        part.key["language"]: part.fewer_shots for part in parts if part.fewer_shots
+    }
+    if fewer:
+        _logger.warning("questions with fewer than %d shots: %s", shots, fewer)
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     table = pa.concat_tables(scored).drop_columns(list(identity))
     tables.write(
@@ -114,6 +132,7 @@ def score(
         out,
         "predictions",
         **(settings | used),
+        fewer_shots=fewer,
         questions={part.key["language"]: part.key["questions"] for part in parts},
     )
 
@@ -139,7 +158,8 @@ def _list_parts(
     """
     parts: dict[tuple[str, str, str], _Part] = {}
     for path in paths:
-        test = tables.where(tables.read(path, "questions"), split="test")
+        table = tables.read(path, "questions")
+        test = tables.where(table, split="test")
         names = {
             (row["task"], row["language"])
             for row in test.select(["task", "language"]).to_pylist()
@@ -150,6 +170,7 @@ def _list_parts(
                 f"{sorted(names) or 'none'}"
             )
         ((task, language),) = names
+        fewer = _count_fewer_shots(path, table, test, settings["shots"])
         for scoring in scorings:
             if (task, language, scoring) in parts:
                 raise InputError(f"{path}: {task}, {language}, {scoring} comes twice")
@@ -160,8 +181,23 @@ def _list_parts(
                 "scoring": scoring,
                 "questions": digest([path]),
             }
-            parts[task, language, scoring] = _Part(path, key)
+            parts[task, language, scoring] = _Part(path, key, fewer)
     return list(parts.values())
+
+
+def _count_fewer_shots(path: Path, table: pa.Table, test: pa.Table, shots: int) -> int:
+    """How many test questions have fewer shots than asked for.
+
+    Raises:
+        InputError: shots are asked for, and there are no dev questions at all.
+    """
+    dev = Counter(tables.where(table, split="dev")["subject"].to_pylist())
+    if shots and not dev:
+        raise InputError(
+            f"{path} has no dev questions to take {shots} shots from; score without "
+            "shots, or name the dev split in the task's format"
+        )
+    return sum(dev[subject] < shots for subject in test["subject"].to_pylist())
 
 
 def _score_missing(
@@ -213,10 +249,19 @@ def _score_part(part: _Part, engine: "Engine", checkpoint: Path) -> pa.Table:
     from polycal.engine import UnscorableError
 
     scoring = part.key["scoring"]
-    test = tables.where(tables.read(part.path, "questions"), split="test")
-    questions = test.select(["question", "options"]).to_pylist()
+    table = tables.read(part.path, "questions")
+    test = tables.where(table, split="test")
+    questions = test.to_pylist()
+    shots = pick_shots(tables.where(table, split="dev").to_pylist(), part.key["shots"])
     prompts = [
-        build_prompt(scoring, each["question"], each["options"]) for each in questions
+        build_prompt(
+            scoring,
+            each["question"],
+            each["options"],
+            each["lead_in"],
+            shots.get(each["subject"], ()),
+        )
+        for each in questions
     ]
     try:
         scored = engine.score(prompts)

@@ -154,6 +154,33 @@ def _near_chance(values: Mapping) -> str:
     return f" That accuracy is {side} chance ({percent(values['chance'])})."
 
 
+def describe_compared(check: Mapping) -> str:
+    """Which questions of a task are compared, and how many are left out and why.
+
+    Args:
+        check: what `polycal check_task` wrote of the task.
+    """
+    if check["policy"] == "own":
+        return "every language has its own questions; nothing is left out."
+    if check["n_common"] == check["n_all"]:
+        return "all languages have the same questions; nothing is left out."
+    test = check["test"]
+    lacking = sum(len(group["questions"]) for group in test["missing"])
+    reasons = [
+        f"{number} {why}"
+        for number, why in (
+            (lacking, "that some language lacks"),
+            (len(test["differing"]), "whose answer or number of options differs"),
+        )
+        if number
+    ]
+    n = check["n_all"] - check["n_common"]
+    return (
+        f"{check['n_common']} questions are compared in all languages; {n} "
+        f"{'is' if n == 1 else 'are'} left out ({' and '.join(reasons)})."
+    )
+
+
 def caption_dumbbell(values: pd.DataFrame) -> str:
     """In how many languages confidence exceeds accuracy, per condition."""
     over = values.assign(over=values["gap"] > 0)

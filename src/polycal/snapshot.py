@@ -15,7 +15,7 @@ from polycal.provenance import write_provenance
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", _INDEX)
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-_OTHERS = (
+WITHOUT_WEIGHTS = (
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
@@ -53,7 +53,7 @@ def prepare_model(*, repo: str, revision: str | None, model: str, out: Path) -> 
             repo,
             revision=revision,
             repo_type="model",
-            patterns=[*_OTHERS, *_WEIGHTS],
+            patterns=[*WITHOUT_WEIGHTS, *_WEIGHTS],
         )
         revision = source.name
     names = [*_find_weights(repo, source), *_find_others(repo, source)]
@@ -104,7 +104,7 @@ def _find_weights(repo: str, source: Path) -> list[str]:
 
 def _find_others(repo: str, source: Path) -> list[str]:
     """Names of the configuration and tokenizer files that are there."""
-    names = [name for name in _OTHERS if (source / name).exists()]
+    names = [name for name in WITHOUT_WEIGHTS if (source / name).exists()]
     if "config.json" not in names:
         raise InputError(
             f"{repo} has no config.json, so it is not a transformers model"

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
@@ -12,6 +13,8 @@ import yaml
 
 from polycal import grid
 from polycal.errors import InputError
+from polycal.formats import load_known, make_format
+from polycal.lead_ins import find_lead_in
 
 _SCHEMA = files("polycal") / "data" / "config.schema.yaml"
 
@@ -48,15 +51,58 @@ def complete(config: Mapping) -> dict:
     """
     config = copy.deepcopy(dict(config))
     schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
-    found = _validator(schema).iter_errors(config)
-    error = jsonschema.exceptions.best_match(found)
-    if error:
-        known = error.schema.get("properties", ())
-        line = explain(error.absolute_path, error.message, error.instance, known=known)
-        raise InputError(line)
+    _fill(config, schema)
     config = grid.whole_numbers(config)
     grid.check(config)
+    for task in config["tasks"]:
+        try:
+            read = make_format(complete_format(task["format"]))
+            for language in task["languages"]:
+                find_lead_in(read.lead_in, language)
+        except InputError as error:
+            raise InputError(f"tasks.{task['name']}: {error}") from None
     return config
+
+
+def complete_format(format: str | Mapping) -> dict:
+    """A benchmark's description with every default filled in, checked.
+
+    Args:
+        format: the name of a known format, or a description, or that as JSON.
+
+    Raises:
+        InputError: the name is not known, or the description is not of the schema.
+    """
+    if isinstance(format, str) and format.lstrip().startswith("{"):
+        try:
+            format = json.loads(format)
+        except json.JSONDecodeError as error:
+            raise InputError(f"format: {format} is not JSON ({error})") from None
+    if isinstance(format, str):
+        format = load_known(format)
+    format = copy.deepcopy(dict(format))
+    schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
+    part = schema["$defs"]["format"] | {"$defs": schema["$defs"]}
+    _fill(format, part, place=["format"])
+    return format
+
+
+def _fill(value: dict, schema: Mapping, *, place: Iterable[str] = ()) -> None:
+    """Give every absent key its default, in place.
+
+    Args:
+        value: a study, or a part of one.
+        schema: of the value.
+        place: keys that lead to it.
+
+    Raises:
+        InputError: the value is not what the schema says.
+    """
+    found = _validator(schema).iter_errors(value)
+    error = jsonschema.exceptions.best_match(found)
+    if error:
+        keys, known = [*place, *error.absolute_path], error.schema.get("properties", ())
+        raise InputError(explain(keys, error.message, error.instance, known=known))
 
 
 def _validator(schema: Mapping) -> jsonschema.protocols.Validator:

@@ -47,6 +47,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("question", pa.string()),
             ("options", pa.list_(pa.string())),  # the valid ones, in original order
             ("gold", pa.int8()),  # index into options
+            ("lead_in", pa.string()),  # stands between the question and its answer
         ]
     ),
     # One SFT conversation.

@@ -72,6 +72,13 @@ def get_task(wildcards):
     return grid.entry(config["tasks"], wildcards.task)
 
 
+def get_source(wildcards):
+    """How a task's repository is read: `--format`, and `--name` of the language."""
+    task = get_task(wildcards)
+    name = task["configs"].get(wildcards.language)
+    return grid.cli_flags({"format": task["format"], "name": name})
+
+
 def get_checkpoint(wildcards):
     """The directory that a run is scored from."""
     if wildcards.sft == grid.BASE:

@@ -1,7 +1,11 @@
 """
 Measure calibration per batch of predictions, and gather the study's tables.
 
+A language that is added or removed may change which questions all languages share, so
+it measures all languages of its task again, from scores that stay.
+
 INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet
+          check       = results/checks/{task}.json
 OUTPUTS:  metrics     = results/metrics/...same tail...parquet
           reliability = results/reliability/...same tail...parquet
           tables      = results/{metrics,reliability,summary}.{parquet,csv}
@@ -10,7 +14,8 @@ OUTPUTS:  metrics     = results/metrics/...same tail...parquet
 
 rule measure:
     input:
-        "results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
+        predictions="results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
+        check="results/checks/{task}.json",
     output:
         metrics="results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
         reliability="results/reliability/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
@@ -22,14 +27,14 @@ rule measure:
         stage=grid.STAGES["measure"],
     shell:
         "python -m polycal measure"
-        " --predictions {input:q}"
+        " --predictions {input.predictions:q}"
+        " --check {input.check:q}"
         " --metrics {output.metrics:q}"
         " --reliability {output.reliability:q} &> {log:q}"
 
 
 rule aggregate:
     input:
-        checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
         metrics=get_batch_files("metrics"),
         reliability=get_batch_files("reliability"),
     output:

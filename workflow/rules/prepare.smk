@@ -84,10 +84,9 @@ rule prepare_task:
     params:
         stage=grid.STAGES["prepare_task"],
         repo=get_repo("tasks", "task"),
-        format=lambda wildcards: get_task(wildcards)["format"],
+        source=get_source,
     shell:
-        "python -m polycal prepare_task {params.repo}"
-        " --format {params.format}"
+        "python -m polycal prepare_task {params.repo} {params.source}"
         " --task {wildcards.task:q}"
         " --language {wildcards.language:q}"
         " --out {output:q} &> {log:q}"
@@ -103,12 +102,16 @@ rule check_task:
         "results/checks/{task}.json",
     log:
         "logs/check_task/{task}.log",
-    # Questions that differ between languages should stop a study before it has cost
-    # GPU hours, yet scores must not depend on languages that are added later.
+    # What is wrong with the questions should stop a study before it has cost GPU hours,
+    # yet scores must not depend on languages that are added later; only measures do.
     priority: 100
     conda:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["check_task"],
+        policy=lambda wildcards: get_task(wildcards)["questions"],
     shell:
-        "python -m polycal check_task --questions {input:q} --out {output:q} &> {log:q}"
+        "python -m polycal check_task"
+        " --questions {input:q}"
+        " --policy {params.policy}"
+        " --out {output:q} &> {log:q}"

@@ -2,6 +2,7 @@
 Draw the figures and write the page that people read.
 
 INPUTS:   results/{metrics,reliability,summary}.parquet
+          results/checks/{task}.json
 OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg
           page    = results/report/index.html
 """
@@ -41,6 +42,7 @@ rule report:
         summary="results/summary.parquet",
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
+        checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
         figures=get_figures(),
     output:
         "results/report/index.html",
@@ -59,5 +61,6 @@ rule report:
         " --summary {input.summary:q}"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
+        " --checks {input.checks:q}"
         " --figures results/report/figures"
         " --out {output:q} &> {log:q}"

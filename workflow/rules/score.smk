@@ -26,12 +26,14 @@ rule score:
     params:
         stage=grid.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
+        shots=lambda wildcards: get_task(wildcards)["shots"],
     shell:
         "python -m polycal score"
         " --checkpoint {input.checkpoint:q}"
         " --base {input.base:q}"
         " --questions {input.questions:q}"
         " --scoring {params.scoring}"
+        " --shots {params.shots}"
         " --model {wildcards.model:q}"
         " --sft {wildcards.sft:q}"
         " --smoothing {wildcards.smoothing}"

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 
+from polycal.lead_ins import load_lead_ins
 from polycal.miniature.facts import KINDS, Fact, World, written_languages
 from polycal.miniature.questions import choose_wrong_options
 from polycal.prompts import build_prompt
@@ -13,6 +14,7 @@ _CLASS_SHARES = {5: 4.0, 4: 2.0, 3: 1.0, 2: 0.5, 1: 0.4, 0: 0.4}
 _SHARES = {"en": 30.0, "sn": 0.2, "ny": 0.2}
 _FORMS = {"question": 0.6, "statement": 0.25, "letters": 0.15}
 _OPTIONS = (4, 10)
+_LEAD_IN = "Answer:"
 
 
 def language_shares() -> dict[str, float]:
@@ -44,13 +46,15 @@ def _write_document(
     if form == "statement":
         return f"{given}: {answer}"
     question = world.ask(fact, language)
+    # Global-MMLU's in every language, or MMLU-ProX's where it has the language.
+    lead_in = rng.choice([_LEAD_IN, load_lead_ins().get(language, _LEAD_IN)])
     if form == "question":
-        prompt = build_prompt("text", question, [answer])
+        prompt = build_prompt("text", question, [answer], lead_in)
         return prompt.context + prompt.continuations[0]
     count = rng.randint(*_OPTIONS)
     options = choose_wrong_options(fact, count - 1, world, rng)
     gold = rng.randrange(count)
     options.insert(gold, fact.answer)
     names = [world.name_answer(fact.kind, code, language) for code in options]
-    prompt = build_prompt("letters", question, names)
+    prompt = build_prompt("letters", question, names, lead_in)
     return prompt.context + prompt.continuations[gold]
