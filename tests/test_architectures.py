@@ -210,7 +210,12 @@ def test_tuned_and_scored_from_directories(base, method, conversations, question
         for each in test
     ]
     for row, question in zip(rows, [*test, *test], strict=True):
-        prompt = build_prompt(row["scoring"], question["question"], question["options"])
+        prompt = build_prompt(
+            row["scoring"],
+            question["question"],
+            question["options"],
+            question["lead_in"],
+        )
         expected = reference(after, tokenizer, prompt)
         np.testing.assert_allclose(row["logprobs"], expected, rtol=0, atol=TOLERANCE)
         moved = np.subtract(expected, reference(before, tokenizer, prompt))
@@ -305,7 +310,8 @@ def test_bos_is_read_once_or_never(adds, writes, conversations, tmp_path):
     }
     read.clear()
     Engine(network, tokenizer).score([Prompt("which currency:", (" euro",))])
-    assert [(row.count(bos), row[0] == bos) for row in read] == [(int(adds), adds)]
+    found = {(row.count(bos), row[0] == bos) for row in read}  # packed, and checked
+    assert found == {(int(adds), adds)}
 
 
 def make_gemma_tokenizer(**options: object) -> GemmaTokenizer:
@@ -357,7 +363,9 @@ def test_a_gemma_reads_bos_in_training_and_in_scoring(
     assert len(trained) >= 2 * RECIPE.batch_size
     assert len(scored) > 0
     bos = tokenizer.bos_token_id
-    assert {(row[0], row.count(bos)) for row in [*trained, *scored]} == {(bos, 1)}
+    assert {(row[0], row.count(bos)) for row in trained} == {(bos, 1)}
+    # Three questions packed into one row, and the check's rows of one option.
+    assert {(row[0], row.count(bos)) for row in scored} == {(bos, 3), (bos, 1)}
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

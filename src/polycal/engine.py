@@ -27,7 +27,6 @@ from polycal.packing import Row, count_shared, pack_batch, pad_batch, plan_rows
 from polycal.prompts import Prompt
 from polycal.tokens import tokenize_prompts
 
-_SOFTMAX_ROWS = 256  # positions whose logits are in float32 at the same time
 _LOGITS = 2**28  # logits of one forward pass, in any dtype
 _CHECKED = 3  # prompts that are scored in both ways when a model is first used
 # Nats per token by which the two ways may differ. A wrong mask differs by whole nats.
@@ -212,7 +211,7 @@ class Engine:
                             logits = passes.packed_logits(self._model, batch, prefix)
                         else:
                             logits = passes.padded_logits(self._model, batch)
-                        yield from _sum_logprobs(logits, batch, continuations)
+                        yield from passes.sum_logprobs(logits, batch, continuations)
                     except torch.OutOfMemoryError as error:
                         self._shrink(batch, error)
                         waiting += reversed(batch)
@@ -286,40 +285,3 @@ class Engine:
                     "for the same options); please report it with the versions of "
                     "torch and transformers, and take another version meanwhile"
                 )
-
-
-def _sum_logprobs(
-    logits: torch.Tensor,
-    rows: Sequence[Row],
-    continuations: Sequence[Sequence[tuple[int, ...]]],
-) -> Iterator[tuple[tuple[int, int], np.float32]]:
-    """Pairs of (prompt, continuation) and its summed log-probability in nats.
-
-    Args:
-        logits: [n_scored, vocabulary] at the scored positions of all rows. In each row
-            they are its tail: the context's last token, which predicts the first token
-            of every continuation, and all branch tokens.
-        rows: in the same order.
-        continuations: token ids of every continuation of every prompt.
-    """
-    owners, slots, targets, starts = [], [], [], []
-    n_scored = 0
-    for row in rows:
-        root, next_slot = n_scored, n_scored + 1
-        for branch, members in row.branches.items():
-            steps = [root, *range(next_slot, next_slot + len(branch))]
-            next_slot += len(branch)
-            for index in members:
-                owners.append((row.prompt, index))
-                starts.append(len(slots))
-                slots += steps
-                targets += continuations[row.prompt][index]
-        n_scored = next_slot
-    normaliser = torch.cat(
-        [part.float().logsumexp(-1) for part in logits.split(_SOFTMAX_ROWS)]
-    )
-    slot = torch.tensor(slots, device=logits.device)
-    target = torch.tensor(targets, device=logits.device)
-    terms = logits[slot, target].float() - normaliser[slot]
-    sums = np.add.reduceat(terms.cpu().numpy().astype(np.float64), starts)
-    return zip(owners, sums.astype(np.float32), strict=True)

@@ -1,4 +1,4 @@
-"""One forward pass over a batch of rows: packed, or padded.
+"""One forward pass over a batch of rows, packed or padded, and the sums of its logits.
 
 Packed rows stand one after the other without padding, trees and shared prefixes
 included. Padded rows are what every model of transformers takes.
@@ -7,6 +7,7 @@ included. Padded rows are what every model of transformers takes.
 import contextlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -16,6 +17,7 @@ from polycal.packing import Row, pad
 
 # Model types whose packed scores equal their plain scores (tests/test_engine.py).
 PACKED_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
+_SOFTMAX_ROWS = 256  # positions whose logits are in float32 at the same time
 
 
 def can_pack(model: PreTrainedModel) -> bool:
@@ -92,6 +94,43 @@ def padded_logits(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
     with only_positions(model, torch.tensor(kept, device=device)):
         # Right padding is never looked at, so no mask is needed.
         return model(input_ids=ids, use_cache=False).logits[0]
+
+
+def sum_logprobs(
+    logits: torch.Tensor,
+    rows: Sequence[Row],
+    continuations: Sequence[Sequence[tuple[int, ...]]],
+) -> Iterator[tuple[tuple[int, int], np.float32]]:
+    """Pairs of (prompt, continuation) and its summed log-probability in nats.
+
+    Args:
+        logits: [n_scored, vocabulary] at the scored positions of all rows. In each row
+            they are its tail: the context's last token, which predicts the first token
+            of every continuation, and all branch tokens.
+        rows: in the same order.
+        continuations: token ids of every continuation of every prompt.
+    """
+    owners, slots, targets, starts = [], [], [], []
+    n_scored = 0
+    for row in rows:
+        root, next_slot = n_scored, n_scored + 1
+        for branch, members in row.branches.items():
+            steps = [root, *range(next_slot, next_slot + len(branch))]
+            next_slot += len(branch)
+            for index in members:
+                owners.append((row.prompt, index))
+                starts.append(len(slots))
+                slots += steps
+                targets += continuations[row.prompt][index]
+        n_scored = next_slot
+    normaliser = torch.cat(
+        [part.float().logsumexp(-1) for part in logits.split(_SOFTMAX_ROWS)]
+    )
+    slot = torch.tensor(slots, device=logits.device)
+    target = torch.tensor(targets, device=logits.device)
+    terms = logits[slot, target].float() - normaliser[slot]
+    sums = np.add.reduceat(terms.cpu().numpy().astype(np.float64), starts)
+    return zip(owners, sums.astype(np.float32), strict=True)
 
 
 def _segment(
