@@ -5,6 +5,7 @@ wait for torch.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -31,16 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    product = options.get("out") or options.get("metrics") or options["model"]
+    product = options.get("out") or options.get("metrics") or options.get("model")
     try:
-        with exclusive(Path(product)):
+        with exclusive(Path(product)) if product else contextlib.nullcontext():
             run(**options)
     except InputError as error:
         sys.exit(f"polycal {verb}: {error}")
     except OSError as error:
         if error.strerror is None:  # not the operating system's own complaint
             raise
-        sys.exit(f"polycal {verb}: {error.filename or product}: {error.strerror}")
+        place = error.filename or product or "standard output"
+        sys.exit(f"polycal {verb}: {place}: {error.strerror}")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,10 +66,30 @@ def build_parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=run)
         return verb.add_argument
 
+    _add_planning(add)
     _add_preparing(add)
     _add_running(add)
     _add_reporting(add)
     return parser
+
+
+def _add_planning(add: Callable) -> None:
+    flag = add("plan", "polycal.plan", "Tell what a study costs before it is run.")
+    flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
+    flag("--gpu", default="h200", help="type of GPU; an unknown one lists the known")
+    flag("--gpus", type=int, default=1, help="how many of them work at a time")
+    flag(
+        "--timings",
+        type=Path,
+        default=Path("results/timings"),
+        help="folder of what finished jobs took; it may be absent",
+    )
+    flag(
+        "--resources",
+        type=Path,
+        default=Path("resources"),
+        help="folder of prepared models and data, whose sizes are exact; may be absent",
+    )
 
 
 def _add_preparing(add: Callable) -> None:
