@@ -5,7 +5,8 @@ from paper import one_model
 
 from polycal import costs
 from polycal.errors import InputError
-from polycal.sizes import Gpu, Model, Questions, SftSet
+from polycal.model_sizes import Model
+from polycal.sizes import Gpu, Questions, SftSet
 
 # A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.
 TOY = Model(2, 4, 10, 4, 4, 5, tied=False, stored_bytes=2, tokenizer="llama3")

@@ -35,7 +35,7 @@ def test_the_paper_s_stages():
     assert len(found.of("tune")) == 108
     assert len(found.of("score")) == 30 * (3 + 2)
     assert found.others == {"tokenize": 9, "select": 27, "measure": 150}
-    assert found.hours_left() == sum(job.seconds for job in found.jobs) / 3600
+    assert found.hours() == sum(job.seconds for job in found.jobs) / 3600
 
 
 def test_disk_of_one_candidate_and_its_predictions():
@@ -47,7 +47,7 @@ def test_disk_of_one_candidate_and_its_predictions():
     assert disk["downloads: models"] == pytest.approx(16.06e9, rel=1e-3)
     predictions = disk["predictions, and the store of them"]
     assert predictions == 42 * 14042 * 4 * 15 * 2 * 2
-    assert disk["tokenised SFT sets"] == 52002 * 100 * 2.5
+    assert disk["tokenised SFT sets"] == 52002 * 100 * 4.125
 
 
 def test_a_cap_makes_everything_smaller():
@@ -56,7 +56,7 @@ def test_a_cap_makes_everything_smaller():
     capped["sft"][0]["max_examples"] = 1000
     before, after = plan(config), plan(capped)
     assert after.of("tune")[0].seconds < before.of("tune")[0].seconds / 2
-    assert after.disk["tokenised SFT sets"] == 1000 * 100 * 2.5
+    assert after.disk["tokenised SFT sets"] == 1000 * 100 * 4.125
 
 
 def test_what_nobody_knows_is_named_and_not_counted_as_nothing():

@@ -7,6 +7,7 @@ from paper import one_model, paper_study
 
 from polycal import grid
 from polycal.jobs import list_jobs
+from polycal.provenance import write_provenance
 from polycal.scope import measure_scope
 from polycal.sizes import find_gpu
 
@@ -60,6 +61,18 @@ def test_a_training_by_hand():
     computing = flop / (989e12 * 0.40)
     moving = 10 + 2 * 2 * (weights + 128256 * 4096) / 0.4e9
     assert job.seconds == pytest.approx(computing + moving, rel=1e-3)
+
+
+def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
+    """Its tokens are known for one model; the other's are still estimated."""
+    config = paper_study()
+    folder = tmp_path / "examples" / "llama" / "tulu"
+    folder.mkdir(parents=True)
+    write_provenance(folder, counts={"examples": 1000, "tokens": 300_000})
+    scope = measure_scope(config, gpu=find_gpu("h200"), resources=tmp_path)
+    changed = zip(plan(config), list_jobs(scope, {}), strict=True)
+    kinds = {new.kind for old, new in changed if old != new}
+    assert kinds == {("tune", "llama", "tulu")}
 
 
 def test_finished_trainings_measure_those_of_their_kind():

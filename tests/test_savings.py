@@ -14,7 +14,7 @@ GPU, NOWHERE = find_gpu("h200"), Path("nowhere")
 
 
 def hours(config):
-    return forecast(config, gpu=GPU, timings={}, resources=NOWHERE).hours_left()
+    return forecast(config, gpu=GPU, timings={}, resources=NOWHERE).hours()
 
 
 def savings(config):

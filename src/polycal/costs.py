@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from polycal.errors import InputError
-from polycal.sizes import Gpu, Model, Questions, SftSet
+from polycal.model_sizes import Model
+from polycal.sizes import Gpu, Questions, SftSet
 
 # Parts of a GPU's datasheet speed that are reached. Assumptions: 0.40 is usual for
 # dense training of this size; 0.45 is 0.57 of the matrix products' measured ceiling of
@@ -31,7 +32,7 @@ ACTIVATION_BYTES = 34
 # Measured on tables with the numbers of rows of the real benchmarks: 31 bytes for 4
 # options, 61 for 9.5; the store keeps the same once more.
 PREDICTION_BYTES = 2 * 7.5  # per option of a question under one scoring
-EXAMPLE_BYTES = 2.5  # per token of an SFT set; measured: zstd Parquet of ids and labels
+EXAMPLE_BYTES = 4 + 1 / 8  # per token of a tokenised set: its id, and one bit
 PREPARED_BYTES = 0.5  # of a prepared table, per byte of text; assumption
 TOKENIZER_BYTES = 20e6  # that a checkpoint holds beside its weights; assumption
 

@@ -1,5 +1,6 @@
 """What a study consists of and costs, before it is run or in the middle of it."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 from polycal import costs, grid
 from polycal.grid import is_local
 from polycal.jobs import Job, list_jobs
+from polycal.model_sizes import Model
 from polycal.scope import UNKNOWN_TOKENS, Scope, measure_scope
-from polycal.sizes import BYTES_PER_TOKEN, Gpu, Model, Questions, list_gpus
+from polycal.sizes import BYTES_PER_TOKEN, Gpu, Questions, list_gpus
 
 # What takes disk space.
 MODELS = "downloads: models"
@@ -45,9 +47,9 @@ class Forecast:
             if job.stage == stage and model in (None, job.model)
         ]
 
-    def hours_left(self) -> float:
+    def hours(self) -> float:
         """Hours of GPUs and CPU cores together, as far as they are known."""
-        return sum(job.seconds or 0 for job in self.jobs if not job.done) / 3600
+        return sum(job.seconds or 0 for job in self.jobs) / 3600
 
 
 def forecast(
@@ -86,11 +88,7 @@ def _weigh(scope: Scope, jobs: list[Job]) -> dict[str, float]:
         MODELS: sum(each.stored_bytes * each.parameters for each in models),
         DATA: downloads,
         TABLES: prepared,
-        EXAMPLES: len(scope.models)
-        * sum(
-            costs.EXAMPLE_BYTES * (examples or 0) * min(tokens, recipe["max_length"])
-            for examples, tokens in map(scope.examples, scope.sft)
-        ),
+        EXAMPLES: _weigh_examples(scope),
         CANDIDATES: sum(
             costs.checkpoint_bytes(size, recipe, on_gpu=job.on_gpu)
             for job in jobs
@@ -129,6 +127,15 @@ def _weigh_data(scope: Scope) -> tuple[float, float]:
         downloads += size.download_bytes
         prepared += size.download_bytes
     return downloads, prepared
+
+
+def _weigh_examples(scope: Scope) -> float:
+    tokens = 0.0
+    for model, sft in itertools.product(scope.models, scope.sft):
+        examples, length = scope.examples(sft, model)
+        cut = min(length, scope.config["recipe"]["max_length"])
+        tokens += (examples or 0) * cut
+    return costs.EXAMPLE_BYTES * tokens
 
 
 def _weigh_predictions(scope: Scope) -> float:

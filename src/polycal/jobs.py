@@ -78,7 +78,7 @@ def _trainings(scope: Scope) -> Iterator[Job]:
 
 def _estimate_training(scope: Scope, model: str, sft: str) -> float | None:
     size, gpu, recipe = scope.models[model], scope.gpu_of(model), scope.config["recipe"]
-    examples, tokens = scope.examples(sft)
+    examples, tokens = scope.examples(sft, model)
     if size is None or (examples is None and not recipe["max_steps"]):
         return None
     flop = costs.training_flop(size, recipe, examples or 0, tokens)

@@ -94,7 +94,7 @@ def _write_jobs(
             n, done = len(jobs), f"{sum(job.done for job in jobs):,}"
         rows.append([stage, f"{n:,}", done, meaning])
     yield from _align(["Jobs", "all", "done", "one of them is"], rows, "<>><")
-    yield "-: no time of it is kept; it needs no GPU."
+    yield "-: no times of it are there; it needs no GPU."
     scored = [job for job in found.jobs if job.stage == "score"]
     each = " + ".join(
         f"{len(task['languages'])} of {task['name']}" for task in study["tasks"]
@@ -245,8 +245,8 @@ def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
         trained = "4 FLOP per parameter and token, and 6 per parameter of the adapter"
     facts += [
         f"Training: {trained}; padding and attention's products are left out. Tokens "
-        f"of a conversation: sft_sizes.csv, or {BYTES_PER_TOKEN} bytes each in a "
-        "prepared table.",
+        f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a prepared "
+        "table; exact where a set is tokenised.",
         "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
         "once, shots again for every question. Tokens of a question: "
         "benchmark_sizes.csv, times the language's factor of fertility.csv (measured "
@@ -254,8 +254,8 @@ def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
         f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table.",
         f"Every job takes {costs.START_UP:.0f} s to start, and reads or writes weights "
         f"at {costs.READ_SPEED / 1e9:.1f} GB/s (assumed).",
-        f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and "
-        f"store, {costs.EXAMPLE_BYTES} per token of a tokenised set (both measured).",
+        f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and store "
+        f"(measured), {costs.EXAMPLE_BYTES:.1f} per token of a tokenised set.",
         "A job is done when its timing is there; after a change of the recipe, "
         "`snakemake -n` tells what is made again. The tables lie in src/polycal/data/.",
     ]

@@ -45,11 +45,11 @@ def find_savings(config: dict, *, gpu: Gpu, resources: Path) -> list[Saving]:
     def plan(variant: dict) -> Forecast:
         return forecast(variant, gpu=gpu, timings={}, resources=resources)
 
-    whole = plan(config).hours_left()
+    whole = plan(config).hours()
     scope = measure_scope(config, gpu=gpu, resources=resources)
     found = []
     for change, variant in _variants(scope):
-        hours = whole - plan(variant).hours_left()
+        hours = whole - plan(variant).hours()
         if hours > 0:
             found.append(Saving(change, hours, hours / whole))
     return sorted(found, key=lambda each: -each.hours)

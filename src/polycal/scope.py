@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polycal import costs, grid
+from polycal.model_sizes import Model, find_model
 from polycal.sizes import (
     Gpu,
-    Model,
     Questions,
     SftSet,
-    find_model,
+    find_examples,
     find_questions,
     find_sft,
 )
@@ -45,8 +45,16 @@ class Scope:
         languages = task["languages"]
         return [each for each in languages if self.questions(task, each) is None]
 
-    def examples(self, sft: str) -> tuple[float | None, float]:
-        """Conversations of an SFT set, and mean tokens of one."""
+    def examples(
+        self, sft: str, model: str | None = None
+    ) -> tuple[float | None, float]:
+        """Conversations of an SFT set, and mean tokens of one.
+
+        Exact for a model whose tokens of the set have been made.
+        """
+        made = find_examples(model, sft, self.resources) if model else None
+        if made:
+            return made
         size = self.sft[sft]
         entry = grid.entry(self.config["sft"], sft)
         tokens = size.tokens if size else UNKNOWN_TOKENS

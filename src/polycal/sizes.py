@@ -1,4 +1,4 @@
-"""How big things are: models, SFT sets, benchmarks, GPUs.
+"""How big things are: SFT sets, benchmarks, GPUs.
 
 What lies on this machine tells its own size; the tables in `data/` know what a study
 names on the Hub. A size that nobody knows is None, never a guess.
@@ -6,74 +6,15 @@ names on the Hub. A size that nobody knows is None, never a guess.
 
 import csv
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.grid import is_local
+from polycal.provenance import read_provenance
 
 BYTES_PER_TOKEN = 4  # of UTF-8 text, where only the text's length is known
-_TIED = ("gemma", "gemma2", "gemma3_text")  # model types that tie unless told not to
-
-
-@dataclass(frozen=True)
-class Model:
-    """The matrices of a decoder with gated feed-forward layers (Llama's family).
-
-    Norms and biases are left out: they are less than a thousandth.
-
-    Attributes:
-        layers: number of them.
-        hidden: width of the residual stream.
-        intermediate: width of the feed-forward layer.
-        query: width of all query heads together.
-        kv: width of all key heads together.
-        vocabulary: rows of the embedding table.
-        tied: whether the head is the embedding table.
-        stored_bytes: per parameter in the repository; 0: nothing is downloaded.
-        tokenizer: column of the table of fertilities.
-    """
-
-    layers: int
-    hidden: int
-    intermediate: int
-    query: int
-    kv: int
-    vocabulary: int
-    tied: bool
-    stored_bytes: int
-    tokenizer: str
-
-    @property
-    def linear(self) -> dict[str, tuple[int, int]]:
-        """A layer's linear maps, by transformers' names: (inputs, outputs)."""
-        return {
-            "self_attn.q_proj": (self.hidden, self.query),
-            "self_attn.k_proj": (self.hidden, self.kv),
-            "self_attn.v_proj": (self.hidden, self.kv),
-            "self_attn.o_proj": (self.query, self.hidden),
-            "mlp.gate_proj": (self.hidden, self.intermediate),
-            "mlp.up_proj": (self.hidden, self.intermediate),
-            "mlp.down_proj": (self.intermediate, self.hidden),
-        }
-
-    @property
-    def body(self) -> int:
-        """Parameters that every token is multiplied by."""
-        return self.layers * sum(rows * width for rows, width in self.linear.values())
-
-    @property
-    def head(self) -> int:
-        """Parameters that a token is multiplied by where its logits are needed."""
-        return self.vocabulary * self.hidden
-
-    @property
-    def parameters(self) -> int:
-        """All of them; the embedding table counts once where it is the head."""
-        return self.body + self.head * (1 if self.tied else 2)
 
 
 @dataclass(frozen=True)
@@ -130,7 +71,7 @@ class Gpu:
 
 
 @functools.cache
-def _table(name: str) -> dict[str, dict[str, str]]:
+def read_table(name: str) -> dict[str, dict[str, str]]:
     """The rows of a table in `data/`, by their first column."""
     with (files("polycal") / "data" / name).open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -141,7 +82,7 @@ def list_gpus() -> dict[str, Gpu]:
     """The known types of GPU by name, the table's order kept."""
     return {
         name: Gpu(name, float(row["tflops"]) * 1e12, float(row["memory_gb"]) * 1e9)
-        for name, row in _table("gpus.csv").items()
+        for name, row in read_table("gpus.csv").items()
     }
 
 
@@ -157,57 +98,6 @@ def find_gpu(name: str) -> Gpu:
     return known[name.lower()]
 
 
-def find_model(entry: Mapping, resources: Path) -> Model | None:
-    """The sizes of a study's model; None if nobody knows them.
-
-    Args:
-        entry: the model's entry in the study.
-        resources: folder of prepared models, SFT sets and tasks.
-
-    Raises:
-        InputError: a config.json is not JSON.
-    """
-    row = _table("model_sizes.csv").get(entry["repo"])
-    if row:
-        numbers = {
-            name: int(row[name])
-            for name in Model.__dataclass_fields__
-            if name not in ("tied", "tokenizer")
-        }
-        return Model(**numbers, tied=row["tied"] == "yes", tokenizer=row["tokenizer"])
-    folders = [Path(entry["repo"])] if is_local(entry["repo"]) else []
-    for folder in [*folders, resources / "models" / entry["name"]]:
-        if (folder / "config.json").is_file():
-            return _read_model(folder / "config.json")
-    return None
-
-
-def _read_model(path: Path) -> Model | None:
-    """The sizes that a config.json tells; None for an architecture of another kind."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from None
-    if any("expert" in key for key in config):
-        return None  # not every parameter is used for every token
-    try:
-        heads = config["num_attention_heads"]
-        width = config.get("head_dim") or config["hidden_size"] // heads
-        return Model(
-            layers=config["num_hidden_layers"],
-            hidden=config["hidden_size"],
-            intermediate=config["intermediate_size"],
-            query=heads * width,
-            kv=(config.get("num_key_value_heads") or heads) * width,
-            vocabulary=config["vocab_size"],
-            tied=config.get("tie_word_embeddings", config["model_type"] in _TIED),
-            stored_bytes=0,
-            tokenizer="llama3",
-        )
-    except KeyError:
-        return None
-
-
 def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
     """The size of a study's SFT set; None if nobody knows it.
 
@@ -220,7 +110,7 @@ def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
     path = resources / "sft" / f"{entry['name']}.parquet"
     if path.is_file():
         return _read_sft(path)
-    row = _table("sft_sizes.csv").get(entry["repo"])
+    row = read_table("sft_sizes.csv").get(entry["repo"])
     if row is None:
         return None
     download = float(row["download_mb"]) * 1e6
@@ -248,6 +138,27 @@ def _read_sft(path: Path) -> SftSet:
     return SftSet(held.num_rows, tokens, download_bytes=0, prepared=True)
 
 
+def find_examples(model: str, sft: str, resources: Path) -> tuple[int, float] | None:
+    """Sequences of a tokenised SFT set, and mean tokens of one; None if there is none.
+
+    Args:
+        model: short name of the model whose tokens they are.
+        sft: short name of the SFT set.
+        resources: folder of prepared models, SFT sets and tasks.
+    """
+    folder = resources / "examples" / model / sft
+    try:
+        counts = read_provenance(folder)["counts"]
+        return counts["examples"], counts["tokens"] / counts["examples"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"{folder}/provenance.json has no counts ({error!r}); delete the folder "
+            "and run again"
+        ) from None
+
+
 def find_questions(
     task: Mapping, language: str, tokenizer: str, resources: Path
 ) -> Questions | None:
@@ -259,7 +170,7 @@ def find_questions(
         tokenizer: column of the table of fertilities.
         resources: folder of prepared models, SFT sets and tasks.
     """
-    row = _table("benchmark_sizes.csv").get(task["repo"])
+    row = read_table("benchmark_sizes.csv").get(task["repo"])
     if row is not None:
         factor = find_fertility(language, tokenizer)
         return Questions(
@@ -299,7 +210,7 @@ def find_fertility(language: str, tokenizer: str) -> float:
     Measured on the Universal Declaration of Human Rights. A language that the table
     lacks gets the median of all.
     """
-    table = _table("fertility.csv")
+    table = read_table("fertility.csv")
     if language in table:
         return float(table[language][tokenizer])
     factors = sorted(float(row[tokenizer]) for row in table.values())
@@ -308,4 +219,4 @@ def find_fertility(language: str, tokenizer: str) -> float:
 
 def find_lite(repo: str) -> str | None:
     """The repository of a benchmark's small version, if it has one."""
-    return _table("benchmark_sizes.csv").get(repo, {}).get("lite") or None
+    return read_table("benchmark_sizes.csv").get(repo, {}).get("lite") or None
