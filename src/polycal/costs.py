@@ -10,12 +10,12 @@ from polycal.errors import InputError
 from polycal.model_sizes import Model
 from polycal.sizes import Gpu, Questions, SftSet
 
-# Parts of a GPU's datasheet speed that are reached. Assumptions: 0.40 is usual for
-# dense training of this size; 0.45 is 0.57 of the matrix products' measured ceiling of
-# 788 TFLOP/s on an H200, at which packed scoring was computed to reach 0.65.
+# Parts of a GPU's datasheet speed that are reached: assumptions, not measured. 0.40 is
+# usual for training dense models of this size; forward passes alone reach more.
 TRAINING_MFU = 0.40
 SCORING_MFU = 0.45
-# Reached on a CPU core in float32; the embedded study's trainings reach about this.
+# Reached on a CPU core in float32: with it the embedded study is estimated at 0.25
+# core-hours; its trainings and scorings took 0.20 on two cores.
 CORE_FLOPS = 25e9
 READ_SPEED = 0.4e9  # bytes/s of weights; 16 GB take 20 to 60 s
 START_UP = 10.0  # seconds until the weights are asked for

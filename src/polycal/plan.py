@@ -231,9 +231,9 @@ def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
     if any(job.on_gpu for job in found.jobs):
         facts.append(
             f"{gpu.name}: {gpu.flops / 1e12:,.0f} TFLOP/s in bfloat16 by its "
-            f"datasheet. Assumed: training reaches {costs.TRAINING_MFU:.2f} of it "
-            f"(usual for dense models), scoring {costs.SCORING_MFU:.2f} (0.57 of the "
-            "788 TFLOP/s that matrix products reach on an H200)."
+            f"datasheet. Assumed, not measured: training reaches "
+            f"{costs.TRAINING_MFU:.2f} of it (usual for dense models of this size), "
+            f"scoring {costs.SCORING_MFU:.2f} (forward passes only)."
         )
     if not all(job.on_gpu for job in found.jobs):
         facts.append(
