@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.strerror is None:  # not the operating system's own complaint
             raise
-        sys.exit(f"polycal {verb}: {error.filename or product}: {error.strerror}")
+        place = error.filename or product or "standard output"
+        sys.exit(f"polycal {verb}: {place}: {error.strerror}")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,10 +70,30 @@ def build_parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=run)
         return verb.add_argument
 
+    _add_planning(add)
     _add_preparing(add)
     _add_running(add)
     _add_reporting(add)
     return parser
+
+
+def _add_planning(add: Callable) -> None:
+    flag = add("plan", "polycal.plan", "Tell what a study costs before it is run.")
+    flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
+    flag("--gpu", default="h200", help="type of GPU; an unknown one lists the known")
+    flag("--gpus", type=int, default=1, help="how many of them work at a time")
+    flag(
+        "--timings",
+        type=Path,
+        default=Path("results/timings"),
+        help="folder of what finished jobs took; it may be absent",
+    )
+    flag(
+        "--resources",
+        type=Path,
+        default=Path("resources"),
+        help="folder of prepared models and data, whose sizes are exact; may be absent",
+    )
 
 
 def _add_preparing(add: Callable) -> None:

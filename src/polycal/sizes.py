@@ -1,0 +1,222 @@
+"""How big things are: SFT sets, benchmarks, GPUs.
+
+What lies on this machine tells its own size; the tables in `data/` know what a study
+names on the Hub. A size that nobody knows is None, never a guess.
+"""
+
+import csv
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from polycal.errors import InputError
+from polycal.provenance import read_provenance
+
+BYTES_PER_TOKEN = 4  # of UTF-8 text, where only the text's length is known
+
+
+@dataclass(frozen=True)
+class SftSet:
+    """An SFT set as it is read, before filters and caps.
+
+    Attributes:
+        rows: conversations.
+        tokens: of a conversation, mean.
+        download_bytes: of the repository; 0 for what is here.
+        prepared: whether these are the rows that are left after the study's filter.
+    """
+
+    rows: int
+    tokens: float
+    download_bytes: float
+    prepared: bool
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The test questions of one language; tokens are means per question.
+
+    Attributes:
+        number: of questions.
+        options: mean number of options.
+        letters_tokens: of the prompt that lists the options.
+        text_tokens: of the prompt that does not.
+        option_tokens: of all options' texts together.
+        download_bytes: of the language; 0 for what is here.
+    """
+
+    number: int
+    options: float
+    letters_tokens: float
+    text_tokens: float
+    option_tokens: float
+    download_bytes: float
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A type of GPU.
+
+    Attributes:
+        name: as the command line spells it.
+        flops: dense bfloat16 operations per second, by the datasheet.
+        memory: bytes.
+    """
+
+    name: str
+    flops: float
+    memory: float
+
+
+@functools.cache
+def read_table(name: str) -> dict[str, dict[str, str]]:
+    """The rows of a table in `data/`, by their first column."""
+    with (files("polycal") / "data" / name).open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return {next(iter(row.values())): row for row in rows}
+
+
+def list_gpus() -> dict[str, Gpu]:
+    """The known types of GPU by name, the table's order kept."""
+    return {
+        name: Gpu(name, float(row["tflops"]) * 1e12, float(row["memory_gb"]) * 1e9)
+        for name, row in read_table("gpus.csv").items()
+    }
+
+
+def find_gpu(name: str) -> Gpu:
+    """A type of GPU by its name.
+
+    Raises:
+        InputError: the table has none of this name.
+    """
+    known = list_gpus()
+    if name.lower() not in known:
+        raise InputError(f"no GPU {name!r} is known; known are {', '.join(known)}")
+    return known[name.lower()]
+
+
+def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
+    """The size of a study's SFT set; None if nobody knows it.
+
+    A prepared table is exact; before there is one, the table of sizes is asked.
+
+    Args:
+        entry: the set's entry in the study.
+        resources: folder of prepared models, SFT sets and tasks.
+    """
+    path = resources / "sft" / f"{entry['name']}.parquet"
+    if path.is_file():
+        return _read_sft(path)
+    row = read_table("sft_sizes.csv").get(entry["repo"])
+    if row is None:
+        return None
+    download = float(row["download_mb"]) * 1e6
+    return SftSet(int(row["rows"]), float(row["tokens"]), download, prepared=False)
+
+
+def _read_sft(path: Path) -> SftSet:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        held = pq.read_metadata(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{path} is not a complete Parquet file ({error}); delete it and run again"
+        ) from error
+    groups = [held.row_group(index) for index in range(held.num_row_groups)]
+    columns = [group.column(n) for group in groups for n in range(group.num_columns)]
+    text = sum(
+        each.total_uncompressed_size
+        for each in columns
+        if each.path_in_schema.endswith("content")
+    )
+    tokens = text / BYTES_PER_TOKEN / max(held.num_rows, 1)
+    return SftSet(held.num_rows, tokens, download_bytes=0, prepared=True)
+
+
+def find_examples(model: str, sft: str, resources: Path) -> tuple[int, float] | None:
+    """Sequences of a tokenised SFT set, and mean tokens of one; None if there is none.
+
+    Args:
+        model: short name of the model whose tokens they are.
+        sft: short name of the SFT set.
+        resources: folder of prepared models, SFT sets and tasks.
+    """
+    folder = resources / "examples" / model / sft
+    try:
+        counts = read_provenance(folder)["counts"]
+        return counts["examples"], counts["tokens"] / counts["examples"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"{folder}/provenance.json has no counts ({error!r}); delete the folder "
+            "and run again"
+        ) from None
+
+
+def find_questions(
+    task: Mapping, language: str, tokenizer: str, resources: Path
+) -> Questions | None:
+    """The size of one language of a benchmark; None if nobody knows it.
+
+    Args:
+        task: the benchmark's entry in the study.
+        language: its code.
+        tokenizer: column of the table of fertilities.
+        resources: folder of prepared models, SFT sets and tasks.
+    """
+    row = read_table("benchmark_sizes.csv").get(task["repo"])
+    if row is not None:
+        factor = find_fertility(language, tokenizer)
+        return Questions(
+            int(row["questions"]),
+            float(row["options"]),
+            float(row["letters_tokens"]) * factor,
+            float(row["text_tokens"]) * factor,
+            float(row["option_tokens"]) * factor,
+            float(row["download_mb"]) * 1e6,
+        )
+    path = resources / "tasks" / task["name"] / f"{language}.parquet"
+    return _read_questions(path) if path.is_file() else None
+
+
+@functools.cache
+def _read_questions(path: Path) -> Questions:
+    from polycal import tables
+
+    test = tables.where(tables.read(path, "questions"), split="test")
+    questions = test.select(["question", "options"]).to_pylist()
+    n = max(len(questions), 1)
+    stem = sum(len(each["question"].encode()) for each in questions) / n
+    options = sum(len("".join(each["options"]).encode()) for each in questions) / n
+    return Questions(
+        len(questions),
+        sum(len(each["options"]) for each in questions) / n,
+        (stem + options) / BYTES_PER_TOKEN,
+        stem / BYTES_PER_TOKEN,
+        options / BYTES_PER_TOKEN,
+        download_bytes=0,
+    )
+
+
+def find_fertility(language: str, tokenizer: str) -> float:
+    """Tokens of a text in a language, over Llama-3's tokens of it in English.
+
+    Measured on the Universal Declaration of Human Rights. A language that the table
+    lacks gets the median of all.
+    """
+    table = read_table("fertility.csv")
+    if language in table:
+        return float(table[language][tokenizer])
+    factors = sorted(float(row[tokenizer]) for row in table.values())
+    return factors[len(factors) // 2]
+
+
+def find_lite(repo: str) -> str | None:
+    """The repository of a benchmark's small version, if it has one."""
+    return read_table("benchmark_sizes.csv").get(repo, {}).get("lite") or None

@@ -1,0 +1,142 @@
+"""`polycal plan` prints the same readable text every time."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from paper import MODELS, paper_study
+from study import REPOSITORY
+from test_timings import save
+
+from polycal.cli import main
+
+
+@pytest.fixture
+def tell(tmp_path, capsys):
+    """Plan a study and return what was printed."""
+
+    def tell(config, *flags):
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(config))
+        folders = [f"--timings={tmp_path / 'timings'}", f"--resources={tmp_path / 'r'}"]
+        main(["plan", "--config", str(path), *folders, *flags])
+        return capsys.readouterr().out
+
+    return tell
+
+
+def row(text, *cells):
+    """The cells of the one line that begins with these."""
+    begin = r"\s+".join(map(re.escape, cells))
+    lines = [line for line in text.splitlines() if re.match(begin + r"\s", line)]
+    assert len(lines) == 1, (cells, lines)
+    return re.split(r"\s{2,}", lines[0])
+
+
+def test_the_paper_s_plan(tell):
+    """All jobs by stage, hours by stage and model that add up, in 100 columns."""
+    text = tell(paper_study())
+    assert row(text, "tune", "108")[:3] == ["tune", "108", "0"]
+    assert row(text, "score", "150")[:3] == ["score", "150", "0"]
+    assert "27,923,250 questions" in " ".join(text.split())
+    total = 0.0
+    for stage in ("tune", "score"):
+        for model in MODELS:
+            cells = row(text, stage, model)
+            assert cells[-1] == "estimated"
+            total += float(cells[3].replace(",", ""))
+    assert float(row(text, "all", "258")[2].replace(",", "")) == pytest.approx(
+        total, rel=0.01
+    )
+    assert max(map(len, text.splitlines())) <= 100
+    for unit in ("GPU-hours", "GB", "days", "TFLOP/s", "GPU-hours saved"):
+        assert unit in text
+    assert "core-hours" not in text
+    assert text.count("WARNING") == 2
+
+
+def test_the_same_study_has_the_same_text(tell):
+    """No time of day, no order by chance."""
+    assert tell(paper_study()) == tell(paper_study())
+
+
+def test_more_gpus_take_less_time(tell):
+    """The same GPU-hours in fewer days, but no fewer than the longest job."""
+
+    def days(*flags):
+        text = tell(paper_study(), *flags)
+        return float(re.search(r"hours, ([\d.]+) days", text)[1])
+
+    assert days("--gpus=8") == pytest.approx(days() / 8, rel=0.02)
+    longest = days("--gpus=1000")
+    assert days("--gpus=2000") == longest
+    assert 0 < longest < days("--gpus=8")
+
+
+def test_another_gpu_takes_more_hours(tell):
+    """An A100 has a third of an H200's speed."""
+
+    def hours(gpu):
+        cells = row(tell(paper_study(), f"--gpu={gpu}"), "all", "258")
+        return float(cells[2].replace(",", ""))
+
+    assert hours("a100") == pytest.approx(hours("h200") * 989 / 312, rel=0.05)
+
+
+def test_finished_jobs_replace_the_estimate(tell, tmp_path):
+    """What is done is not planned; the rest of its kind is measured."""
+    for smoothing in ("0", "0.1"):
+        for lr in ("5e-6", "1e-5", "5e-5", "1e-4"):
+            address = f"tune/llama/tulu/ls-{smoothing}/lr-{lr}/seed-0"
+            save(tmp_path / "timings", address, 7200)
+    save(tmp_path / "timings", "make_miniature", 360)
+    text = tell(paper_study())
+    assert row(text, "tune", "108")[:3] == ["tune", "108", "8"]
+    cells = row(text, "tune", "llama")
+    assert cells[2] == "28 of 36"
+    assert cells[-1] == "measured, median of 8 jobs; estimated"
+    assert "Spent by 8 finished jobs: 16.0 GPU-hours." in text
+    assert "Besides, 1 finished job of make_miniature: 0.10 hours." in text
+    assert row(text, "tune", "gemma")[-1] == "estimated"
+
+
+def test_the_embedded_study_before_its_first_run(capsys, monkeypatch, tmp_path):
+    """Nothing is known of its model yet, which is said and not counted as nothing."""
+    monkeypatch.chdir(tmp_path)
+    main(["plan", "--config", str(REPOSITORY / "config.yaml")])
+    text = capsys.readouterr().out
+    assert "on CPU" in text.splitlines()[0]
+    assert row(text, "tune", "miniature")[-2:] == ["?", "no size known"]
+    assert "an unknown number of questions" in " ".join(text.split())
+    assert "No size is known for the model ./resources/miniature/model" in text
+    assert row(text, "candidates")[-1] == "?"
+    assert list(Path().iterdir()) == []
+
+
+def test_the_embedded_study_half_way(capsys, monkeypatch, tmp_path):
+    """Core-hours, from the default folder of timings."""
+    monkeypatch.chdir(tmp_path)
+    timings = Path("results", "timings")
+    for lr in ("0.001", "0.002"):
+        save(timings, f"tune/miniature/alpaca-en/ls-0/lr-{lr}/seed-0", 72)
+    main(["plan", "--config", str(REPOSITORY / "config.yaml")])
+    text = capsys.readouterr().out
+    assert "GPU-hours" not in text
+    cells = row(text, "tune", "miniature")
+    assert cells[2:] == ["4 of 6", "0.08", "0.02", "measured, median of 2 jobs"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--gpu=k80", "polycal plan: no GPU 'k80' is known; known are .*h200"),
+        ("--gpus=0", "polycal plan: --gpus is 0"),
+        ("--config=nowhere.yaml", "polycal plan: nowhere.yaml: No such file"),
+    ],
+)
+def test_bad_input_is_one_line(tell, flag, message):
+    """No traceback."""
+    with pytest.raises(SystemExit, match=message) as ended:
+        tell(paper_study(), flag)
+    assert "\n" not in str(ended.value)
