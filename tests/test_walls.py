@@ -27,8 +27,8 @@ def test_the_package_does_not_know_where_results_lie():
 def test_the_light_side_leaves_torch_unimported():
     """Preparing, measuring, drawing and expanding never load torch."""
     modules = (
-        "aggregate calibration figures grid languages measure prompts recipe report "
-        "selection sft tables tasks"
+        "aggregate calibration figures filters grid languages measure prompts recipe "
+        "report selection sft tables tasks"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"

@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import functools
 import importlib
+import json
 import logging
 import sys
 import types
@@ -19,7 +20,7 @@ import polycal
 from polycal.errors import InputError
 from polycal.files import exclusive
 from polycal.prompts import SCORINGS
-from polycal.recipe import Recipe
+from polycal.recipe import Recipe, Rendering
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,7 +99,22 @@ def _add_preparing(add: Callable) -> None:
     _add_repo(flag)
     flag("--format", required=True, help="alpaca, messages or sharegpt")
     flag("--sft", required=True, help="short name of the SFT set")
+    flag(
+        "--filter",
+        type=json_object,
+        metavar="JSON",
+        help='rows to read: {"column": NAME, "keep": [VALUE, ...]}, or drop',
+    )
+    flag("--max-examples", type=int, help="take so many, by chance; else all")
     flag("--out", type=Path, required=True, help="Parquet file to write")
+
+    flag = add("tokenize", _tokenize, "Tokenise an SFT set for a model, with a report.")
+    flag("--base", type=Path, required=True, help="directory of the base model")
+    flag("--conversations", type=Path, required=True, help="conversations table")
+    flag("--model", required=True, help="short name of the base model")
+    flag("--sft", required=True, help="short name of the SFT set")
+    _add_settings(flag, Rendering)
+    flag("--out", type=Path, required=True, help="directory to write")
 
     flag = add(
         "prepare_task",
@@ -123,9 +139,9 @@ def _add_preparing(add: Callable) -> None:
 def _add_running(add: Callable) -> None:
     flag = add("tune", _tune, "Fine-tune a model with label smoothing.")
     flag("--base", type=Path, required=True, help="directory of the base model")
-    flag("--conversations", type=Path, required=True, help="conversations table")
+    flag("--examples", type=Path, required=True, help="directory that tokenize made")
     _add_run(flag)
-    _add_recipe(flag)
+    _add_settings(flag, Recipe)
     flag("--out", type=Path, required=True, help="directory to write")
 
     flag = add(
@@ -196,34 +212,54 @@ def _add_run(flag: Callable) -> None:
     flag("--seed", type=int, required=True, help="seed of the training")
 
 
-def _add_recipe(flag: Callable) -> None:
-    """One flag per field of the recipe, with the field's own type and default."""
-    kinds = typing.get_type_hints(Recipe)
-    for field in dataclasses.fields(Recipe):
-        kind = kinds[field.name]
-        if isinstance(kind, types.UnionType):  # "int | None": the flag takes an int
-            kind = next(each for each in kind.__args__ if each is not type(None))
+def _add_settings(flag: Callable, kind: type) -> None:
+    """One flag per field of a dataclass, with the field's own type and default."""
+    kinds = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        inner = kinds[field.name]
+        if isinstance(inner, types.UnionType):  # "int | None": the flag takes an int
+            inner = next(each for each in inner.__args__ if each is not type(None))
         needed = field.default is dataclasses.MISSING
         flag(
             f"--{field.name.replace('_', '-')}",
-            type=kind,
+            type=inner,
             required=needed,
             default=None if needed else field.default,
             help=field.metadata["help"],
         )
 
 
+def _take_settings(options: dict[str, object], kind: type) -> object:
+    """The dataclass that the flags describe; its fields leave `options`."""
+    return kind(
+        **{each.name: options.pop(each.name) for each in dataclasses.fields(kind)}
+    )
+
+
+def json_object(text: str) -> dict[str, object]:
+    """A flag's JSON object; argparse quotes the name of this function."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError
+    return found
+
+
 def _call(module: str, verb: str, **options: object) -> None:
     getattr(importlib.import_module(module), verb)(**options)
+
+
+def _tokenize(**options: object) -> None:
+    from polycal.tokenize import tokenize
+
+    rendering = _take_settings(options, Rendering)
+    tokenize(**options, rendering=rendering)
 
 
 def _tune(**options: object) -> None:
     from polycal.tune import tune
 
-    recipe = {
-        field.name: options.pop(field.name) for field in dataclasses.fields(Recipe)
-    }
-    tune(**options, recipe=Recipe(**recipe))
+    recipe = _take_settings(options, Recipe)
+    tune(**options, recipe=recipe)
 
 
 def _aggregate(*, keep: list[str], **options: object) -> None:

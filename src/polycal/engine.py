@@ -22,7 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from polycal.models import only_positions
 from polycal.packing import Row, make_batches, pad, plan_rows
 from polycal.prompts import Prompt
-from polycal.tokens import tokenize
+from polycal.tokens import to_ids
 
 # Model types whose tree scores equal their plain scores (tests/test_engine.py), as
 # long as a sliding window does not cut into a row.
@@ -180,7 +180,7 @@ class Engine:
         return contexts, continuations
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [each["input_ids"] for each in tokenize(self._tokenizer, texts)]
+        return to_ids(self._tokenizer, texts)
 
     @torch.inference_mode()
     def _score_batch(

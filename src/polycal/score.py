@@ -177,13 +177,14 @@ def _score_missing(
         return
     begin = time.perf_counter()
     from polycal import models  # torch and transformers: seconds
+    from polycal.checkpoints import load_tokenizer
     from polycal.engine import Engine
 
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
     engine = Engine(
         models.load_model(checkpoint, base=base, dtype=picked, device=device),
-        models.load_tokenizer(checkpoint),
+        load_tokenizer(checkpoint),
     )
     facts = {
         "device": models.describe_device(device),

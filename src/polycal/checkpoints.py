@@ -1,0 +1,32 @@
+"""What can be read of a checkpoint's directory without torch."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from polycal.errors import InputError
+
+
+def check_directory(path: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        InputError: it is not a directory.
+    """
+    if not path.is_dir():
+        raise InputError(f"there is no checkpoint directory {path}")
+
+
+def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies in a checkpoint's directory.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    check_directory(checkpoint)
+    try:
+        return AutoTokenizer.from_pretrained(
+            checkpoint, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{checkpoint} has no readable tokenizer: {error}") from error
