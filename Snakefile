@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
+include: "workflow/rules/tokenize.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/measure.smk"

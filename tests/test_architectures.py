@@ -8,19 +8,26 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from tiny import CHAT_TEMPLATE, make_tiny_conversations, make_tiny_tokenizer
+from tiny import (
+    CHAT_TEMPLATE,
+    make_tiny_conversations,
+    make_tiny_examples,
+    make_tiny_tokenizer,
+)
 from torch.nn.functional import cross_entropy
 from toys import make_model, make_tokenizer, reference, save_checkpoint, save_questions
 from transformers import AutoModelForCausalLM, GemmaTokenizer
 
 from polycal import models, tables
-from polycal.dialogs import TULU_TEMPLATE, Example, collate, make_examples
+from polycal.checkpoints import load_tokenizer
+from polycal.dialogs import Tally, make_examples
 from polycal.engine import Engine
 from polycal.errors import InputError
+from polycal.examples import Example
 from polycal.prompts import Prompt, build_prompt
-from polycal.recipe import Recipe
+from polycal.recipe import Recipe, Rendering
 from polycal.score import score
-from polycal.trainer import SmoothingTrainer
+from polycal.trainer import SmoothingTrainer, collate
 from polycal.tune import tune
 
 CPU = torch.device("cpu")
@@ -77,9 +84,10 @@ def load_eager(checkpoint: Path, **changes: object) -> torch.nn.Module:
 
 
 def call_tune(base: Path, conversations: Path, out: Path, **changes: object) -> Path:
+    examples = out.with_name(f"{out.name}-examples")
     tune(
         base=base,
-        conversations=conversations,
+        examples=make_tiny_examples(examples, base=base, conversations=conversations),
         model="toy",
         sft="toy",
         smoothing=0.1,
@@ -139,8 +147,7 @@ def base(request, folder) -> Path:
 
 def read_examples(conversations: Path, tokenizer) -> list[Example]:
     table = tables.read(conversations, "conversations")
-    examples, _ = make_examples(table, tokenizer, max_length=4096)
-    return examples
+    return list(make_examples(table.to_batches(), tokenizer, Rendering(), Tally()))
 
 
 @pytest.fixture
@@ -169,9 +176,9 @@ def expected_loss(
     """
     logits, labels = [], []
     for each in examples:
-        found = model(torch.tensor([each.tokens]), use_cache=False).logits
+        found = model(torch.tensor(each.tokens)[None], use_cache=False).logits
         logits.append(found[0, :-1, :rows])
-        labels += each.labels[1:]
+        labels += np.where(each.targets, each.tokens, -100)[1:].tolist()
     return cross_entropy(
         torch.cat(logits), torch.tensor(labels), label_smoothing=smoothing
     )
@@ -194,13 +201,13 @@ def test_tuned_and_scored_from_directories(base, method, conversations, question
     """
     out = base.with_name(f"{base.name}-{method}")
     call_tune(base, conversations, out, method=method)
-    before, tokenizer = load_eager(base), models.load_tokenizer(out)
+    before, tokenizer = load_eager(base), load_tokenizer(out)
     if method == "full":
         after, rows = load_eager(out), call_score(out, questions)
     else:
         after = PeftModel.from_pretrained(load_eager(base), out).eval()
         rows = call_score(out, questions, base)
-    assert tokenizer.get_vocab() == models.load_tokenizer(base).get_vocab()
+    assert tokenizer.get_vocab() == load_tokenizer(base).get_vocab()
     assert len(after.get_input_embeddings().weight) == before.config.vocab_size
 
     test = tables.where(tables.read(questions, "questions"), split="test").to_pylist()
@@ -296,9 +303,9 @@ def test_a_soft_cap_in_attention_is_not_left_out(
 def test_bos_is_read_once_or_never(adds, writes, conversations, tmp_path):
     """By the tokenizer's rule in scoring, and never twice if the template writes it."""
     tokenizer = make_tokenizer(bos=adds)
-    tokenizer.chat_template = CHAT_TEMPLATE if writes else TULU_TEMPLATE
+    tokenizer.chat_template = CHAT_TEMPLATE if writes else None
     network = load(save_base(tmp_path / "base", "llama", tokenizer))
-    tokenizer = models.load_tokenizer(tmp_path / "base")
+    tokenizer = load_tokenizer(tmp_path / "base")
     examples = read_examples(conversations, tokenizer)
     trainer = make_trainer(network, examples, tmp_path, smoothing=0.1)
     read, bos = note_tokens(network), tokenizer.bos_token_id
@@ -372,9 +379,9 @@ def test_a_gemma_reads_bos_in_training_and_in_scoring(
 def test_a_missing_pad_token_is_not_made_up(method, conversations, questions, tmp_path):
     """Nothing needs one: not the batches, not the Trainer, not the saved candidate."""
     base = save_base(tmp_path / "base", "llama")
-    assert models.load_tokenizer(base).pad_token is None
+    assert load_tokenizer(base).pad_token is None
     out = call_tune(base, conversations, tmp_path / "out", method=method)
-    assert models.load_tokenizer(out).pad_token is None
+    assert load_tokenizer(out).pad_token is None
     model = models.load_model(out, base=base, dtype=torch.float32, device=CPU)
     assert model.config.pad_token_id is None
     assert len(call_score(out, questions, base)) > 0
@@ -385,7 +392,7 @@ def test_rows_without_a_token_work_and_count_as_classes(
 ):
     """Embeddings are often padded to a multiple; K in the smoothing is all rows."""
     base = save_base(tmp_path / "base", "qwen2", vocab_size=384)
-    tokenizer = models.load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     assert len(tokenizer) < 384
     examples = read_examples(conversations, tokenizer)
     trainer = make_trainer(load(base), examples, tmp_path, smoothing=0.3)
@@ -443,7 +450,7 @@ def test_tokens_that_are_no_text_need_no_row(tmp_path):
     """
     image = {"image_token": "<image_soft_token>"}
     make_gemma_tokenizer(extra_special_tokens=image).save_pretrained(tmp_path)
-    tokenizer = models.load_tokenizer(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
     rows = len(tokenizer) - 1
     assert tokenizer.convert_tokens_to_ids("<image_soft_token>") == rows
     model = make_model("gemma3_text", vocab_size=rows)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import make_tiny_conversations, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal import tables
 from polycal.cli import build_parser, main
@@ -95,12 +95,15 @@ def assert_full_disk_is_told(folder: Path, *arguments: object) -> None:
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_disk_that_fills_up_while_weights_are_written(method, tmp_path):
     """One line, exit code 1, and nothing under the final name or beside it."""
-    make_tiny_model(tmp_path / "base")
-    make_tiny_conversations(tmp_path / "toy.parquet")
+    make_tiny_examples(
+        tmp_path / "examples",
+        base=make_tiny_model(tmp_path / "base"),
+        conversations=make_tiny_conversations(tmp_path / "toy.parquet"),
+    )
     assert_full_disk_is_told(
         tmp_path,
         *("tune", "--base", tmp_path / "base"),
-        *("--conversations", tmp_path / "toy.parquet"),
+        *("--examples", tmp_path / "examples"),
         *("--model", "m", "--sft", "s", "--smoothing", 0, "--seed", 0),
         *("--lr", 0.01, "--max-steps", 1, "--method", method),
         *("--out", tmp_path / "candidate"),
@@ -121,6 +124,27 @@ def test_a_disk_that_fills_up_while_a_table_is_written(tmp_path):
         *("prepare_sft", "--repo", tmp_path / "toy.json", "--format", "alpaca"),
         *("--sft", "s", "--out", tmp_path / "out.parquet"),
     )
+
+
+def test_a_disk_that_fills_up_while_examples_are_written(tmp_path):
+    """The same for Arrow."""
+    make_tiny_model(tmp_path / "base")
+    make_tiny_conversations(tmp_path / "toy.parquet", n=500)
+    assert_full_disk_is_told(
+        tmp_path,
+        *("tokenize", "--base", tmp_path / "base", "--model", "m", "--sft", "s"),
+        *("--conversations", tmp_path / "toy.parquet", "--out", tmp_path / "examples"),
+    )
+
+
+def test_a_filter_is_a_json_object(tmp_path, capsys):
+    """Anything else is refused by its flag, before anything is read."""
+    place = ["--repo", "./x", "--format", "alpaca", "--sft", "s", "--out", "o"]
+    for text in ("{", "[1]", "aya"):
+        with pytest.raises(SystemExit) as ended:
+            main(["prepare_sft", *place, "--filter", text])
+        assert ended.value.code == 2
+        assert "argument --filter: invalid json_object value" in capsys.readouterr().err
 
 
 def test_an_unwritable_place_is_one_line_and_exit_code_1(tmp_path):

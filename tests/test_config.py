@@ -7,7 +7,7 @@ import pytest
 import yaml
 from study import REPOSITORY, job_counts, small_study, snakemake, write_config
 
-from polycal.recipe import Recipe
+from polycal.recipe import Recipe, Rendering
 
 SCHEMA = yaml.safe_load(
     (REPOSITORY / "src/polycal/data/config.schema.yaml").read_text()
@@ -15,9 +15,11 @@ SCHEMA = yaml.safe_load(
 
 
 def test_the_recipe_of_the_schema_is_the_recipe_of_the_code():
-    """Same settings, and same defaults wherever the code has one."""
+    """Its two parts share no setting and have all, with the schema's defaults."""
     described = SCHEMA["properties"]["recipe"]["properties"]
-    fields = {field.name: field for field in dataclasses.fields(Recipe)}
+    both = [*dataclasses.fields(Rendering), *dataclasses.fields(Recipe)]
+    fields = {field.name: field for field in both}
+    assert len(fields) == len(both)
     assert set(described) == set(fields)
     for name, field in fields.items():
         if name != "lr":  # a list in the study, one value in a candidate

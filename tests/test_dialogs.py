@@ -1,20 +1,21 @@
 """Loss on the assistant's tokens, on all of them, and on nothing else."""
 
+import random
+
 import pyarrow as pa
 import pytest
-from tiny import make_tiny_tokenizer
+from tiny import CHAT_TEMPLATE, make_tiny_tokenizer
+from tokenizers.processors import TemplateProcessing
+from toys import make_tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from polycal import dialogs as module
 from polycal import tables
-from polycal.dialogs import (
-    IGNORED,
-    TULU_TEMPLATE,
-    Example,
-    collate,
-    make_examples,
-    split_validation,
-)
+from polycal.dialogs import Tally, make_examples
 from polycal.errors import InputError
+from polycal.examples import Example
+from polycal.recipe import Rendering
+from polycal.tokens import to_encodings
 
 CHAT = [
     ("system", "be brief"),
@@ -25,7 +26,13 @@ CHAT = [
 ]
 
 
-def table(*conversations: list[tuple[str, str]]) -> pa.Table:
+def make(
+    *conversations: list[tuple[str, str]],
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    batch: int = 1000,
+    **rendering: object,
+) -> tuple[list[Example], Tally]:
+    """The examples of conversations, and what was counted."""
     rows = [
         {
             "sft": "toy",
@@ -34,123 +41,144 @@ def table(*conversations: list[tuple[str, str]]) -> pa.Table:
         }
         for number, turns in enumerate(conversations)
     ]
-    return pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tally = Tally()
+    found = make_examples(
+        table.to_batches(max_chunksize=batch),
+        tokenizer or make_tiny_tokenizer(),
+        Rendering(**rendering),
+        tally,
+    )
+    return list(found), tally
 
 
-def learnt(example: Example, tokenizer: PreTrainedTokenizerFast) -> str:
+def learnt(example: Example) -> str:
     """The text of the tokens that the loss is on."""
-    return tokenizer.decode([each for each in example.labels if each != IGNORED])
+    return make_tiny_tokenizer().decode(example.tokens[example.targets].tolist())
 
 
-@pytest.mark.parametrize("template", [TULU_TEMPLATE, "own"])
+@pytest.mark.parametrize("template", ["own", "tulu", "alpaca"])
 def test_only_the_assistant_s_turns_are_learnt(template):
     """Both turns of a two-turn chat, each with its end-of-turn token."""
-    tokenizer = make_tiny_tokenizer()
-    if template != "own":
-        tokenizer.chat_template = template
-    ((example,), counts) = make_examples(table(CHAT), tokenizer, max_length=999)
-    assert learnt(example, tokenizer) == "a colour</s>a stone house</s>"
-    assert example.labels[0] == IGNORED
-    assert counts == {
+    ((example,), tally) = make(CHAT, chat_template=template)
+    assert learnt(example) == "a colour</s>a stone house</s>"
+    assert not example.targets[0]
+    assert tally.counts == {
         "conversations": 1,
         "truncated": 0,
         "dropped_refused": 0,
         "dropped_no_target": 0,
         "tokens": len(example.tokens),
         "target_tokens": example.n_targets,
+        "cut_tokens": 0,
     }
+    assert tally.lengths == {len(example.tokens): 1}
 
 
-def test_tulu_s_template_is_written_as_published():
-    """The text, marker by marker."""
-    tokenizer = make_tiny_tokenizer(chat_template=TULU_TEMPLATE)
-    messages = [{"role": role, "content": text} for role, text in CHAT]
-    assert tokenizer.apply_chat_template(messages, tokenize=False) == (
-        "<|system|>\nbe brief\n<|user|>\nwhat is red ?\n<|assistant|>\na colour</s>\n"
-        "<|user|>\nand Österreich ?\n<|assistant|>\na stone house</s>"
-    )
+def test_a_token_is_learnt_if_a_character_of_it_is_the_assistant_s():
+    """Against the definition, token by token, on texts and spans by chance."""
+    tokenizer, chance = make_tokenizer(), random.Random(0)
+    pieces = ["red", " ", "Ö", "फ", "🪨", "\n", "sterreich", "</s>", "?"]
+    learnt = 0
+    for _ in range(300):
+        text = "".join(chance.choices(pieces, k=12))
+        begin = chance.randrange(len(text))
+        end = chance.randint(begin, len(text))
+        (encoding,) = to_encodings(tokenizer, [text])
+        expected = [
+            first < end and last > begin and begin < end
+            for first, last in encoding.offsets
+        ]
+        first, stop = module._find_tokens(encoding, begin, end)
+        assert [first <= place < stop for place in range(len(expected))] == expected
+        learnt += sum(expected)
+    assert learnt > 1000
 
 
-def test_a_label_is_the_token_itself():
-    """Where a label is not ignored, it is the token of its own position."""
-    ((example,), _) = make_examples(table(CHAT), make_tiny_tokenizer(), max_length=999)
-    pairs = [p for p in zip(example.tokens, example.labels, strict=True) if p[1] >= 0]
-    assert pairs
-    assert all(token == label for token, label in pairs)
+def test_every_conversation_comes_once_over_batches(monkeypatch):
+    """In order, whatever the size of a batch; one that is refused leaves no gap."""
+    conversations = [
+        [("user", "?" * number), ("assistant", "red" * number)]
+        for number in range(1, 10)
+    ]
+    whole, _ = make(*conversations)
+    assert [each.example_id for each in whole] == list(range(9))
+    for size in (1, 4, 9):
+        parts, tally = make(*conversations, batch=size)
+        assert [each.tokens.tolist() for each in parts] == [
+            each.tokens.tolist() for each in whole
+        ]
+        assert tally.counts["conversations"] == 9
 
 
-def test_bos_comes_once():
-    """A template that writes BOS gets no second one."""
+@pytest.mark.parametrize("default", [True, False], ids=["adds-bos", "adds-none"])
+@pytest.mark.parametrize("template", ["own", "tulu"], ids=["writes-bos", "writes-none"])
+def test_bos_comes_once_or_never(template, default):
+    """auto: as the tokenizer's default or the template says; a word wins over both."""
+    found = {}
+    for choice in ("auto", "always", "never"):
+        tokenizer = make_tokenizer(bos=default)
+        tokenizer.chat_template = CHAT_TEMPLATE
+        ((example,), _) = make(
+            CHAT, tokenizer=tokenizer, bos=choice, chat_template=template
+        )
+        tokens = example.tokens.tolist()
+        found[choice] = tokens.count(0)
+        assert tokens[0] == 0 or choice != "always"
+        assert learnt(example) == "a colour</s>a stone house</s>"
+    written = default or template == "own"
+    assert found == {"auto": int(written), "always": 1, "never": 0}
+
+
+def test_bos_needs_a_token():
+    """A tokenizer without one, and a study that asks for it."""
     tokenizer = make_tiny_tokenizer()
-    ((example,), _) = make_examples(table(CHAT), tokenizer, max_length=999)
-    assert example.tokens.count(tokenizer.bos_token_id) == 1
+    tokenizer.bos_token = None
+    with pytest.raises(InputError, match="bos is always, but the tokenizer has no BOS"):
+        make(CHAT, tokenizer=tokenizer, chat_template="tulu", bos="always")
+    assert make(CHAT, tokenizer=tokenizer, chat_template="tulu")[0]
+
+
+def test_special_tokens_at_the_end_are_not_learnt():
+    """An EOS that the tokenizer itself adds belongs to nobody."""
+    tokenizer = make_tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    ((example,), _) = make(CHAT, tokenizer=tokenizer, chat_template="tulu")
+    assert example.tokens[-1] == example.tokens[-2] == 1
+    assert learnt(example) == "a colour</s>a stone house</s>"
 
 
 def test_what_is_too_long_is_cut_on_the_right_and_counted():
     """A conversation whose answer is cut off altogether is dropped and counted."""
-    tokenizer = make_tiny_tokenizer()
     short = [("user", "a"), ("assistant", "red")]
     long = [("user", "what " * 40), ("assistant", "red")]
-    ((example,), counts) = make_examples(table(short, long), tokenizer, max_length=40)
-    assert learnt(example, tokenizer) == "red</s>"
-    assert (counts["truncated"], counts["dropped_no_target"]) == (1, 1)
-
-
-def test_a_template_that_rewrites_earlier_turns_is_refused():
-    """Its tokens could not be told apart, so nothing is guessed."""
-    tokenizer = make_tiny_tokenizer(
-        chat_template="{% for m in messages %}{{ m.role }}: "
-        "{{ m.content if loop.last else 'x' }}\n{% endfor %}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    with pytest.raises(InputError, match="conversation 0: turn 2 is rendered"):
-        make_examples(table(CHAT), tokenizer, max_length=99)
+    half = [("user", "a"), ("assistant", "red " * 40)]
+    (first, second), tally = make(short, long, half, max_length=40)
+    assert learnt(first) == "red</s>"
+    assert learnt(second).startswith("red red")
+    assert "</s>" not in learnt(second)
+    assert len(second.tokens) == 40
+    counts = tally.counts
+    assert (counts["truncated"], counts["dropped_no_target"]) == (2, 1)
+    length = max(tally.lengths)
+    assert sum(tally.lengths.values()) == 3
+    assert counts["cut_tokens"] == tally.first[1][1] > 0
+    assert length - 40 >= counts["cut_tokens"]
 
 
 def test_a_conversation_that_the_template_refuses_is_dropped(caplog):
     """Counted and quoted; an error only if nothing else is left."""
-    tokenizer = make_tiny_tokenizer()
-    tokenizer.chat_template = (
+    template = (
         "{% if messages[0]['role'] == 'system' %}"
-        "{{ raise_exception('no system role') }}{% endif %}" + tokenizer.chat_template
+        "{{ raise_exception('no system role') }}{% endif %}" + CHAT_TEMPLATE
     )
-    both = table(CHAT[1:], CHAT)
-    examples, counts = make_examples(both, tokenizer, max_length=99)
-    assert len(examples) == 1
-    assert (counts["conversations"], counts["dropped_refused"]) == (2, 1)
+    tokenizer = make_tiny_tokenizer(chat_template=template)
+    (example,), tally = make(CHAT[1:], CHAT, tokenizer=tokenizer)
+    assert example.example_id == 0
+    assert tally.counts["conversations"] == 2
+    assert tally.counts["dropped_refused"] == 1
     assert "1 dropped; conversation 1: the chat template refuses it" in caplog.text
     with pytest.raises(InputError, match=r"conversation 0: .*no system role"):
-        make_examples(table(CHAT), tokenizer, max_length=99)
-
-
-def test_a_turn_that_opens_a_conversation_is_not_learnt():
-    """It answers nothing; the turns after it are learnt as ever."""
-    tokenizer = make_tiny_tokenizer()
-    opened = [("assistant", "what is in winter ?"), *CHAT[1:3]]
-    ((example,), _) = make_examples(table(opened), tokenizer, max_length=99)
-    assert learnt(example, tokenizer) == "a colour</s>"
-
-
-def test_the_split_is_the_same_for_every_candidate():
-    """It keeps the order, loses nothing and never leaves a side empty."""
-    examples = [Example([index], [index]) for index in range(50)]
-    training, validation = split_validation(examples, 0.1)
-    assert split_validation(examples, 0.1) == (training, validation)
-    assert len(validation) == 5
-    both = training + validation
-    assert sorted(each.tokens[0] for each in both) == list(range(50))
-    assert [each.tokens[0] for each in training] == sorted(
-        each.tokens[0] for each in training
-    )
-    assert [len(part) for part in split_validation(examples[:2], 0.001)] == [1, 1]
-    assert [len(part) for part in split_validation(examples[:2], 0.999)] == [1, 1]
-    with pytest.raises(InputError, match="1 conversations with an answer are too few"):
-        split_validation(examples[:1], 0.5)
-
-
-def test_padding_is_neither_seen_nor_learnt():
-    """Shapes, mask and labels of two examples of different lengths."""
-    batch = collate([Example([5, 6, 7], [IGNORED, 6, 7]), Example([8], [IGNORED])])
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, 6, 7], [IGNORED] * 3]
+        make(CHAT, tokenizer=tokenizer)

@@ -6,11 +6,11 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from toys import make_model, make_tokenizer, save_checkpoint
 
+from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
 from polycal.models import (
     describe_device,
     load_model,
-    load_tokenizer,
     pick_device,
     pick_dtype,
 )
@@ -45,12 +45,6 @@ def test_a_full_model_is_what_was_saved(base):
     assert not model.training
     half = load_model(base, dtype=torch.bfloat16, device=CPU)
     assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
-
-
-def test_the_tokenizer_is_what_was_saved(base):
-    """Special tokens included."""
-    text = "which currency: फ"
-    assert load_tokenizer(base).encode(text) == make_tokenizer().encode(text)
 
 
 def test_an_adapter_is_the_base_and_its_update(base, adapter):
@@ -116,18 +110,10 @@ def test_an_adapter_of_another_model_is_refused(tmp_path, adapter):
         load_model(adapter, base=other, dtype=torch.float32, device=CPU)
 
 
-@pytest.mark.parametrize("load", [load_model, load_tokenizer])
-def test_a_missing_directory_is_named_and_not_looked_up_on_the_hub(load, tmp_path):
+def test_a_missing_directory_is_named_and_not_looked_up_on_the_hub(tmp_path):
     """A path is never taken for a Hub id."""
-    options = {} if load is load_tokenizer else {"dtype": torch.float32, "device": CPU}
     with pytest.raises(InputError, match=r"no checkpoint directory .*gone"):
-        load(tmp_path / "gone", **options)
-
-
-def test_an_empty_directory_has_no_tokenizer(tmp_path):
-    """Named with the reason that transformers gives."""
-    with pytest.raises(InputError, match="has no readable tokenizer"):
-        load_tokenizer(tmp_path)
+        load_model(tmp_path / "gone", dtype=torch.float32, device=CPU)
 
 
 def test_auto_is_float32_on_a_cpu_and_bfloat16_on_a_gpu():

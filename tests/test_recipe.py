@@ -3,7 +3,7 @@
 import pytest
 
 from polycal.errors import InputError
-from polycal.recipe import Recipe
+from polycal.recipe import Recipe, Rendering
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from polycal.recipe import Recipe
         ("max_grad_norm", float("inf")),
         ("validation_fraction", 0),
         ("lora_dropout", 1),
+        ("attention_dropout", -0.1),
+        ("loss_reduction", "max"),
         ("method", "prefix"),
         ("dtype", "float16"),
     ],
@@ -28,6 +30,16 @@ def test_a_value_without_meaning_is_named(setting, value):
     """The message says which setting it is and what it holds."""
     with pytest.raises(InputError, match=rf"{setting} .*{value}"):
         Recipe(**{"lr": 1e-4, setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("chat_template", "chatml"), ("bos", "yes"), ("max_length", 1)],
+)
+def test_a_rendering_without_meaning_is_named(setting, value):
+    """As in a recipe."""
+    with pytest.raises(InputError, match=rf"{setting} .*{value}"):
+        Rendering(**{setting: value})
 
 
 def test_the_batch_must_be_whole_micro_batches():

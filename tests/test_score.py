@@ -18,6 +18,7 @@ from toys import make_model, save_checkpoint, save_questions
 from transformers import PreTrainedTokenizerFast
 
 from polycal import engine, models, tables
+from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
 from polycal.prompts import build_prompt
 from polycal.score import score
@@ -87,7 +88,7 @@ def test_rows_hold_the_engine_s_scores_in_order(call, checkpoint, questions):
     out = call("fr", "de", sft="alpaca", smoothing=0.1, seed=3)
     scorer = engine.Engine(
         models.load_model(checkpoint, dtype=torch.float32, device=torch.device("cpu")),
-        models.load_tokenizer(checkpoint),
+        load_tokenizer(checkpoint),
     )
     rows = iter(read(out))
     for language in ("fr", "de"):
@@ -182,7 +183,7 @@ def test_shots_are_in_front_of_the_question(call, checkpoint, few):
     source = tables.read(few, "questions").to_pylist()
     scorer = engine.Engine(
         models.load_model(checkpoint, dtype=torch.float32, device=torch.device("cpu")),
-        models.load_tokenizer(checkpoint),
+        load_tokenizer(checkpoint),
     )
     prompts = [
         build_prompt(

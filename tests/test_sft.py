@@ -44,11 +44,14 @@ def make_repository(folder: Path, rows: list[dict]) -> Path:
     return folder
 
 
-def prepare(folder: Path, format: str, rows: list[dict]) -> pa.Table:
+def prepare(folder: Path, format: str, rows: list[dict], **options: object) -> pa.Table:
     """Make a repository, prepare it, and return the conversations."""
-    repository = make_repository(folder / "repository", rows)
+    repository = folder / "repository"
+    if not repository.exists():
+        make_repository(repository, rows)
     out = folder / "set.parquet"
-    prepare_sft(repo=str(repository), revision=None, format=format, sft="set", out=out)
+    place = {"repo": str(repository), "revision": None, "sft": "set", "out": out}
+    prepare_sft(**place, format=format, **options)
     return tables.read(out, "conversations")
 
 
@@ -63,8 +66,8 @@ def counts_of(folder: Path) -> dict[str, int]:
     return tables.read_metadata(folder / "set.parquet")["counts"]
 
 
-def test_alpaca_joins_the_input_after_a_blank_line(tmp_path):
-    """A blank or missing input adds nothing; texts are otherwise untouched."""
+def test_alpaca_keeps_the_input_beside_the_instruction(tmp_path):
+    """A blank or missing input is none; texts are otherwise untouched."""
     rows = [
         alpaca(" a\n", instruction=" do", input="this "),
         alpaca("b", input=" \n"),
@@ -72,10 +75,11 @@ def test_alpaca_joins_the_input_after_a_blank_line(tmp_path):
     ]
     table = prepare(tmp_path, "alpaca", rows)
     assert turns_of(table) == [
-        [("user", " do\n\nthis "), ("assistant", " a\n")],
+        [("user", " do"), ("assistant", " a\n")],
         [("user", "ask"), ("assistant", "b")],
         [("user", "ask"), ("assistant", "c")],
     ]
+    assert table["input"].to_pylist() == ["this ", None, None]
     assert table["sft"].to_pylist() == ["set"] * 3
 
 
@@ -88,7 +92,9 @@ def test_messages_are_taken_as_they_are(tmp_path):
         ("user", "r"),
         ("assistant", "b"),
     ]
-    assert turns_of(prepare(tmp_path, "messages", [messages(*turns)])) == [turns]
+    table = prepare(tmp_path, "messages", [messages(*turns)])
+    assert turns_of(table) == [turns]
+    assert table["input"].to_pylist() == [None]
 
 
 def test_sharegpt_roles_are_translated(tmp_path):
@@ -114,8 +120,10 @@ def test_rows_that_teach_nothing_are_dropped_and_counted(tmp_path):
     assert turns_of(table)[1] == [("user", ""), ("assistant", "b")]
     assert counts_of(tmp_path) == {
         "rows": 6,
+        "dropped_by_filter": 0,
         "dropped_no_answer": 2,
         "dropped_empty_answer": 2,
+        "dropped_by_max_examples": 0,
     }
 
 
@@ -164,6 +172,107 @@ def test_every_row_comes_once_over_batches(tmp_path, monkeypatch, n_rows):
     table = prepare(tmp_path, "alpaca", [alpaca(str(i)) for i in range(n_rows)])
     assert table["example_id"].to_pylist() == list(range(n_rows))
     assert [turns[1][1] for turns in turns_of(table)] == [str(i) for i in range(n_rows)]
+
+
+SOURCES = ["aya", "wild", None, "flan", "aya", "wild"]
+
+
+def make_sourced(sources: list[object]) -> list[dict]:
+    """One answered row per source; ids are the row numbers."""
+    row = messages(("user", "q"), ("assistant", "a"))
+    return [{**row, "source": source} for source in sources]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept"),
+    [
+        ({"keep": ["aya", "flan"]}, [0, 3, 4]),
+        ({"drop": ["aya"]}, [1, 2, 3, 5]),
+        ({"keep": [None]}, [2]),
+        ({"drop": [None, "wild"]}, [0, 3, 4]),
+    ],
+)
+def test_a_filter_keeps_or_drops_by_the_values_of_a_column(tmp_path, chosen, kept):
+    """What it drops is counted apart from rows without an answer."""
+    rows = [*make_sourced(SOURCES), messages(("user", "q"))]
+    chosen = {"column": "source", **chosen}
+    table = prepare(tmp_path, "messages", rows, filter=chosen)
+    assert table["example_id"].to_pylist() == kept
+    counts = counts_of(tmp_path)
+    assert counts["rows"] == 7
+    dropped = counts["dropped_by_filter"] + counts["dropped_no_answer"]
+    assert dropped == 7 - len(kept)
+    assert counts["dropped_by_filter"] >= 6 - len(kept) > 0
+    assert tables.read_metadata(tmp_path / "set.parquet")["filter"] == chosen
+
+
+def test_rows_that_a_filter_drops_need_not_be_understood(tmp_path):
+    """A role that only they have does not stop the set."""
+    rows = [*make_sourced(["aya"]), {**messages(("tool", "x")), "source": "tools"}]
+    chosen = {"column": "source", "drop": ["tools"]}
+    table = prepare(tmp_path, "messages", rows, filter=chosen)
+    assert table["example_id"].to_pylist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (
+            {"column": "sauce", "keep": ["aya"]},
+            r"lacks the columns sauce \(it has: id, messages, source\); is "
+            "`format:` or `filter:` right",
+        ),
+        (
+            {"column": "source", "keep": ["ayah"]},
+            "keep names 'ayah', but no row has it in 'source', where there is 'aya', "
+            "'flan', 'wild', None, ...",
+        ),
+        ({"column": "source", "drop": ["aya", "x"]}, "drop names 'x', but no row has"),
+        ({"column": "messages", "keep": ["x"]}, "row 0 .*'messages' holds a list"),
+        ({"column": "source"}, "is not understood; it needs `column`"),
+    ],
+)
+def test_a_filter_that_does_not_fit_tells_what_there_is(tmp_path, chosen, message):
+    """One line, and nothing is written."""
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(tmp_path, "messages", make_sourced(SOURCES), filter=chosen)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "set.parquet").exists()
+
+
+def test_some_examples_are_taken_by_chance_but_always_the_same(tmp_path):
+    """In order, from all over the set, and fewer of them are a part of more."""
+    rows = [alpaca(str(number) if number % 10 else "") for number in range(200)]
+    taken = {}
+    for most in (20, 60, 60, 180, 500):
+        table = prepare(tmp_path, "alpaca", rows, max_examples=most)
+        ids = table["example_id"].to_pylist()
+        assert ids == sorted(ids) == taken.get(most, ids)
+        taken[most] = ids
+        assert len(ids) == min(most, 180)
+        assert counts_of(tmp_path)["dropped_by_max_examples"] == 180 - len(ids)
+        assert counts_of(tmp_path)["dropped_empty_answer"] == 20
+    assert set(taken[20]) < set(taken[60]) < set(taken[180])
+    assert 10 < sum(number < 100 for number in taken[60]) < 50
+    with pytest.raises(InputError, match="max_examples is 1"):
+        prepare(tmp_path, "alpaca", rows, max_examples=1)
+
+
+def test_a_filter_and_a_number_go_together(tmp_path):
+    """The number is of the rows that the filter keeps."""
+    rows = make_sourced(["aya", "flan"] * 30)
+    chosen = {"column": "source", "keep": ["flan"]}
+    table = prepare(tmp_path, "messages", rows, filter=chosen, max_examples=10)
+    ids = table["example_id"].to_pylist()
+    assert len(ids) == 10
+    assert all(number % 2 for number in ids)
+    assert counts_of(tmp_path) == {
+        "rows": 60,
+        "dropped_by_filter": 30,
+        "dropped_no_answer": 0,
+        "dropped_empty_answer": 0,
+        "dropped_by_max_examples": 20,
+    }
 
 
 @pytest.mark.parametrize("form", ["lines", "array"])

@@ -14,6 +14,7 @@ def conversations(rows: int = 2) -> pa.Table:
         {
             "example_id": list(range(rows)),
             "sft": ["s"] * rows,
+            "input": pa.nulls(rows, pa.string()),
             "messages": [message] * rows,
         }
     )
@@ -75,3 +76,49 @@ def test_reading_many_keeps_the_order_of_paths(tmp_path):
     assert both["example_id"].to_pylist() == [0, 1, 2, 0]
     with pytest.raises(InputError, match="no tables"):
         tables.read_many([], "conversations")
+
+
+def test_a_table_that_is_written_in_pieces_is_read_in_pieces(tmp_path):
+    """Rows keep their order over row groups; facts that are known last are kept."""
+    path = tmp_path / "a.parquet"
+    with tables.writing(path, "conversations") as writer:
+        for rows in (3, 2):
+            writer.add(conversations(rows))
+        writer.facts["counts"] = {"rows": writer.num_rows}
+        assert not path.exists()
+    ids = [0, 1, 2, 0, 1]
+    assert tables.read(path, "conversations")["example_id"].to_pylist() == ids
+    pieces = list(tables.stream(path, "conversations", rows=2))
+    assert len(pieces) > 2
+    assert all(0 < piece.num_rows <= 2 for piece in pieces)
+    assert [each for piece in pieces for each in piece["example_id"].to_pylist()] == ids
+    assert pq.ParquetFile(path).num_row_groups == 2
+    assert tables.read_metadata(path)["counts"] == {"rows": 5}
+
+
+def fail_after(rows: int, path):
+    """A writer that is stopped by an error of its caller."""
+    with tables.writing(path, "conversations") as writer:
+        writer.add(conversations(rows))
+        raise RuntimeError
+
+
+def test_a_table_that_is_not_written_to_its_end_is_absent(tmp_path):
+    """An error between two pieces leaves no file, under any name."""
+    with pytest.raises(RuntimeError):
+        fail_after(3, tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_of_a_foreign_file_are_refused_by_name(tmp_path):
+    """As whole tables are; a damaged row group, too."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(conversations(), path)
+    with pytest.raises(InputError, match=r"a\.parquet is not a polycal table"):
+        next(tables.stream(path, "conversations", rows=1))
+    tables.write(conversations(500), path, "conversations")
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.parquet is not a complete Parquet"):
+        list(tables.stream(path, "conversations", rows=1))

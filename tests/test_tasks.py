@@ -205,6 +205,13 @@ def test_equal_options_are_kept_and_counted(tmp_path):
     assert counts_of(path) == {"rows": 1, "duplicate_options": 1}
 
 
+def test_a_row_whose_columns_tell_two_answers_is_dropped(tmp_path):
+    """MMLU-ProX has one in English and German (3787 at revision 8e6106a6)."""
+    rows = [mmlu_prox_row(70), mmlu_prox_row(3787, answer="C", answer_index=1)]
+    path = prepare(tmp_path, "mmlu_prox", rows)
+    assert counts_of(path) == {"rows": 2, "dropped_contradictory_answer": 1}
+
+
 @pytest.mark.parametrize(
     ("format", "rows", "message"),
     [
@@ -215,8 +222,8 @@ def test_equal_options_are_kept_and_counted(tmp_path):
         ),
         (
             "mmlu_prox",
-            [mmlu_prox_row(70), mmlu_prox_row(567, answer_index=2)],
-            r"row 2 \(567\): answer is 'B' but answer_index is 2",
+            [mmlu_prox_row(n, answer_index=2 if n > 70 else 1) for n in range(70, 75)],
+            "answer and answer_index tell different answers in 4 of 5 rows; is `gold`",
         ),
         (
             "mmlu_prox",

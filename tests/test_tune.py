@@ -3,23 +3,29 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny import make_tiny_conversations, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from toys import make_model, save_checkpoint
+from transformers import AutoModelForCausalLM
 
 from polycal import models, tables
-from polycal.dialogs import collate, make_examples, split_validation
+from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
+from polycal.examples import FILE, Example, Examples, write_examples
 from polycal.files import digest
 from polycal.provenance import read_provenance
 from polycal.recipe import Recipe
-from polycal.tune import tune
+from polycal.trainer import collate
+from polycal.tune import split_validation, tune
 
 CPU = torch.device("cpu")
 
@@ -35,8 +41,14 @@ def conversations(tmp_path_factory) -> Path:
     return make_tiny_conversations(folder / "toy.parquet", n=40)
 
 
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory, base, conversations) -> Path:
+    folder = tmp_path_factory.mktemp("examples") / "toy"
+    return make_tiny_examples(folder, base=base, conversations=conversations)
+
+
 @pytest.fixture
-def call(tmp_path, base, conversations):
+def call(tmp_path, base, examples):
     """Tune into `tmp_path` and return the candidate's directory."""
 
     def call(name: str = "out", *, smoothing=0.1, seed=0, **recipe: object) -> Path:
@@ -51,7 +63,7 @@ def call(tmp_path, base, conversations):
         }
         tune(
             base=base,
-            conversations=conversations,
+            examples=examples,
             model="tiny",
             sft="toy",
             smoothing=smoothing,
@@ -74,13 +86,10 @@ def weights(candidate: Path, base: Path | None = None) -> dict[str, torch.Tensor
     return model.state_dict()
 
 
-def test_the_first_line_is_the_loss_of_the_untouched_model(call, base, conversations):
+def test_the_first_line_is_the_loss_of_the_untouched_model(call, base, examples):
     """One step over all training examples: both losses as PyTorch computes them."""
     out = call(batch_size=32, micro_batch_size=32, max_steps=1, smoothing=0.3)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    table = tables.read(conversations, "conversations")
-    examples, _ = make_examples(table, tokenizer, max_length=4096)
-    training, validation = split_validation(examples, 0.2)
+    training, validation = split_validation(Examples(examples / FILE), 0.2)
     assert (len(training), len(validation)) == (32, 8)
 
     def losses(checkpoint: Path, chosen: list) -> tuple[float, float, int]:
@@ -130,7 +139,7 @@ def test_the_same_call_gives_the_same_weights(call, method):
     assert made[0] == made[1] != made[2]
 
 
-def test_another_process_gives_the_same_adapter(base, conversations, tmp_path):
+def test_another_process_gives_the_same_adapter(base, examples, tmp_path):
     """Byte for byte, whatever the order of sets in that process is."""
     made = []
     for number in (1, 2):
@@ -138,7 +147,7 @@ def test_another_process_gives_the_same_adapter(base, conversations, tmp_path):
         subprocess.run(
             [
                 *(sys.executable, "-m", "polycal", "tune"),
-                *("--base", base, "--conversations", conversations, "--out", out),
+                *("--base", base, "--examples", examples, "--out", out),
                 *("--model", "m", "--sft", "s", "--smoothing", "0.1", "--seed", "0"),
                 *("--lr", "0.01", "--max-steps", "2", "--method", "lora"),
             ],
@@ -190,16 +199,19 @@ def test_the_schedule_is_linear_with_warm_up(call):
     assert rates == pytest.approx([1e-2 * each for each in expected])
 
 
-def test_the_candidate_says_what_made_it(call, base, conversations):
+def test_the_candidate_says_what_made_it(call, base, conversations, examples):
     """Recipe, identity, counts and digests."""
     out = call(seed=3, smoothing=0.2, weight_decay=0.01)
     recipe = json.loads((out / "recipe.json").read_text())
     expected = {"model": "tiny", "sft": "toy", "smoothing": 0.2, "seed": 3, "lr": 0.01}
     assert expected.items() <= recipe.items()
     assert recipe["weight_decay"] == 0.01
+    assert (recipe["chat_template"], recipe["max_length"]) == ("auto", 4096)
     facts = read_provenance(out)
     assert facts["base"] == read_provenance(base)["digest"]
     assert facts["conversations"] == digest([conversations])
+    assert facts["examples"] == digest([examples / FILE])
+    assert facts["counts"]["conversations"] == 40
     assert (facts["counts"]["training"], facts["counts"]["validation"]) == (32, 8)
     assert {(row["sft"], row["lr"]) for row in read_log(out)} == {("toy", 0.01)}
 
@@ -221,12 +233,23 @@ def test_bfloat16_trains_float32_weights(call, base):
     assert lines[-2]["nll"] < lines[0]["nll"]
 
 
-def test_a_tokenizer_without_a_chat_template_gets_tulu_s(tmp_path, conversations):
-    """And the candidate carries it along."""
+@pytest.mark.parametrize(
+    ("choice", "marker"), [("auto", "<|assistant|>"), ("alpaca", "### Response:")]
+)
+def test_a_candidate_carries_the_template_that_it_was_trained_with(
+    choice, marker, tmp_path, conversations
+):
+    """A tokenizer without one of its own gets Tulu's, or what the study says."""
     bare = make_tiny_model(tmp_path / "bare", chat_template=None)
-    tune(
+    examples = make_tiny_examples(
+        tmp_path / "examples",
         base=bare,
         conversations=conversations,
+        chat_template=choice,
+    )
+    tune(
+        base=bare,
+        examples=examples,
         model="bare",
         sft="toy",
         smoothing=0.0,
@@ -234,7 +257,106 @@ def test_a_tokenizer_without_a_chat_template_gets_tulu_s(tmp_path, conversations
         recipe=Recipe(lr=1e-3, max_steps=1),
         out=tmp_path / "out",
     )
-    assert "<|assistant|>" in models.load_tokenizer(tmp_path / "out").chat_template
+    assert marker in load_tokenizer(tmp_path / "out").chat_template
+
+
+def test_a_sum_has_the_gradient_of_its_mean_times_the_tokens(call):
+    """Over micro-batches, too; what the log says of the loss stays per token."""
+    mean = read_log(call("mean", max_steps=1, micro_batch_size=4))
+    total = read_log(call("sum", max_steps=1, micro_batch_size=4, loss_reduction="sum"))
+    assert total[0]["tokens"] == mean[0]["tokens"] > 8
+    expected = mean[0]["grad_norm"] * mean[0]["tokens"]
+    assert total[0]["grad_norm"] == pytest.approx(expected, rel=1e-4)
+    assert total[0]["loss"] == mean[0]["loss"]
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_attention_dropout_is_of_the_training_only(call, base, method):
+    """It changes the weights, and nothing in what is saved beside them."""
+    without = call("without", method=method, lora_dropout=0)
+    with_it = call("with", method=method, lora_dropout=0, attention_dropout=0.5)
+    before, after = weights(without, base), weights(with_it, base)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    first, second = (read_log(each)[0] for each in (without, with_it))
+    assert first["loss"] != second["loss"]
+    config = "config.json" if method == "full" else "adapter_config.json"
+    assert (with_it / config).read_text() == (without / config).read_text()
+    if method == "full":
+        saved = json.loads((with_it / config).read_text())
+        assert saved["attention_dropout"] == models.read_attention_dropout(base) == 0
+
+
+def test_a_model_s_own_attention_dropout_is_saved_and_not_used(
+    tmp_path, base, examples
+):
+    """The recipe says 0; the base model's configuration says otherwise."""
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    config = json.loads((base / "config.json").read_text()) | {"attention_dropout": 0.4}
+    (other / "config.json").write_text(json.dumps(config))
+    made = {}
+    for each in (base, other):
+        out = tmp_path / f"from-{each.name}"
+        tune(
+            base=each,
+            examples=examples,
+            model="m",
+            sft="toy",
+            smoothing=0.0,
+            seed=0,
+            recipe=Recipe(lr=1e-2, max_steps=2),
+            out=out,
+        )
+        made[each] = weights(out)
+    assert all(torch.equal(made[other][name], made[base][name]) for name in made[base])
+    assert models.read_attention_dropout(tmp_path / "from-other") == 0.4
+
+
+def test_an_architecture_without_attention_dropout_is_named(tmp_path, examples):
+    """GPT-2 calls it otherwise; 0 is fine."""
+    folder = save_checkpoint(tmp_path / "gpt2", make_model("gpt2", n_inner=48))
+    settings = {"dtype": torch.float32, "device": CPU}
+    with pytest.raises(
+        InputError, match=r"attention_dropout is 0\.1, but .*gpt2 has no"
+    ):
+        models.load_model(folder, attention_dropout=0.1, **settings)
+    assert models.load_model(folder, attention_dropout=0, **settings)
+
+
+def test_examples_of_another_model_are_refused(tmp_path, examples, monkeypatch):
+    """Before the model is loaded; as is a directory that holds none."""
+    other = make_tiny_model(tmp_path / "other", chat_template=None)
+    monkeypatch.setattr(models, "load_model", None)
+    place = {"model": "m", "sft": "toy", "smoothing": 0.0, "seed": 0}
+    place |= {"recipe": Recipe(lr=1e-3), "out": tmp_path / "out"}
+    with pytest.raises(InputError, match="made with the tokenizer of another model"):
+        tune(base=other, examples=examples, **place)
+    with pytest.raises(InputError, match="holds no examples; `polycal tokenize` makes"):
+        tune(base=other, examples=tmp_path, **place)
+
+
+def test_the_split_is_the_same_for_every_candidate(tmp_path):
+    """It keeps the order, loses nothing and never leaves a side empty."""
+
+    def make(n: int) -> Examples:
+        path = tmp_path / f"{n}.arrow"
+        token, target = np.zeros(2, np.int32), np.ones(2, bool)
+        write_examples((Example(index, token, target) for index in range(n)), path)
+        return Examples(path)
+
+    def ids(part: Sequence[Example]) -> list[int]:
+        return [part[index].example_id for index in range(len(part))]
+
+    training, validation = map(ids, split_validation(make(50), 0.1))
+    assert [*map(ids, split_validation(make(50), 0.1))] == [training, validation]
+    # A change of these numbers changes the learning rate that a study selects.
+    assert validation == [6, 7, 17, 39, 44]
+    assert sorted(training + validation) == list(range(50))
+    assert training == sorted(training)
+    assert [len(part) for part in split_validation(make(2), 0.001)] == [1, 1]
+    assert [len(part) for part in split_validation(make(2), 0.999)] == [1, 1]
+    with pytest.raises(InputError, match="1 conversations with an answer are too few"):
+        split_validation(make(1), 0.5)
 
 
 def test_bad_settings_are_named_before_the_model_is_loaded(call, monkeypatch):

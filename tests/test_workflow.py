@@ -75,6 +75,7 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "prepare_sft": len(config["sft"]),
         "prepare_task": 42 + 29,
         "check_task": 2,
+        "tokenize": models * len(config["sft"]),
         "tune": tuned * len(config["recipe"]["lr"]),
         "select": tuned,
         "score": runs * batches,
@@ -174,7 +175,21 @@ def test_a_changed_recipe_trains_again_and_prepares_nothing(study):
     counts = job_counts(study)
     assert counts["tune"] == 4
     assert counts["score"] == 2 * 3
+    prepared = ("prepare", "make", "tokenize")
+    assert not [rule for rule in counts if rule.startswith(prepared)]
+
+
+def test_a_changed_rendering_tokenises_and_trains_again(study):
+    """The conversations stay; a changed number of them is read again, too."""
+    recipe = {**small_study()["recipe"], "chat_template": "tulu"}
+    write_config(study, small_study(recipe=recipe))
+    counts = job_counts(study)
+    assert (counts["tokenize"], counts["tune"]) == (1, 4)
     assert not [rule for rule in counts if rule.startswith(("prepare", "make"))]
+    sets = [{**small_study()["sft"][0], "max_examples": 100}]
+    write_config(study, small_study(sft=sets))
+    counts = job_counts(study)
+    assert (counts["prepare_sft"], counts["tokenize"], counts["tune"]) == (1, 1, 4)
 
 
 def test_the_order_of_keys_and_scorings_trains_and_scores_nothing(study):

@@ -9,6 +9,8 @@ from toys import VOCABULARY, make_tokenizer, save_checkpoint
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from polycal import tables
+from polycal.recipe import Rendering
+from polycal.tokenize import tokenize
 
 WORDS = ["what", "is", "the", "colour", "of", "a", "red", "blue", "stone", "in", "?"]
 CHAT_TEMPLATE = (
@@ -66,4 +68,19 @@ def make_tiny_conversations(path: Path, *, n: int = 40, seed: int = 0) -> Path:
     ]
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
     tables.write(table, path, "conversations", sft="toy")
+    return path
+
+
+def make_tiny_examples(
+    path: Path, *, base: Path, conversations: Path, **rendering: object
+) -> Path:
+    """The conversations as the model's tokenizer writes them."""
+    tokenize(
+        base=base,
+        conversations=conversations,
+        model="tiny",
+        sft="toy",
+        rendering=Rendering(**rendering),
+        out=path,
+    )
     return path

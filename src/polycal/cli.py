@@ -6,21 +6,17 @@ wait for torch.
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import importlib
 import logging
 import sys
-import types
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polycal
 from polycal.errors import InputError
 from polycal.files import exclusive
-from polycal.prompts import SCORINGS
-from polycal.recipe import Recipe
+from polycal.verbs import add_verbs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,216 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=run)
         return verb.add_argument
 
-    _add_planning(add)
-    _add_preparing(add)
-    _add_running(add)
-    _add_reporting(add)
+    add_verbs(add)
     return parser
-
-
-def _add_planning(add: Callable) -> None:
-    flag = add("plan", "polycal.plan", "Tell what a study costs before it is run.")
-    flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
-    flag("--gpu", default="h200", help="type of GPU; an unknown one lists the known")
-    flag("--gpus", type=int, default=1, help="how many of them work at a time")
-    flag(
-        "--timings",
-        type=Path,
-        default=Path("results/timings"),
-        help="folder of what finished jobs took; it may be absent",
-    )
-    flag(
-        "--resources",
-        type=Path,
-        default=Path("resources"),
-        help="folder of prepared models and data, whose sizes are exact; may be absent",
-    )
-
-
-def _add_preparing(add: Callable) -> None:
-    flag = add(
-        "make_miniature",
-        "polycal.miniature",
-        "Make the embedded study's model, SFT set and tasks.",
-    )
-    flag("--seed", type=int, default=0, help="everything is a function of it")
-    flag("--pretrain-steps", type=int, default=600, help="of the base model")
-    for name in ("model", "sft", "global-mmlu", "mmlu-prox"):
-        flag(f"--{name}", type=Path, required=True, help="directory to write")
-
-    flag = add(
-        "prepare_model",
-        "polycal.snapshot",
-        "Bring a base model into a directory of its own.",
-    )
-    _add_repo(flag)
-    flag("--model", required=True, help="short name of the model")
-    flag("--out", type=Path, required=True, help="directory to write")
-
-    flag = add(
-        "prepare_sft",
-        "polycal.sft",
-        "Read an SFT set into polycal's conversations table.",
-    )
-    _add_repo(flag)
-    flag("--format", required=True, help="alpaca, messages or sharegpt")
-    flag("--sft", required=True, help="short name of the SFT set")
-    flag("--out", type=Path, required=True, help="Parquet file to write")
-
-    flag = add(
-        "prepare_task",
-        "polycal.tasks",
-        "Read a benchmark's language into a questions table.",
-    )
-    _add_repo(flag)
-    text = "global_mmlu, mmlu_prox, or a description as JSON"
-    flag("--format", required=True, help=text)
-    flag("--task", required=True, help="short name of the benchmark")
-    flag("--language", required=True, help="code of the language")
-    flag("--name", help="the language's config, where it is not the code")
-    flag("--out", type=Path, required=True, help="Parquet file to write")
-
-    flag = add(
-        "check_task",
-        "polycal.checks",
-        "Find out which questions a benchmark's languages share.",
-    )
-    flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
-    policies = ("intersection", "identical", "own")
-    text = "measure what all share; stop if they differ; or each language its own"
-    flag("--policy", choices=policies, required=True, help=text)
-    flag("--out", type=Path, required=True, help="JSON file to write")
-
-    flag = add(
-        "show_prompt",
-        "polycal.preview",
-        "Print a prompt exactly as a model sees it.",
-    )
-    flag("--config", type=Path, default=Path("config.yaml"), help="the study")
-    flag("--task", required=True, help="short name of the benchmark")
-    flag("--language", required=True, help="code of the language")
-    flag("--shots", type=int, help="answered questions, if not the task's number")
-    flag("--scoring", choices=SCORINGS, help="if not the study's first")
-    flag("--question", help="id of a test question, if not the first")
-    flag("--model", help="short name of a model, if not the first")
-
-
-def _add_running(add: Callable) -> None:
-    flag = add("tune", _tune, "Fine-tune a model with label smoothing.")
-    flag("--base", type=Path, required=True, help="directory of the base model")
-    flag("--conversations", type=Path, required=True, help="conversations table")
-    _add_run(flag)
-    _add_recipe(flag)
-    flag("--out", type=Path, required=True, help="directory to write")
-
-    flag = add(
-        "select",
-        "polycal.selection",
-        "Take the candidate with the best learning rate as the run.",
-    )
-    flag("--candidates", type=Path, nargs="+", required=True, help="directories")
-    flag("--seed", type=int, required=True, help="the seed of the run")
-    flag("--out", type=Path, required=True, help="directory to write")
-
-    flag = add("score", "polycal.score", "Score every option of every question.")
-    flag("--checkpoint", type=Path, required=True, help="model or adapter directory")
-    flag("--base", type=Path, help="base model of an adapter")
-    flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
-    flag("--scoring", nargs="+", choices=SCORINGS, default=list(SCORINGS), help="how")
-    flag("--shots", type=int, default=0, help="answered questions before each")
-    _add_run(flag)
-    flag("--dtype", default="auto", help="auto: bfloat16 on a GPU, else float32")
-    flag("--stage", type=int, default=1, help="version of the scoring stage")
-    flag("--store", type=Path, required=True, help="directory of finished languages")
-    flag("--out", type=Path, required=True, help="Parquet file to write")
-
-
-def _add_reporting(add: Callable) -> None:
-    flag = add(
-        "measure",
-        "polycal.measure",
-        "Compute the calibration metrics of one predictions table.",
-    )
-    flag("--predictions", type=Path, required=True, help="predictions table")
-    flag("--check", type=Path, required=True, help="what check_task wrote of the task")
-    flag("--metrics", type=Path, required=True, help="metrics table to write")
-    flag("--reliability", type=Path, required=True, help="reliability table to write")
-
-    flag = add("aggregate", _aggregate, "Gather the tables of a whole study.")
-    flag("--metrics", type=Path, nargs="+", required=True, help="metrics tables")
-    flag("--reliability", type=Path, nargs="+", required=True, help="their bins")
-    flag("--keep", nargs="+", required=True, metavar="TASK=DE+FR", help="languages")
-    flag("--out", type=Path, required=True, help="directory to write into")
-
-    flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
-    flag("--figure", required=True, help="dumbbell, heatmap or reliability")
-    flag("--metrics", type=Path, required=True, help="the study's metrics table")
-    flag("--reliability", type=Path, required=True, help="the study's bins")
-    flag("--task", required=True, help="short name of the benchmark")
-    flag("--scoring", required=True, choices=SCORINGS, help="which scores")
-    flag("--normaliser", required=True, choices=("sum", "token"), help="of the scores")
-    flag("--out", type=Path, required=True, help="SVG, PDF or PNG file to write")
-
-    flag = add("report", "polycal.report", "Write the study's page.")
-    flag("--study", required=True, help="name of the study")
-    flag("--scoring", nargs="+", choices=SCORINGS, required=True, help="first leads")
-    flag("--summary", type=Path, required=True, help="the study's summary table")
-    flag("--metrics", type=Path, required=True, help="the study's metrics table")
-    flag("--reliability", type=Path, required=True, help="the study's bins")
-    flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
-    flag("--figures", type=Path, required=True, help="folder that draw wrote to")
-    flag("--out", type=Path, required=True, help="HTML file to write")
-
-
-def _add_repo(flag: Callable) -> None:
-    flag("--repo", required=True, help="Hub id (owner/name) or a local directory")
-    flag("--revision", help="commit of the Hub repository")
-
-
-def _add_run(flag: Callable) -> None:
-    flag("--model", required=True, help="short name of the base model")
-    flag("--sft", required=True, help="short name of the SFT set; none = base model")
-    flag("--smoothing", type=float, required=True, help="label-smoothing epsilon")
-    flag("--seed", type=int, required=True, help="seed of the training")
-
-
-def _add_recipe(flag: Callable) -> None:
-    """One flag per field of the recipe, with the field's own type and default."""
-    kinds = typing.get_type_hints(Recipe)
-    for field in dataclasses.fields(Recipe):
-        kind = kinds[field.name]
-        if isinstance(kind, types.UnionType):  # "int | None": the flag takes an int
-            kind = next(each for each in kind.__args__ if each is not type(None))
-        needed = field.default is dataclasses.MISSING
-        flag(
-            f"--{field.name.replace('_', '-')}",
-            type=kind,
-            required=needed,
-            default=None if needed else field.default,
-            help=field.metadata["help"],
-        )
 
 
 def _call(module: str, verb: str, **options: object) -> None:
     getattr(importlib.import_module(module), verb)(**options)
-
-
-def _tune(**options: object) -> None:
-    from polycal.tune import tune
-
-    recipe = {
-        field.name: options.pop(field.name) for field in dataclasses.fields(Recipe)
-    }
-    tune(**options, recipe=Recipe(**recipe))
-
-
-def _aggregate(*, keep: list[str], **options: object) -> None:
-    from polycal.aggregate import aggregate
-
-    languages = {}
-    for each in keep:
-        task, equals, held = each.partition("=")
-        if not equals:
-            raise InputError(f"--keep takes TASK=DE+FR, not {each}")
-        languages[task] = held.split("+")
-    aggregate(keep=languages, **options)

@@ -2,74 +2,84 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
-import torch
-from jinja2 import TemplateError
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
+from polycal.chat import Chat, RefusedError
 from polycal.errors import InputError
-from polycal.packing import pad
-from polycal.tokens import tokenize
+from polycal.examples import Example
+from polycal.recipe import Rendering
+from polycal.tokens import to_encodings
 
-IGNORED = -100  # the label of a token that no loss is computed on
-
-# What a tokenizer without a chat template of its own gets: Tulu's, as in the authors'
-# training code (text markers, no new tokens; a turn's marker on a line of its own).
-TULU_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>\n' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
-    "{% if message['role'] != 'assistant' or not loop.last %}{{ '\n' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
-)
-_BATCH = 1024  # conversations that are tokenised in one call
-# What templates raise of a conversation that they are not made for (no system role,
-# two turns of one role, ...).
-_REFUSALS = (TemplateError, ValueError, IndexError, TypeError)
+BATCH = 1024  # conversations that are tokenised in one call
+_SHOWN = 3  # examples that a report shows in full
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Example:
-    """One conversation as the model reads it.
+class _Text(NamedTuple):
+    """A conversation that is written out; spans are (begin, end) in characters."""
+
+    example_id: int
+    text: str
+    spans: list[tuple[int, int]]
+
+
+@dataclass
+class Tally:
+    """What became of the conversations; complete when the last example is made.
 
     Attributes:
-        tokens: token ids.
-        labels: the same ids in the assistant's turns, `IGNORED` elsewhere. The first
-            is always ignored, because nothing predicts it.
+        counts: conversations; truncated (some tokens were cut); dropped_refused (by
+            the chat template); dropped_no_target (no target was left); tokens,
+            target_tokens and cut_tokens.
+        lengths: tokens before the cut -> conversations of this length.
+        first: the first few examples, and how many tokens of each were cut.
+        refusal: what the chat template said of the first one that it refused.
     """
 
-    tokens: list[int]
-    labels: list[int]
-
-    @property
-    def n_targets(self) -> int:
-        """Tokens that a loss is computed on."""
-        return sum(label != IGNORED for label in self.labels)
+    counts: Counter[str] = field(
+        default_factory=lambda: Counter(
+            conversations=0,
+            truncated=0,
+            dropped_refused=0,
+            dropped_no_target=0,
+            tokens=0,
+            target_tokens=0,
+            cut_tokens=0,
+        )
+    )
+    lengths: Counter[int] = field(default_factory=Counter)
+    first: list[tuple[Example, int]] = field(default_factory=list)
+    refusal: str | None = None
 
 
 def make_examples(
-    conversations: pa.Table, tokenizer: PreTrainedTokenizerBase, *, max_length: int
-) -> tuple[list[Example], dict[str, int]]:
-    """Render, tokenise and mask conversations.
+    conversations: Iterable[pa.RecordBatch],
+    tokenizer: PreTrainedTokenizerBase,
+    rendering: Rendering,
+    tally: Tally,
+) -> Iterator[Example]:
+    """Render, tokenise and mask conversations, a batch at a time.
 
     The loss is on the assistant's turns, end-of-turn token included, but for one that
-    opens a conversation: it answers nothing. A sequence begins as in scoring: with the
-    tokenizer's default special tokens.
+    opens a conversation: it answers nothing. What is too long is cut on the right. A
+    batch is rendered while the one before it is tokenised.
 
     Args:
-        conversations: a conversations table.
-        tokenizer: with offsets and a chat template.
-        max_length: tokens of a sequence; what is longer is cut on the right.
+        conversations: batches of a conversations table.
+        tokenizer: with offsets; it is given the chat template of the rendering.
+        rendering: how sequences are written.
+        tally: counts are added to it.
 
-    Returns:
-        The sequences in order, and counts: conversations, truncated (some tokens were
-        cut), dropped_refused (by the chat template), dropped_no_target (no target was
-        left), tokens, target_tokens.
+    Yields:
+        The sequences in order.
 
     Raises:
         InputError: the tokenizer cannot do it, its chat template refuses every
@@ -81,116 +91,102 @@ def make_examples(
             f"{type(tokenizer).__name__} does not tell which characters a token is "
             "made of; add a tokenizer.json to the model"
         )
-    names = "conversations truncated dropped_refused dropped_no_target tokens"
-    counts = Counter(dict.fromkeys([*names.split(), "target_tokens"], 0))
-    examples, refusal = [], None
-    for batch in conversations.to_batches(max_chunksize=_BATCH):
-        rendered = []
-        for row in batch.select(["example_id", "messages"]).to_pylist():
-            counts["conversations"] += 1
-            try:
-                rendered.append(_render(row, tokenizer))
-            except _RefusedError as error:
-                counts["dropped_refused"] += 1
-                refusal = refusal or error
-        texts = [text for text, _ in rendered]
-        encoded = tokenize(tokenizer, texts, return_offsets_mapping=True)
-        for (_, spans), columns in zip(rendered, encoded, strict=True):
-            example = _mask(columns, spans, max_length)
-            counts["truncated"] += len(columns["input_ids"]) > max_length
+    if rendering.bos != "auto" and tokenizer.bos_token_id is None:
+        raise InputError(
+            f"bos is {rendering.bos}, but the tokenizer has no BOS token; set bos: auto"
+        )
+    chat = Chat(tokenizer, rendering.chat_template)
+    bos, limit, counts = tokenizer.bos_token_id, rendering.max_length, tally.counts
+    texts = (_render(batch, chat, tally) for batch in conversations)
+    for batch, encodings in _tokenize_ahead(tokenizer, texts):
+        for written, encoding in zip(batch, encodings, strict=True):
+            tokens, targets = _mask(encoding, written.spans, rendering.bos, bos)
+            tally.lengths[len(tokens)] += 1
+            example = Example(written.example_id, tokens[:limit], targets[:limit])
+            counts["truncated"] += len(tokens) > limit
             if not example.n_targets:
                 counts["dropped_no_target"] += 1
                 continue
+            cut = len(tokens) - len(example.tokens)
+            if len(tally.first) < _SHOWN:
+                tally.first.append((example, cut))
+            counts["cut_tokens"] += cut
             counts["tokens"] += len(example.tokens)
             counts["target_tokens"] += example.n_targets
-            examples.append(example)
-    if refusal and not examples:
-        raise InputError(str(refusal)) from refusal
-    if refusal:
-        _logger.warning("%d dropped; %s", counts["dropped_refused"], refusal)
-    return examples, dict(counts)
+            yield example
+    if tally.refusal and not counts["tokens"]:
+        raise InputError(tally.refusal)
+    if tally.refusal:
+        _logger.warning("%d dropped; %s", counts["dropped_refused"], tally.refusal)
 
 
-class _RefusedError(Exception):
-    """The chat template does not take a conversation."""
-
-
-def _render(
-    row: Mapping, tokenizer: PreTrainedTokenizerBase
-) -> tuple[str, list[tuple[int, int]]]:
-    """A conversation's text, and where in it the assistant's turns lie."""
-    messages, where = row["messages"], f"conversation {row['example_id']}"
-
-    def render(count: int, *, prompt: bool) -> str:
+def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
+    written = []
+    for row in batch.select(["example_id", "input", "messages"]).to_pylist():
+        tally.counts["conversations"] += 1
         try:
-            return tokenizer.apply_chat_template(
-                messages[:count], tokenize=False, add_generation_prompt=prompt
-            )
-        except _REFUSALS as error:
-            raise _RefusedError(
-                f"{where}: the chat template refuses it: {error}"
-            ) from error
-
-    text = render(len(messages), prompt=False)
-    spans = []
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant" or index == 0:
-            continue
-        before, through = render(index, prompt=True), render(index + 1, prompt=False)
-        if not through.startswith(before) or not text.startswith(through):
-            raise InputError(
-                f"{where}: turn {index} is rendered in another way when it is not the "
-                "last one, so its tokens cannot be told from the rest; give the model "
-                "a chat template that writes every turn alike"
-            )
-        # A line break behind the end-of-turn token is not the assistant's.
-        spans.append((len(before), len(through.rstrip())))
-    return text, spans
+            written.append(_Text(row["example_id"], *chat.render(row)))
+        except RefusedError as error:
+            tally.counts["dropped_refused"] += 1
+            tally.refusal = tally.refusal or str(error)
+    return written
 
 
-def _mask(columns: Mapping, spans: Sequence[tuple[int, int]], limit: int) -> Example:
-    """Cut to `limit` tokens; label those with a character in one of the spans."""
-    tokens = columns["input_ids"][:limit]
-    labels = [IGNORED] * len(tokens)
-    for index, (begin, end) in enumerate(columns["offset_mapping"][:limit]):
-        if index and any(begin < last and end > first for first, last in spans):
-            labels[index] = tokens[index]
-    return Example(tokens, labels)
+def _tokenize_ahead(
+    tokenizer: PreTrainedTokenizerBase, batches: Iterable[list[_Text]]
+) -> Iterator[tuple[list[_Text], list[Encoding]]]:
+    """Every batch with its encodings; meanwhile the next one is being tokenised."""
+    before: tuple[list[_Text], Future[list[Encoding]]] | None = None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for batch in batches:
+            texts = [each.text for each in batch]
+            future = pool.submit(to_encodings, tokenizer, texts)
+            if before:
+                yield before[0], before[1].result()
+            before = batch, future
+        if before:
+            yield before[0], before[1].result()
 
 
-def split_validation(
-    examples: Sequence[Example], fraction: float
-) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples, by chance but always the same.
+def _mask(
+    encoding: Encoding,
+    spans: Iterable[tuple[int, int]],
+    bos_choice: str,
+    bos: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids, and which of them have a character in one of the spans."""
+    ids, shift = encoding.ids, 0
+    begun = bool(ids) and ids[0] == bos
+    if bos_choice == "always" and not begun:
+        ids, shift = [bos, *ids], 1
+    elif bos_choice == "never" and begun:
+        ids, shift = ids[1:], -1
+    targets = np.zeros(len(ids), bool)
+    for span in spans:
+        first, stop = _find_tokens(encoding, *span)
+        targets[max(first + shift, 0) : max(stop + shift, 0)] = True
+    targets[:1] = False
+    return np.array(ids, np.int32), targets
 
-    The split depends on nothing but the number of examples, so the validation losses
-    of all candidates are about the same examples.
 
-    Raises:
-        InputError: there are fewer than two examples.
+def _find_tokens(encoding: Encoding, begin: int, end: int) -> tuple[int, int]:
+    """The first token with a character of [begin, end), and the one behind the last.
+
+    Asking for single characters is many times faster than looking at every token's.
     """
-    if len(examples) < 2:
-        raise InputError(
-            f"{len(examples)} conversations with an answer are too few to train on "
-            "and to validate with"
-        )
-    chance = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(examples), generator=chance).tolist()
-    held = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
-    return (
-        [examples[index] for index in sorted(order[held:])],
-        [examples[index] for index in sorted(order[:held])],
-    )
+    places = range(begin, end)
+    first = next(filter(_is_some, map(encoding.char_to_token, places)), None)
+    if first is None:
+        return 0, 0
+    last = next(filter(_is_some, map(encoding.char_to_token, reversed(places))))
+    # A character of several bytes can be several tokens; the first of them was found.
+    while last + 1 < len(encoding):
+        found = encoding.token_to_chars(last + 1)
+        if found is None or found[0] >= end or found[1] <= begin:
+            break
+        last += 1
+    return first, last + 1
 
 
-def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-    """Examples as one batch, padded on the right: three int64 tensors [rows, longest].
-
-    The padding is neither attended to nor trained on, so its token does not matter.
-    """
-    columns = {
-        "input_ids": pad([each.tokens for each in examples], 0),
-        "attention_mask": pad([[1] * len(each.tokens) for each in examples], 0),
-        "labels": pad([each.labels for each in examples], IGNORED),
-    }
-    return {name: torch.from_numpy(column) for name, column in columns.items()}
+def _is_some(value: object) -> bool:
+    return value is not None

@@ -21,8 +21,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal import passes
+from polycal.checkpoints import read_length
 from polycal.errors import InputError
-from polycal.models import read_length
 from polycal.packing import Row, count_shared, pack_batch, pad_batch, plan_rows
 from polycal.prompts import Prompt
 from polycal.tokens import tokenize_prompts

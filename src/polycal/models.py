@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from polycal.checkpoints import check_directory
 from polycal.errors import InputError
 
 ADAPTER = "adapter_config.json"
@@ -55,33 +55,13 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return getattr(torch, name)
 
 
-def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies in a checkpoint's directory.
-
-    Raises:
-        InputError: there is none that can be read.
-    """
-    _check_directory(checkpoint)
-    try:
-        return AutoTokenizer.from_pretrained(
-            checkpoint, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{checkpoint} has no readable tokenizer: {error}") from error
-
-
-def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """How many tokens a model reads at once: a prompt that has more loses its start."""
-    text = config.get_text_config()
-    return getattr(text, "max_position_embeddings", tokenizer.model_max_length)
-
-
 def load_model(
     checkpoint: Path,
     *,
     base: Path | None = None,
     dtype: torch.dtype,
     device: torch.device,
+    attention_dropout: float | None = None,
 ) -> PreTrainedModel:
     """A causal language model in evaluation mode.
 
@@ -93,22 +73,34 @@ def load_model(
         base: directory of the adapter's base model; not read for a full model.
         dtype: of the weights.
         device: where the weights go.
+        attention_dropout: of the attention weights, when the model is set to training;
+            None: what the checkpoint says.
 
     Returns:
         A transformers model, or a peft model that wraps one.
 
     Raises:
-        InputError: a directory holds no safetensors model, or an adapter has no base.
+        InputError: a directory holds no safetensors model, or an adapter has no base;
+            or the architecture has no attention dropout, and it is more than 0.
     """
-    _check_directory(checkpoint)
+    check_directory(checkpoint)
     is_adapter = (checkpoint / ADAPTER).exists()
     if is_adapter:
         if base is None:
             raise InputError(f"{checkpoint} is an adapter; name its base model too")
         if not (checkpoint / _ADAPTER_WEIGHTS).exists():
             raise InputError(f"{checkpoint} has no {_ADAPTER_WEIGHTS}")
-        _check_directory(base)
-    model = _load_full(base if is_adapter else checkpoint, dtype)
+        check_directory(base)
+    full = base if is_adapter else checkpoint
+    settings = {}
+    if attention_dropout is not None and read_attention_dropout(full) is not None:
+        settings["attention_dropout"] = attention_dropout
+    elif attention_dropout:
+        raise InputError(
+            f"attention_dropout is {attention_dropout}, but the architecture of {full} "
+            "has none; set it to 0"
+        )
+    model = _load_full(full, dtype, settings)
     if is_adapter:
         from peft import PeftModel  # takes a second to import
 
@@ -121,10 +113,27 @@ def load_model(
     return model.to(device).eval()
 
 
-def _load_full(checkpoint: Path, dtype: torch.dtype) -> PreTrainedModel:
+def read_attention_dropout(checkpoint: Path) -> float | None:
+    """The attention dropout in a full model's configuration; None if it has no such.
+
+    Raises:
+        InputError: the directory holds no readable configuration.
+    """
+    try:
+        config = AutoConfig.from_pretrained(
+            checkpoint, trust_remote_code=False, local_files_only=True
+        )
+    except _UNREADABLE as error:
+        raise InputError(f"{checkpoint} has no readable model: {error}") from error
+    return getattr(config, "attention_dropout", None)
+
+
+def _load_full(
+    checkpoint: Path, dtype: torch.dtype, settings: dict[str, float]
+) -> PreTrainedModel:
     source = {"trust_remote_code": False, "local_files_only": True}
     try:
-        config = AutoConfig.from_pretrained(checkpoint, **source)
+        config = AutoConfig.from_pretrained(checkpoint, **source, **settings)
         model, loading = AutoModelForCausalLM.from_pretrained(
             checkpoint,
             config=config,
@@ -227,8 +236,3 @@ def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]
         yield
     finally:
         hook.remove()
-
-
-def _check_directory(path: Path) -> None:
-    if not path.is_dir():
-        raise InputError(f"there is no checkpoint directory {path}")

@@ -123,7 +123,7 @@ def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
     """The lines that show a prompt as the tokenizer in a directory writes it."""
     from transformers import AutoConfig
 
-    from polycal.models import load_tokenizer, read_length
+    from polycal.checkpoints import load_tokenizer, read_length
     from polycal.tokens import tokenize_prompts
 
     tokenizer = load_tokenizer(folder)

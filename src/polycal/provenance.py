@@ -82,3 +82,11 @@ def read_provenance(folder: Path) -> dict[str, object]:
         FileNotFoundError: the folder holds none, so polycal did not make it.
     """
     return json.loads((folder / "provenance.json").read_text())
+
+
+def read_digest(folder: Path) -> object:
+    """The digest that a result's folder states; None if polycal did not make it."""
+    try:
+        return read_provenance(folder)["digest"]
+    except (OSError, KeyError, ValueError):
+        return None

@@ -1,5 +1,8 @@
 """The recipe: every setting of a training run but its model, data, smoothing and seed.
 
+It has two parts: how conversations become token sequences (`Rendering`), which is done
+once for a model and an SFT set, and how these are trained on (`Recipe`).
+
 Standard library only; the command line makes one flag of each field.
 """
 
@@ -11,10 +14,39 @@ from polycal.errors import InputError
 
 METHODS = ("full", "lora")
 DTYPES = ("auto", "float32", "bfloat16")
+REDUCTIONS = ("mean", "sum")
+CHAT_TEMPLATES = ("auto", "own", "tulu", "alpaca")
+BOS = ("auto", "always", "never")
 
 
 def _setting(text: str, default: object = dataclasses.MISSING) -> dataclasses.Field:
     return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """How conversations become token sequences; names and defaults are the config's.
+
+    Raises:
+        InputError: a value has no meaning; the message names the setting.
+    """
+
+    chat_template: str = _setting(
+        "auto: the model's, else tulu; own: the model's; or tulu, alpaca", "auto"
+    )
+    bos: str = _setting(
+        "whether a sequence begins with BOS; auto: as in scoring", "auto"
+    )
+    max_length: int = _setting("tokens of a sequence; the rest is cut off", 4096)
+
+    def __post_init__(self) -> None:
+        """Refuse what no sequence can mean."""
+        _check_choices(self, chat_template=CHAT_TEMPLATES, bos=BOS)
+        if not _fits(self.max_length, "a whole number of at least 2"):
+            raise InputError(
+                f"max_length is {self.max_length}; it must be a whole number of at "
+                "least 2"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +65,10 @@ class Recipe:
     micro_batch_size: int = _setting("sequences per forward pass", 8)
     warmup_ratio: float = _setting("fraction of the steps with a rising rate", 0.02)
     weight_decay: float = _setting("AdamW's decoupled weight decay", 0)
+    loss_reduction: str = _setting("of a step, over its target tokens", "mean")
     max_grad_norm: float = _setting("clip gradients to this norm; 0: do not", 1.0)
-    max_length: int = _setting("tokens of a sequence; the rest is cut off", 4096)
     validation_fraction: float = _setting("held-out part of the SFT set", 0.02)
+    attention_dropout: float = _setting("of the attention weights in training", 0)
     lora_rank: int = _setting("rank of the adapter", 64)
     lora_alpha: float = _setting("scale of the adapter", 16)
     lora_dropout: float = _setting("dropout in the adapter", 0.1)
@@ -46,19 +79,16 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse what no training can mean."""
-        for name, allowed in (("method", METHODS), ("dtype", DTYPES)):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"
-                )
+        _check_choices(self, method=METHODS, loss_reduction=REDUCTIONS, dtype=DTYPES)
         ranges = {
             "above 0": ("lr", "epochs", "lora_alpha"),
             "at least 0": ("weight_decay", "max_grad_norm"),
-            "at least 0 and below 1": ("warmup_ratio", "lora_dropout"),
+            "at least 0 and below 1": (
+                *("warmup_ratio", "attention_dropout", "lora_dropout"),
+            ),
             "above 0 and below 1": ("validation_fraction",),
             "a whole number of at least 1": (
-                *("max_steps", "batch_size", "micro_batch_size", "max_length"),
-                "lora_rank",
+                *("max_steps", "batch_size", "micro_batch_size", "lora_rank"),
             ),
         }
         for wanted, names in ranges.items():
@@ -82,6 +112,13 @@ class Recipe:
         return math.ceil(self.epochs * math.ceil(n_examples / self.batch_size))
 
 
+def _check_choices(settings: object, **allowed: tuple[str, ...]) -> None:
+    for name, choices in allowed.items():
+        value = getattr(settings, name)
+        if value not in choices:
+            raise InputError(f"{name} {value!r} is not one of {', '.join(choices)}")
+
+
 def _fits(value: float, wanted: str) -> bool:
     if not math.isfinite(value):
         return False
@@ -91,4 +128,5 @@ def _fits(value: float, wanted: str) -> bool:
         "at least 0 and below 1": 0 <= value < 1,
         "above 0 and below 1": 0 < value < 1,
         "a whole number of at least 1": value >= 1 and value == int(value),
+        "a whole number of at least 2": value >= 2 and value == int(value),
     }[wanted]

@@ -19,25 +19,28 @@ _LONGEST = 1 << 26  # characters of one JSON row; more means that it never ends
 _BETWEEN = re.compile(r"[\s,\[\]]*")  # what lies between the rows of a JSON file
 
 
-def read_rows(files: Iterable[Path], columns: Sequence[str]) -> Iterator[dict]:
+def read_rows(
+    files: Iterable[Path], columns: Sequence[str], *, asked_by: str = "`format:`"
+) -> Iterator[dict]:
     """The named columns of every row, in source order; few rows in memory at a time.
 
     Args:
         files: Parquet, JSON lines, or JSON arrays of objects.
         columns: the columns; a JSON row after the first may lack one (None).
+        asked_by: what in the study asks for these columns, for the error message.
 
     Raises:
         InputError: a file is broken or lacks columns; the message names it.
     """
     for path in files:
         read = _parquet_rows if path.suffix == ".parquet" else _json_rows
-        yield from read(path, columns)
+        yield from read(path, columns, asked_by)
 
 
-def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[dict]:
+def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
     try:
         with pq.ParquetFile(path) as file:
-            _check_columns(path, columns, file.schema_arrow.names)
+            _check_columns(path, columns, file.schema_arrow.names, asked_by)
             for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
@@ -48,7 +51,7 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[dict]:
         ) from error
 
 
-def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[dict]:
+def _json_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
     """Rows of JSON lines or of one array, decoded one by one.
 
     An array of gigabytes (OpenHermes) is never a Python object as a whole.
@@ -77,7 +80,7 @@ def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[dict]:
             if not isinstance(row, dict):
                 raise InputError(f"{path}: a row is not a JSON object: {str(row)[:60]}")
             if first:
-                _check_columns(path, columns, row)
+                _check_columns(path, columns, row, asked_by)
                 first = False
             between = ""
             yield {column: row.get(column) for column in columns}
@@ -92,10 +95,12 @@ def _read_chunk(file: TextIO, path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text ({error})") from error
 
 
-def _check_columns(path: Path, columns: Sequence[str], found: Iterable[str]) -> None:
+def _check_columns(
+    path: Path, columns: Sequence[str], found: Iterable[str], asked_by: str
+) -> None:
     missing = [column for column in columns if column not in found]
     if missing:
         raise InputError(
             f"{path} lacks the columns {', '.join(missing)} (it has: "
-            f"{', '.join(found)}); is `format:` right?"
+            f"{', '.join(found)}); is {asked_by} right?"
         )

@@ -213,12 +213,13 @@ def _score_missing(
         return
     begin = time.perf_counter()
     from polycal import models  # torch and transformers: seconds
+    from polycal.checkpoints import load_tokenizer
     from polycal.engine import Engine
 
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
     network = models.load_model(checkpoint, base=base, dtype=picked, device=device)
-    tokenizer = models.load_tokenizer(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
     models.check_rows(network, tokenizer, checkpoint)
     engine = Engine(network, tokenizer)
     facts = {

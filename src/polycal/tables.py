@@ -4,8 +4,9 @@ A table on disk is complete or absent. It carries its kind and what made it in t
 file's metadata, so a foreign or a truncated file is refused by name.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +56,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("sft", pa.string()),
             ("example_id", pa.int64()),  # row number in the source
+            ("input", pa.string()),  # Alpaca's own: more of the first user turn
             (
                 "messages",
                 pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
@@ -140,11 +142,70 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 
-def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
-    """Write a table of the given kind atomically, with what made it as metadata.
+class Writer:
+    """A table on its way to disk; every call of `add` is a row group."""
+
+    def __init__(self, sink: pq.ParquetWriter, kind: str) -> None:
+        """Append to an open file; `writing` makes one."""
+        self._sink, self._kind = sink, kind
+        self.num_rows = 0
+        self.facts: dict[str, object] = {}  # stored at the end, when counts are known
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows.
+
+        Args:
+            table: columns in any order; types that cast safely to the schema's.
+
+        Raises:
+            ValueError: a column is missing, superfluous or of another type (a defect).
+            OSError: the disk is full.
+        """
+        schema = SCHEMAS[self._kind]
+        if set(table.column_names) != set(schema.names):
+            missing = sorted(set(schema.names) - set(table.column_names))
+            extra = sorted(set(table.column_names) - set(schema.names))
+            raise ValueError(
+                f"{self._kind}: missing columns {missing}, unknown columns {extra}"
+            )
+        self._sink.write_table(table.select(schema.names).cast(schema))
+        self.num_rows += table.num_rows
+
+
+@contextlib.contextmanager
+def writing(path: Path, kind: str) -> Iterator[Writer]:
+    """Write a table of the given kind piece by piece, atomically.
 
     Args:
-        table: columns in any order; types that cast safely to the schema's.
+        path: the final name; it appears when the body has ended without an error.
+        kind: a key of `SCHEMAS`.
+
+    Yields:
+        What takes the rows, and the facts that become the file's metadata.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    with replacing(path) as temporary:
+        with pq.ParquetWriter(temporary, SCHEMAS[kind], compression="zstd") as sink:
+            writer = Writer(sink, kind)
+            yield writer
+            made_by = {
+                "kind": kind,
+                "schema_version": SCHEMA_VERSION,
+                **provenance(**writer.facts),
+            }
+            metadata = json.dumps(made_by, sort_keys=True)
+            sink.add_key_value_metadata({"polycal": metadata})
+        if pq.read_metadata(temporary).num_rows != writer.num_rows:
+            raise OSError(f"{path}: rows were lost while writing")
+
+
+def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
+    """Write a whole table of the given kind atomically.
+
+    Args:
+        table: as `Writer.add` takes it.
         path: the final name.
         kind: a key of `SCHEMAS`.
         **facts: what the caller knows of the origin (study, revision, ...).
@@ -153,50 +214,68 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
         ValueError: a column is missing, superfluous or of another type (a defect).
         OSError: the folder cannot be written or the disk is full.
     """
-    schema = SCHEMAS[kind]
-    if set(table.column_names) != set(schema.names):
-        missing = sorted(set(schema.names) - set(table.column_names))
-        extra = sorted(set(table.column_names) - set(schema.names))
-        raise ValueError(f"{kind}: missing columns {missing}, unknown columns {extra}")
-    made_by = {"kind": kind, "schema_version": SCHEMA_VERSION, **provenance(**facts)}
-    metadata = {"polycal": json.dumps(made_by, sort_keys=True)}
-    table = table.select(schema.names).cast(schema).replace_schema_metadata(metadata)
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-        if pq.read_metadata(temporary).num_rows != table.num_rows:
-            raise OSError(f"{path}: rows were lost while writing")
+    with writing(path, kind) as writer:
+        writer.facts.update(facts)
+        writer.add(table)
 
 
 def read(path: Path, kind: str) -> pa.Table:
-    """Read a table of the given kind.
+    """Read a whole table of the given kind.
 
     Raises:
         InputError: the file is not complete Parquet, or not a table of this kind; the
             message names the file and says what to do.
         FileNotFoundError: there is no such file.
     """
-    path = Path(path)
+    with _opened(path, kind) as file:
+        return file.read().cast(SCHEMAS[kind])
+
+
+def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
+    """Read a table of the given kind piece by piece.
+
+    Args:
+        path: the file.
+        kind: a key of `SCHEMAS`.
+        rows: of a piece, at most.
+
+    Yields:
+        Its rows in order; few of them are in memory at a time.
+
+    Raises:
+        InputError: as `read`.
+        FileNotFoundError: there is no such file.
+    """
+    with _opened(path, kind) as file:
+        yield from file.iter_batches(batch_size=rows)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            found = _made_by(file.metadata).get("kind")
+            if found != kind or file.schema_arrow.names != SCHEMAS[kind].names:
+                raise InputError(
+                    f"{path} is not a polycal table of kind {kind!r} (found "
+                    f"{found!r}); delete it, or name the right file, and run again"
+                )
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise InputError(
             f"{path} is not a complete Parquet file ({error}); delete it and run again"
         ) from error
-    found = read_metadata(path).get("kind")
-    if found != kind or table.schema.names != SCHEMAS[kind].names:
-        raise InputError(
-            f"{path} is not a polycal table of kind {kind!r} (found {found!r}); "
-            "delete it, or name the right file, and run again"
-        )
-    return table.cast(SCHEMAS[kind])
 
 
 def read_metadata(path: Path) -> dict[str, object]:
-    """What made a table: the dictionary that `write` stored; empty if foreign."""
-    stored = pq.read_metadata(path).metadata or {}
-    return json.loads(stored.get(b"polycal", b"{}"))
+    """What made a table: its kind and the facts of its writer; empty if foreign."""
+    return _made_by(pq.read_metadata(path))
+
+
+def _made_by(metadata: pq.FileMetaData) -> dict[str, object]:
+    return json.loads((metadata.metadata or {}).get(b"polycal", b"{}"))
 
 
 def read_many(paths: Iterable[Path], kind: str) -> pa.Table:

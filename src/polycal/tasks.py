@@ -12,6 +12,7 @@ from polycal.files import digest
 from polycal.formats import (
     BLANK_OPTION,
     BLANK_QUESTION,
+    CONTRADICTION,
     Format,
     make_format,
     why_dropped,
@@ -21,7 +22,8 @@ from polycal.study import complete_format
 
 _logger = logging.getLogger(__name__)
 
-_DROPPED = (BLANK_OPTION, BLANK_QUESTION, "dropped_repeated_row")
+_DROPPED = (BLANK_OPTION, BLANK_QUESTION, CONTRADICTION, "dropped_repeated_row")
+_CONTRADICTORY = 0.01  # part of the rows; if there are more, the format is wrong
 
 
 def prepare_task(*, out: Path, **source: object) -> None:
@@ -51,8 +53,9 @@ def read_task(
 
     Texts stay as they are, with leading and trailing white space; prompts decide what
     to strip. Rows are in source order, test before dev. Rows with a blank question or
-    option, and repetitions of a whole row, are dropped; how many of each, split by
-    split, is logged and among the facts as `counts`.
+    option or with columns that tell different answers, and repetitions of a whole row,
+    are dropped; how many of each, split by split, is logged and among the facts as
+    `counts`.
 
     Args:
         repo: a Hub id or a local directory in the Hub's layout.
@@ -131,6 +134,11 @@ def _read_split(
                 f"{', '.join(differ)}; take a revision without the contradiction, or "
                 "columns that name a question in `question_id`"
             )
+    if counts[CONTRADICTION] > max(1, _CONTRADICTORY * counts["rows"]):
+        raise InputError(
+            f"{place}: {' and '.join(source.gold)} tell different answers in "
+            f"{counts[CONTRADICTION]} of {counts['rows']} rows; is `gold` right?"
+        )
     if not kept:
         raise InputError(f"{place} holds no question that can be used ({counts})")
     return list(kept.values()), counts

@@ -1,30 +1,43 @@
-"""Texts to tokens: the one rule about special tokens, for training and for scoring."""
+"""Texts to tokens: the one rule about special tokens, for training and for scoring.
 
-from collections.abc import Sequence
+The tokenizer's own default of special tokens holds, but a text that already begins with
+BOS does not get a second one.
+"""
 
-from transformers import PreTrainedTokenizerBase
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tokenizers import Encoding
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from polycal.prompts import Prompt
 
+_Found = TypeVar("_Found")
 
-def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], **options: object
-) -> list[dict[str, list]]:
-    """Tokenise texts with the tokenizer's own default of special tokens.
 
-    A text that already begins with BOS does not get a second one.
+def to_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, in order, by any tokenizer."""
+    return _tokenize(tokenizer, texts, lambda columns: columns["input_ids"])
 
-    Args:
-        tokenizer: any tokenizer.
-        texts: any number of them.
-        **options: for the tokenizer, such as `return_offsets_mapping`.
 
-    Returns:
-        For each text, in order, what the tokenizer returns of it (`input_ids`, ...).
+def to_encodings(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> list[Encoding]:
+    """What a fast tokenizer knows of each text, in order: its tokens and their places.
+
+    The Python lock is free while the texts are tokenised, on all cores.
     """
+    return _tokenize(tokenizer, texts, lambda columns: columns.encodings)
+
+
+def _tokenize(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    read: Callable[[BatchEncoding], Sequence[_Found]],
+) -> list[_Found]:
     bos = tokenizer.bos_token
     begun = [bool(bos) and text.startswith(bos) for text in texts]
-    found: dict[int, dict[str, list]] = {}
+    found: dict[int, _Found] = {}
     for special in (True, False):
         chosen = [index for index, has in enumerate(begun) if has != special]
         if not chosen:
@@ -32,11 +45,11 @@ def tokenize(
         columns = tokenizer(
             [texts[index] for index in chosen],
             add_special_tokens=special,
+            return_attention_mask=False,
+            return_token_type_ids=False,
             verbose=False,  # no warning about long texts: callers cut them
-            **options,
         )
-        for place, index in enumerate(chosen):
-            found[index] = {name: column[place] for name, column in columns.items()}
+        found.update(zip(chosen, read(columns), strict=True))
     return [found[index] for index in range(len(texts))]
 
 
@@ -55,20 +68,14 @@ def tokenize_prompts(
     Returns:
         The ids of every context, and those of every continuation of every prompt.
     """
-    contexts = _list_ids(tokenizer, [prompt.context.rstrip() for prompt in prompts])
+    contexts = to_ids(tokenizer, [prompt.context.rstrip() for prompt in prompts])
     # The whole text is unchanged by moving white space across the border.
     texts = [
         prompt.context + each for prompt in prompts for each in prompt.continuations
     ]
-    joint = iter(_list_ids(tokenizer, texts))
+    joint = iter(to_ids(tokenizer, texts))
     continuations = [
         [tuple(next(joint)[len(context) :]) for _ in prompt.continuations]
         for prompt, context in zip(prompts, contexts, strict=True)
     ]
     return contexts, continuations
-
-
-def _list_ids(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
-) -> list[list[int]]:
-    return [each["input_ids"] for each in tokenize(tokenizer, texts)]

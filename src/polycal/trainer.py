@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from transformers import (
     PreTrainedModel,
@@ -14,13 +15,30 @@ from transformers import (
     TrainingArguments,
 )
 
-from polycal.dialogs import IGNORED, Example, collate
+from polycal.examples import Example
 from polycal.loss import Losses, cross_entropies
 from polycal.models import only_positions
+from polycal.packing import pad
 from polycal.recipe import Recipe
 
+IGNORED = -100  # the label of a token that no loss is computed on
 _LINES = 100  # of a training log, about
 _logger = logging.getLogger(__name__)
+
+
+def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Examples as one batch, padded on the right: three int64 tensors [rows, longest].
+
+    A label is the token itself where it is a target, elsewhere `IGNORED`. The padding
+    is neither attended to nor trained on, so its token does not matter.
+    """
+    labels = [np.where(each.targets, each.tokens, IGNORED) for each in examples]
+    columns = {
+        "input_ids": pad([each.tokens for each in examples], 0),
+        "attention_mask": pad([np.ones_like(each.tokens) for each in examples], 0),
+        "labels": pad(labels, IGNORED),
+    }
+    return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
 class _Totals(NamedTuple):
@@ -32,7 +50,9 @@ class _Totals(NamedTuple):
 
 
 class SmoothingTrainer(Trainer):
-    """Minimises the smoothed loss per target token of the whole batch.
+    """Minimises the smoothed loss over the target tokens of the whole batch.
+
+    That is their mean or, if the recipe says so, their sum; the log has means.
 
     Attributes:
         lines: the log: dictionaries with the columns of a training log that vary.
@@ -57,7 +77,7 @@ class SmoothingTrainer(Trainer):
 
         Args:
             model: on any device; all parameters that require a gradient are trained.
-            examples: the training examples.
+            examples: the training examples; each is asked for when it is used.
             recipe: the settings.
             smoothing: label-smoothing epsilon.
             bfloat16: whether to compute in bfloat16 (the weights keep their dtype).
@@ -92,13 +112,13 @@ class SmoothingTrainer(Trainer):
         super().__init__(
             model,
             arguments,
-            train_dataset=list(examples),
+            train_dataset=examples,
             data_collator=collate,
         )
         self.remove_callback(PrinterCallback)  # our log has the numbers
         self.model_accepts_loss_kwargs = True
         self.lines: list[dict[str, object]] = []
-        self._smoothing = smoothing
+        self._smoothing, self._reduction = smoothing, recipe.loss_reduction
         self._totals, self._since = _Totals(), time.perf_counter()
 
     def compute_loss(
@@ -108,11 +128,12 @@ class SmoothingTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: int | torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """This micro-batch's part of the batch's mean smoothed loss (nats)."""
+        """This micro-batch's part of the batch's smoothed loss (nats)."""
         losses, tokens = self._sum_losses(model, inputs)
         found = (losses.smoothed.detach(), losses.plain, tokens)
         self._totals = _Totals(*map(sum, zip(self._totals, found, strict=True)))
-        return losses.smoothed / num_items_in_batch
+        whole = num_items_in_batch if self._reduction == "mean" else 1
+        return losses.smoothed / whole
 
     def _sum_losses(
         self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]
@@ -159,10 +180,12 @@ class SmoothingTrainer(Trainer):
         """Append a line about held-out examples to the log, and return it."""
         self.model.eval()
         size = self.args.per_device_train_batch_size
-        ordered = sorted(examples, key=lambda each: len(each.tokens))  # little padding
+        lengths = [len(examples[index].tokens) for index in range(len(examples))]
+        order = np.argsort(lengths, kind="stable")  # little padding
         totals = _Totals()
-        for begin in range(0, len(ordered), size):
-            inputs = self._prepare_inputs(collate(ordered[begin : begin + size]))
+        for begin in range(0, len(order), size):
+            batch = [examples[index] for index in order[begin : begin + size]]
+            inputs = self._prepare_inputs(collate(batch))
             with self.compute_loss_context_manager():
                 losses, tokens = self._sum_losses(self.model, inputs)
             totals = _Totals(*map(sum, zip(totals, (*losses, tokens), strict=True)))

@@ -1,4 +1,4 @@
-"""Fine-tune a base model on conversations, with label smoothing: one candidate."""
+"""Fine-tune a base model on an SFT set, with label smoothing: one candidate."""
 
 import dataclasses
 import json
@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import torch
+from torch.utils.data import Subset
 from transformers import PreTrainedModel, set_seed
 
 from polycal import models, tables
-from polycal.dialogs import TULU_TEMPLATE, make_examples, split_validation
+from polycal.chat import choose_template
+from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
+from polycal.examples import FILE, Examples
 from polycal.files import digest, replacing
-from polycal.provenance import read_provenance, write_provenance
+from polycal.provenance import read_digest, read_provenance, write_provenance
 from polycal.recipe import Recipe
 from polycal.trainer import SmoothingTrainer
 
@@ -24,7 +27,7 @@ _logger = logging.getLogger(__name__)
 def tune(
     *,
     base: Path,
-    conversations: Path,
+    examples: Path,
     model: str,
     sft: str,
     smoothing: float,
@@ -42,7 +45,7 @@ def tune(
 
     Args:
         base: directory of the base model, as `prepare_model` makes it.
-        conversations: the conversations table.
+        examples: the directory that `tokenize` made of this model's SFT set.
         model: short name of the base model; this and `sft` are noted only.
         sft: short name of the SFT set.
         smoothing: label-smoothing epsilon, from 0 to below 1.
@@ -51,30 +54,26 @@ def tune(
         out: the directory that is written.
 
     Raises:
-        InputError: the model, the conversations or a setting cannot be used.
+        InputError: the model, the examples or a setting cannot be used.
     """
     if not 0 <= smoothing < 1:
         raise InputError(f"smoothing is {smoothing}; it must be at least 0 and below 1")
     if not 0 <= seed < 2**31:
         raise InputError(f"seed is {seed}; it must be from 0 to 2147483647")
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    tokenizer = models.load_tokenizer(base)
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = TULU_TEMPLATE
-        _logger.info("%s has no chat template; Tulu's is used", base)
-    examples, counts = make_examples(
-        tables.read(conversations, "conversations"),
-        tokenizer,
-        max_length=recipe.max_length,
+    tokenizer, made = load_tokenizer(base), _read_origin(examples, base)
+    choose_template(tokenizer, made["rendering"]["chat_template"])
+    training, validation = split_validation(
+        Examples(examples / FILE), recipe.validation_fraction
     )
-    training, validation = split_validation(examples, recipe.validation_fraction)
-    counts |= {"training": len(training), "validation": len(validation)}
-    _logger.info("%s: %s", conversations, counts)
+    counts = {"training": len(training), "validation": len(validation)}
+    _logger.info("%s: %s", examples, counts)
 
     set_seed(seed)
     device = models.pick_device()
     dtype = models.pick_dtype(recipe.dtype, device)
     network = _make_network(base, recipe, dtype, device)
+    own_dropout = models.read_attention_dropout(base)
     models.check_rows(network, tokenizer, base)
     with tempfile.TemporaryDirectory() as folder:
         trainer = SmoothingTrainer(
@@ -91,6 +90,8 @@ def tune(
     with replacing(out) as temporary:
         if recipe.method == "full":
             network.to(dtype)
+            if own_dropout is not None:
+                network.config.attention_dropout = own_dropout
         models.save(network, tokenizer, temporary)
         weights = digest(path for path in temporary.iterdir() if path.is_file())
         log = pa.Table.from_pylist(
@@ -98,20 +99,63 @@ def tune(
             tables.SCHEMAS["training_log"],
         )
         tables.write(log, temporary / "training_log.parquet", "training_log")
-        settings = {**identity, **dataclasses.asdict(recipe)}
+        settings = {**identity, **made["rendering"], **dataclasses.asdict(recipe)}
         text = json.dumps(settings, indent=2, sort_keys=True)
         (temporary / "recipe.json").write_text(text + "\n")
         write_provenance(
             temporary,
             **identity,
             lr=recipe.lr,
-            base=_read_digest(base),
-            conversations=digest([conversations]),
-            counts=counts,
+            base=read_digest(base),
+            conversations=made["conversations"],
+            examples=made["digest"],
+            counts=made["counts"] | counts,
             device=models.describe_device(device),
             dtype=str(dtype).removeprefix("torch."),
             digest=weights,
         )
+
+
+def _read_origin(examples: Path, base: Path) -> dict:
+    """What made the examples, if it was this base model's tokenizer.
+
+    Raises:
+        InputError: they were made with another one, or not by polycal.
+    """
+    try:
+        made = read_provenance(examples)
+    except FileNotFoundError:
+        raise InputError(
+            f"{examples} holds no examples; `polycal tokenize` makes them"
+        ) from None
+    if made["base"] != read_digest(base):
+        raise InputError(
+            f"{examples} was made with the tokenizer of another model than {base}; run "
+            "`polycal tokenize` with this one"
+        )
+    return made
+
+
+def split_validation(examples: Examples, fraction: float) -> tuple[Subset, Subset]:
+    """Training and validation examples, by chance but always the same.
+
+    The split depends on nothing but the number of examples, so the validation losses
+    of all candidates are about the same examples. Both parts keep their order, and read
+    an example when it is asked for.
+
+    Raises:
+        InputError: there are fewer than two examples.
+    """
+    if len(examples) < 2:
+        raise InputError(
+            f"{len(examples)} conversations with an answer are too few to train on "
+            "and to validate with"
+        )
+    chance = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(examples), generator=chance)
+    held = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
+    training, validation = order[held:].sort().values, order[:held].sort().values
+    return Subset(examples, training.numpy()), Subset(examples, validation.numpy())
 
 
 def _make_network(
@@ -123,10 +167,17 @@ def _make_network(
     an adapter is frozen, so it has the dtype of the arithmetic.
     """
     if recipe.method == "full":
-        return models.load_model(base, dtype=torch.float32, device=device)
+        return models.load_model(
+            base,
+            dtype=torch.float32,
+            device=device,
+            attention_dropout=recipe.attention_dropout,
+        )
     from peft import LoraConfig, get_peft_model  # takes a second to import
 
-    network = models.load_model(base, dtype=dtype, device=device)
+    network = models.load_model(
+        base, dtype=dtype, device=device, attention_dropout=recipe.attention_dropout
+    )
     settings = LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
@@ -146,10 +197,3 @@ def _make_network(
         if isinstance(held.target_modules, set):
             held.target_modules = sorted(held.target_modules)
     return adapted
-
-
-def _read_digest(base: Path) -> object:
-    try:
-        return read_provenance(base)["digest"]
-    except (OSError, KeyError, ValueError):
-        return None  # a directory that polycal did not make can be tuned, too

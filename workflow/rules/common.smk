@@ -5,6 +5,7 @@ Check the config and name what the study consists of. The only file with functio
 import fcntl
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -14,6 +15,7 @@ sys.path.insert(0, SRC)  # for the import below, without the package being insta
 
 from polycal import grid, study
 from polycal.errors import InputError
+from polycal.recipe import Recipe, Rendering
 
 MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
 
@@ -139,6 +141,20 @@ def get_repo(section, name):
         return grid.cli_flags({key: found.get(key) for key in ("repo", "revision")})
 
     return flags
+
+
+def get_sft_rows(wildcards):
+    """The flags that say which rows of an SFT set are read, and how."""
+    found = grid.entry(config["sft"], wildcards.sft)
+    return grid.cli_flags(
+        {key: found[key] for key in ("filter", "format", "max_examples")}
+    )
+
+
+def get_settings(kind, **changes):
+    """The flags of the recipe's part that a dataclass of polycal.recipe holds."""
+    recipe = {field.name: config["recipe"][field.name] for field in fields(kind)}
+    return grid.cli_flags({**recipe, **changes})
 
 
 def get_local_repo(section, name):

@@ -59,15 +59,16 @@ rule prepare_sft:
         "resources/sft/{sft}.parquet",
     log:
         "logs/prepare_sft/{sft}.log",
+    benchmark:
+        "results/timings/prepare_sft/{sft}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["prepare_sft"],
         repo=get_repo("sft", "sft"),
-        format=lambda wildcards: grid.entry(config["sft"], wildcards.sft)["format"],
+        rows=get_sft_rows,
     shell:
-        "python -m polycal prepare_sft {params.repo}"
-        " --format {params.format}"
+        "python -m polycal prepare_sft {params.repo} {params.rows}"
         " --sft {wildcards.sft:q}"
         " --out {output:q} &> {log:q}"
 

@@ -1,17 +1,17 @@
 """
 Fine-tune every candidate and select the learning rate of every run.
 
-INPUTS:   base          = resources/models/{model}/
-          conversations = resources/sft/{sft}.parquet
-OUTPUTS:  candidate     = results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}/
-          run           = results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}/
+INPUTS:   base      = resources/models/{model}/
+          examples  = resources/examples/{model}/{sft}/
+OUTPUTS:  candidate = results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}/
+          run       = results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}/
 """
 
 
 rule tune:
     input:
         base="resources/models/{model}",
-        conversations="resources/sft/{sft}.parquet",
+        examples="resources/examples/{model}/{sft}",
     output:
         directory("results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"),
     log:
@@ -24,11 +24,11 @@ rule tune:
         gpu=get_gpus,
     params:
         stage=grid.STAGES["tune"],
-        recipe=grid.cli_flags({**config["recipe"], "lr": None}),
+        recipe=get_settings(Recipe, lr=None),
     shell:
         "python -m polycal tune {params.recipe}"
         " --base {input.base:q}"
-        " --conversations {input.conversations:q}"
+        " --examples {input.examples:q}"
         " --model {wildcards.model:q}"
         " --sft {wildcards.sft:q}"
         " --smoothing {wildcards.smoothing}"

@@ -1,0 +1,109 @@
+"""A tokenised SFT set on disk, of which only what is looked at is in memory."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from polycal.errors import InputError
+
+FILE = "examples.arrow"
+_BATCH = 1024  # examples in a record batch; all but the last have as many
+_SCHEMA = pa.schema(
+    [
+        ("example_id", pa.int64()),  # row number in the SFT set's source
+        ("tokens", pa.list_(pa.int32())),
+        ("targets", pa.list_(pa.bool_())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation as the model reads it.
+
+    Attributes:
+        example_id: its row number in the SFT set's source.
+        tokens: [n] token ids, int32.
+        targets: [n] whether a loss is computed on the token, bool. The first is never
+            one, because nothing predicts it.
+    """
+
+    example_id: int
+    tokens: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def n_targets(self) -> int:
+        """Tokens that a loss is computed on."""
+        return int(np.count_nonzero(self.targets))
+
+
+def write_examples(examples: Iterable[Example], path: Path) -> int:
+    """Write examples into an Arrow file as they come, and return how many they were.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    rest, n_examples = iter(examples), 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        while batch := list(itertools.islice(rest, _BATCH)):
+            ends = np.cumsum([0, *(len(each.tokens) for each in batch)], dtype=np.int32)
+            columns = [
+                pa.array([each.example_id for each in batch], pa.int64()),
+                *(
+                    pa.ListArray.from_arrays(ends, np.concatenate(held))
+                    for held in (
+                        [each.tokens for each in batch],
+                        [each.targets for each in batch],
+                    )
+                ),
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+            n_examples += len(batch)
+    return n_examples
+
+
+class Examples(Sequence[Example]):
+    """The examples of a file, read from disk one by one when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file into memory; nothing but its list of batches is read.
+
+        Raises:
+            InputError: it is not there, or not a file of examples.
+        """
+        try:
+            with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+                if reader.schema != _SCHEMA:
+                    raise InputError(
+                        f"{path} holds {reader.schema.names}, and no examples; delete "
+                        "its folder and run again"
+                    )
+                count = reader.num_record_batches
+                self._batches = [reader.get_batch(index) for index in range(count)]
+        except FileNotFoundError:
+            raise InputError(
+                f"there is no {path}; `polycal tokenize` makes it"
+            ) from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(
+                f"{path} is not a complete Arrow file ({error}); delete its folder and "
+                "run again"
+            ) from error
+        self._length = sum(batch.num_rows for batch in self._batches)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Example:
+        place, row = divmod(range(self._length)[index], _BATCH)
+        example, tokens, targets = self._batches[place].columns
+        return Example(
+            example[row].as_py(),
+            tokens[row].values.to_numpy(),
+            targets[row].values.to_numpy(zero_copy_only=False),
+        )
