@@ -48,20 +48,20 @@ def test_the_prompt_is_printed_as_the_model_sees_it(config, capsys):
     assert context == "<s>" + shots + BLOCK.format(70)
     (encoded,) = tokenize(make_tokenizer(), [context])
     assert lines[:2] == [
-        "mmlu_prox, sw, question 70, letters, 2 shots, as miniature sees it",
+        "mmlu_prox, sw, question 70, letters, shots: 2, as miniature sees it",
         f"context: {len(encoded['input_ids'])} tokens",
     ]
-    assert [line[:8] for line in lines[3:]] == ["  ' A': ", "* ' B': ", "  ' C': "]
-    assert all(": 1 tokens ['" in line for line in lines[3:])
+    assert [line[:8] for line in lines[3:]] == ["  ' A', ", "* ' B', ", "  ' C', "]
+    assert all(", tokens: 1 ['" in line for line in lines[3:])
 
 
 def test_what_is_asked_for_is_shown(config, capsys):
     """Another question, scoring and number of shots than the study's."""
     context, lines = show(capsys, config, question="71", scoring="text", shots=0)
     assert context == "<s>Question 71?\nJibu:"
-    assert [line.split(":")[0] for line in lines[3:]] == ["  ' uno'", "* ' dos'"]
+    assert [line.split(",")[0] for line in lines[3:]] == ["  ' uno'", "* ' dos'"]
     _, lines = show(capsys, config, shots=5)
-    assert "3 shots, as miniature sees it (5 shots were asked for, its" in lines[0]
+    assert "shots: 3, as miniature sees it (5 shots were asked for, its" in lines[0]
 
 
 def test_a_context_that_is_cut_is_shown_cut(config, capsys):

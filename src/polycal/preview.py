@@ -50,7 +50,8 @@ def show_prompt(
     teller = _find(study["models"], "model", model or study["models"][0]["name"])
     scoring = scoring or study["scoring"][0]
     shots = asked["shots"] if shots is None else shots
-    _check_there(asked["repo"])
+    for repo in (asked["repo"], teller["repo"]):
+        _check_there(repo)
     table, _ = read_task(
         repo=asked["repo"],
         revision=asked["revision"],
@@ -65,7 +66,7 @@ def show_prompt(
         scoring, row["question"], row["options"], row["lead_in"], answered
     )
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
-    title += f"{len(answered)} shots, as {teller['name']} sees it"
+    title += f"shots: {len(answered)}, as {teller['name']} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
     print("\n".join([title, *_render(prompt, row["gold"], _bring_model(teller))]))
@@ -109,7 +110,6 @@ def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
 def _bring_model(model: Mapping) -> Path:
     """A directory that holds at least the tokenizer and the configuration."""
     if grid.is_local(model["repo"]):
-        _check_there(model["repo"])
         return Path(model["repo"])
     return hub.download(
         model["repo"],
@@ -137,7 +137,7 @@ def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
     if left_out > 0:
         size += f", {left_out} more on the left are cut: the model cannot read them"
     shown = [
-        f"{'*' if index == gold else ' '} {text!r}: {len(ids)} tokens "
+        f"{'*' if index == gold else ' '} {text!r}, tokens: {len(ids)} "
         f"{tokenizer.convert_ids_to_tokens(list(ids))}"
         for index, (text, ids) in enumerate(
             zip(prompt.continuations, candidates, strict=True)
