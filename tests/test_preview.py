@@ -13,7 +13,7 @@ from toys import make_model, make_tokenizer, save_checkpoint
 from polycal import hub
 from polycal.errors import InputError
 from polycal.preview import show_prompt
-from polycal.tokens import tokenize
+from polycal.tokens import to_ids
 
 DEV = [mmlu_prox_row(number, category="math") for number in range(2)]
 DEV += [mmlu_prox_row(number) for number in range(2, 5)]
@@ -46,7 +46,7 @@ def test_the_prompt_is_printed_as_the_model_sees_it(config, capsys):
     context, lines = show(capsys, config, scoring="letters")
     shots = "".join(BLOCK.format(number) + " B\n\n" for number in (2, 3))
     assert context == "<s>" + shots + BLOCK.format(70)
-    (encoded,) = tokenize(make_tokenizer(), [context])
+    (encoded,) = to_ids(make_tokenizer(), [context])
     assert lines[:2] == [
         "mmlu_prox, sw, question 70, letters, shots: 2, as miniature sees it",
         f"context: {len(encoded['input_ids'])} tokens",

@@ -24,7 +24,9 @@ def test_the_package_does_not_know_where_results_lie():
     """
     for source in SOURCES:
         strings = re.findall(r"[\"'](?:results|resources)/\w*", source.read_text())
-        assert strings in ([], ['"results/timings'] * (source.name == "verbs.py")), source
+        assert strings in ([], ['"results/timings'] * (source.name == "verbs.py")), (
+            source
+        )
 
 
 def test_the_light_side_leaves_torch_unimported():

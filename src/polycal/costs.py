@@ -19,6 +19,7 @@ SCORING_MFU = 0.45
 CORE_FLOPS = 25e9
 READ_SPEED = 0.4e9  # bytes/s of weights; 16 GB take 20 to 60 s
 START_UP = 10.0  # seconds until the weights are asked for
+SUBJECT_SIZE = 100  # questions that share their shots, about
 
 # Bytes per parameter that is trained on one GPU: float32 weights, gradients and AdamW's
 # two moments, and the bfloat16 copies that autocast keeps for the backward pass.
@@ -97,7 +98,7 @@ def scoring_flop(
     """Operations of scoring one language.
 
     2 per parameter and needed token: the context once, and of every option all tokens
-    but the last. Every question has its shots computed again.
+    but the last, and shots once for all questions of a subject.
     """
     total = 0.0
     for scoring in scorings:
@@ -109,7 +110,7 @@ def scoring_flop(
             shot = context + questions.option_tokens / questions.options
             branches = max(questions.option_tokens - questions.options, 0)
             scored = branches + 1
-        needed = shots * shot + context + branches
+        needed = shots * shot / SUBJECT_SIZE + context + branches
         total += 2 * (model.body * needed + model.head * scored)
     return questions.number * total
 

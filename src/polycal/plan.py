@@ -248,7 +248,7 @@ def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
         f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a prepared "
         "table; exact where a set is tokenised.",
         "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
-        "once, shots again for every question. Tokens of a question: "
+        f"once, shots once for {costs.SUBJECT_SIZE} questions. Tokens of a question: "
         "benchmark_sizes.csv, times the language's factor of fertility.csv (measured "
         "on the Universal Declaration of Human Rights: too high where a question is "
         f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table.",
