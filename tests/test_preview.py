@@ -49,7 +49,7 @@ def test_the_prompt_is_printed_as_the_model_sees_it(config, capsys):
     (encoded,) = to_ids(make_tokenizer(), [context])
     assert lines[:2] == [
         "mmlu_prox, sw, question 70, letters, shots: 2, as miniature sees it",
-        f"context: {len(encoded['input_ids'])} tokens",
+        f"context: {len(encoded)} tokens",
     ]
     assert [line[:8] for line in lines[3:]] == ["  ' A', ", "* ' B', ", "  ' C', "]
     assert all(", tokens: 1 ['" in line for line in lines[3:])
