@@ -41,6 +41,9 @@ rule prepare_model:
         directory("resources/models/{model}"),
     log:
         "logs/prepare_model/{model}.log",
+    # As with data and questions: a repository that cannot be had should stop a study
+    # before it has cost GPU hours.
+    priority: 100
     conda:
         "../../envs/cpu.yaml"
     params:
@@ -59,6 +62,7 @@ rule prepare_sft:
         "resources/sft/{sft}.parquet",
     log:
         "logs/prepare_sft/{sft}.log",
+    priority: 100
     benchmark:
         "results/timings/prepare_sft/{sft}.tsv"
     conda:
@@ -80,6 +84,7 @@ rule prepare_task:
         "resources/tasks/{task}/{language}.parquet",
     log:
         "logs/prepare_task/{task}/{language}.log",
+    priority: 100
     conda:
         "../../envs/cpu.yaml"
     params:
