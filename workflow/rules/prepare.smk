@@ -62,9 +62,9 @@ rule prepare_sft:
         "resources/sft/{sft}.parquet",
     log:
         "logs/prepare_sft/{sft}.log",
-    priority: 100
     benchmark:
         "results/timings/prepare_sft/{sft}.tsv"
+    priority: 100
     conda:
         "../../envs/cpu.yaml"
     params:
