@@ -236,7 +236,7 @@ class Engine:
         self._max_tokens = max(1, sum(map(len, batch)) // 2)
         torch.cuda.empty_cache()
         _logger.warning(
-            "out of memory; going on with %d tokens a pass (--max-tokens)",
+            "out of memory; going on with %d tokens a pass",
             self._max_tokens,
         )
 
