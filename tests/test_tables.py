@@ -1,5 +1,6 @@
 """Tables are written whole, carry their origin, and foreign files are refused."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -108,6 +109,25 @@ def test_a_table_that_is_not_written_to_its_end_is_absent(tmp_path):
     with pytest.raises(RuntimeError):
         fail_after(3, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_is_read_in_pieces_is_not_held(tmp_path):
+    """Halfway through 40 MB, and at the end, a small part of it is in memory."""
+    chance = np.random.default_rng(0)
+    path = tmp_path / "a.parquet"
+    with tables.writing(path, "conversations") as writer:
+        for _ in range(40):
+            text = chance.bytes(2**19).hex()  # a byte is two characters: 1 MB
+            rows = conversations(1).to_pylist()
+            rows[0]["messages"][0]["content"] = text
+            writer.add(pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"]))
+    assert path.stat().st_size > 20 * 2**20
+    before, held = pa.total_allocated_bytes(), []
+    for piece in tables.stream(path, "conversations", rows=1):
+        assert piece.num_rows == 1
+        held.append(pa.total_allocated_bytes() - before)
+    assert len(held) == 40
+    assert max(held) < 10 * 2**20
 
 
 def test_pieces_of_a_foreign_file_are_refused_by_name(tmp_path):

@@ -39,7 +39,8 @@ def read_rows(
 
 def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
     try:
-        with pq.ParquetFile(path) as file:
+        # Buffers that are read ahead would stay in memory until the file is closed.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             _check_columns(path, columns, file.schema_arrow.names, asked_by)
             for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
                 yield from batch.to_pylist()

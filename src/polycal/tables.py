@@ -253,7 +253,8 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
 @contextlib.contextmanager
 def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        # Buffers that are read ahead would stay in memory until the file is closed.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             found = _made_by(file.metadata).get("kind")
             if found != kind or file.schema_arrow.names != SCHEMAS[kind].names:
                 raise InputError(
