@@ -29,12 +29,14 @@ class Segment:
         positions: [n] of its tokens, the shared prefix counted.
         branches: [n] 0 in the context, 1, 2, ... in the branches.
         is_tree: whether plain causal attention is not enough.
+        reach: the largest position + 1; a number, so that no layer waits for a GPU.
     """
 
     start: int
     positions: torch.Tensor
     branches: torch.Tensor
     is_tree: bool
+    reach: int
     _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(
         default_factory=dict
     )
@@ -46,8 +48,7 @@ class Segment:
             shared: tokens of the prefix, which stand before the segment's own.
             window: a token sees at most so many positions, its own included.
         """
-        reach = int(self.positions[-1 if not self.is_tree else slice(None)].max()) + 1
-        cuts = window is not None and window < reach
+        cuts = window is not None and window < self.reach
         key = (shared, window if cuts else None)
         if key not in self._masks:
             self._masks[key] = self._make_mask(shared, window if cuts else None)
@@ -111,20 +112,38 @@ def _attend_packed(
     plan = _plan.get()
     if plan.keep:
         plan.prefix[module.layer_idx] = (key, value)
-    held = None if plan.keep else plan.prefix.get(module.layer_idx)
+    shared, room = 0, None
+    if plan.prefix and not plan.keep:
+        shared, room = _make_room(plan, plan.prefix[module.layer_idx], key, value)
     result = torch.empty_like(query.transpose(1, 2))
     for segment in plan.segments:
-        own = slice(segment.start, segment.start + len(segment.positions))
-        keys, values, shared = key[:, :, own], value[:, :, own], 0
-        if held:
-            shared = held[0].shape[2]
-            keys = torch.cat([held[0], keys], dim=2)
-            values = torch.cat([held[1], values], dim=2)
+        n = len(segment.positions)
+        own = slice(segment.start, segment.start + n)
+        keys, values = key[:, :, own], value[:, :, own]
+        if room:
+            for held, new in zip(room, (keys, values), strict=True):
+                held[:, :, shared : shared + n] = new
+            keys, values = (held[:, :, : shared + n] for held in room)
         mask = segment.mask(shared, sliding_window)
         attend = _attend if softcap is None else _attend_capped
         found = attend(query[:, :, own], keys, values, mask, scaling, softcap)
         result[:, own] = found.transpose(1, 2)
     return result, None
+
+
+def _make_room(
+    plan: Plan, prefix: _Layer, key: torch.Tensor, value: torch.Tensor
+) -> tuple[int, _Layer]:
+    """The prefix's tokens, and its keys and values with room for the longest segment.
+
+    The segments take turns in the room, so the prefix is copied once and not for each.
+    """
+    longest = max(len(segment.positions) for segment in plan.segments)
+    room = tuple(
+        torch.cat([held, own[:, :, :longest]], dim=2)
+        for held, own in zip(prefix, (key, value), strict=True)
+    )
+    return prefix[0].shape[2], room
 
 
 def _attend(

@@ -145,4 +145,5 @@ def _segment(
         torch.tensor(positions, device=device),
         torch.tensor(branches, device=device),
         is_tree,
+        max(positions) + 1,
     )
