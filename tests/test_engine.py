@@ -124,7 +124,7 @@ def test_shots_are_read_once_a_subject():
         with_kwargs=True,
     )
     engine = Engine(model, TOKENIZER)
-    engine._checked = True  # its few padded rows would be counted, too
+    engine._check = lambda *_: None  # its few padded rows would be counted, too
     engine.score(prompts)
     shared = {each.shared for each in prompts}
     prefixes = sum(len(TOKENIZER.encode(text)) for text in shared)
@@ -152,6 +152,18 @@ def test_memory_that_runs_out_halves_the_pass(monkeypatch, caplog):
     assert "out of memory" in caplog.text
 
 
+def test_memory_that_does_not_suffice_for_the_shots_is_told(monkeypatch):
+    """They cannot be cut into smaller passes."""
+
+    def none(model, tokens):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(passes, "read_prefix", none)
+    engine = Engine(make_model(max_position_embeddings=256), TOKENIZER)
+    with pytest.raises(InputError, match=r"shots of \d+ tokens; take fewer `shots`"):
+        engine.score(few_shot(make_prompts("letters", 4)))
+
+
 def test_memory_that_does_not_suffice_for_one_question_is_told(monkeypatch):
     """Halving ends at a single row."""
 
@@ -163,13 +175,43 @@ def test_memory_that_does_not_suffice_for_one_question_is_told(monkeypatch):
         Engine(LLAMA, TOKENIZER).score(make_prompts("text", 4))
 
 
-def test_a_model_that_is_not_exact_when_packed_is_refused(monkeypatch):
-    """The check at the first call sees a mask that lets options see each other."""
-    monkeypatch.setattr(
-        "polycal.attention.Segment._make_mask", lambda *_: None, raising=True
-    )
-    with pytest.raises(InputError, match="llama models are not exact when"):
-        Engine(LLAMA, TOKENIZER).score(make_prompts("text", 4))
+@pytest.mark.parametrize("wanted", ["text", "shots", "window"])
+def test_a_model_that_is_not_exact_when_packed_is_refused(wanted, monkeypatch):
+    """Every kind of row is checked when it first comes, also after letters."""
+    model = make_model("mistral", max_position_embeddings=256, sliding_window=120)
+    engine = Engine(model, TOKENIZER)
+    engine.score(make_prompts("letters", 4))  # no mask is needed
+    prompts = {
+        "text": make_prompts("text", 4),
+        "shots": few_shot(make_prompts("letters", 4)),
+        "window": [Prompt(" yen" * 150, (" A", " B"))],
+    }[wanted]
+    monkeypatch.setattr("polycal.attention.Segment._make_mask", lambda *_: None)
+    with pytest.raises(InputError, match="mistral models are not exact when"):
+        engine.score(prompts)
+
+
+def test_what_was_checked_is_not_checked_again(monkeypatch):
+    """A second call of the same kind has no padded rows."""
+    engine = Engine(LLAMA, TOKENIZER)
+    engine.score(make_prompts("text", 4))
+    monkeypatch.setattr(passes, "padded_logits", None)
+    engine.score(make_prompts("text", 4))
+    with pytest.raises(TypeError):
+        engine.score(make_prompts("letters", 4))
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2"])
+def test_the_rounding_of_half_precision_is_no_difference(kind):
+    """Logits of about 25 in bfloat16 have steps of 0.125; nobody is refused."""
+    for seed in range(6):
+        model = make_model(kind, initializer_range=0.02)
+        head = model.get_output_embeddings()
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(head.weight, std=1.2)
+        model = model.to(torch.bfloat16)
+        scored = Engine(model, TOKENIZER).score(make_prompts("text", 4))
+        assert len(scored) == 12
 
 
 @pytest.mark.parametrize("packed", [True, False])

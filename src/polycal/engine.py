@@ -21,6 +21,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal import passes
+from polycal.agreement import Agreement
 from polycal.checkpoints import read_length
 from polycal.errors import InputError
 from polycal.packing import Row, count_shared, pack_batch, pad_batch, plan_rows
@@ -28,9 +29,6 @@ from polycal.prompts import Prompt
 from polycal.tokens import tokenize_prompts
 
 _LOGITS = 2**28  # logits of one forward pass, in any dtype
-_CHECKED = 3  # prompts that are scored in both ways when a model is first used
-# Nats per token by which the two ways may differ. A wrong mask differs by whole nats.
-_TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.1}
 _logger = logging.getLogger(__name__)
 
 
@@ -97,7 +95,7 @@ class Engine:
             max_tokens = 16384 if model.device.type == "cuda" else 2048
         self._max_tokens = max_tokens
         self._packed = packed and passes.can_pack(model)
-        self._checked = not self._packed
+        self._agreement = Agreement(model)
         if packed and not self._packed:
             _logger.info(
                 "%s models have one row per option: not known to be exact otherwise",
@@ -107,7 +105,7 @@ class Engine:
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """Score all continuations of all prompts.
 
-        The first call scores a few prompts in the padded way, too.
+        Of every kind of row that is new, the longest is scored in the padded way, too.
 
         Args:
             prompts: in any order; each has one continuation or more.
@@ -123,11 +121,10 @@ class Engine:
         """
         contexts, continuations = self._tokenize(prompts)
         logprobs = [np.empty(len(each), np.float32) for each in continuations]
-        rows = self._plan(prompts, contexts, continuations)
-        self._fill(logprobs, self._score(rows, continuations, packed=self._packed))
-        if not self._checked and prompts:
-            self._check(contexts, continuations, logprobs)
-            self._checked = True
+        groups = self._plan(prompts, contexts, continuations)
+        self._fill(logprobs, self._score(groups, continuations, packed=self._packed))
+        if self._packed:
+            self._check(groups, contexts, continuations, logprobs)
         return [
             Scored(
                 logprobs[index],
@@ -201,20 +198,50 @@ class Engine:
         way = passes.packing(self._model) if packed else contextlib.nullcontext()
         with way:
             for rows in groups:
-                shared = rows[0].context[: rows[0].shared]
-                prefix = passes.read_prefix(self._model, shared) if shared else {}
+                prefix = self._read_prefix(rows[0])
                 waiting = sorted(rows, key=len)  # the longest is taken first
                 while waiting:
                     batch = self._take(waiting, packed=packed)
-                    try:
-                        if packed:
-                            logits = passes.packed_logits(self._model, batch, prefix)
-                        else:
-                            logits = passes.padded_logits(self._model, batch)
-                        yield from passes.sum_logprobs(logits, batch, continuations)
-                    except torch.OutOfMemoryError as error:
-                        self._shrink(batch, error)
+                    found = self._try(batch, continuations, prefix, packed=packed)
+                    if found is None:
+                        self._shrink(batch)
                         waiting += reversed(batch)
+                    else:
+                        yield from found
+
+    def _read_prefix(self, row: Row) -> dict:
+        """Keys and values of what a row shares; empty if that is nothing.
+
+        Raises:
+            InputError: the memory does not suffice.
+        """
+        if not row.shared:
+            return {}
+        try:
+            return passes.read_prefix(self._model, row.context[: row.shared])
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"the memory does not suffice for shots of {row.shared} tokens; take "
+                "fewer `shots`, or a larger GPU"
+            ) from None
+
+    def _try(
+        self,
+        batch: Sequence[Row],
+        continuations: Sequence[Sequence[tuple[int, ...]]],
+        prefix: dict,
+        *,
+        packed: bool,
+    ) -> list[tuple[tuple[int, int], np.float32]] | None:
+        """The log-probabilities of a batch; None if the memory does not suffice."""
+        try:
+            if packed:
+                logits = passes.packed_logits(self._model, batch, prefix)
+            else:
+                logits = passes.padded_logits(self._model, batch)
+            return list(passes.sum_logprobs(logits, batch, continuations))
+        except torch.OutOfMemoryError:
+            return None
 
     def _take(self, waiting: list[Row], *, packed: bool) -> list[Row]:
         """Remove the rows of the next forward pass from the end of the list."""
@@ -222,7 +249,7 @@ class Engine:
             return pack_batch(waiting, self._max_tokens, self._max_scored)
         return pad_batch(waiting, self._max_tokens)
 
-    def _shrink(self, batch: Sequence[Row], error: Exception) -> None:
+    def _shrink(self, batch: Sequence[Row]) -> None:
         """Take half as many tokens from now on.
 
         Raises:
@@ -232,7 +259,7 @@ class Engine:
             raise InputError(
                 f"the memory does not suffice for a single question of {len(batch[0])} "
                 "tokens; take a larger GPU, or --dtype bfloat16"
-            ) from error
+            )
         self._max_tokens = max(1, sum(map(len, batch)) // 2)
         torch.cuda.empty_cache()
         _logger.warning(
@@ -252,16 +279,19 @@ class Engine:
 
     def _check(
         self,
+        groups: Iterable[list[Row]],
         contexts: Sequence[list[int]],
         continuations: Sequence[Sequence[tuple[int, ...]]],
         logprobs: Sequence[np.ndarray],
     ) -> None:
-        """Compare a few prompts with padded rows, transformers' own attention.
+        """Compare new kinds of rows with padded rows, transformers' own attention.
 
         Raises:
             InputError: they differ by more than rounding.
         """
-        chosen = range(0, len(contexts), -(-len(contexts) // _CHECKED))
+        chosen = self._agreement.pick(groups)
+        if not chosen:
+            return
         rows = [
             row
             for index in chosen
@@ -276,12 +306,5 @@ class Engine:
         plain = [np.empty_like(each) for each in logprobs]
         self._fill(plain, self._score([rows], continuations, packed=False))
         for index in chosen:
-            lengths = np.array([len(tokens) for tokens in continuations[index]])
-            allowed = _TOLERANCES[self._model.dtype] * lengths
-            if (abs(logprobs[index] - plain[index]) > allowed).any():
-                raise InputError(
-                    f"{self._model.config.model_type} models are not exact when "
-                    f"questions are packed ({logprobs[index]} and {plain[index]} nats "
-                    "for the same options); please report it with the versions of "
-                    "torch and transformers, and take another version meanwhile"
-                )
+            tokens = continuations[index]
+            self._agreement.compare(tokens, logprobs[index], plain[index])
