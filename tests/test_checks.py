@@ -9,7 +9,6 @@ import pytest
 from polycal import tables
 from polycal.checks import check_task, compare, keep_compared, read_check
 from polycal.errors import InputError
-from polycal.files import digest
 
 
 def write_language(
@@ -51,7 +50,7 @@ def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
     facts = read_check(out)
     assert (facts["task"], facts["policy"]) == ("t", "intersection")
     assert facts["languages"]["de"] == {
-        "questions": digest([paths[0]]),
+        "questions": tables.digest(tables.read(paths[0], "questions")),
         "rows": 3,
         "dropped": {},
         "n_questions": 3,
@@ -178,7 +177,9 @@ def test_what_a_check_keeps_is_the_same_in_every_language(tmp_path, policy, kept
         write_language(tmp_path, "sw", [("test", "2", 0, 4), ("test", "3", 0, 4)]),
     ]
     check = compare(paths, policy)
-    origin = {path.stem: digest([path]) for path in paths}
+    origin = {
+        path.stem: tables.digest(tables.read(path, "questions")) for path in paths
+    }
     table = scored(("de", "1"), ("de", "2"), ("yo", "2"), ("sw", "2"), ("sw", "3"))
     found = keep_compared(check, table, origin).select(["language", "question_id"])
     assert [tuple(row.values()) for row in found.to_pylist()] == kept

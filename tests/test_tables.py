@@ -142,3 +142,20 @@ def test_pieces_of_a_foreign_file_are_refused_by_name(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.parquet is not a complete Parquet"):
         list(tables.stream(path, "conversations", rows=1))
+
+
+def test_a_digest_is_of_the_rows_and_not_of_what_wrote_them(tmp_path):
+    """Another origin gives other bytes and the same digest; another row another one."""
+    table = pa.Table.from_pylist(
+        [{"sft": "a", "example_id": 1, "messages": [], "input": None}],
+        tables.SCHEMAS["conversations"],
+    )
+    files = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
+    for number, path in enumerate(files):
+        tables.write(table, path, "conversations", revision=str(number))
+    assert files[0].read_bytes() != files[1].read_bytes()
+    one, two = (tables.digest(tables.read(path, "conversations")) for path in files)
+    assert one == two
+    longer = pa.concat_tables([table, table])
+    assert tables.digest(longer) != one
+    assert tables.digest(longer) == tables.digest(longer.combine_chunks())

@@ -209,7 +209,18 @@ def test_a_row_whose_columns_tell_two_answers_is_dropped(tmp_path):
     """MMLU-ProX has one in English and German (3787 at revision 8e6106a6)."""
     rows = [mmlu_prox_row(70), mmlu_prox_row(3787, answer="C", answer_index=1)]
     path = prepare(tmp_path, "mmlu_prox", rows)
-    assert counts_of(path) == {"rows": 2, "dropped_contradictory_answer": 1}
+    assert counts_of(path) == {"rows": 2, "dropped_faulty": 1}
+
+
+def test_an_id_with_two_texts_names_no_question(tmp_path):
+    """Neither of its rows is kept; a third question is."""
+    rows = [
+        mmlu_prox_row(70),
+        mmlu_prox_row(71, question="one"),
+        mmlu_prox_row(71, question="another"),
+    ]
+    path = prepare(tmp_path, "mmlu_prox", rows)
+    assert counts_of(path) == {"rows": 3, "dropped_faulty": 2}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +234,7 @@ def test_a_row_whose_columns_tell_two_answers_is_dropped(tmp_path):
         (
             "mmlu_prox",
             [mmlu_prox_row(n, answer_index=2 if n > 70 else 1) for n in range(70, 75)],
-            "answer and answer_index tell different answers in 4 of 5 rows; is `gold`",
+            r"4 of 5 rows are faulty: row 2 .71.: answer is 'B' but answer_index",
         ),
         (
             "mmlu_prox",
@@ -252,7 +263,7 @@ def test_a_row_whose_columns_tell_two_answers_is_dropped(tmp_path):
         (
             "global_mmlu",
             [global_mmlu_row(), global_mmlu_row(option_c="other", answer="C")],
-            "two rows have the id anatomy/test/0 but differ in options, gold",
+            "test/0.: an earlier row has this id but differs in options, gold",
         ),
         (
             "global_mmlu",

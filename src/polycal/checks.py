@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.files import digest, replacing
+from polycal.files import replacing
 from polycal.prompts import LETTERS
 from polycal.provenance import provenance
 
@@ -86,7 +86,7 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
                 sizes[n] += 1
             versions = seen[split].setdefault(name, {})
             versions.setdefault((gold, n), []).append(language)
-        languages[held.pop()] = _describe_language(path, sizes)
+        languages[held.pop()] = _describe_language(path, table, sizes)
     if len(tasks) != 1:
         raise InputError(f"one benchmark is expected, found {sorted(tasks) or 'none'}")
     facts = {
@@ -107,7 +107,9 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
     return facts
 
 
-def _describe_language(path: Path, sizes: Counter[int]) -> dict[str, object]:
+def _describe_language(
+    path: Path, table: pa.Table, sizes: Counter[int]
+) -> dict[str, object]:
     """What one language holds of the test split, before any comparison."""
     counts = tables.read_metadata(path).get("counts", {}).get("test", {})
     dropped = {
@@ -116,7 +118,7 @@ def _describe_language(path: Path, sizes: Counter[int]) -> dict[str, object]:
         if reason.startswith("dropped_") and number
     }
     return {
-        "questions": digest([path]),
+        "questions": tables.digest(table),
         "rows": counts.get("rows", sizes.total()),
         "dropped": dropped,
         "n_questions": sizes.total(),

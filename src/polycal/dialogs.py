@@ -91,7 +91,7 @@ def make_examples(
             f"{type(tokenizer).__name__} does not tell which characters a token is "
             "made of; add a tokenizer.json to the model"
         )
-    if rendering.bos != "auto" and tokenizer.bos_token_id is None:
+    if rendering.bos == "always" and tokenizer.bos_token_id is None:
         raise InputError(
             f"bos is {rendering.bos}, but the tokenizer has no BOS token; set bos: auto"
         )

@@ -16,7 +16,6 @@ from polycal.prompts import LETTERS
 
 HINT = "is `format:` right?"
 BLANK_OPTION, BLANK_QUESTION = "dropped_blank_option", "dropped_blank_question"
-CONTRADICTION = "dropped_contradictory_answer"
 
 _CULTURES = {"CS": "CS", "CA": "CA", "-": None, None: None}
 
@@ -109,7 +108,7 @@ class Format:
         }
         for column in self.question_id:
             _label(row, column)
-        if _why_blank(question) is None:
+        if why_dropped(question) is None:
             question["gold"] = self._read_gold(row, question["options"])
         return question
 
@@ -148,8 +147,7 @@ class Format:
             )
         return options
 
-    def _read_gold(self, row: Mapping, options: list[str]) -> int | None:
-        """The right option; None if the columns tell different ones."""
+    def _read_gold(self, row: Mapping, options: list[str]) -> int:
         found = {}
         for column, form in self.gold.items():
             index = _GOLD[form](row[column], column, options)
@@ -159,8 +157,11 @@ class Format:
                     f"options; {HINT}"
                 )
             found[column] = index
-        answers = set(found.values())
-        return answers.pop() if len(answers) == 1 else None
+        if len(set(found.values())) > 1:
+            raise InputError(
+                " but ".join(f"{column} is {row[column]!r}" for column in found)
+            )
+        return next(iter(found.values()))
 
 
 def make_format(description: Mapping) -> Format:
@@ -211,11 +212,6 @@ def _columns(value: str | list[str] | None) -> tuple[str, ...]:
 
 def why_dropped(question: Mapping) -> str | None:
     """Why a question cannot be asked, as a name; None if it can be."""
-    contradicts = CONTRADICTION if question["gold"] is None else None
-    return _why_blank(question) or contradicts
-
-
-def _why_blank(question: Mapping) -> str | None:
     if any(map(_is_blank, question["options"])):
         return BLANK_OPTION
     return BLANK_QUESTION if _is_blank(question["question"]) else None

@@ -17,9 +17,8 @@ import pyarrow as pa
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.files import digest
 from polycal.prompts import build_prompt, pick_shots
-from polycal.provenance import read_provenance
+from polycal.provenance import read_digest
 from polycal.store import Store
 
 if TYPE_CHECKING:  # it imports torch
@@ -98,8 +97,8 @@ def score(
     elif base is None:
         raise InputError(f"{checkpoint} is an adapter; name its base model with --base")
     settings = {
-        "checkpoint": _read_digest(checkpoint),
-        "base": base and _read_digest(base),
+        "checkpoint": _need_digest(checkpoint),
+        "base": base and _need_digest(base),
         "dtype": dtype,
         "stage": stage,
         "shots": shots,
@@ -137,14 +136,14 @@ def score(
     )
 
 
-def _read_digest(checkpoint: Path) -> object:
-    try:
-        return read_provenance(checkpoint)["digest"]
-    except (OSError, KeyError, ValueError) as error:
+def _need_digest(checkpoint: Path) -> object:
+    found = read_digest(checkpoint)
+    if found is None:
         raise InputError(
             f"{checkpoint} has no provenance.json with a digest; make the directory "
             "with `polycal prepare_model` or `polycal select`"
-        ) from error
+        )
+    return found
 
 
 def _list_parts(
@@ -170,6 +169,7 @@ def _list_parts(
                 f"{sorted(names) or 'none'}"
             )
         ((task, language),) = names
+        asked = tables.digest(table)
         fewer = _count_fewer_shots(path, table, test, settings["shots"])
         for scoring in scorings:
             if (task, language, scoring) in parts:
@@ -179,7 +179,7 @@ def _list_parts(
                 "task": task,
                 "language": language,
                 "scoring": scoring,
-                "questions": digest([path]),
+                "questions": asked,
             }
             parts[task, language, scoring] = _Part(path, key, fewer)
     return list(parts.values())

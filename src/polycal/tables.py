@@ -5,6 +5,7 @@ file's metadata, so a foreign or a truncated file is refused by name.
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -289,6 +290,18 @@ def read_many(paths: Iterable[Path], kind: str) -> pa.Table:
     if not tables:
         raise InputError(f"no tables of kind {kind!r} were given")
     return pa.concat_tables(tables)
+
+
+def digest(table: pa.Table) -> str:
+    """SHA-256 (hex) over the rows of a table, whatever made its file.
+
+    A file's bytes hold the commit and the libraries that wrote it, too.
+    """
+    total = hashlib.sha256()
+    for batch in table.to_batches():
+        for row in batch.to_pylist():
+            total.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    return total.hexdigest()
 
 
 def same(table: pa.Table, **values: object) -> pa.Table:

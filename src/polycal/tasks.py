@@ -1,7 +1,7 @@
 """Benchmarks: from their own columns to one questions table per language."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +12,6 @@ from polycal.files import digest
 from polycal.formats import (
     BLANK_OPTION,
     BLANK_QUESTION,
-    CONTRADICTION,
     Format,
     make_format,
     why_dropped,
@@ -20,10 +19,12 @@ from polycal.formats import (
 from polycal.rows import read_rows
 from polycal.study import complete_format
 
+_SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
 
-_DROPPED = (BLANK_OPTION, BLANK_QUESTION, CONTRADICTION, "dropped_repeated_row")
-_CONTRADICTORY = 0.01  # part of the rows; if there are more, the format is wrong
+_FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
+_DROPPED = (BLANK_OPTION, BLANK_QUESTION, _FAULTY, _REPEATED)
+_MANY = 0.01  # part of the rows that may be faulty; more of them mean a wrong format
 
 
 def prepare_task(*, out: Path, **source: object) -> None:
@@ -53,9 +54,9 @@ def read_task(
 
     Texts stay as they are, with leading and trailing white space; prompts decide what
     to strip. Rows are in source order, test before dev. Rows with a blank question or
-    option or with columns that tell different answers, and repetitions of a whole row,
-    are dropped; how many of each, split by split, is logged and among the facts as
-    `counts`.
+    option, repetitions of a whole row, and a few with a fault (two answers, an id with
+    two texts) are dropped; how many of each, split by split, is logged and among the
+    facts as `counts`.
 
     Args:
         repo: a Hub id or a local directory in the Hub's layout.
@@ -110,35 +111,58 @@ def _read_split(
     """
     kept: dict[str, dict] = {}
     counts = dict.fromkeys(("rows", *_DROPPED, "duplicate_options"), 0)
+    faults: list[str] = []
+    ambiguous = set()
     for number, row in enumerate(read_rows(files, source.columns)):
         counts["rows"] += 1
+        where = f"row {number + 1} ({source.name_row(row, number)})"
         try:
             question = source.read(row, number, language)
         except InputError as error:
-            where = f"row {number + 1} ({source.name_row(row, number)})"
-            raise InputError(f"{place}, {where}: {error}") from None
+            faults.append(f"{where}: {error}")
+            continue
         name = question["question_id"]
         reason = why_dropped(question)
         if reason:
             counts[reason] += 1
         elif name not in kept:
             kept[name] = question
-            options = question["options"]
-            counts["duplicate_options"] += len(set(options)) < len(options)
         elif question == kept[name]:
-            counts["dropped_repeated_row"] += 1
+            counts[_REPEATED] += 1
         else:
             differ = [key for key in question if question[key] != kept[name][key]]
-            raise InputError(
-                f"{place}: two rows have the id {name} but differ in "
-                f"{', '.join(differ)}; take a revision without the contradiction, or "
-                "columns that name a question in `question_id`"
+            faults.append(
+                f"{where}: an earlier row has this id but differs in "
+                f"{', '.join(differ)}; are the columns of `question_id` right?"
             )
-    if counts[CONTRADICTION] > max(1, _CONTRADICTORY * counts["rows"]):
+            ambiguous.add(name)
+    counts[_FAULTY] = len(faults) + len(ambiguous)
+    questions = [kept[name] for name in kept if name not in ambiguous]
+    _judge(faults, questions, counts, place)
+    counts["duplicate_options"] = sum(
+        len(set(each["options"])) < len(each["options"]) for each in questions
+    )
+    return questions, counts
+
+
+def _judge(
+    faults: Sequence[str],
+    questions: Sequence[dict],
+    counts: dict[str, int],
+    place: str,
+) -> None:
+    """Tell of faulty rows; a pinned revision may have a few, which nobody can mend.
+
+    Raises:
+        InputError: there are many of them, or no question is left.
+    """
+    shown = "; ".join(faults[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
+    if len(faults) > max(1, _MANY * counts["rows"]):
         raise InputError(
-            f"{place}: {' and '.join(source.gold)} tell different answers in "
-            f"{counts[CONTRADICTION]} of {counts['rows']} rows; is `gold` right?"
+            f"{place}: {len(faults)} of {counts['rows']} rows are faulty: {shown}"
         )
-    if not kept:
-        raise InputError(f"{place} holds no question that can be used ({counts})")
-    return list(kept.values()), counts
+    if not questions:
+        seen = f"{place} holds no question that can be used ({counts})"
+        raise InputError(f"{seen}; {shown}" if faults else seen)
+    if faults:
+        _logger.warning("%s: a faulty row is dropped: %s", place, shown)
