@@ -7,9 +7,9 @@ natural text, of about 300 tokens by a tokenizer of 32,000 tokens that is traine
 them. Every step is a process of its own, timed from its start to its end; CPU seconds
 are of all its threads and children, its memory is what the largest process held. The
 peer is `datasets`: `load_dataset`, then `map` over `apply_chat_template` with the mask
-of the assistant's tokens, on all cores, and on the first conversations only, because
-its time grows in proportion. Nothing is printed unless both give the same tokens and
-the same masks for all that the peer did.
+of the assistant's tokens, on all cores, and on a file of the first conversations only,
+because its time grows in proportion, but for its start. Nothing is printed unless both
+give the same tokens and the same masks for all that the peer did.
 """
 
 import argparse
@@ -46,11 +46,11 @@ PEER_TEMPLATE = (
     "{{- '\n' -}}{%- endif -%}{%- endfor -%}"
 )
 PEER = """
-import json, os, sys
+import os, sys
 import datasets
 from transformers import AutoTokenizer
 
-source, model, template, rows, out = sys.argv[1:]
+source, model, template, out = sys.argv[1:]
 datasets.disable_progress_bars()
 tokenizer = AutoTokenizer.from_pretrained(model)
 
@@ -62,7 +62,7 @@ def encode(batch):
     return {"input_ids": made["input_ids"], "mask": made["assistant_masks"]}
 
 found = datasets.load_dataset(
-    "parquet", data_files=source, split=f"train[:{rows}]", cache_dir=out + "/cache"
+    "parquet", data_files=source, split="train", cache_dir=out + "/cache"
 )
 found.map(
     encode, batched=True, remove_columns=found.column_names, num_proc=os.cpu_count()
@@ -124,6 +124,17 @@ def make_set(folder: Path, n: int) -> tuple[Path, Path]:
     )
     tokenizer.save_pretrained(folder / "model")
     return path, folder / "model"
+
+
+def copy_first(source: Path, target: Path, n: int) -> None:
+    """The first rows of a Parquet file as a file of their own."""
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        batches = file.iter_batches(batch_size=n)
+        with pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
+            while n > 0:
+                batch = next(batches)[:n]
+                writer.write_batch(batch)
+                n -= batch.num_rows
 
 
 class Cost(NamedTuple):
@@ -189,6 +200,8 @@ def main() -> None:
         folder = Path(scratch)
         source, model = make_set(folder, n)
         table, examples = folder / "set.parquet", folder / "examples"
+        first = folder / "first.parquet"
+        copy_first(source, first, n_peer)
         polycal = ("-m", "polycal")
         steps = {
             "prepare_sft": run(
@@ -200,7 +213,7 @@ def main() -> None:
                 *("--model", "m", "--sft", "set", "--max-length", MAX_LENGTH),
                 *("--out", examples),
             ),
-            "datasets": run("-c", PEER, source, model, PEER_TEMPLATE, n_peer, folder),
+            "datasets": run("-c", PEER, first, model, PEER_TEMPLATE, folder),
         }
         made = json.loads((examples / "provenance.json").read_text())["counts"]
         same = assert_same(examples, folder / "peer.parquet")
