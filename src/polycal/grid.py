@@ -1,7 +1,6 @@
 """The sweep: from a checked config to runs, candidates, batches and their names.
 
-Standard library only: the Snakefile imports this module without the package or any of
-its dependencies being installed.
+Standard library only: what the workflow asks at every start is quick to import.
 """
 
 import json

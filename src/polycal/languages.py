@@ -25,7 +25,8 @@ class Language:
     Attributes:
         code: as the benchmarks spell it.
         name: in English.
-        script: in which the benchmarks write it, in English.
+        script: in which Global-MMLU writes it, or else most people; in English.
+            MMLU-ProX seems to write Serbian in Latin.
         family: top-level family, by Glottolog's name.
         joshi_class: 0 (least resources) to 5, by Joshi et al. 2020.
         level: high (classes 4 and 5), mid (3) or low (0 to 2). The table of the
