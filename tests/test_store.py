@@ -63,7 +63,7 @@ def test_an_unfinished_entry_is_none(tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tables.pq, "write_table", full)
+    monkeypatch.setattr(tables.pq.ParquetWriter, "write_table", full)
     with pytest.raises(OSError, match="No space"):
         store.put(KEY, predictions())
     assert store.get(KEY) is None
