@@ -1,6 +1,6 @@
 """Score the same questions with polycal and with lm_eval, in turn; print the ratios.
 
-    python benchmarks/score.py [--questions 64] [--rounds 5] [--device cuda]
+    python benchmarks/score.py [--questions 64] [--rounds 5] [--shots 0 5] [--device cuda]
 
 A random-weight Llama with the embedded study's tokenizer, float32. Both sides get the
 same prompts and are timed from text to log-likelihoods, tokenisation included and
@@ -33,7 +33,6 @@ from polycal.miniature.model import train_tokenizer
 from polycal.prompts import SCORINGS, Prompt, build_prompt
 
 OPTIONS = (4, 10)
-SHOTS = (0, 5)
 SUBJECT = 32  # questions that have the same shots; Global-MMLU has 246 on average
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
 
@@ -184,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shots", type=int, nargs="+", default=[0, 5])
     parser.add_argument("--batch-size", type=int, default=8, help="of lm_eval")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
@@ -192,7 +192,9 @@ def main() -> None:
     model = make_model(len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
     print("options scoring shots polycal q/s lm_eval q/s  ratio of ceiling difference")
-    for shots, n_options, scoring in itertools.product(SHOTS, OPTIONS, SCORINGS):
+    for shots, n_options, scoring in itertools.product(
+        options.shots, OPTIONS, SCORINGS
+    ):
         line = compare(
             make_prompts(scoring, n_options, shots, options.questions),
             model,
