@@ -1,6 +1,6 @@
 """Score the same questions with polycal and with lm_eval, in turn; print the ratios.
 
-    python benchmarks/score.py [--questions 64] [--rounds 5] [--shots 0 5] [--device cuda]
+    python benchmarks/score.py [--questions 64] [--rounds 5] [--shots 0 5] [--device D]
 
 A random-weight Llama with the embedded study's tokenizer, float32. Both sides get the
 same prompts and are timed from text to log-likelihoods, tokenisation included and

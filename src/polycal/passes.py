@@ -39,13 +39,13 @@ def packing(model: PreTrainedModel) -> Iterator[None]:
 def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:
     """Every layer's keys and values of tokens that many rows begin with."""
     device = model.device
-    plan = Plan([_segment(0, range(len(tokens)), [0] * len(tokens), False, device)])
-    plan.keep = True
+    whole = _segment(0, range(len(tokens)), [0] * len(tokens), False, device)
+    plan = Plan([whole], keep=True)
     last = torch.tensor([len(tokens) - 1], device=device)
     with following(plan), only_positions(model, last):
         model(
             input_ids=torch.tensor([list(tokens)], device=device),
-            position_ids=plan.segments[0].positions[None],
+            position_ids=whole.positions[None],
             use_cache=False,
         )
     return plan.prefix
