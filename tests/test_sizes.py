@@ -1,5 +1,6 @@
 """Sizes come from tables, or from what lies on this machine; none is made up."""
 
+import dataclasses
 from importlib.resources import files
 from pathlib import Path
 
@@ -104,11 +105,9 @@ def test_tokens_of_another_rendering_are_not_asked(tmp_path, changes):
     assert tokenised(tmp_path) is None
 
 
-def test_a_prepared_benchmark_tells_its_own_size(tmp_path):
-    """Test questions only; a question has its own text and that of its options."""
-    task = {"name": "quiz", "repo": "./quiz"}
-    assert sizes.find_questions(task, "de", "llama3", tmp_path) is None
-    row = {"task": "quiz", "language": "de", "question": "x" * 40, "gold": 0}
+def save_questions(resources, task, language):
+    """Two test questions and one for shots, as `prepare_task` writes them."""
+    row = {"task": task["name"], "language": language, "question": "x" * 40, "gold": 0}
     row |= {"question_id": "q", "subject": "s", "category": "c"}
     rows = [
         {**row, "split": "test", "options": ["a" * 12, "b" * 8]},
@@ -116,9 +115,36 @@ def test_a_prepared_benchmark_tells_its_own_size(tmp_path):
         {**row, "split": "dev", "options": ["a" * 400, "b" * 400]},
     ]
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
-    tables.write(table, tmp_path / "tasks" / "quiz" / "de.parquet", "questions")
+    path = resources / "tasks" / task["name"] / f"{language}.parquet"
+    tables.write(table, path, "questions", repo=task["repo"])
+
+
+def test_a_prepared_benchmark_tells_its_own_size(tmp_path):
+    """Test questions only; a question has its own text and that of its options."""
+    task = {"name": "quiz", "repo": "./quiz"}
+    assert sizes.find_questions(task, "de", "llama3", tmp_path) is None
+    save_questions(tmp_path, task, "de")
     found = sizes.find_questions(task, "de", "llama3", tmp_path)
     assert found == sizes.Questions(2, 2, 15, 10, 5, 0)
+
+
+def test_a_prepared_benchmark_of_the_table_tells_how_many_questions_it_has(tmp_path):
+    """Tokens are still the table's; a language without a file has the table's number.
+
+    The benchmark's Lite version under the same name is not the one that is prepared.
+    """
+    task = paper_study()["tasks"][0]
+    save_questions(tmp_path, task, "de")
+
+    def find(language, repo=task["repo"], resources=tmp_path):
+        asked = {**task, "repo": repo}
+        return sizes.find_questions(asked, language, "mistral", resources)
+
+    known = find("de", resources=NOWHERE)
+    assert known.number == 14042
+    assert find("de") == dataclasses.replace(known, number=2)
+    assert find("en").number == 14042
+    assert find("de", sizes.find_lite(task["repo"])).number == 400
 
 
 def test_a_language_multiplies_the_tokens():

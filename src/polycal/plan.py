@@ -248,10 +248,12 @@ def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
         f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a prepared "
         "table; exact where a set is tokenised.",
         "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
-        f"once, shots once for {costs.SUBJECT_SIZE} questions. Tokens of a question: "
+        f"once, shots once for {costs.SUBJECT_SIZE} questions. Questions: of a "
+        "prepared table, else benchmark_sizes.csv. Tokens of a question: "
         "benchmark_sizes.csv, times the language's factor of fertility.csv (measured "
         "on the Universal Declaration of Human Rights: too high where a question is "
-        f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table.",
+        f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table of "
+        "another benchmark.",
         f"Every job takes {costs.START_UP:.0f} s to start, and reads or writes weights "
         f"at {costs.READ_SPEED / 1e9:.1f} GB/s (assumed).",
         f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and store "

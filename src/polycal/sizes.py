@@ -209,25 +209,43 @@ def find_questions(
 ) -> Questions | None:
     """The size of one language of a benchmark; None if nobody knows it.
 
+    A prepared file has the exact number of questions. Tokens are the table's where it
+    knows the benchmark: they were measured, and a file tells only bytes.
+
     Args:
         task: the benchmark's entry in the study.
         language: its code.
         tokenizer: column of the table of fertilities.
         resources: folder of prepared models, SFT sets and tasks.
+
+    Raises:
+        InputError: a prepared file is not complete.
     """
-    row = read_table("benchmark_sizes.csv").get(task["repo"])
-    if row is not None:
-        factor = find_fertility(language, tokenizer)
-        return Questions(
-            int(row["questions"]),
-            float(row["options"]),
-            float(row["letters_tokens"]) * factor,
-            float(row["text_tokens"]) * factor,
-            float(row["option_tokens"]) * factor,
-            float(row["download_mb"]) * 1e6,
-        )
     path = resources / "tasks" / task["name"] / f"{language}.parquet"
-    return _read_questions(path) if path.is_file() else None
+    number = _count_questions(path, task["repo"]) if path.is_file() else None
+    row = read_table("benchmark_sizes.csv").get(task["repo"])
+    if row is None:
+        return None if number is None else _read_questions(path)
+    factor = find_fertility(language, tokenizer)
+    return Questions(
+        int(row["questions"]) if number is None else number,
+        float(row["options"]),
+        float(row["letters_tokens"]) * factor,
+        float(row["text_tokens"]) * factor,
+        float(row["option_tokens"]) * factor,
+        float(row["download_mb"]) * 1e6,
+    )
+
+
+@functools.cache
+def _count_questions(path: Path, repo: str) -> int | None:
+    """Test questions of a prepared file; None if it was made of another repository."""
+    import pyarrow.parquet as pq
+
+    if _read_facts(path).get("repo") != repo:
+        return None
+    splits = pq.read_table(path, columns=["split"])["split"]
+    return splits.to_pylist().count("test")
 
 
 @functools.cache
