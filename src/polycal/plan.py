@@ -70,7 +70,7 @@ def write_plan(
     where = f"{gpus} x {gpu.name}" if any(job.on_gpu for job in found.jobs) else "CPU"
     sections = [
         [f"Plan of the study {study['study']!r} on {where}"],
-        _write_jobs(study, found, timings),
+        [*_write_jobs(study, found, timings), *_write_misfits(found, gpu)],
         _write_time(found, gpus, timings),
         (line for note in found.notes for line in _wrap(note)),
         _write_disk(found),
@@ -107,6 +107,21 @@ def _write_jobs(
         f"every one of {_count(len(expand_runs(study)), 'model')}), {n} questions, "
         f"each by {' and by '.join(study['scoring'])}."
     )
+
+
+def _write_misfits(found: Forecast, gpu: Gpu) -> Iterator[str]:
+    """One line about the trainings that are left and are too large for the GPU."""
+    jobs, verbs = found.of("tune"), {True: "cannot", False: "may not"}
+    too_large = {each.model: verbs[each.certain] for each in found.misfits}
+    left = [too_large.get(job.model) for job in jobs if not job.done]
+    parts = [(left.count(verb), verb) for verb in verbs.values() if verb in left]
+    if parts:
+        (n, verb), *others = parts
+        rest = "".join(f", and {more:,} {other}" for more, other in others)
+        yield from _wrap(
+            f"{n:,} of {_count(len(jobs), 'training')} {verb} run on one {gpu.name}"
+            f"{rest}: see the warnings below."
+        )
 
 
 def _write_time(
