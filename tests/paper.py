@@ -1,7 +1,15 @@
 """A study of real models and data: what `plan` is asked about, without any of them."""
 
-from polycal import study
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from polycal import study, tables
 from polycal.languages import load_languages
+from polycal.provenance import write_provenance
+from polycal.recipe import Rendering
 
 MODELS = {
     "mistral": "mistralai/Mistral-7B-v0.1",
@@ -58,4 +66,65 @@ def one_model(name: str, **recipe: object) -> dict:
         sft=whole["sft"][:1],
         smoothing=[0],
         recipe={**whole["recipe"], "lr": [1e-5], **recipe},
+    )
+
+
+def save_prepared(
+    resources: Path, entry: Mapping, *, rows: int = 10, left_out: int = 0
+) -> None:
+    """A prepared SFT set of an entry, as `prepare_sft` writes it.
+
+    Args:
+        resources: the folder of everything that is prepared.
+        entry: the set's entry in a complete study.
+        rows: conversations, of about 100 tokens each.
+        left_out: conversations that its cap has left out.
+    """
+    held = [
+        {
+            "sft": entry["name"],
+            "example_id": number,
+            "messages": [{"role": "assistant", "content": f"{number:0400}"}],
+        }
+        for number in range(rows)
+    ]
+    tables.write(
+        pa.Table.from_pylist(held, tables.SCHEMAS["conversations"]),
+        resources / "sft" / f"{entry['name']}.parquet",
+        "conversations",
+        **{key: entry[key] for key in ("repo", "format", "filter", "max_examples")},
+        counts={"dropped_by_max_examples": left_out},
+    )
+
+
+def save_tokenised(
+    resources: Path,
+    model: str,
+    entry: Mapping,
+    recipe: Mapping,
+    *,
+    left_out: int = 0,
+    **counts: int,
+) -> None:
+    """What `tokenize` says of an SFT set in a model's tokens.
+
+    Args:
+        resources: the folder of everything that is prepared.
+        model: short name of the model.
+        entry: the set's entry in a complete study.
+        recipe: the study's.
+        left_out: conversations that the cap of the prepared set has left out.
+        **counts: conversations, examples and tokens.
+    """
+    folder = resources / "examples" / model / entry["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    source = {key: entry[key] for key in ("repo", "format", "filter")}
+    rendering = {
+        field.name: recipe[field.name] for field in dataclasses.fields(Rendering)
+    }
+    write_provenance(
+        folder,
+        source=source | {"counts": {"dropped_by_max_examples": left_out}},
+        rendering=rendering,
+        counts=counts,
     )

@@ -1,5 +1,7 @@
 """The arithmetic of a job, worked by hand."""
 
+import dataclasses
+
 import pytest
 from paper import one_model
 
@@ -9,7 +11,13 @@ from polycal.model_sizes import Model
 from polycal.sizes import Gpu, Questions, SftSet
 
 # A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.
-TOY = Model(2, 4, 10, 4, 4, 5, tied=False, stored_bytes=2, tokenizer="llama3")
+TOY = Model(
+    *(2, 4, 10, 4, 4, 2, 5),
+    tied=False,
+    soft_cap=False,
+    stored_bytes=2,
+    tokenizer="llama3",
+)
 RECIPE = one_model("llama")["recipe"] | {"validation_fraction": 0.5, "epochs": 3}
 LORA = RECIPE | {"method": "lora", "lora_rank": 2}
 # A layer's adapter: 2 x (4 x (4 + 4) + 3 x (4 + 10)) = 148.
@@ -129,6 +137,16 @@ def test_memory_of_full_training_is_eighteen_bytes_per_parameter():
 
 
 def test_activations_grow_with_the_micro_batch():
-    """34 bytes per token, layer and unit of width."""
+    """34 bytes per token, layer and unit of width, and 10 per logit."""
     recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11}
-    assert costs.activation_memory(TOY, recipe) == 34 * 33 * 4 * 2
+    parts = costs.activation_memory(TOY, recipe)
+    assert parts == {"activations": 34 * 33 * 4 * 2, "logits": 10 * 33 * 5}
+
+
+def test_a_soft_cap_keeps_every_weight_of_every_head():
+    """10 bytes for each of 3 sequences' 11 x 11 pairs, 2 heads and 2 layers."""
+    recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11}
+    capped = dataclasses.replace(TOY, soft_cap=True)
+    parts = costs.activation_memory(capped, recipe)
+    assert parts.pop("eager attention") == 10 * 3 * 11 * 11 * 2 * 2
+    assert parts == costs.activation_memory(TOY, recipe)

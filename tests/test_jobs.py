@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from paper import one_model, paper_study
+from paper import one_model, paper_study, save_tokenised
 
 from polycal import grid
 from polycal.jobs import list_jobs
-from polycal.provenance import write_provenance
 from polycal.scope import measure_scope
 from polycal.sizes import find_gpu
 
@@ -66,9 +65,8 @@ def test_a_training_by_hand():
 def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
     """Its tokens are known for one model; the other's are still estimated."""
     config = paper_study()
-    folder = tmp_path / "examples" / "llama" / "tulu"
-    folder.mkdir(parents=True)
-    write_provenance(folder, counts={"examples": 1000, "tokens": 300_000})
+    counts = {"conversations": 1000, "examples": 1000, "tokens": 300_000}
+    save_tokenised(tmp_path, "llama", config["sft"][1], config["recipe"], **counts)
     scope = measure_scope(config, gpu=find_gpu("h200"), resources=tmp_path)
     changed = zip(plan(config), list_jobs(scope, {}), strict=True)
     kinds = {new.kind for old, new in changed if old != new}

@@ -101,6 +101,30 @@ def test_finished_jobs_replace_the_estimate(tell, tmp_path):
     assert row(text, "tune", "gemma")[-1] == "estimated"
 
 
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ([], "36 of 108 trainings cannot run on one h200, and 36 may not"),
+        (["--gpu=h100"], "72 of 108 trainings cannot run on one h100, and 36 may not"),
+        (["--gpu=b200"], None),
+    ],
+)
+def test_the_list_of_jobs_ends_with_those_that_do_not_fit(tell, flags, line):
+    """One line, before any number of hours; `main` has ended without an error."""
+    jobs = tell(paper_study(), *flags).split("\n\n")[1]
+    last = jobs.splitlines()[-1]
+    assert "questions, each by" in last or last == f"{line}: see the warnings below."
+    assert ("see the warnings" in jobs) == bool(line)
+
+
+def test_a_training_that_has_run_is_not_said_not_to_fit(tell, tmp_path):
+    """The others of its model are still counted."""
+    address = "tune/mistral/tulu/ls-0/lr-1e-5/seed-0"
+    save(tmp_path / "timings", address, 7200)
+    text = tell(paper_study(), "--gpu=h200")
+    assert "36 of 108 trainings cannot run on one h200, and 35 may not:" in text
+
+
 def test_the_embedded_study_before_its_first_run(capsys, monkeypatch, tmp_path):
     """Nothing is known of its model yet, which is said and not counted as nothing."""
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
-from paper import one_model, paper_study
+from paper import one_model, paper_study, save_prepared, save_tokenised
 
 from polycal.forecast import forecast
 from polycal.savings import find_savings
@@ -13,14 +13,13 @@ from polycal.sizes import find_gpu
 GPU, NOWHERE = find_gpu("h200"), Path("nowhere")
 
 
-def hours(config):
-    return forecast(config, gpu=GPU, timings={}, resources=NOWHERE).hours()
+def hours(config, resources=NOWHERE):
+    return forecast(config, gpu=GPU, timings={}, resources=resources).hours()
 
 
-def savings(config):
-    return {
-        each.change: each for each in find_savings(config, gpu=GPU, resources=NOWHERE)
-    }
+def savings(config, resources=NOWHERE):
+    found = find_savings(config, gpu=GPU, resources=resources)
+    return {each.change: each for each in found}
 
 
 def test_every_saving_is_positive_and_the_largest_is_first():
@@ -90,3 +89,19 @@ def test_a_study_of_unknown_size_has_no_savings():
     config = one_model("gemma")
     config["models"][0]["repo"] = "some/model"
     assert savings(config) == {}
+
+
+def test_a_cap_saves_what_it_did_before_the_set_was_tokenised(tmp_path):
+    """The study with the cap is planned with as many conversations, here as nowhere."""
+    config = one_model("llama")
+    entry, change = config["sft"][0], "max_examples: 50000 for every SFT set"
+    save_prepared(tmp_path, entry, rows=10, left_out=199_990)
+    assert savings(config, tmp_path)[change].hours > 0
+    counts = {"conversations": 200_000, "examples": 200_000, "tokens": 20_000_000}
+    save_tokenised(tmp_path, "llama", entry, config["recipe"], **counts)
+    capped = one_model("llama")
+    capped["sft"][0]["max_examples"] = 50_000
+    assert hours(capped, tmp_path) == pytest.approx(hours(capped))
+    saved = hours(config, tmp_path) - hours(capped)
+    assert savings(config, tmp_path)[change].hours == pytest.approx(saved)
+    assert change not in savings(capped, tmp_path)

@@ -42,6 +42,12 @@ def test_the_directory_holds_examples_a_report_and_what_made_them(tmp_path, base
         "max_length": 30,
     }
     assert facts["conversations"] == digest([table])
+    assert facts["source"] == {
+        "repo": "./toy",
+        "format": "messages",
+        "filter": None,
+        "counts": {},
+    }
     assert facts["base"] == read_provenance(base)["digest"]
     assert facts["digest"] == digest([made / FILE])
     report = (made / "report.txt").read_text(encoding="utf-8")

@@ -67,7 +67,9 @@ def make_tiny_conversations(path: Path, *, n: int = 40, seed: int = 0) -> Path:
         for number in range(n)
     ]
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
-    tables.write(table, path, "conversations", sft="toy")
+    tables.write(
+        table, path, "conversations", sft="toy", repo="./toy", format="messages"
+    )
     return path
 
 

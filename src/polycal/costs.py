@@ -29,6 +29,10 @@ FROZEN_BYTES = 2  # of a base model in bfloat16
 # Bytes of activations per token, layer and unit of width that a backward pass keeps
 # when attention is recomputed (Korthikanti et al. 2022, arXiv 2205.05198).
 ACTIVATION_BYTES = 34
+# Measured, about. Of a logit: bfloat16, float32 and its gradient. Of a weight of eager
+# attention: the capped score, the softmax in float32 and in bfloat16, dropout's mask.
+LOGIT_BYTES = 10
+WEIGHT_BYTES = 10
 
 # Measured on tables with the numbers of rows of the real benchmarks: 31 bytes for 4
 # options, 61 for 9.5; the store keeps the same once more.
@@ -148,7 +152,23 @@ def fixed_memory(model: Model, recipe: Mapping) -> float:
     return (TRAINED_BYTES + copied) * model.parameters
 
 
-def activation_memory(model: Model, recipe: Mapping) -> float:
-    """Bytes of GPU memory of a micro-batch in which every sequence has full length."""
-    tokens = recipe["micro_batch_size"] * recipe["max_length"]
-    return ACTIVATION_BYTES * tokens * model.hidden * model.layers
+def activation_memory(model: Model, recipe: Mapping) -> dict[str, float]:
+    """Bytes of GPU memory of a micro-batch in which every sequence has full length.
+
+    A model with a soft cap is trained with eager attention, which keeps every weight of
+    every head; nothing is recomputed in the backward pass. Logits are those of all
+    tokens: there are no more targets than that.
+
+    Returns:
+        What takes them -> bytes.
+    """
+    length = recipe["max_length"]
+    tokens = recipe["micro_batch_size"] * length
+    parts = {
+        "activations": ACTIVATION_BYTES * tokens * model.hidden * model.layers,
+        "logits": LOGIT_BYTES * tokens * model.vocabulary,
+    }
+    if model.soft_cap:
+        weights = tokens * length * model.heads * model.layers
+        parts["eager attention"] = WEIGHT_BYTES * weights
+    return parts

@@ -8,9 +8,9 @@ from pathlib import Path
 from polycal import costs, grid
 from polycal.grid import is_local
 from polycal.jobs import Job, list_jobs
-from polycal.model_sizes import Model
+from polycal.memory import Misfit, find_misfits
 from polycal.scope import UNKNOWN_TOKENS, Scope, measure_scope
-from polycal.sizes import BYTES_PER_TOKEN, Gpu, Questions, list_gpus
+from polycal.sizes import BYTES_PER_TOKEN, Gpu, Questions
 
 # What takes disk space.
 MODELS = "downloads: models"
@@ -31,6 +31,7 @@ class Forecast:
         disk: what is written -> bytes, for the whole study.
         partial: keys of `disk` from which things of unknown size are left out.
         notes: what is not in the numbers, and what will not work; whole sentences.
+        misfits: models that are too large for a training on the GPU.
     """
 
     jobs: list[Job]
@@ -38,6 +39,7 @@ class Forecast:
     disk: dict[str, float]
     partial: set[str]
     notes: list[str]
+    misfits: list[Misfit]
 
     def of(self, stage: str, model: str | None = None) -> list[Job]:
         """The jobs of a stage, and of a model if one is named."""
@@ -74,9 +76,10 @@ def forecast(
         "select": len(tuned),
         "measure": sum(job.stage == "score" for job in jobs),
     }
-    notes = [*_name_unknown(scope), *_warn_memory(scope)]
+    misfits = list(find_misfits(scope))
+    notes = [*_name_unknown(scope), *(each.warning for each in misfits)]
     disk = _weigh(scope, jobs)
-    return Forecast(jobs, others, disk, _find_partial(scope), notes)
+    return Forecast(jobs, others, disk, _find_partial(scope), notes, misfits)
 
 
 def _weigh(scope: Scope, jobs: list[Job]) -> dict[str, float]:
@@ -186,44 +189,3 @@ def _name_unknown(scope: Scope) -> Iterator[str]:
                 f"No size is known for {len(unknown)} languages of the benchmark "
                 f"{task['repo']}: the time of scoring jobs with them is left out."
             )
-
-
-def _warn_memory(scope: Scope) -> Iterator[str]:
-    """Models that a training cannot hold on one GPU, which is what a job has."""
-    recipe = scope.config["recipe"]
-    for name, model in scope.models.items():
-        gpu = scope.gpu_of(name)
-        if model is None or gpu is None or not scope.sft:
-            continue
-        fixed = costs.fixed_memory(model, recipe)
-        moving = costs.activation_memory(model, recipe)
-        if fixed + moving <= gpu.memory:
-            continue
-        verb = "may not" if fixed <= gpu.memory else "does not"
-        yield (
-            f"WARNING: {name} {verb} fit on one {gpu.name}: training it takes "
-            f"{fixed / 1e9:.0f} GB for weights, gradients and AdamW, and up to about "
-            f"{moving / 1e9:.0f} GB for activations ({recipe['micro_batch_size']} x "
-            f"{recipe['max_length']} tokens); the GPU has {gpu.memory / 1e9:.0f} GB. "
-            f"What would fit: {', '.join(_remedies(model, recipe, gpu))}."
-        )
-
-
-def _remedies(model: Model, recipe: Mapping, gpu: Gpu) -> Iterator[str]:
-    """What a training that does not fit on a GPU could be changed to."""
-    small = {**recipe, "micro_batch_size": 1}
-    lora = {**recipe, "method": "lora"}
-    if recipe["micro_batch_size"] > 1 and _memory(model, small) <= gpu.memory:
-        yield "micro_batch_size: 1"
-    if recipe["method"] == "full" and _memory(model, lora) <= gpu.memory:
-        yield f"method: lora ({_memory(model, lora) / 1e9:.0f} GB)"
-    needed = _memory(model, recipe)
-    larger = [each for each in list_gpus().values() if each.memory >= needed]
-    if larger:
-        smallest = min(larger, key=lambda each: each.memory)
-        yield f"a GPU like {smallest.name} ({smallest.memory / 1e9:.0f} GB)"
-    yield "a smaller model"
-
-
-def _memory(model: Model, recipe: Mapping) -> float:
-    return costs.fixed_memory(model, recipe) + costs.activation_memory(model, recipe)

@@ -9,7 +9,9 @@ from polycal.errors import InputError
 from polycal.grid import is_local
 from polycal.sizes import read_table
 
-_TIED = ("gemma", "gemma2", "gemma3_text")  # model types that tie unless told not to
+# Model types that tie the head, or cap attention's scores, unless told not to.
+_TIED = ("gemma", "gemma2", "gemma3_text", "vaultgemma")
+_SOFT_CAPS = {"gemma2": 50.0, "vaultgemma": 50.0}
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Model:
         intermediate: width of the feed-forward layer.
         query: width of all query heads together.
         kv: width of all key heads together.
+        heads: number of query heads.
         vocabulary: rows of the embedding table.
         tied: whether the head is the embedding table.
+        soft_cap: whether attention's scores are capped, which fused attention cannot.
         stored_bytes: per parameter in the repository; 0: nothing is downloaded.
         tokenizer: column of the table of fertilities.
     """
@@ -35,8 +39,10 @@ class Model:
     intermediate: int
     query: int
     kv: int
+    heads: int
     vocabulary: int
     tied: bool
+    soft_cap: bool
     stored_bytes: int
     tokenizer: str
 
@@ -81,12 +87,13 @@ def find_model(entry: Mapping, resources: Path) -> Model | None:
     """
     row = read_table("model_sizes.csv").get(entry["repo"])
     if row:
+        flags = {name: row[name] == "yes" for name in ("tied", "soft_cap")}
         numbers = {
             name: int(row[name])
             for name in Model.__dataclass_fields__
-            if name not in ("tied", "tokenizer")
+            if name not in (*flags, "tokenizer")
         }
-        return Model(**numbers, tied=row["tied"] == "yes", tokenizer=row["tokenizer"])
+        return Model(**numbers, **flags, tokenizer=row["tokenizer"])
     folders = [Path(entry["repo"])] if is_local(entry["repo"]) else []
     for folder in [*folders, resources / "models" / entry["name"]]:
         if (folder / "config.json").is_file():
@@ -103,7 +110,8 @@ def _read_model(path: Path) -> Model | None:
     if any("expert" in key for key in config):
         return None  # not every parameter is used for every token
     try:
-        heads = config["num_attention_heads"]
+        heads, kind = config["num_attention_heads"], config["model_type"]
+        cap = config.get("attn_logit_softcapping", _SOFT_CAPS.get(kind))
         width = config.get("head_dim") or config["hidden_size"] // heads
         return Model(
             layers=config["num_hidden_layers"],
@@ -111,8 +119,10 @@ def _read_model(path: Path) -> Model | None:
             intermediate=config["intermediate_size"],
             query=heads * width,
             kv=(config.get("num_key_value_heads") or heads) * width,
+            heads=heads,
             vocabulary=config["vocab_size"],
-            tied=config.get("tie_word_embeddings", config["model_type"] in _TIED),
+            tied=config.get("tie_word_embeddings", kind in _TIED),
+            soft_cap=cap is not None,
             stored_bytes=0,
             tokenizer="llama3",
         )

@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from polycal import costs
+from polycal.basis import list_facts
 from polycal.errors import InputError
 from polycal.forecast import Forecast, forecast
 from polycal.grid import expand_runs
 from polycal.jobs import Job
 from polycal.savings import Saving, find_savings
-from polycal.sizes import BYTES_PER_TOKEN, Gpu, find_gpu
+from polycal.sizes import Gpu, find_gpu
 from polycal.study import load_study
 from polycal.timings import read_timings
 
@@ -70,7 +70,7 @@ def write_plan(
     where = f"{gpus} x {gpu.name}" if any(job.on_gpu for job in found.jobs) else "CPU"
     sections = [
         [f"Plan of the study {study['study']!r} on {where}"],
-        _write_jobs(study, found, timings),
+        [*_write_jobs(study, found, timings), *_write_misfits(found, gpu)],
         _write_time(found, gpus, timings),
         (line for note in found.notes for line in _wrap(note)),
         _write_disk(found),
@@ -107,6 +107,21 @@ def _write_jobs(
         f"every one of {_count(len(expand_runs(study)), 'model')}), {n} questions, "
         f"each by {' and by '.join(study['scoring'])}."
     )
+
+
+def _write_misfits(found: Forecast, gpu: Gpu) -> Iterator[str]:
+    """One line about the trainings that are left and are too large for the GPU."""
+    jobs, verbs = found.of("tune"), {True: "cannot", False: "may not"}
+    too_large = {each.model: verbs[each.certain] for each in found.misfits}
+    left = [too_large.get(job.model) for job in jobs if not job.done]
+    parts = [(left.count(verb), verb) for verb in verbs.values() if verb in left]
+    if parts:
+        (n, verb), *others = parts
+        rest = "".join(f", and {more:,} {other}" for more, other in others)
+        yield from _wrap(
+            f"{n:,} of {_count(len(jobs), 'training')} {verb} run on one {gpu.name}"
+            f"{rest}: see the warnings below."
+        )
 
 
 def _write_time(
@@ -227,39 +242,7 @@ def _write_savings(savings: Sequence[Saving], found: Forecast) -> Iterator[str]:
 
 def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
     yield "How it is estimated"
-    facts = []
-    if any(job.on_gpu for job in found.jobs):
-        facts.append(
-            f"{gpu.name}: {gpu.flops / 1e12:,.0f} TFLOP/s in bfloat16 by its "
-            f"datasheet. Assumed, not measured: training reaches "
-            f"{costs.TRAINING_MFU:.2f} of it (usual for dense models of this size), "
-            f"scoring {costs.SCORING_MFU:.2f} (forward passes only)."
-        )
-    if not all(job.on_gpu for job in found.jobs):
-        facts.append(
-            f"CPU: a job has one core, which is taken to reach "
-            f"{costs.CORE_FLOPS / 1e9:.0f} GFLOP/s."
-        )
-    trained = "6 FLOP per parameter and token"
-    if study["recipe"]["method"] == "lora":
-        trained = "4 FLOP per parameter and token, and 6 per parameter of the adapter"
-    facts += [
-        f"Training: {trained}; padding and attention's products are left out. Tokens "
-        f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a prepared "
-        "table; exact where a set is tokenised.",
-        "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
-        f"once, shots once for {costs.SUBJECT_SIZE} questions. Tokens of a question: "
-        "benchmark_sizes.csv, times the language's factor of fertility.csv (measured "
-        "on the Universal Declaration of Human Rights: too high where a question is "
-        f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table.",
-        f"Every job takes {costs.START_UP:.0f} s to start, and reads or writes weights "
-        f"at {costs.READ_SPEED / 1e9:.1f} GB/s (assumed).",
-        f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and store "
-        f"(measured), {costs.EXAMPLE_BYTES:.1f} per token of a tokenised set.",
-        "A job is done when its timing is there; after a change of the recipe, "
-        "`snakemake -n` tells what is made again. The tables lie in src/polycal/data/.",
-    ]
-    for fact in facts:
+    for fact in list_facts(study, found.jobs, gpu):
         yield from _wrap(fact, indent="  ")
 
 

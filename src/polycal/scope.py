@@ -50,13 +50,13 @@ class Scope:
     ) -> tuple[float | None, float]:
         """Conversations of an SFT set, and mean tokens of one.
 
-        Exact for a model whose tokens of the set have been made.
+        Exact for a model whose tokens of the set have been made as the study says.
         """
-        made = find_examples(model, sft, self.resources) if model else None
+        entry, recipe = grid.entry(self.config["sft"], sft), self.config["recipe"]
+        made = model and find_examples(model, entry, recipe, self.resources)
         if made:
             return made
         size = self.sft[sft]
-        entry = grid.entry(self.config["sft"], sft)
         tokens = size.tokens if size else UNKNOWN_TOKENS
         return costs.count_examples(entry, size), tokens
 

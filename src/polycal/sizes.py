@@ -19,7 +19,7 @@ BYTES_PER_TOKEN = 4  # of UTF-8 text, where only the text's length is known
 
 @dataclass(frozen=True)
 class SftSet:
-    """An SFT set as it is read, before filters and caps.
+    """An SFT set before the study's cap.
 
     Attributes:
         rows: conversations.
@@ -101,15 +101,21 @@ def find_gpu(name: str) -> Gpu:
 def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
     """The size of a study's SFT set; None if nobody knows it.
 
-    A prepared table is exact; before there is one, the table of sizes is asked.
+    A prepared table is exact; before there is one that was made as the study says, the
+    table of sizes is asked.
 
     Args:
         entry: the set's entry in the study.
         resources: folder of prepared models, SFT sets and tasks.
+
+    Raises:
+        InputError: a prepared table is not complete.
     """
     path = resources / "sft" / f"{entry['name']}.parquet"
     if path.is_file():
-        return _read_sft(path)
+        facts = _read_facts(path)
+        if _is_of(entry, facts):
+            return _read_sft(path, _count_left_out(facts))
     row = read_table("sft_sizes.csv").get(entry["repo"])
     if row is None:
         return None
@@ -117,16 +123,38 @@ def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
     return SftSet(int(row["rows"]), float(row["tokens"]), download, prepared=False)
 
 
-def _read_sft(path: Path) -> SftSet:
+def _read_facts(path: Path) -> Mapping:
+    """What made a prepared table."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from polycal import tables
 
     try:
-        held = pq.read_metadata(path)
+        return tables.read_metadata(path)
     except pa.ArrowInvalid as error:
         raise InputError(
             f"{path} is not a complete Parquet file ({error}); delete it and run again"
         ) from error
+
+
+def _is_of(entry: Mapping, facts: Mapping) -> bool:
+    """Whether a prepared SFT set has the rows that the study asks for, but for its cap.
+
+    A file that a changed study is going to make again tells the size of the old one.
+    """
+    keys = ("repo", "format", "filter")
+    return all(facts.get(key) == entry[key] for key in keys)
+
+
+def _count_left_out(facts: Mapping) -> int:
+    """Conversations that would be in a prepared table if there had been no cap."""
+    return facts.get("counts", {}).get("dropped_by_max_examples", 0)
+
+
+def _read_sft(path: Path, left_out: int) -> SftSet:
+    import pyarrow.parquet as pq
+
+    held = pq.read_metadata(path)
     groups = [held.row_group(index) for index in range(held.num_row_groups)]
     columns = [group.column(n) for group in groups for n in range(group.num_columns)]
     text = sum(
@@ -135,21 +163,38 @@ def _read_sft(path: Path) -> SftSet:
         if each.path_in_schema.endswith("content")
     )
     tokens = text / BYTES_PER_TOKEN / max(held.num_rows, 1)
-    return SftSet(held.num_rows, tokens, download_bytes=0, prepared=True)
+    return SftSet(held.num_rows + left_out, tokens, download_bytes=0, prepared=True)
 
 
-def find_examples(model: str, sft: str, resources: Path) -> tuple[int, float] | None:
-    """Sequences of a tokenised SFT set, and mean tokens of one; None if there is none.
+def find_examples(
+    model: str, entry: Mapping, recipe: Mapping, resources: Path
+) -> tuple[int, float] | None:
+    """Sequences of a tokenised SFT set under the study's cap, and mean tokens of one.
 
     Args:
         model: short name of the model whose tokens they are.
-        sft: short name of the SFT set.
+        entry: the set's entry in the study.
+        recipe: the study's; it says how conversations are rendered.
         resources: folder of prepared models, SFT sets and tasks.
+
+    Returns:
+        None if the set is not tokenised, or was not as the study says now.
+
+    Raises:
+        InputError: nothing tells what has been tokenised.
     """
-    folder = resources / "examples" / model / sft
+    folder = resources / "examples" / model / entry["name"]
     try:
-        counts = read_provenance(folder)["counts"]
-        return counts["examples"], counts["tokens"] / counts["examples"]
+        made = read_provenance(folder)
+        source, rendering = made.get("source", {}), made.get("rendering", {})
+        same = all(recipe.get(key) == value for key, value in rendering.items())
+        if not same or not _is_of(entry, source):
+            return None
+        counts, whole = made["counts"], made["counts"]["conversations"]
+        whole += _count_left_out(source)
+        wanted = min(whole, entry["max_examples"] or whole)
+        examples = round(counts["examples"] * wanted / counts["conversations"])
+        return examples, counts["tokens"] / counts["examples"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
@@ -164,25 +209,43 @@ def find_questions(
 ) -> Questions | None:
     """The size of one language of a benchmark; None if nobody knows it.
 
+    A prepared file has the exact number of questions. Tokens are the table's where it
+    knows the benchmark: they were measured, and a file tells only bytes.
+
     Args:
         task: the benchmark's entry in the study.
         language: its code.
         tokenizer: column of the table of fertilities.
         resources: folder of prepared models, SFT sets and tasks.
+
+    Raises:
+        InputError: a prepared file is not complete.
     """
-    row = read_table("benchmark_sizes.csv").get(task["repo"])
-    if row is not None:
-        factor = find_fertility(language, tokenizer)
-        return Questions(
-            int(row["questions"]),
-            float(row["options"]),
-            float(row["letters_tokens"]) * factor,
-            float(row["text_tokens"]) * factor,
-            float(row["option_tokens"]) * factor,
-            float(row["download_mb"]) * 1e6,
-        )
     path = resources / "tasks" / task["name"] / f"{language}.parquet"
-    return _read_questions(path) if path.is_file() else None
+    number = _count_questions(path, task["repo"]) if path.is_file() else None
+    row = read_table("benchmark_sizes.csv").get(task["repo"])
+    if row is None:
+        return None if number is None else _read_questions(path)
+    factor = find_fertility(language, tokenizer)
+    return Questions(
+        int(row["questions"]) if number is None else number,
+        float(row["options"]),
+        float(row["letters_tokens"]) * factor,
+        float(row["text_tokens"]) * factor,
+        float(row["option_tokens"]) * factor,
+        float(row["download_mb"]) * 1e6,
+    )
+
+
+@functools.cache
+def _count_questions(path: Path, repo: str) -> int | None:
+    """Test questions of a prepared file; None if it was made of another repository."""
+    import pyarrow.parquet as pq
+
+    if _read_facts(path).get("repo") != repo:
+        return None
+    splits = pq.read_table(path, columns=["split"])["split"]
+    return splits.to_pylist().count("test")
 
 
 @functools.cache

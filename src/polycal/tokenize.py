@@ -45,7 +45,9 @@ def tokenize(
     """
     tokenizer, tally = load_tokenizer(base), Tally()
     settings = dataclasses.asdict(rendering)
-    source = tables.read_metadata(conversations).get("counts", {})
+    facts = tables.read_metadata(conversations)
+    source = {key: facts.get(key) for key in ("repo", "format", "filter")}
+    source["counts"] = facts.get("counts", {})
     with replacing(out) as temporary:
         temporary.mkdir()
         path = temporary / FILE
@@ -61,7 +63,7 @@ def tokenize(
             tokenizer,
             title=f"The SFT set {sft} as {model} reads it",
             settings=settings,
-            source=source,
+            source=source["counts"],
             counts=counts,
             tally=tally,
         )
@@ -73,6 +75,7 @@ def tokenize(
             rendering=settings,
             base=read_digest(base),
             conversations=digest([conversations]),
+            source=source,
             counts=counts,
             digest=digest([path]),
         )
