@@ -92,9 +92,10 @@ def run_study(directory: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def job_counts(directory: Path) -> dict[str, int]:
+def job_counts(directory: Path, *arguments: str) -> dict[str, int]:
     """Jobs per rule that a dry run would start, `all` left out."""
-    done = snakemake(directory, "--dry-run", "--quiet", "rules", "reason")
+    quiet = ("--quiet", "rules", "reason")
+    done = snakemake(directory, "--dry-run", *quiet, *arguments)
     assert done.returncode == 0, done.stdout[-8000:]
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.MULTILINE))
     assert counts or "Nothing to be done" in done.stdout, done.stdout[-8000:]

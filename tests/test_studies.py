@@ -42,6 +42,15 @@ def test_a_study_expands_to_the_jobs_of_its_arithmetic(path, tmp_path):
     assert job_counts(tmp_path) == expected_jobs(load_study(path))
 
 
+def test_the_slurm_profile_plans_the_same_jobs(tmp_path):
+    """Its keys are known to Snakemake and to the executor's plugin."""
+    path = REPOSITORY / "studies/paper.yaml"
+    (tmp_path / "study.yaml").write_text(path.read_text())
+    profile = str(REPOSITORY / "profiles/slurm")
+    found = job_counts(tmp_path, "--workflow-profile", profile)
+    assert found == expected_jobs(load_study(path))
+
+
 def test_the_papers_numbers():
     """What the paper states is what its study says; the jobs by hand."""
     study = load_study(REPOSITORY / "studies/paper.yaml")
