@@ -39,5 +39,9 @@ rule all:
         get_batch_files("predictions"),
 
 
+onstart:
+    workflow.directory_lock = hold_directory()
+
+
 onsuccess:
     print(f"The report is {os.path.abspath('results/report/index.html')}")

@@ -259,6 +259,7 @@ def test_two_workflows_in_one_directory_are_kept_apart(study):
         second = snakemake(study, "--cores", "1")
         assert second.returncode != 0
         assert "Another snakemake is at work" in second.stdout
+        assert job_counts(study)  # to look is allowed
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()

@@ -192,7 +192,7 @@ def _longest(jobs: Iterable[Job]) -> str:
 
 def _how(jobs: Sequence[Job]) -> str:
     if not jobs:
-        return "nothing is left"
+        return "all have times here; changed? see snakemake -n"
     parts = []
     samples = {job.kind: job.samples for job in jobs if job.samples}
     if samples:

@@ -42,9 +42,8 @@ def hold_directory():
 
     Snakemake's own lock outlives a killed process and then asks for --unlock; this
     one is the kernel's, and goes with the process. The profiles turn the other off.
+    It is taken when a run starts, so a dry run neither waits nor holds anybody off.
     """
-    if not workflow.is_main_process or workflow.dryrun:
-        return None
     os.makedirs(".snakemake", exist_ok=True)
     lock = open(".snakemake/polycal.lock", "w")
     try:
@@ -167,7 +166,6 @@ def get_local_repo(section, name):
 
 
 check_config()
-directory_lock = hold_directory()
 shell.prefix(find_tools())
 
 
