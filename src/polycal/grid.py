@@ -218,11 +218,6 @@ def _problems(config: Mapping) -> Iterator[str]:
     yield from _twice("recipe.lr", config["recipe"]["lr"])
     known = load_languages()
     for task in config["tasks"]:
-        if task["shots"] and "dev" not in _splits(task["format"]):
-            yield (
-                f"tasks.{task['name']}.shots: shots are taken from the dev split; name "
-                "it in format.splits"
-            )
         # A language that is no longer asked for may keep its name.
         for code in task["configs"]:
             if code not in known:
@@ -230,10 +225,6 @@ def _problems(config: Mapping) -> Iterator[str]:
         for language in task["languages"]:
             if language not in known:
                 yield f"tasks.{task['name']}.languages: {explain_unknown(language)}"
-
-
-def _splits(format: str | Mapping) -> Iterable[str]:
-    return ("test", "dev") if isinstance(format, str) else format["splits"]
 
 
 def _twice(place: str, values: Sequence[float]) -> Iterator[str]:

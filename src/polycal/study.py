@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,8 +51,7 @@ def complete(config: Mapping) -> dict:
         InputError: something in it has no meaning; one line says where and what to do.
     """
     config = copy.deepcopy(dict(config))
-    schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
-    _fill(config, schema)
+    _fill(config, _read_schema())
     config = grid.whole_numbers(config)
     grid.check(config)
     for task in config["tasks"]:
@@ -61,7 +61,18 @@ def complete(config: Mapping) -> dict:
                 find_lead_in(read.lead_in, language)
         except InputError as error:
             raise InputError(f"tasks.{task['name']}: {error}") from None
+        if task["shots"] and "dev" not in read.splits:
+            raise InputError(
+                f"tasks.{task['name']}.shots: shots are taken from the dev split; name "
+                "it in format.splits"
+            )
     return config
+
+
+@functools.cache
+def _read_schema() -> Mapping:
+    """The schema of a study; every format of a study is checked by a part of it."""
+    return yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
 
 
 def complete_format(format: str | Mapping) -> dict:
@@ -81,7 +92,7 @@ def complete_format(format: str | Mapping) -> dict:
     if isinstance(format, str):
         format = load_known(format)
     format = copy.deepcopy(dict(format))
-    schema = yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
+    schema = _read_schema()
     part = schema["$defs"]["format"] | {"$defs": schema["$defs"]}
     _fill(format, part, place=["format"])
     return format
