@@ -15,7 +15,8 @@ from polycal import tables
 from polycal.cli import build_parser, main
 from polycal.grid import STAGES
 
-BESIDE = {"plan", "show_prompt"}  # verbs that a user calls beside the workflow
+# Verbs that a user calls beside the workflow, or that stand before another verb.
+BESIDE = {"plan", "show_prompt", "with_gpus"}
 
 
 def test_there_is_one_verb_per_stage():

@@ -128,6 +128,10 @@ def _add_preparing(add: Callable) -> None:
 
 
 def _add_running(add: Callable) -> None:
+    flag = add("with_gpus", "polycal.gpus", "Run a command with GPUs of its own.")
+    flag("--count", type=int, required=True, help="GPUs that the command needs")
+    flag("command", nargs="+", help="the command, after --")
+
     flag = add("tune", _tune, "Fine-tune a model with label smoothing.")
     flag("--base", type=Path, required=True, help="directory of the base model")
     flag("--examples", type=Path, required=True, help="directory that tokenize made")

@@ -28,7 +28,8 @@ rule score:
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
         shots=lambda wildcards: get_task(wildcards)["shots"],
     shell:
-        "python -m polycal score"
+        "python -m polycal with_gpus --count {resources.gpu} --"
+        " python -m polycal score"
         " --checkpoint {input.checkpoint:q}"
         " --base {input.base:q}"
         " --questions {input.questions:q}"

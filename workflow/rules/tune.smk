@@ -26,7 +26,8 @@ rule tune:
         stage=grid.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
     shell:
-        "python -m polycal tune {params.recipe}"
+        "python -m polycal with_gpus --count {resources.gpu} --"
+        " python -m polycal tune {params.recipe}"
         " --base {input.base:q}"
         " --examples {input.examples:q}"
         " --model {wildcards.model:q}"
