@@ -3,6 +3,10 @@
 from typing import NamedTuple
 
 import torch
+from torch.autograd.function import once_differentiable
+
+_CHUNK_BYTES = 2**27  # of float32 logits at a time; benchmarks/loss.py has the times
+_ROWS = 2**14  # of a head whose gradient is rounded before it is added up
 
 
 class Losses(NamedTuple):
@@ -10,6 +14,16 @@ class Losses(NamedTuple):
 
     smoothed: torch.Tensor
     plain: torch.Tensor
+
+
+class Final(NamedTuple):
+    """What a model makes of its head's output x.
+
+    That is z = scale * x or, if it has a soft cap as Gemma-2 has, cap * tanh(z / cap).
+    """
+
+    scale: float = 1.0
+    cap: float | None = None
 
 
 def cross_entropies(
@@ -37,3 +51,199 @@ def cross_entropies(
     if not smoothing:
         return Losses(plain, plain.detach())
     return Losses(plain + smoothing * (right - wide.mean(-1)).sum(), plain.detach())
+
+
+def head_cross_entropies(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    smoothing: float,
+    bias: torch.Tensor | None = None,
+    final: Final | None = None,
+    chunk: int | None = None,
+) -> Losses:
+    """`cross_entropies` of a linear head's logits, a few positions' logits at a time.
+
+    The gradients are made in the same pass as the losses, so that no logits are kept
+    for them: per chunk, p = softmax(z) in place of z, then (p - (1 - smoothing)
+    onehot(y)) W for the hidden states, and the transposed product for the weight. What
+    is missing, the mean logit's part, needs no logits: mean_k z_k = h . mean_k W_k (+
+    mean bias). Under a soft cap it does, and is subtracted from p.
+
+    The matrix products have the dtype of `hidden`, or autocast's where it is on; logits
+    and losses are float32 or better, and so is the sum of the weight's gradient.
+
+    Args:
+        hidden: [N, H], what the head is given.
+        weight: [K, H] of the head, on the same device; if it needs no gradient, none is
+            computed.
+        targets: [N] class indices; what is to be ignored must be left out before.
+        smoothing: epsilon, from 0 to below 1.
+        bias: [K] of the head.
+        final: what the model makes of the head's output; None: nothing.
+        chunk: positions at a time; None: as many as 128 MiB of logits are.
+
+    Returns:
+        Two sums; gradients flow through `smoothed`, once, and `plain` is detached.
+    """
+    device = hidden.device.type
+    dtype = hidden.dtype
+    if torch.is_autocast_enabled(device) and dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(device)
+    given = (hidden, weight, bias)
+    needed = tuple(
+        torch.is_grad_enabled() and each is not None and each.requires_grad
+        for each in given
+    )
+    chunk = chunk or max(1, _CHUNK_BYTES // (4 * len(weight)))
+    settings = _Settings(smoothing, final or Final(), chunk, dtype, needed)
+    return Losses(*_HeadLoss.apply(*given, targets, settings))
+
+
+class _Settings(NamedTuple):
+    smoothing: float
+    final: Final
+    chunk: int
+    dtype: torch.dtype
+    needed: tuple[bool, bool, bool]  # gradients of hidden, weight, bias
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, settings):
+        with torch.autocast(hidden.device.type, enabled=False):
+            run = _Pass(hidden, weight, bias, targets, settings)
+            for begin in range(0, len(targets), settings.chunk):
+                run.add(slice(begin, begin + settings.chunk))
+            (smoothed, plain), ctx.gradients = run.losses(), run.gradients()
+        ctx.mark_non_differentiable(plain)
+        return smoothed, plain
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient, _):
+        # A second copy of the weight's gradient would cost as much as the head itself.
+        held, ctx.gradients = ctx.gradients, None
+        if held is None:
+            raise RuntimeError("these losses were differentiated before; compute anew")
+        scaled = (None if each is None else each.mul_(gradient) for each in held)
+        return (*scaled, None, None)
+
+
+class _Pass:
+    """Losses and gradients that grow by one chunk of positions after the other."""
+
+    def __init__(
+        self,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        settings: _Settings,
+    ) -> None:
+        self.smoothing, (self.scale, self.cap), chunk, dtype, needed = settings
+        self.wide = torch.float64 if dtype == torch.float64 else torch.float32
+        self.given, self.targets = (hidden, weight, bias), targets
+        self.hidden, self.weight, self.bias = hidden.to(dtype), weight.to(dtype), bias
+        # Whether the mean logit is that of the hidden state and the mean row.
+        self.by_mean_row = bool(self.smoothing) and self.cap is None
+        if self.by_mean_row:
+            self.mean_row = self.weight.mean(0, dtype=self.wide)
+            self.mean_bias = 0 if bias is None else bias.mean(dtype=self.wide)
+        self.of_hidden = torch.empty_like(hidden) if needed[0] else None
+        self.of_weight, self.of_bias = (
+            torch.zeros_like(each, dtype=self.wide) if wanted else None
+            for each, wanted in zip((weight, bias), needed[1:], strict=True)
+        )
+        self.plain = targets.new_empty(len(targets), dtype=self.wide)
+        self.excess = torch.zeros_like(
+            self.plain
+        )  # of the target's logit over the mean
+        # One set of logits at a time; a soft cap's slope has to be kept beside them.
+        n_buffers, rows = 1 if self.cap is None else 2, min(chunk, len(targets))
+        shape = (n_buffers, rows, len(weight))
+        self.buffers = targets.new_empty(shape, dtype=self.wide)
+
+    def add(self, part: slice) -> None:
+        """Go over the positions of one chunk."""
+        hidden, right = self.hidden[part], self.targets[part, None]
+        z, curve = self._compute_logits(hidden)
+        chosen = z.gather(1, right)
+        if self.by_mean_row:
+            mean = (hidden.to(self.wide) @ self.mean_row + self.mean_bias)[:, None]
+            self.excess[part] = (chosen - self.scale * mean)[:, 0]
+        elif self.smoothing:
+            self.excess[part] = (chosen - z.mean(1, keepdim=True))[:, 0]
+        top = z.amax(1, keepdim=True)
+        p = z.sub_(top).exp_()
+        total = p.sum(1, keepdim=True)
+        self.plain[part] = (top + total.log() - chosen)[:, 0]
+        if self.of_hidden is None and self.of_weight is None and self.of_bias is None:
+            return
+
+        slope = p.div_(total)  # of the loss over the logits, in the same memory
+        slope.scatter_add_(1, right, slope.new_full(right.shape, self.smoothing - 1))
+        if curve is not None:
+            slope.sub_(self.smoothing / slope.shape[1])
+            slope.mul_(curve.square_().neg_().add_(1))
+        if self.scale != 1:
+            slope.mul_(self.scale)
+        if self.of_bias is not None:
+            self.of_bias.add_(slope.sum(0))
+        slope = slope.to(hidden.dtype)
+        if self.of_hidden is not None:
+            product = (slope @ self.weight).to(self.wide)
+            if self.by_mean_row:
+                product.sub_(self.mean_row, alpha=self.scale * self.smoothing)
+            self.of_hidden[part] = product
+        if self.of_weight is not None:
+            _add_product(self.of_weight, slope.t(), hidden)
+
+    def _compute_logits(
+        self, hidden: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The logits in a buffer, and the hyperbolic tangent that a cap is made of."""
+        z = self.buffers[0, : len(hidden)]
+        if self.wide == hidden.dtype:
+            torch.mm(hidden, self.weight.t(), out=z)
+        else:
+            z.copy_(hidden @ self.weight.t())
+        if self.bias is not None:
+            z.add_(self.bias)
+        if self.scale != 1:
+            z.mul_(self.scale)
+        if self.cap is None:
+            return z, None
+        curve = torch.tanh(z.div_(self.cap), out=self.buffers[1, : len(hidden)])
+        return torch.mul(curve, self.cap, out=z), curve
+
+    def losses(self) -> Losses:
+        """Both sums."""
+        plain = self.plain.sum()
+        return Losses(plain + self.smoothing * self.excess.sum(), plain)
+
+    def gradients(self) -> list[torch.Tensor | None]:
+        """Of the smoothed sum, for hidden states, weight and bias, where needed."""
+        if self.by_mean_row:  # every row's share of the mean
+            share = self.scale * self.smoothing / len(self.weight)
+            if self.of_weight is not None:
+                summed = self.hidden.sum(0, dtype=self.wide)
+                self.of_weight.sub_(summed, alpha=share)
+            if self.of_bias is not None:
+                self.of_bias.sub_(len(self.hidden) * share)
+        made = (self.of_hidden, self.of_weight, self.of_bias)
+        return [
+            None if each is None else each.to(given.dtype)
+            for each, given in zip(made, self.given, strict=True)
+        ]
+
+
+def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    """Add left @ right to `total`; where it is wider, a few rows at a time."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+        return
+    for begin in range(0, len(left), _ROWS):
+        part = slice(begin, begin + _ROWS)
+        total[part].add_(left[part] @ right)
