@@ -308,6 +308,7 @@ def test_bos_is_read_once_or_never(adds, writes, conversations, tmp_path):
     tokenizer = load_tokenizer(tmp_path / "base")
     examples = read_examples(conversations, tokenizer)
     trainer = make_trainer(network, examples, tmp_path, smoothing=0.1)
+    trainer.validate(examples)  # the first pass of all is of one token
     read, bos = note_tokens(network), tokenizer.bos_token_id
     for each in examples:  # one at a time: padding has the id of BOS
         trainer.validate([each])

@@ -21,7 +21,7 @@ STAGES = {
     "prepare_task": 3,
     "check_task": 3,
     "tokenize": 1,
-    "tune": 2,
+    "tune": 3,
     "select": 1,
     "score": 3,
     "measure": 3,

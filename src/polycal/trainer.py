@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from polycal.examples import Example
-from polycal.loss import Losses, cross_entropies
-from polycal.models import only_positions
+from polycal.head_loss import HeadLoss
+from polycal.loss import Losses
 from polycal.packing import pad
 from polycal.recipe import Recipe
 
@@ -118,7 +118,7 @@ class SmoothingTrainer(Trainer):
         self.remove_callback(PrinterCallback)  # our log has the numbers
         self.model_accepts_loss_kwargs = True
         self.lines: list[dict[str, object]] = []
-        self._smoothing, self._reduction = smoothing, recipe.loss_reduction
+        self._head_loss, self._reduction = HeadLoss(smoothing), recipe.loss_reduction
         self._totals, self._since = _Totals(), time.perf_counter()
 
     def compute_loss(
@@ -144,10 +144,8 @@ class SmoothingTrainer(Trainer):
         # A token is predicted at the position before it.
         rows, places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
         plain_model = self.accelerator.unwrap_model(model)
-        with only_positions(plain_model, rows * labels.shape[1] + places):
-            logits = model(**inputs, use_cache=False).logits[0]
-        targets = labels[rows, places + 1]
-        losses = cross_entropies(logits, targets, smoothing=self._smoothing)
+        kept, targets = rows * labels.shape[1] + places, labels[rows, places + 1]
+        losses = self._head_loss.sum(model, plain_model, inputs, kept, targets)
         return losses, len(targets)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
