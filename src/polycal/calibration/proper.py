@@ -1,0 +1,135 @@
+"""Proper scores, which calibration and discrimination both improve, and their parts."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from polycal.calibration.answers import of_gold
+from polycal.calibration.bins import blocks, checked
+
+
+class Decomposition(NamedTuple):
+    """The top-label Brier score as miscalibration - discrimination + uncertainty.
+
+    Attributes:
+        miscalibration: what recalibrating would gain; at least 0.
+        discrimination: what the confidences tell about correctness; at least 0.
+        uncertainty: the score of a constant confidence that equals the accuracy.
+    """
+
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+
+def brier(probs: ArrayLike, gold: ArrayLike) -> float:
+    """Brier score over all options: mean_i sum_k (p_ik - [k = gold_i])^2, 0 to 2.
+
+    Brier 1950, with options that a question lacks at probability 0.
+
+    Args:
+        probs: [N, K] probabilities.
+        gold: [N] index of the right option.
+    """
+    probs, gold = np.asarray(probs, np.float64), np.asarray(gold, np.int64)
+    return float(((probs**2).sum(axis=1) - 2 * of_gold(probs, gold) + 1).mean())
+
+
+def brier_top(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """Brier score of the chosen option: mean_i (confidence_i - correct_i)^2, 0 to 1.
+
+    Args:
+        confidence: [N] from 0 to 1.
+        correct: [N] 0 or 1.
+
+    Raises:
+        ValueError: as `reliability_bins`.
+    """
+    confidence, correct = checked(confidence, correct)
+    return float(((confidence - correct) ** 2).mean()) if len(correct) else float("nan")
+
+
+def nll(scores: ArrayLike, gold: ArrayLike) -> float:
+    """Mean negative log-likelihood of the right option, in nats.
+
+    From scores and not from probabilities, so that a very small probability is not
+    rounded to zero first.
+
+    Args:
+        scores: [N, K] nats; -inf where a question has fewer than K options.
+        gold: [N] index of the right option.
+    """
+    scores, gold = np.asarray(scores, np.float64), np.asarray(gold, np.int64)
+    best = scores.max(axis=1, keepdims=True)
+    total = np.log(np.exp(scores - best).sum(axis=1)) + best[:, 0]
+    return float((total - of_gold(scores, gold)).mean())
+
+
+def corp(confidence: ArrayLike, correct: ArrayLike) -> Decomposition:
+    """CORP decomposition of the top-label Brier score, Dimitriadis et al. 2021.
+
+    With S the score of the confidences, C that of their isotonic recalibration and R
+    that of the mean correctness: miscalibration S - C, discrimination R - C,
+    uncertainty R; no bins, no tuning parameter (arXiv 2008.03033).
+
+    Args:
+        confidence: [N] from 0 to 1.
+        correct: [N] 0 or 1.
+
+    Raises:
+        ValueError: as `reliability_bins`.
+
+    Example:
+        >>> parts = corp([0.9, 0.9, 0.6, 0.6], [1, 1, 0, 1])
+        >>> round(parts.miscalibration - parts.discrimination + parts.uncertainty, 6)
+        0.135
+    """
+    confidence, correct = checked(confidence, correct)
+    if not len(correct):
+        return Decomposition(*[float("nan")] * 3)
+    found = blocks(confidence, correct)
+    fitted = isotonic(found.correct / found.n, found.n)[found.inverse]
+    recalibrated = ((fitted - correct) ** 2).mean()
+    constant = ((correct.mean() - correct) ** 2).mean()
+    given = ((confidence - correct) ** 2).mean()
+    return Decomposition(
+        float(given - recalibrated), float(constant - recalibrated), float(constant)
+    )
+
+
+def isotonic(values: ArrayLike, weights: ArrayLike) -> np.ndarray:
+    """The rising sequence nearest to the values: weighted least squares.
+
+    Pooling of adjacent violators (Ayer et al. 1955).
+
+    Args:
+        values: [D] in order.
+        weights: [D] above 0.
+
+    Returns:
+        [D] the fitted values, which never fall.
+
+    Example:
+        >>> isotonic([1.0, 3.0, 2.0], [1, 1, 1]).tolist()
+        [1.0, 2.5, 2.5]
+    """
+    means: list[float] = []
+    masses: list[float] = []
+    lengths: list[int] = []
+    pairs = zip(
+        np.asarray(values, float).tolist(),
+        np.asarray(weights, float).tolist(),
+        strict=True,
+    )
+    for mean, mass in pairs:  # lists: this is a loop over single numbers
+        length = 1
+        while means and means[-1] >= mean:
+            before = masses.pop()
+            mean = (means.pop() * before + mean * mass) / (before + mass)
+            mass += before
+            length += lengths.pop()
+        means.append(mean)
+        masses.append(mass)
+        lengths.append(length)
+    return np.repeat(np.array(means, np.float64), lengths)
