@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from polycal import calibration, tables
 from polycal.checks import keep_compared, read_check
+from polycal.confidence import option_scores
 
 # What an option's summed log-likelihood is divided by before the softmax. Where letters
 # are single tokens, dividing them by tokens would change nothing.
@@ -77,27 +78,6 @@ def _groups(scored: pa.Table) -> Iterator[tuple[dict[str, object], pa.Table]]:
     keyed = scored.select(_KEYS).append_column("row", rows).group_by(_KEYS, False)
     for group in keyed.aggregate([("row", "list")]).to_pylist():
         yield group, scored.take(pa.array(group.pop("row_list"), rows.type))
-
-
-def option_scores(rows: pa.Table, normaliser: str) -> np.ndarray:
-    """Scores [N, K] of the options in nats, -inf where a question has fewer than K.
-
-    Args:
-        rows: of a predictions table.
-        normaliser: `sum` leaves the summed log-likelihood as it is; `token` divides it
-            by its number of tokens, which gives minus the log of the perplexity.
-    """
-    sizes = rows["logprobs"].combine_chunks().value_lengths().to_numpy()
-    scores = np.full((len(sizes), sizes.max(initial=0)), -np.inf)
-    held = np.arange(scores.shape[1]) < sizes[:, None]
-    scores[held] = _flatten(rows, "logprobs")
-    if normaliser == "token":
-        scores[held] /= _flatten(rows, "n_tokens")
-    return scores
-
-
-def _flatten(rows: pa.Table, name: str) -> np.ndarray:
-    return rows[name].combine_chunks().flatten().to_numpy().astype(np.float64)
 
 
 def compute_metrics(scores: np.ndarray, gold: np.ndarray) -> dict[str, float]:
