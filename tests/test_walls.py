@@ -34,7 +34,7 @@ def test_the_light_side_leaves_torch_unimported():
     modules = (
         "aggregate calibration checks confidence figures filters formats grid "
         "languages lead_ins measure plan preview prompts recipe report selection sft "
-        "study tables tasks"
+        "study tables tasks temperature"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
