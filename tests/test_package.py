@@ -1,5 +1,7 @@
 """What is not code comes along when the package is installed."""
 
+import doctest
+import importlib
 import shutil
 import subprocess
 import sys
@@ -46,3 +48,18 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path):
         "polycal/miniature/sentences.csv",
         "polycal/templates/report.html.j2",
     } <= held
+
+
+EXAMPLES = [
+    ".".join(path.relative_to(REPOSITORY / "src").with_suffix("").parts)
+    for path in sorted((REPOSITORY / "src").rglob("*.py"))
+    if ">>>" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_docstring_examples_are_true(name):
+    """What the documentation shows is what a user gets."""
+    found = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+    assert found.attempted > 0
+    assert found.failed == 0

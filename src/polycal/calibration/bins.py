@@ -72,7 +72,7 @@ def mass_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
         >>> mass_bins(np.array([0.2, 0.9, 0.4, 0.9]), 2).tolist()
         [0, 1, 0, 1]
     """
-    return (_mean_rank(confidence) * n_bins // max(len(confidence), 1)).astype(int)
+    return (mean_rank(confidence) * n_bins // max(len(confidence), 1)).astype(int)
 
 
 def rank_bins(confidence: np.ndarray, size: int) -> np.ndarray:
@@ -85,7 +85,7 @@ def rank_bins(confidence: np.ndarray, size: int) -> np.ndarray:
         size: questions of a bin; with fewer than two bins' worth there is one bin.
     """
     last = max(len(confidence) // size - 1, 0)
-    return np.minimum(_mean_rank(confidence) // size, last).astype(int)
+    return np.minimum(mean_rank(confidence) // size, last).astype(int)
 
 
 def blocks(confidence: np.ndarray, correct: np.ndarray) -> Blocks:
@@ -147,8 +147,12 @@ def checked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.n
     return confidence, correct
 
 
-def _mean_rank(confidence: np.ndarray) -> np.ndarray:
-    """Rank [N] from 0; equal values share the mean of their ranks."""
+def mean_rank(confidence: np.ndarray) -> np.ndarray:
+    """Rank [N] from 0; equal values share the mean of their ranks.
+
+    Args:
+        confidence: [N].
+    """
     _, inverse, counts = np.unique(confidence, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return ((2 * ends - counts - 1) / 2)[inverse]

@@ -1,0 +1,59 @@
+"""Where a change of the calibration error comes from: confidence, accuracy, or bins."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class Parts(NamedTuple):
+    """The parts of a change of ECE; they add up to it exactly.
+
+    Attributes:
+        confidence: by how much the changed confidence moved |gap|.
+        accuracy: by how much the changed accuracy did.
+        cancellation: the change of ECE - |gap|, over- and under-confidence of single
+            bins that cancel in the mean.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    cancellation: np.ndarray
+
+
+def decompose(
+    *,
+    confidence: tuple[ArrayLike, ArrayLike],
+    accuracy: tuple[ArrayLike, ArrayLike],
+    ece: tuple[ArrayLike, ArrayLike],
+) -> Parts:
+    """Decompose ECE after - ECE before into three parts.
+
+    ECE = |gap| + cancellation, and gap = confidence - accuracy. Where confidence stays
+    above accuracy the parts are the change of confidence, minus the change of
+    accuracy, and the rest. Where the sign of the gap turns, which of the two moved
+    |gap| depends on which is changed first; the mean of both orders is taken (the
+    Shapley value), so that the sum stays exact.
+
+    Args:
+        confidence: mean confidence before and after; numbers, or bootstrap replicates
+            [R] that are paired, then the parts are [R], too.
+        accuracy: before and after.
+        ece: before and after.
+
+    Example:
+        >>> change = {"confidence": (0.5, 0.8), "accuracy": (0.4, 0.5)}
+        >>> parts = decompose(**change, ece=(0.2, 0.3))
+        >>> [round(float(part), 6) for part in parts]
+        [0.3, -0.1, -0.1]
+    """
+    c0, c1 = (np.asarray(each, np.float64) for each in confidence)
+    a0, a1 = (np.asarray(each, np.float64) for each in accuracy)
+    e0, e1 = (np.asarray(each, np.float64) for each in ece)
+    before, after = abs(c0 - a0), abs(c1 - a1)
+    confidence_only, accuracy_only = abs(c1 - a0), abs(c0 - a1)
+    return Parts(
+        (confidence_only - before + after - accuracy_only) / 2,
+        (accuracy_only - before + after - confidence_only) / 2,
+        (e1 - after) - (e0 - before),
+    )
