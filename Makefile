@@ -15,8 +15,8 @@ setup: $(VENV)/.installed-run  ## create .venv with what a study needs
 run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its report
 	$(BIN)/snakemake --cores $(CORES)
 
-test: $(VENV)/.installed-dev  ## run all tests, the slow ones too
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev  ## run all tests, the slow ones too, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.installed-dev  ## check style and workflow
 	$(BIN)/ruff check .
