@@ -132,6 +132,20 @@ def get_gpus(wildcards):
     return grid.entry(config["models"], wildcards.model)["gpus"]
 
 
+def get_memory(wildcards):
+    """Main memory that a job of a model asks for, in MB."""
+    return grid.entry(config["models"], wildcards.model)["mem_mb"]
+
+
+def get_runtime(rule):
+    """Minutes that a rule's job of a model asks for; more when it is tried again."""
+
+    def minutes(wildcards, attempt):
+        return attempt * grid.entry(config["models"], wildcards.model)["runtime"][rule]
+
+    return minutes
+
+
 def get_repo(section, name):
     """A config entry's `--repo` and `--revision` flags."""
 

@@ -23,6 +23,8 @@ rule score:
         "../../envs/gpu.yaml"
     resources:
         gpu=get_gpus,
+        mem_mb=get_memory,
+        runtime=get_runtime("score"),
     params:
         stage=grid.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's

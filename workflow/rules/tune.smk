@@ -22,6 +22,8 @@ rule tune:
         "../../envs/gpu.yaml"
     resources:
         gpu=get_gpus,
+        mem_mb=get_memory,
+        runtime=get_runtime("tune"),
     params:
         stage=grid.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),

@@ -1,0 +1,208 @@
+"""The study on a real SLURM: what it submits, and what it survives."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from slurm import Cluster, call, wait_until, why_not
+from study import REPOSITORY, run_study, snakemake_command, write_config
+from test_workflow import jobs_of, results
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
+
+STUDY = {
+    "study": "small",
+    "models": [
+        {
+            "name": "miniature",
+            "repo": "./resources/miniature/model",
+            "gpus": 1,
+            "mem_mb": 3000,
+            "runtime": {"tune": 1, "score": 7},
+        },
+    ],
+    "sft": [
+        {"name": "alpaca-en", "repo": "./resources/miniature/sft", "format": "alpaca"},
+    ],
+    "smoothing": [0.1],
+    "seeds": [0],
+    "recipe": {
+        "lr": [1e-3],
+        "max_steps": 3,
+        "batch_size": 4,
+        "micro_batch_size": 4,
+        "max_length": 64,
+        "validation_fraction": 0.1,
+    },
+    "tasks": [
+        {
+            "name": "global_mmlu",
+            "repo": "./resources/miniature/global_mmlu",
+            "format": "global_mmlu",
+            "languages": ["en", "he", "sw"],
+        },
+    ],
+    "scoring": ["text"],
+    "miniature": {"pretrain_steps": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of one node."""
+    with Cluster() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The study, run on this machine without SLURM."""
+    directory = tmp_path_factory.mktemp("undisturbed") / "study"
+    write_config(directory, STUDY)
+    run_study(directory)
+    return directory
+
+
+@pytest.fixture
+def prepared(undisturbed, tmp_path):
+    """The study with everything that needs no cluster, and nothing else."""
+    write_config(tmp_path, STUDY)
+    subprocess.run(["cp", "-a", undisturbed / "resources", tmp_path], check=True)
+    (tmp_path / "results").mkdir()
+    subprocess.run(["cp", "-a", undisturbed / "results/checks", tmp_path / "results"])
+    return tmp_path
+
+
+def submit(directory: Path, *arguments: str) -> subprocess.Popen:
+    """Start snakemake as a user of a cluster does; its words go to a file."""
+    command = snakemake_command(
+        directory,
+        *("--workflow-profile", str(REPOSITORY / "profiles/slurm")),
+        *("--slurm-status-command", "squeue", "--slurm-no-account"),
+        *("--slurm-init-seconds-before-status-checks", "1"),
+        *("--seconds-between-status-checks", "2", "--latency-wait", "20"),
+        *("--max-jobs-per-timespan", "60/1s"),
+        *arguments,
+    )
+    with open(directory / "snakemake.log", "a") as log:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def finish(snakemake: subprocess.Popen, directory: Path, seconds: float = 420) -> None:
+    """Wait for the end of a study that has to succeed."""
+    try:
+        code = snakemake.wait(seconds)
+    finally:
+        if snakemake.poll() is None:
+            os.killpg(snakemake.pid, signal.SIGKILL)
+    assert code == 0, (directory / "snakemake.log").read_text()[-8000:]
+
+
+def submissions(directory: Path) -> list[str]:
+    """The rule of every job that was submitted, in order."""
+    text = (directory / "snakemake.log").read_text()
+    jobs = re.findall(r"^rule (\w+):\n(?:.+\n)*?    jobid: (\d+)$", text, re.MULTILINE)
+    rules = {number: rule for rule, number in jobs}
+    sent = re.findall(r"^Job (\d+) has been submitted with SLURM", text, re.MULTILINE)
+    return [rules[number] for number in sent]
+
+
+def test_every_job_asks_for_what_its_model_needs(cluster, prepared, undisturbed):
+    """One submission per checkpoint for all its languages, light rules none.
+
+    GPU, memory and minutes are those of the model's entry.
+    """
+    finish(submit(prepared), prepared)
+    sent = submissions(prepared)
+    assert {rule: sent.count(rule) for rule in sent} == {
+        "tune": 1,
+        "score": 2,  # the base model and the tuned one, three languages each
+        "measure": 2,
+        "aggregate": 1,
+    }
+    columns = "Comment:100,tres-per-job:20,MinMemory:20,TimeLimit:20"
+    lines = call("squeue", "-h", "-t", "all", "-O", columns).splitlines()
+    for rule, *asked in (
+        ("tune", "gres:gpu:1", "3000M", "1:00"),
+        ("score", "gres:gpu:1", "3000M", "7:00"),
+        ("measure", "N/A", "8000M", "1:00:00"),
+    ):
+        own = [line.split()[1:] for line in lines if f"rule_{rule}_" in line]
+        assert own == [asked] * sent.count(rule)
+    assert results(prepared) == results(undisturbed)
+
+
+def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undisturbed):
+    """Every way in which a cluster ends a job, one after the other, in one study.
+
+    The training job meets its time limit, is killed (as for memory), cancelled,
+    and requeued; then the controller crashes while it runs. The node is drained, and
+    set down, under the scoring jobs.
+    """
+    snakemake = submit(prepared, "--retries", "4")
+    try:
+        (first,) = another(cluster, "tune", set())
+        (process,) = processes("polycal tune", prepared)
+        os.kill(process, signal.SIGSTOP)
+        (second,) = another(cluster, "tune", {first})
+        assert "TIMEOUT" in call("scontrol", "show", "job", first)
+        for process in processes("polycal tune", prepared):
+            os.kill(process, signal.SIGKILL)
+        (third,) = another(cluster, "tune", {first, second})
+        call("scancel", third)
+        (fourth,) = another(cluster, "tune", {first, second, third})
+        processes("polycal tune", prepared)
+        call("scontrol", "requeue", fourth)
+        wait_until(lambda: not cluster.running("tune"))
+        wait_until(lambda: cluster.running("tune") == [fourth])
+        cluster.stop_controller()
+        cluster.start_controller()
+        scoring = another(cluster, "score", set())
+        cluster.set_node("drain")
+        processes("polycal score", prepared)
+        cluster.set_node("down")
+        wait_until(lambda: not set(cluster.running("score")) & scoring)
+        cluster.set_node("resume")
+        finish(snakemake, prepared)
+    finally:
+        if snakemake.poll() is None:
+            os.killpg(snakemake.pid, signal.SIGKILL)
+    assert results(prepared) == results(undisturbed)
+
+
+def test_a_killed_snakemake_goes_on_beside_its_own_jobs(cluster, prepared, undisturbed):
+    """Kill -9 of snakemake on the login node, while a training job runs, then again.
+
+    The job lives on. The next run's job waits for it, and does not train again.
+    """
+    snakemake = submit(prepared)
+    processes("polycal tune", prepared)
+    os.killpg(snakemake.pid, signal.SIGKILL)
+    snakemake.wait()
+    finish(submit(prepared), prepared)
+    assert results(prepared) == results(undisturbed)
+
+
+def another(cluster: Cluster, rule: str, known: set[str]) -> set[str]:
+    """The running jobs of a rule that are not known yet."""
+    wait_until(lambda: set(cluster.running(rule)) - known)
+    return set(cluster.running(rule)) - known
+
+
+def processes(verb: str, directory: Path) -> list[int]:
+    """The processes of a verb that work in the directory, once there are any."""
+    wait_until(lambda: jobs_of(verb, directory))
+    return jobs_of(verb, directory)
