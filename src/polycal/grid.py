@@ -23,7 +23,7 @@ STAGES = {
     "tokenize": 1,
     "tune": 3,
     "select": 1,
-    "score": 3,
+    "score": 4,
     "measure": 3,
     "aggregate": 1,
     "draw": 1,

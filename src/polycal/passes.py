@@ -6,14 +6,15 @@ included. Padded rows are what every model of transformers takes.
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from polycal.attention import NAME, Plan, Segment, following
-from polycal.models import only_positions
 from polycal.packing import Row, pad
+from polycal.scored import narrow_end, scored_logits
 
 # Model types whose packed scores equal their plain scores (tests/test_engine.py).
 PACKED_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
@@ -38,16 +39,9 @@ def packing(model: PreTrainedModel) -> Iterator[None]:
 
 def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:
     """Every layer's keys and values of tokens that many rows begin with."""
-    device = model.device
-    whole = _segment(0, range(len(tokens)), [0] * len(tokens), False, device)
-    plan = Plan([whole], keep=True)
-    last = torch.tensor([len(tokens) - 1], device=device)
-    with following(plan), only_positions(model, last):
-        model(
-            input_ids=torch.tensor([list(tokens)], device=device),
-            position_ids=whole.positions[None],
-            use_cache=False,
-        )
+    laid = _lay_out([Row(0, list(tokens), {(): [0]})], model.device)
+    plan = Plan(laid.segments, keep=True)
+    _read(model, laid, plan)
     return plan.prefix
 
 
@@ -60,40 +54,28 @@ def packed_logits(
         model: inside `packing`.
         rows: all with the same shared tokens.
         prefix: `read_prefix` of the shared tokens; empty if there are none.
+
+    Returns:
+        float32 where the head is a plain matrix product.
     """
-    device = model.device
-    ids, positions, kept, segments = [], [], [], []
-    for row in rows:
-        start = len(ids)
-        segments.append(
-            _segment(start, row.positions(), row.segments(), row.is_tree, device)
-        )
-        ids += row.tokens()
-        positions += row.positions()
-        kept += range(len(ids) - row.n_scored, len(ids))
-    with (
-        following(Plan(segments, prefix)),
-        only_positions(model, torch.tensor(kept, device=device)),
-    ):
-        return model(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            use_cache=False,
-        ).logits[0]
+    laid = _lay_out(rows, model.device)
+    return _read(model, laid, Plan(laid.segments, prefix))
 
 
 def padded_logits(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
     """The same for rows that are no trees, one in each line of the input."""
     device = model.device
-    ids = torch.from_numpy(pad([row.tokens() for row in rows], 0)).to(device)
-    kept = [
-        index * ids.shape[1] + position
-        for index, row in enumerate(rows)
-        for position in range(len(row) - row.n_scored, len(row))
-    ]
-    with only_positions(model, torch.tensor(kept, device=device)):
+    ids = torch.from_numpy(pad([row.tokens() for row in rows], 0))
+    kept = torch.tensor(
+        [
+            index * ids.shape[1] + position
+            for index, row in enumerate(rows)
+            for position in range(len(row) - row.n_scored, len(row))
+        ]
+    )
+    with scored_logits(model, _send(kept, device)):
         # Right padding is never looked at, so no mask is needed.
-        return model(input_ids=ids, use_cache=False).logits[0]
+        return model(input_ids=_send(ids, device), use_cache=False).logits[0]
 
 
 def sum_logprobs(
@@ -133,17 +115,57 @@ def sum_logprobs(
     return zip(owners, sums.astype(np.float32), strict=True)
 
 
-def _segment(
-    start: int,
-    positions: Sequence[int],
-    branches: Sequence[int],
-    is_tree: bool,
-    device: torch.device,
-) -> Segment:
-    return Segment(
-        start,
-        torch.tensor(positions, device=device),
-        torch.tensor(branches, device=device),
-        is_tree,
-        max(positions) + 1,
-    )
+@dataclass(frozen=True)
+class _Laid:
+    """Rows one after the other, on the device.
+
+    Attributes:
+        ids: [1, T] token ids.
+        positions: [1, T].
+        kept: [n_scored] scored positions, as indices into the T tokens.
+        segments: one per row.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    kept: torch.Tensor
+    segments: list[Segment]
+
+
+def _lay_out(rows: Sequence[Row], device: torch.device) -> _Laid:
+    columns: tuple[list[int], ...] = ([], [], [])
+    kept, starts = [], []
+    for row in rows:
+        starts.append(len(columns[0]))
+        parts = (row.tokens(), row.positions(), row.segments())
+        for column, part in zip(columns, parts, strict=True):
+            column += part
+        kept += range(len(columns[0]) - row.n_scored, len(columns[0]))
+    ends = [*starts[1:], len(columns[0])]
+    reaches = [max(columns[1][s:e]) + 1 for s, e in zip(starts, ends, strict=True)]
+    ids, positions, branches = _send(torch.tensor(columns), device)
+    segments = [
+        Segment(start, positions[start:end], branches[start:end], row.is_tree, reach)
+        for row, start, end, reach in zip(rows, starts, ends, reaches, strict=True)
+    ]
+    kept = _send(torch.tensor(kept), device)
+    return _Laid(ids[None], positions[None], kept, segments)
+
+
+def _send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to the device; a GPU copies pinned memory while it works."""
+    if device.type == "cuda":
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)
+
+
+def _read(model: PreTrainedModel, laid: _Laid, plan: Plan) -> torch.Tensor:
+    """Logits [n_scored, vocabulary]."""
+    with (
+        following(plan),
+        scored_logits(model, laid.kept),
+        narrow_end(model, laid.kept),
+    ):
+        return model(
+            input_ids=laid.ids, position_ids=laid.positions, use_cache=False
+        ).logits[0]
