@@ -1,24 +1,41 @@
 """Score the same questions with polycal and with lm_eval, in turn; print the ratios.
 
-    python benchmarks/score.py [--questions 64] [--rounds 5] [--shots 0 5] [--device D]
+    python benchmarks/score.py [--questions 246] [--sample 24] [--rounds 3]
+                               [--shots 0 5] [--size 23m | 8b] [--device cpu | cuda]
 
-A random-weight Llama with the embedded study's tokenizer, float32. Both sides get the
-same prompts and are timed from text to log-likelihoods, tokenisation included and
-loading excluded. A line is printed only after all options agree to 1e-3 nats and all
-answers are equal. The ratio is the median over rounds of lm_eval's time over
-polycal's; "of ceiling" is the time that the needed FLOPs (every context token once,
-every scored position through the head once) would take at the measured matrix
-product's rate, over polycal's time. The answered questions before a question (shots)
-are those of its subject.
+A random-weight Llama with the embedded study's tokenizer: 23 million parameters below
+the head in float32, or the shape of Llama-3.1-8B in bfloat16 (for a GPU). Both sides
+get the same prompts and are timed from text to log-likelihoods, tokenisation included
+and loading excluded.
+
+Lengths are drawn as those of MMLU-Pro (12,032 questions, 9.5 options; read from
+TIGER-AI-Lab/MMLU-Pro on GitHub, commit ff991b5, eval_results/gpt4o). In characters the
+logarithms of its questions have mean 5.14 and standard deviation 0.91, those of its
+options' lengths 3.02 and 1.17 between questions, and 0.28 between the options of one;
+the longest hundredth is cut. The words are the embedded study's, in 48 languages.
+
+All questions are of one subject, which has as many as Global-MMLU's have on average,
+and shots are those of the subject. polycal scores them all. lm_eval has no use for
+what questions share, so a sample is enough for it: blocks of neighbours in length, as
+it would batch them among all, and its time is scaled by the tokens of its requests.
+
+In float32 a line is printed only after all sampled options agree to 1e-3 nats and all
+answers are equal. "Ratio" is the median over rounds of lm_eval's time over polycal's.
+"Of ceiling" is the time that the needed FLOPs would take at the measured matrix
+product's rate, over polycal's time: each context token once, each shared token once a
+subject, attention over what a token sees, and in the last layer and the head what is
+scored.
 """
 
 import argparse
 import itertools
 import logging
+import math
 import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,59 +45,55 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from polycal.engine import Engine
 from polycal.miniature.corpus import draw_documents
-from polycal.miniature.facts import load_world, written_languages
+from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
 from polycal.prompts import SCORINGS, Prompt, build_prompt
+from polycal.tokens import tokenize_prompts
 
 OPTIONS = (4, 10)
-SUBJECT = 32  # questions that have the same shots; Global-MMLU has 246 on average
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
+LONGEST = {"question": 1531, "option": 177}  # characters
+SIZES = {
+    "23m": {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 7},
+    "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
+}
+HEADS = {
+    "23m": {"num_attention_heads": 8, "num_key_value_heads": 8},
+    "8b": {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256},
+}
 
 
 def make_prompts(scoring: str, n_options: int, shots: int, n: int) -> list[Prompt]:
-    """Questions of about the benchmarks' length, in all languages."""
-    world = load_world(seed=0)
-    documents = draw_documents(world, seed=0)
+    """Questions of the benchmarks' lengths in all languages, one subject."""
+    documents = itertools.islice(draw_documents(load_world(seed=0), seed=0), 3000)
+    text = " ".join(" ".join(documents).split())
     chance = random.Random(0)
-    codes = list(written_languages())
 
-    def words(count: int) -> str:
-        text = " ".join(itertools.islice(documents, count))
-        return " ".join(text.split())
-
-    def option() -> str:
-        language = chance.choice(codes)
-        names = [each[language] for each in world.names.values()]
-        return ", ".join(chance.sample(names, chance.randint(2, 5)))
+    def some(log_length: float, kind: str) -> str:
+        length = min(LONGEST[kind], max(1, round(math.exp(log_length))))
+        begin = chance.randrange(len(text) - length)
+        return text[begin : begin + length].strip() or "0"
 
     def prompt() -> Prompt:
-        options = [option() for _ in range(n_options)]
-        return build_prompt(scoring, words(chance.randint(2, 5)), options, "Answer:")
+        usual = chance.gauss(3.02, 1.17)
+        options = [some(chance.gauss(usual, 0.28), "option") for _ in range(n_options)]
+        question = some(chance.gauss(5.14, 0.91), "question")
+        return build_prompt(scoring, question, options, "Answer:")
 
-    prompts = []
-    for _ in range(0, n, SUBJECT):
-        answered = [prompt() for _ in range(shots)]
-        shared = "".join(f"{p.context}{p.continuations[0]}\n\n" for p in answered)
-        prompts += [
-            Prompt(shared + each.context, each.continuations, shared)
-            for each in (prompt() for _ in range(SUBJECT))
-        ]
-    return prompts[:n]
+    answered = [prompt() for _ in range(shots)]
+    shared = "".join(f"{p.context}{p.continuations[0]}\n\n" for p in answered)
+    asked = [prompt() for _ in range(n)]
+    return [Prompt(shared + p.context, p.continuations, shared) for p in asked]
 
 
-def make_model(vocabulary: int, device: str) -> LlamaForCausalLM:
-    """About 23 million parameters below the head."""
+def make_model(size: str, vocabulary: int, device: str) -> LlamaForCausalLM:
+    """Random weights: what they are does not change the time."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=7,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-        max_position_embeddings=4096,
-    )
-    return LlamaForCausalLM(config).to(device).eval()
+    settings = {"vocab_size": vocabulary} | SIZES[size] | HEADS[size]
+    config = LlamaConfig(max_position_embeddings=8192, **settings)
+    dtype = torch.float32 if size == "23m" else torch.bfloat16
+    with torch.device(device):
+        return LlamaForCausalLM(config).to(dtype).eval()
 
 
 def ask_lm_eval(harness: HFLM, prompts: Sequence[Prompt]) -> list[np.ndarray]:
@@ -94,42 +107,107 @@ def ask_lm_eval(harness: HFLM, prompts: Sequence[Prompt]) -> list[np.ndarray]:
     return [np.array([next(found)[0] for _ in p.continuations]) for p in prompts]
 
 
-def count_flops(
-    prompts: Sequence[Prompt], model: LlamaForCausalLM, tokens: Callable[[str], list]
-) -> float:
-    """What has to be computed, attention scores left out; what is shared, once."""
-    body = sum(weight.numel() for weight in model.model.layers.parameters())
-    shared = {each.shared: len(tokens(each.shared)) for each in prompts if each.shared}
-    read = sum(shared.values())
-    scored = 0
-    for prompt in prompts:
-        context = len(tokens(prompt.context))
-        lengths = [
-            len(tokens(prompt.context + each)) - context
-            for each in prompt.continuations
-        ]
-        branches = sum(length - 1 for length in lengths)
-        read += context - shared.get(prompt.shared, 0) + branches
-        scored += 1 + branches
-    return 2.0 * (read * body + scored * model.lm_head.weight.numel())
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of some prompts.
+
+    Attributes:
+        shared: of the shots.
+        contexts: of every context, the shots included.
+        options: of every option of every prompt.
+    """
+
+    shared: int
+    contexts: list[int]
+    options: list[list[int]]
+
+    def read_by_lm_eval(self, index: int) -> int:
+        """Tokens of the prompt's requests; options of one token have one in common."""
+        context, options = self.contexts[index], self.options[index]
+        if max(options) == 1:
+            return context
+        return sum(context + each - 1 for each in options)
 
 
-def measure_ceiling(device: str) -> float:
-    """FLOP/s of a float32 matrix product of the body's shapes; the best of ten."""
-    left, right = (
-        torch.randn(shape, device=device) for shape in ((4096, 512), (512, 1408))
+def count_tokens(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
+) -> Lengths:
+    """Lengths of prompts that have the same shots."""
+    contexts, options = tokenize_prompts(tokenizer, prompts)
+    text = prompts[0].shared
+    return Lengths(
+        len(tokenizer(text, verbose=False)["input_ids"]) if text else 0,
+        [len(each) for each in contexts],
+        [[len(tokens) for tokens in each] for each in options],
     )
-    best = min(timed(lambda: left @ right, device)[0] for _ in range(10))
+
+
+def pick_sample(lengths: Lengths, n: int, block: int) -> list[int]:
+    """Indices of some prompts: blocks of neighbours in length, evenly spread."""
+    order = sorted(range(len(lengths.contexts)), key=lengths.read_by_lm_eval)
+    blocks = [order[start : start + block] for start in range(0, len(order), block)]
+    n_blocks = max(1, min(n // block, len(blocks)))
+    step = len(blocks) / n_blocks
+    return [i for b in range(n_blocks) for i in blocks[int((b + 0.5) * step)]]
+
+
+def count_flops(lengths: Lengths, model: LlamaForCausalLM) -> float:
+    """What has to be computed: see above; norms and the softmax left out."""
+    config = model.config
+    layers, hidden = config.num_hidden_layers, config.hidden_size
+    layer = model.model.layers[-1]
+    whole = sum(weight.numel() for weight in layer.parameters())
+    narrow = sum(
+        weight.numel()
+        for module in (layer.mlp, layer.self_attn.o_proj, layer.self_attn.q_proj)
+        for weight in module.parameters()
+    )
+    shared = lengths.shared
+    read, scored = shared, 0
+    seen, seen_by_scored = shared * (shared + 1) / 2, 0.0  # keys, summed over queries
+    for context, options in zip(lengths.contexts, lengths.options, strict=True):
+        own, branches = context - shared, [each - 1 for each in options]
+        last = context + sum(b * context + b * (b + 1) / 2 for b in branches)
+        read += own + sum(branches)
+        scored += 1 + sum(branches)
+        seen += own * shared + own * (own + 1) / 2 + last - context
+        seen_by_scored += last
+    products = read * (layers * whole - narrow) + scored * narrow
+    products += 2 * hidden * ((layers - 1) * seen + seen_by_scored)
+    return 2.0 * (products + scored * model.lm_head.weight.numel())
+
+
+def measure_ceiling(model: LlamaForCausalLM) -> float:
+    """FLOP/s of a matrix product of the body's shapes; the best of ten."""
+    weight = model.model.layers[0].mlp.gate_proj.weight
+    left = torch.randn(4096, weight.shape[1]).to(weight)
+    right = weight.T
+    best = min(timed(lambda: left @ right)[0] for _ in range(10))
     return 2.0 * left.numel() * right.shape[1] / best
 
 
-def timed(run: Callable[[], object], device: str) -> tuple[float, object]:
+@torch.inference_mode()
+def timed(run: Callable[[], object]) -> tuple[float, object]:
     """Seconds, and what the call returned."""
     begin = time.perf_counter()
     result = run()
-    if device == "cuda":
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - begin, result
+
+
+def check(found: list[np.ndarray], expected: list[np.ndarray], strict: bool) -> float:
+    """The largest difference in nats.
+
+    Raises:
+        SystemExit: in float32, if the two do not agree.
+    """
+    pairs = list(zip(found, expected, strict=True))
+    worst = max(abs(one - other).max() for one, other in pairs)
+    same = all(one.argmax() == other.argmax() for one, other in pairs)
+    if strict and (worst > TOLERANCE or not same):
+        raise SystemExit(f"the two differ by {worst:.1e} nats; same answers: {same}")
+    return worst
 
 
 def compare(
@@ -138,8 +216,8 @@ def compare(
     tokenizer: PreTrainedTokenizerBase,
     *,
     rounds: int,
+    sample: int,
     batch_size: int,
-    device: str,
 ) -> str:
     """One line of the table.
 
@@ -153,55 +231,62 @@ def compare(
         batch_size=batch_size,
         softmax_dtype=torch.float32,
     )
-    ours, theirs, ceilings = [], [], []
+    lengths = count_tokens(tokenizer, prompts)
+    chosen = pick_sample(lengths, sample, batch_size)
+    asked = [prompts[index] for index in chosen]
+    scale = sum(map(lengths.read_by_lm_eval, range(len(prompts))))
+    scale /= sum(map(lengths.read_by_lm_eval, chosen))
+    flops = count_flops(lengths, model)
+    engine.score(asked)  # the self-check, which a job pays once
+    ours, ratios, shares = [], [], []
     for _ in range(rounds):
-        ceilings.append(measure_ceiling(device))
-        seconds, scored = timed(lambda: engine.score(prompts), device)
-        ours.append(seconds)
-        seconds, expected = timed(lambda: ask_lm_eval(harness, prompts), device)
-        theirs.append(seconds)
-    found = [each.logprobs for each in scored]
-    pairs = list(zip(found, expected, strict=True))
-    worst = max(abs(one - other).max() for one, other in pairs)
-    same = all(one.argmax() == other.argmax() for one, other in pairs)
-    if worst > TOLERANCE or not same:
-        raise SystemExit(f"the two differ by {worst:.1e} nats; same answers: {same}")
-    ratio = statistics.median(
-        peer / own for own, peer in zip(ours, theirs, strict=True)
-    )
-    own = statistics.median(ours)
-    flops = count_flops(prompts, model, lambda text: tokenizer(text)["input_ids"])
-    share = flops / statistics.median(ceilings) / own
+        rate = measure_ceiling(model)
+        own, scored = timed(lambda: engine.score(prompts))
+        peer, expected = timed(lambda: ask_lm_eval(harness, asked))
+        ours.append(own)
+        ratios.append(peer * scale / own)
+        shares.append(flops / rate / own)
+    found = [scored[index].logprobs for index in chosen]
+    worst = check(found, expected, strict=model.dtype == torch.float32)
+    own, ratio = statistics.median(ours), statistics.median(ratios)
+    tokens = sum(map(sum, lengths.options)) / sum(map(len, lengths.options))
     return (
-        f"{len(prompts) / own:11.1f} {len(prompts) / statistics.median(theirs):11.1f} "
-        f"{ratio:6.2f} {100 * share:10.0f}% {worst:10.1e}"
+        f"{statistics.mean(lengths.contexts):7.0f} {tokens:6.1f} "
+        f"{len(prompts) / own:11.1f} {len(prompts) / own / ratio:11.2f} {ratio:6.2f} "
+        f"{100 * statistics.median(shares):10.0f}% {worst:10.1e}"
     )
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--questions", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--questions", type=int, default=246, help="of the subject")
+    parser.add_argument("--sample", type=int, default=24, help="of them, for lm_eval")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shots", type=int, nargs="+", default=[0, 5])
+    parser.add_argument("--options", type=int, nargs="+", default=OPTIONS)
     parser.add_argument("--batch-size", type=int, default=8, help="of lm_eval")
+    parser.add_argument("--size", default="23m", choices=SIZES, help="of the model")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # that it got a model object
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
-    model = make_model(len(tokenizer), options.device)
+    model = make_model(options.size, len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
-    print("options scoring shots polycal q/s lm_eval q/s  ratio of ceiling difference")
+    print(
+        "options scoring shots context option polycal q/s lm_eval q/s  ratio "
+        "of ceiling difference"
+    )
     for shots, n_options, scoring in itertools.product(
-        options.shots, OPTIONS, SCORINGS
+        options.shots, options.options, SCORINGS
     ):
         line = compare(
             make_prompts(scoring, n_options, shots, options.questions),
             model,
             tokenizer,
             rounds=options.rounds,
+            sample=options.sample,
             batch_size=options.batch_size,
-            device=options.device,
         )
         print(f"{n_options:7d} {scoring:8s}{shots:5d} {line}", flush=True)
 
