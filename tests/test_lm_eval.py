@@ -5,14 +5,81 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from toys import make_model, make_tokenizer, save_checkpoint, save_questions
+import torch
+from toys import WORDS, make_model, make_tokenizer, save_checkpoint, save_questions
 
 from polycal import tables
-from polycal.prompts import LETTERS, SCORINGS
+from polycal.engine import Engine
+from polycal.passes import PACKED_TYPES
+from polycal.prompts import LETTERS, SCORINGS, Prompt, build_prompt
 from polycal.score import score
 
 TOLERANCE = 1e-4  # nats per option
 N_QUESTIONS = 20
+# Windows that cut most contexts, and caps that bite.
+SETTINGS = {
+    "mistral": {"sliding_window": 20},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1},
+    "gemma2": {
+        "sliding_window": 20,
+        "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 5.0,
+    },
+    "gemma3_text": {"sliding_window": 20},
+}
+
+
+def make_prompts(scoring: str, shots: int) -> list[Prompt]:
+    """Ten questions of four or ten options, all behind the same shots."""
+    random = np.random.default_rng(shots)
+
+    def some(most: int) -> str:
+        return " ".join(random.choice(WORDS, random.integers(1, most)))
+
+    def question(n_options: int) -> dict:
+        return {
+            "question": some(15),
+            "options": [some(6) for _ in range(n_options)],
+            "lead_in": "Answer:",
+        }
+
+    dev = [question(4) | {"gold": 1} for _ in range(shots)]
+    asked = [question(n_options) for n_options in (4, 10) * 5]
+    return [build_prompt(scoring, **each, shots=dev) for each in asked]
+
+
+@pytest.mark.parametrize("shots", [0, 5])
+@pytest.mark.parametrize("bos", [True, False], ids=["BOS", "no BOS"])
+@pytest.mark.parametrize("kind", PACKED_TYPES)
+def test_the_harness_and_polycal_agree_on_every_architecture(kind, bos, shots):
+    """Both scorings, by the harness's own rules of tokens and of padding."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    changes = SETTINGS.get(kind, {})
+    model = make_model(kind, max_position_embeddings=1024, **changes)
+    tokenizer = make_tokenizer(bos=bos)
+    prompts = [each for scoring in SCORINGS for each in make_prompts(scoring, shots)]
+    lengths = [len(tokenizer.encode(each.context)) for each in prompts]
+    assert np.mean(np.array(lengths) > 20) > 0.6
+    ours = [each.logprobs for each in Engine(model, tokenizer).score(prompts)]
+    model.set_attn_implementation("eager")  # in others it may lack the soft cap
+    harness = HFLM(
+        pretrained=model,
+        tokenizer=tokenizer,
+        batch_size=8,
+        softmax_dtype=torch.float32,
+    )
+    requests = [
+        Instance("loglikelihood", {}, (prompt.context, each), 0)
+        for prompt in prompts
+        for each in prompt.continuations
+    ]
+    found = iter(harness.loglikelihood(requests, disable_tqdm=True))
+    for prompt, own in zip(prompts, ours, strict=True):
+        theirs = np.array([next(found)[0] for _ in prompt.continuations])
+        np.testing.assert_allclose(own, theirs, rtol=0, atol=TOLERANCE)
+        assert own.argmax() == theirs.argmax()
 
 
 def make_task(scoring: str, data: dict[str, str], n_options: int) -> dict:
