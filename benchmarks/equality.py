@@ -8,8 +8,8 @@ exactly, so that all differences come from the arithmetic. Option by option, the
 of polycal and of lm_eval (hf backend, float32 softmax) are compared with the reference:
 one forward pass per option by transformers' eager attention in float32, and a float64
 softmax. Both scorings, 4 options, with and without 5 shots, together. Printed are the
-largest and the mean difference in nats of a model in float32 and of one in bfloat16, and
-by how much lm_eval's mean is the larger one, with two standard errors over prompts.
+largest and the mean difference in nats, of a model in float32 and of one in bfloat16,
+and by how much lm_eval's mean is the larger one, with two standard errors over prompts.
 """
 
 import argparse
