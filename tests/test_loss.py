@@ -122,7 +122,7 @@ FINALS = [Final(), Final(scale=0.25), Final(cap=2.0), Final(scale=3.0, cap=4.0)]
     width=st.integers(1, 5),
     classes=st.integers(2, 20),
     smoothing=st.just(0.0) | st.floats(0, 0.99),
-    chunk=st.none() | st.integers(1, 10),
+    chunk=st.integers(1, 10),
     final=st.sampled_from(FINALS),
     bias=st.booleans(),
     trained=st.tuples(st.booleans(), st.booleans(), st.booleans()),

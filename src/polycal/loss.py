@@ -5,7 +5,9 @@ from typing import NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
-_CHUNK_BYTES = 2**27  # of float32 logits at a time; benchmarks/loss.py has the times
+# Positions at a time. Fewer make slower matrix products, twice as many cost 125 MiB more
+# at a vocabulary of 128,000 for 2 % of the time (one core; benchmarks/loss.py --chunks).
+_CHUNK = 256
 _ROWS = 2**14  # of a head whose gradient is rounded before it is added up
 
 
@@ -61,7 +63,7 @@ def head_cross_entropies(
     smoothing: float,
     bias: torch.Tensor | None = None,
     final: Final | None = None,
-    chunk: int | None = None,
+    chunk: int = _CHUNK,
 ) -> Losses:
     """`cross_entropies` of a linear head's logits, a few positions' logits at a time.
 
@@ -82,7 +84,7 @@ def head_cross_entropies(
         smoothing: epsilon, from 0 to below 1.
         bias: [K] of the head.
         final: what the model makes of the head's output; None: nothing.
-        chunk: positions at a time; None: as many as 128 MiB of logits are.
+        chunk: positions at a time.
 
     Returns:
         Two sums; gradients flow through `smoothed`, once, and `plain` is detached.
@@ -96,7 +98,6 @@ def head_cross_entropies(
         torch.is_grad_enabled() and each is not None and each.requires_grad
         for each in given
     )
-    chunk = chunk or max(1, _CHUNK_BYTES // (4 * len(weight)))
     settings = _Settings(smoothing, final or Final(), chunk, dtype, needed)
     return Losses(*_HeadLoss.apply(*given, targets, settings))
 
