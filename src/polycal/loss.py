@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
-# Positions at a time. Fewer make slower matrix products, twice as many cost 125 MiB more
-# at a vocabulary of 128,000 for 2 % of the time (one core; benchmarks/loss.py --chunks).
+# Positions at a time. Fewer make slower matrix products; twice as many are 2 % faster,
+# for 125 MiB more at a vocabulary of 128,000 (benchmarks/loss.py).
 _CHUNK = 256
 _ROWS = 2**14  # of a head whose gradient is rounded before it is added up
 
