@@ -38,8 +38,6 @@ from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy, linear
-from transformers.modeling_outputs import CausalLMOutput
-from transformers.trainer_pt_utils import LabelSmoother
 
 from polycal.loss import head_cross_entropies
 
@@ -59,6 +57,9 @@ def lose_full(hidden, weight, targets) -> torch.Tensor:
 
 def lose_smoother(hidden, weight, targets) -> torch.Tensor:
     """A mean, hence times the tokens."""
+    from transformers.modeling_outputs import CausalLMOutput
+    from transformers.trainer_pt_utils import LabelSmoother
+
     logits = linear(hidden, weight).float()[None]
     mean = LabelSmoother(SMOOTHING)(CausalLMOutput(logits=logits), targets[None])
     return mean * len(targets)

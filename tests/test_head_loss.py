@@ -4,8 +4,12 @@ import copy
 
 import pytest
 import torch
+import torch.distributed as dist
 from peft import LoraConfig, get_peft_model
 from test_architectures import KINDS
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from toys import VOCABULARY, make_model
 
 from polycal.head_loss import HeadLoss
@@ -155,3 +159,35 @@ def test_the_loss_is_part_of_what_the_model_returns():
     model.register_forward_hook(note)
     lose_in_place(model).smoothed.backward()
     assert seen == [(1, 1, 1)]
+
+
+@pytest.fixture
+def mesh():
+    """All processes, which are one."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_sharded_head_is_gathered_as_ever(tied, mesh):
+    """FSDP holds shards, and gathers weights by hooks for the loss as for logits."""
+    model = make_model(tie_word_embeddings=tied)
+    other = copy.deepcopy(model)
+    for layer in model.model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    assert isinstance(model.lm_head.weight, DTensor)
+    loss = HeadLoss(0.3)
+    for _ in range(2):  # the first pass looks at the model, too
+        model.zero_grad()
+        found = lose_in_place(model, loss=loss)
+        found.smoothed.backward()
+    expected = lose_on_logits(other)
+    torch.testing.assert_close(found, expected)
+    expected.smoothed.backward()
+    theirs = dict(other.named_parameters())
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(
+            weight.grad.full_tensor(), theirs[name].grad, rtol=1e-4, atol=1e-5
+        )

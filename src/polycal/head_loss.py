@@ -78,7 +78,8 @@ class HeadLoss:
                 final=self._final,
             )
             found.append(losses)
-            return losses.smoothed.view(1, 1, 1)
+            # Shaped as logits are, and no view: FSDP may lose its hook on one.
+            return losses.smoothed * losses.smoothed.new_ones(1, 1, 1)
 
         with _replacing_forward(head, lose):
             output = model(**inputs, use_cache=False)

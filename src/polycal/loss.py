@@ -153,14 +153,16 @@ class _Pass:
             self.mean_row = self.weight.mean(0, dtype=self.wide)
             self.mean_bias = 0 if bias is None else bias.mean(dtype=self.wide)
         self.of_hidden = torch.empty_like(hidden) if needed[0] else None
-        self.of_weight, self.of_bias = (
-            torch.zeros_like(each, dtype=self.wide) if wanted else None
-            for each, wanted in zip((weight, bias), needed[1:], strict=True)
-        )
+        self.of_weight = self.of_bias = None
+        # Where the mean row is used, every row has the same share of the smoothing.
+        share = self.by_mean_row * self.scale * self.smoothing / len(weight)
+        if needed[1]:
+            summed = self.hidden.sum(0, dtype=self.wide)
+            self.of_weight = (-share * summed).repeat(len(weight), 1)
+        if needed[2]:
+            self.of_bias = torch.full_like(bias, -share * len(hidden), dtype=self.wide)
         self.plain = targets.new_empty(len(targets), dtype=self.wide)
-        self.excess = torch.zeros_like(
-            self.plain
-        )  # of the target's logit over the mean
+        self.excess = torch.zeros_like(self.plain)  # of the chosen logit over the mean
         # One set of logits at a time; a soft cap's slope has to be kept beside them.
         n_buffers, rows = 1 if self.cap is None else 2, min(chunk, len(targets))
         shape = (n_buffers, rows, len(weight))
@@ -226,13 +228,6 @@ class _Pass:
 
     def gradients(self) -> list[torch.Tensor | None]:
         """Of the smoothed sum, for hidden states, weight and bias, where needed."""
-        if self.by_mean_row:  # every row's share of the mean
-            share = self.scale * self.smoothing / len(self.weight)
-            if self.of_weight is not None:
-                summed = self.hidden.sum(0, dtype=self.wide)
-                self.of_weight.sub_(summed, alpha=share)
-            if self.of_bias is not None:
-                self.of_bias.sub_(len(self.hidden) * share)
         made = (self.of_hidden, self.of_weight, self.of_bias)
         return [
             None if each is None else each.to(given.dtype)
