@@ -34,7 +34,8 @@ def test_the_light_side_leaves_torch_unimported():
     modules = (
         "aggregate calibration checks confidence consistency decomposition dose "
         "figures filters formats grid languages lead_ins measure pareto plan preview "
-        "prompts recipe report selection sft slopes study tables tasks temperature"
+        "prompts readings recipe report selection sft slopes study tables tasks "
+        "temperature"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"

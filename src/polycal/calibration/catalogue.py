@@ -205,7 +205,7 @@ METRICS: dict[str, Metric] = {
         "what confidence tells about correctness",
     ),
     "corp_uncertainty": Metric(
-        lambda a: proper.corp(*a.top).uncertainty,
+        lambda a: _mean(a.top.correct) * (1 - _mean(a.top.correct)),
         "secondary",
         "accuracy (1 - accuracy)",
         "how hard correctness is to tell at this accuracy",
