@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -73,8 +74,16 @@ def snakemake_command(directory: Path, *arguments: str) -> list[str]:
     ]
 
 
-def snakemake(directory: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run snakemake in a study's directory and return what it printed."""
+def snakemake(
+    directory: Path, *arguments: str, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess:
+    """Run snakemake in a study's directory and return what it printed.
+
+    Args:
+        directory: of the study.
+        *arguments: further ones.
+        before: what its process does first.
+    """
     return subprocess.run(
         snakemake_command(directory, *arguments),
         cwd=directory,
@@ -82,6 +91,7 @@ def snakemake(directory: Path, *arguments: str) -> subprocess.CompletedProcess:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=before,
     )
 
 

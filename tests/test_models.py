@@ -80,6 +80,7 @@ def test_an_adapter_without_safetensors_is_refused(base, adapter):
 
 def test_a_model_without_safetensors_is_refused(base):
     """Pickled weights can run code."""
+    (base / "provenance.json").unlink()  # what polycal made would be found damaged
     (base / "model.safetensors").unlink()
     torch.save(make_model().state_dict(), base / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"base has no readable model"):
@@ -88,6 +89,7 @@ def test_a_model_without_safetensors_is_refused(base):
 
 def test_truncated_weights_are_refused_by_name(base):
     """An interrupted copy is bad input, not a defect."""
+    (base / "provenance.json").unlink()  # what polycal made would be found damaged
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"base has no readable model"):
@@ -96,11 +98,22 @@ def test_truncated_weights_are_refused_by_name(base):
 
 def test_missing_weights_are_named(base):
     """transformers fills them with random numbers and a warning."""
+    (base / "provenance.json").unlink()  # what polycal made would be found damaged
     weights = load_file(base / "model.safetensors")
     del weights["model.norm.weight"]
     save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"base lacks the weights model\.norm\.weight"):
         load_model(base, dtype=torch.float32, device=CPU)
+
+
+def test_a_damaged_base_model_is_refused_under_an_adapter(base, adapter):
+    """One flipped bit of a weight loads without an error, and changes every score."""
+    weights = base / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(InputError, match=r"base is damaged"):
+        load_model(adapter, base=base, dtype=torch.float32, device=CPU)
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path, adapter):

@@ -9,6 +9,7 @@ import pytest
 
 from polycal import tables
 from polycal.errors import InputError
+from polycal.files import digest
 from polycal.provenance import read_provenance, write_provenance
 from polycal.selection import select
 
@@ -34,7 +35,8 @@ def make(tmp_path):
             tables.write(log, path / "training_log.parquet", "training_log")
             (path / "model.safetensors").write_text(f"{lr} {seed}")
             (path / ".left_by_snakemake").touch()
-            write_provenance(path, digest=f"digest of {lr} {seed}", seed=seed)
+            content = digest([path / "model.safetensors"])
+            write_provenance(path, digest=content, seed=seed)
             paths.append(path)
         return paths
 
@@ -57,7 +59,7 @@ def test_the_mean_over_seeds_decides(make, tmp_path):
         assert selection["lr"] == 0.001
         assert len(selection["candidates"]) == 4
         facts = read_provenance(out)
-        assert facts["digest"] == f"digest of 0.001 {seed}"
+        assert facts["digest"] == digest([out / "model.safetensors"])
         assert facts["lr"] == 0.001
         assert {path.name for path in out.iterdir()} == {
             "model.safetensors",

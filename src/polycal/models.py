@@ -22,6 +22,7 @@ from transformers import (
 
 from polycal.checkpoints import check_directory
 from polycal.errors import InputError
+from polycal.provenance import check_content
 
 ADAPTER = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -80,8 +81,9 @@ def load_model(
         A transformers model, or a peft model that wraps one.
 
     Raises:
-        InputError: a directory holds no safetensors model, or an adapter has no base;
-            or the architecture has no attention dropout, and it is more than 0.
+        InputError: a directory holds no safetensors model, or a damaged one, or an
+            adapter has no base; or the architecture has no attention dropout, and it
+            is more than 0.
     """
     check_directory(checkpoint)
     is_adapter = (checkpoint / ADAPTER).exists()
@@ -91,6 +93,8 @@ def load_model(
         if not (checkpoint / _ADAPTER_WEIGHTS).exists():
             raise InputError(f"{checkpoint} has no {_ADAPTER_WEIGHTS}")
         check_directory(base)
+        check_content(base)
+    check_content(checkpoint)
     full = base if is_adapter else checkpoint
     settings = {}
     if attention_dropout is not None and read_attention_dropout(full) is not None:

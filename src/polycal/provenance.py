@@ -8,7 +8,11 @@ import subprocess
 from pathlib import Path
 
 import polycal
+from polycal.errors import InputError
+from polycal.files import digest
 
+# What lies beside a checkpoint's own files and is not in its digest.
+_NOTES = ("provenance.json", "recipe.json", "selection.json", "training_log.parquet")
 LIBRARIES = ("torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
 
@@ -90,3 +94,28 @@ def read_digest(folder: Path) -> object:
         return read_provenance(folder)["digest"]
     except (OSError, KeyError, ValueError):
         return None
+
+
+def check_content(folder: Path) -> None:
+    """Refuse a checkpoint whose files are not the ones that its digest was made of.
+
+    A disk may lose a bit without an error, and weights load all the same. It costs a
+    second for each gigabyte. What polycal did not make has no digest and is taken as
+    it is.
+
+    Args:
+        folder: of a base model, a candidate or a run.
+
+    Raises:
+        InputError: a file is another one than was written, or is missing.
+        OSError: a file cannot be read.
+    """
+    stated = read_digest(folder)
+    if stated is None:
+        return
+    files = [path for path in folder.glob("[!.]*") if path.name not in _NOTES]
+    if digest(files) != stated:
+        raise InputError(
+            f"{folder} is damaged: its files are not those that were written; delete "
+            "it and run again"
+        )

@@ -10,7 +10,7 @@ from statistics import fmean
 from polycal import tables
 from polycal.errors import InputError
 from polycal.files import copy_or_link, replacing
-from polycal.provenance import read_provenance, write_provenance
+from polycal.provenance import check_content, read_provenance, write_provenance
 
 _SAME = ("model", "sft", "smoothing")
 _logger = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
             and `selection.json` with the losses of all candidates.
 
     Raises:
-        InputError: the candidates do not belong together, or none has a finite loss.
+        InputError: the candidates do not belong together, none has a finite loss, or
+            the chosen one is damaged.
     """
     losses: dict[float, dict[int, float]] = defaultdict(dict)
     places: dict[tuple[float, int], Path] = {}
@@ -75,6 +76,7 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
         ],
     }
     chosen = places[best, seed]
+    check_content(chosen)
     made = read_provenance(chosen)
     with replacing(out) as temporary:
         temporary.mkdir()
