@@ -36,7 +36,7 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
-        get_batch_files("predictions"),
+        get_all_predictions(),
 
 
 onstart:

@@ -58,8 +58,8 @@ def make_study(
                         held = _make_bins(key, moved)
                         bins += [[*key, *row] for row in held.to_numpy()]
                         values = _measure(held, key)
-                        metrics += [[*key, *each, 300] for each in values.items()]
-    frame = _frame(metrics, "metrics")
+                        metrics += [[*key, *each] for each in values.items()]
+    frame = _complete_metrics(metrics)
     held = {
         "metrics": pa.Table.from_pandas(frame),
         "reliability": pa.Table.from_pandas(_frame(bins, "reliability")),
@@ -136,6 +136,13 @@ def _measure(bins: pd.DataFrame, key: list) -> dict[str, float]:
         "chance": _CHANCE.get(key[4], 0.25),
     }
     return values | ({"log_mass": -0.7 + ece} if key[6] == "letters" else {})
+
+
+def _complete_metrics(rows: list) -> pd.DataFrame:
+    """All questions, without intervals."""
+    names = [*tables.SCHEMAS["reliability"].names[:9], "metric", "value"]
+    frame = pd.DataFrame(rows, columns=names).assign(subset="all", n_questions=300)
+    return frame.reindex(columns=tables.SCHEMAS["metrics"].names)
 
 
 def _frame(rows: list, kind: str) -> pd.DataFrame:

@@ -18,13 +18,13 @@ LANGUAGES = ("bn", "de", "en", "sw")
 
 def number(language: str, value: float, **changes: object) -> dict:
     run = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0}
-    facts = {"metric": "accuracy", "value": value, "n_questions": 9}
+    facts = {"subset": "all", "metric": "accuracy", "value": value, "n_questions": 9}
     return run | PLACE | {"language": language} | facts | changes
 
 
 def bin_of(language: str, **changes: object) -> dict:
     kept = number(language, 0.0, **changes)
-    for name in ("metric", "value", "n_questions"):
+    for name in ("subset", "metric", "value", "n_questions"):
         del kept[name]
     bounds = {"bin": 0, "lo": 0.0, "hi": 1.0, "n": 1}
     return kept | bounds | {"sum_confidence": 0.5, "sum_correct": 1.0}
@@ -141,6 +141,14 @@ def test_seeds_are_a_component_of_their_own():
     assert row["value"] == pytest.approx(0.4)
     assert row["sd_seeds"] == pytest.approx(statistics.stdev([0.2, 0.3, 0.7]))
     assert (row["n_seeds"], row["n_languages"]) == (3, 2)
+
+
+def test_subsets_of_the_questions_are_kept_apart():
+    """Culturally sensitive questions have rows of their own."""
+    values = {"all": 0.1, "CS": 0.2}
+    frame = pd.DataFrame(number("en", x, subset=name) for name, x in values.items())
+    rows = tables.where(summarise(frame), level="all").to_pylist()
+    assert {row["subset"]: row["value"] for row in rows} == values
 
 
 def test_conditions_are_kept_apart():

@@ -67,7 +67,7 @@ def run(task: dict, paths: dict[str, Path], folder: Path) -> tuple[list, list]:
         out=folder / "check.json",
     )
     measure(
-        predictions=folder / "p.parquet",
+        predictions=[folder / "p.parquet"],
         check=folder / "check.json",
         metrics=folder / "m.parquet",
         reliability=folder / "r.parquet",

@@ -57,10 +57,12 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     """A foreign predictions file is named; there is no traceback."""
     bad = tmp_path / "bad.parquet"
     bad.write_bytes(b"not parquet")
+    check = tmp_path / "check.json"
+    check.write_text('{"kind": "check"}')
     done = subprocess.run(
         [
             *(sys.executable, "-m", "polycal", "measure"),
-            *("--predictions", str(bad), "--check", "check.json"),
+            *("--predictions", str(bad), "--check", str(check)),
             *("--metrics", str(tmp_path / "m")),
             *("--reliability", str(tmp_path / "r")),
         ],

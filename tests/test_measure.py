@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from polycal import tables
+from polycal.errors import InputError
 from polycal.measure import measure
 
 RUN = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0, "task": "t"}
@@ -56,13 +57,14 @@ def run(folder: Path, rows: list[dict], *, left_out: tuple = ()) -> tuple[dict, 
     origin = {code: f"{code}'s file" for code in languages}
     tables.write(table, folder / "p.parquet", "predictions", questions=origin)
     measure(
-        predictions=folder / "p.parquet",
+        predictions=[folder / "p.parquet"],
         check=save_check(folder / "c.json", languages, left_out=left_out),
         metrics=folder / "m.parquet",
         reliability=folder / "r.parquet",
     )
     metrics = tables.read(folder / "m.parquet", "metrics").to_pylist()
     names = ("language", "scoring", "normaliser", "metric")
+    metrics = [each for each in metrics if each["subset"] == "all"]
     found = {tuple(each[name] for name in names): each for each in metrics}
     assert len(found) == len(metrics)
     return found, tables.read(folder / "r.parquet", "reliability").to_pylist()
@@ -141,10 +143,12 @@ def test_the_tables_say_which_scores_they_are_from(tmp_path):
     table = pa.Table.from_pylist(
         [row("en", "letters", 0, np.log([0.9, 0.1]))], tables.SCHEMAS["predictions"]
     )
-    made_by = {"checkpoint": "abc", "shots": 5, "questions": {"en": "en's file"}}
-    tables.write(table, tmp_path / "p.parquet", "predictions", **made_by)
+    made_by = {"checkpoint": "abc", "shots": 5}
+    origin = {"en": "en's file"}
+    path = tmp_path / "p.parquet"
+    tables.write(table, path, "predictions", questions=origin, **made_by)
     measure(
-        predictions=tmp_path / "p.parquet",
+        predictions=[tmp_path / "p.parquet"],
         check=save_check(tmp_path / "c.json", {"en"}),
         metrics=tmp_path / "m.parquet",
         reliability=tmp_path / "r.parquet",
@@ -176,10 +180,84 @@ def test_a_language_that_left_the_study_is_not_measured(tmp_path):
     rows = [row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")]
     run(tmp_path, rows)
     measure(
-        predictions=tmp_path / "p.parquet",
+        predictions=[tmp_path / "p.parquet"],
         check=save_check(tmp_path / "c.json", {"sw"}),
         metrics=tmp_path / "m.parquet",
         reliability=tmp_path / "r.parquet",
     )
     found = tables.read(tmp_path / "m.parquet", "metrics")
     assert set(found["language"].to_pylist()) == {"sw"}
+
+
+def save(path: Path, rows: list[dict], **facts: object) -> Path:
+    origin = {each["language"]: f"{each['language']}'s file" for each in rows}
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    tables.write(table, path, "predictions", questions=origin, **facts)
+    return path
+
+
+def measure_files(folder: Path, *predictions: Path) -> pa.Table:
+    measure(
+        predictions=list(predictions),
+        check=save_check(folder / "c.json", {"en", "sw"}),
+        metrics=folder / "m.parquet",
+        reliability=folder / "r.parquet",
+    )
+    return tables.read(folder / "m.parquet", "metrics")
+
+
+def test_files_of_one_run_are_measured_together(tmp_path):
+    """However its languages were batched; the dtypes of all of them are noted."""
+    rows = {code: row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")}
+    whole = save(tmp_path / "w.parquet", list(rows.values()), dtype=["float32"])
+    expected = measure_files(tmp_path, whole)
+    parts = [
+        save(tmp_path / f"{code}.parquet", [each], dtype=[dtype])
+        for (code, each), dtype in zip(
+            rows.items(), ("float32", "bfloat16"), strict=True
+        )
+    ]
+    assert measure_files(tmp_path, *parts).equals(expected)
+    facts = tables.read_metadata(tmp_path / "m.parquet")
+    assert facts["dtype"] == ["bfloat16", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "message"),
+    [
+        ({"language": "en"}, {"checkpoint": "a"}, r"b\.parquet: en is in another file"),
+        ({}, {"checkpoint": "b"}, r"b\.parquet and .*a\.parquet differ in checkpoint"),
+        ({"seed": 1}, {"checkpoint": "a"}, "of several runs"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(
+    tmp_path, changes, facts, message
+):
+    """Twice the same language, two checkpoints, two runs."""
+    one = row("en", "letters", 0, np.log([0.9, 0.1]))
+    other = one | {"language": "sw"} | changes
+    first = save(tmp_path / "a.parquet", [one], checkpoint="a")
+    second = save(tmp_path / "b.parquet", [other], **facts)
+    with pytest.raises(InputError, match=message):
+        measure_files(tmp_path, first, second)
+
+
+def test_annotated_questions_are_also_measured_by_culture(tmp_path):
+    """A subset holds its questions only; without annotations there is only `all`."""
+    rows = [
+        row("en", "letters", gold, np.log([0.9, 0.1])) | {"culture": culture}
+        for gold, culture in ((0, "CS"), (1, "CS"), (0, "CA"), (1, None), (1, None))
+    ]
+    rows.append(row("sw", "letters", 0, np.log([0.9, 0.1])))
+    table = measure_files(tmp_path, save(tmp_path / "p.parquet", rows))
+    found = [
+        (each["language"], each["subset"], each["value"], each["n_questions"])
+        for each in table.to_pylist()
+        if each["metric"] == "accuracy"
+    ]
+    assert found == [
+        ("en", "all", pytest.approx(0.4), 5),
+        ("en", "CS", 0.5, 2),
+        ("en", "CA", 1.0, 1),
+        ("sw", "all", 1.0, 1),
+    ]

@@ -79,7 +79,7 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "tune": tuned * len(config["recipe"]["lr"]),
         "select": tuned,
         "score": runs * batches,
-        "measure": runs * batches,
+        "measure": runs * 2,
         "aggregate": 1,
         "draw": 3 * len(config["scoring"]) * 2,
         "report": 1,
@@ -108,13 +108,13 @@ def test_touching_nothing_runs_nothing(study):
 def test_an_added_language_runs_for_itself_only(study, finished):
     """Dry: its questions, one score a run, the task's measures, and the aggregates.
 
-    What is measured are the questions that all languages share, so each of the task's
-    two older files is measured again in each run, from the scores that it has.
+    What is measured are the questions that all languages share, so the task is measured
+    again in each run, from the scores that it has.
     """
     config = small_study()
     config["tasks"][0]["languages"].append("zh")
     write_config(study, config)
-    expected = {"prepare_task": 1, "score": 3, "measure": 3 * (2 + 1), **AGGREGATES}
+    expected = {"prepare_task": 1, "score": 3, "measure": 3, **AGGREGATES}
     assert job_counts(study) == expected
 
     before = results(finished)
@@ -139,7 +139,7 @@ def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):
     config = small_study()
     config["tasks"][0]["languages"].remove("he")
     write_config(study, config)
-    assert job_counts(study) == {"measure": 3 * 2, **AGGREGATES}
+    assert job_counts(study) == {"measure": 3, **AGGREGATES}
     run_study(study)
     metrics = tables.read(study / "results/metrics.parquet", "metrics")
     assert "he" not in metrics["language"].to_pylist()
@@ -152,7 +152,7 @@ def test_an_added_smoothing_value_trains_and_scores_only_itself(study):
         "tune": 2,
         "select": 1,
         "score": 3,
-        "measure": 3,
+        "measure": 2,
         **{rule: n for rule, n in AGGREGATES.items() if rule != "check_task"},
     }
 

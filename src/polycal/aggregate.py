@@ -16,7 +16,7 @@ from polycal.files import replacing
 
 ALL = "all"  # the level that holds every language
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
-_CONDITION += ["calibrator", "metric"]
+_CONDITION += ["calibrator", "subset", "metric"]
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
 
@@ -29,7 +29,7 @@ def aggregate(
 ) -> None:
     """Write the study's metrics, reliability and summary tables, as Parquet and CSV.
 
-    Rows are sorted, so the tables do not depend on how languages were batched.
+    Rows are sorted, so the tables do not depend on the order of the files.
 
     Args:
         metrics: metrics tables.
@@ -64,8 +64,8 @@ def _gather(
     )
     places = pc.binary_join_element_wise(table["task"], table["language"], " ")
     table = table.filter(pc.is_in(places, held))
-    last = "metric" if kind == "metrics" else "bin"
-    identity = [*_RUN, "language", "scoring", "normaliser", "calibrator", last]
+    last = ["subset", "metric"] if kind == "metrics" else ["bin"]
+    identity = [*_RUN, "language", "scoring", "normaliser", "calibrator", *last]
     table = table.sort_by([(name, "ascending") for name in identity])
     if table.select(identity).group_by(identity).aggregate([]).num_rows < len(table):
         raise InputError(f"some {kind} are there twice; give each file once")

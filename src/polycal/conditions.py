@@ -18,12 +18,14 @@ BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
 def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
-    """Rows of a study's table that hold these values, before any calibrator.
+    """Rows of a study's table that hold these values: all questions, no calibrator.
 
     Raises:
         InputError: there are none.
     """
     rows = tables.where(tables.read(path, kind), **values, calibrator="none")
+    if "subset" in rows.column_names:
+        rows = tables.where(rows, subset="all")
     if not rows.num_rows:
         asked = ", ".join(f"{name} {value!r}" for name, value in values.items())
         raise InputError(f"{path} holds nothing about {asked}; choose what it holds")

@@ -74,7 +74,7 @@ def forecast(
     others = {
         "tokenize": len({(run.model, run.sft) for run in tuned}),
         "select": len(tuned),
-        "measure": sum(job.stage == "score" for job in jobs),
+        "measure": len(grid.expand_runs(config)) * len(config["tasks"]),
     }
     misfits = list(find_misfits(scope))
     notes = [*_name_unknown(scope), *(each.warning for each in misfits)]

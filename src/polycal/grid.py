@@ -24,8 +24,8 @@ STAGES = {
     "tune": 3,
     "select": 1,
     "score": 4,
-    "measure": 3,
-    "aggregate": 1,
+    "measure": 4,
+    "aggregate": 2,
     "draw": 1,
     "report": 2,
 }

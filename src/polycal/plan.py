@@ -20,7 +20,7 @@ _STAGES = {
     "tune": "one training: model, SFT set, smoothing, learning rate, seed",
     "select": "the best learning rate of one tuned model",
     "score": "some languages of a benchmark with one model",
-    "measure": "the metrics of one scoring job",
+    "measure": "the metrics of one run on one benchmark",
 }
 
 

@@ -1,4 +1,4 @@
-"""Every Parquet table of a study: its columns, and the only way to write or read one.
+"""The only way to write or read a Parquet table of a study.
 
 A table on disk is complete or absent. It carries its kind and what made it in the
 file's metadata, so a foreign or a truncated file is refused by name.
@@ -17,130 +17,9 @@ import pyarrow.parquet as pq
 from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.provenance import provenance
+from polycal.schemas import SCHEMAS
 
-SCHEMA_VERSION = 1
-
-_RUN = [
-    ("model", pa.string()),  # short name of the base model
-    ("sft", pa.string()),  # short name of the SFT set; "none" = the base model itself
-    ("smoothing", pa.float64()),  # label-smoothing epsilon, 0 for the base model
-    ("seed", pa.int32()),
-]
-_MEASURED = [
-    *_RUN,
-    ("task", pa.string()),
-    ("language", pa.string()),  # as the benchmark spells it
-    ("scoring", pa.string()),  # letters | text
-    ("normaliser", pa.string()),  # sum | token: what the option's score is divided by
-    ("calibrator", pa.string()),  # none: the probabilities as the model gives them
-]
-
-SCHEMAS: dict[str, pa.Schema] = {
-    # One benchmark question in one language.
-    "questions": pa.schema(
-        [
-            ("task", pa.string()),
-            ("language", pa.string()),
-            ("split", pa.string()),  # test | dev
-            ("question_id", pa.string()),  # the same in every language
-            ("subject", pa.string()),
-            ("category", pa.string()),
-            ("culture", pa.string()),  # CS | CA | null (not annotated)
-            ("question", pa.string()),
-            ("options", pa.list_(pa.string())),  # the valid ones, in original order
-            ("gold", pa.int8()),  # index into options
-            ("lead_in", pa.string()),  # stands between the question and its answer
-        ]
-    ),
-    # One SFT conversation.
-    "conversations": pa.schema(
-        [
-            ("sft", pa.string()),
-            ("example_id", pa.int64()),  # row number in the source
-            ("input", pa.string()),  # Alpaca's own: more of the first user turn
-            (
-                "messages",
-                pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
-            ),
-        ]
-    ),
-    # Raw scores of one question under one scoring; nothing derived in it.
-    "predictions": pa.schema(
-        [
-            *_RUN,
-            ("task", pa.string()),
-            ("language", pa.string()),
-            ("scoring", pa.string()),
-            ("question_id", pa.string()),
-            ("subject", pa.string()),
-            ("category", pa.string()),
-            ("culture", pa.string()),
-            ("gold", pa.int8()),
-            (
-                "logprobs",
-                pa.list_(pa.float32()),
-            ),  # nats, summed over tokens, per option
-            ("n_tokens", pa.list_(pa.int32())),  # tokens that were summed, per option
-            ("n_bytes", pa.list_(pa.int32())),  # UTF-8 bytes of the option's text
-            ("log_mass", pa.float32()),  # nats, all letters together; null for text
-            ("truncated", pa.bool_()),  # the context was cut on the left
-        ]
-    ),
-    # One line of a training run.
-    "training_log": pa.schema(
-        [
-            *_RUN,
-            ("lr", pa.float64()),  # the candidate's peak learning rate
-            ("step", pa.int32()),
-            ("split", pa.string()),  # train | validation
-            ("loss", pa.float64()),  # smoothed loss, nats per target token
-            ("nll", pa.float64()),  # plain negative log-likelihood, same unit
-            ("learning_rate", pa.float64()),  # at this step; null for validation
-            ("grad_norm", pa.float64()),  # before clipping; null for validation
-            ("tokens", pa.int64()),  # target tokens behind this line
-            ("tokens_per_second", pa.float64()),  # null for validation
-        ]
-    ),
-    # One number about one (run, task, language, scoring).
-    "metrics": pa.schema(
-        [
-            *_MEASURED,
-            ("metric", pa.string()),
-            ("value", pa.float64()),  # fraction; nats for nll and log_mass
-            ("n_questions", pa.int32()),
-        ]
-    ),
-    # One bin of a reliability diagram.
-    "reliability": pa.schema(
-        [
-            *_MEASURED,
-            ("bin", pa.int8()),
-            ("lo", pa.float64()),
-            ("hi", pa.float64()),
-            ("n", pa.int32()),
-            ("sum_confidence", pa.float64()),
-            ("sum_correct", pa.float64()),
-        ]
-    ),
-    # One number about one condition (a run without its seed) and a group of languages.
-    "summary": pa.schema(
-        [
-            ("model", pa.string()),
-            ("sft", pa.string()),
-            ("smoothing", pa.float64()),
-            ("task", pa.string()),
-            ("level", pa.string()),  # high | mid | low | all, or a single language
-            ("scoring", pa.string()),
-            ("normaliser", pa.string()),
-            ("calibrator", pa.string()),
-            ("metric", pa.string()),
-            ("value", pa.float64()),  # mean over languages of the mean over seeds
-            ("sd_seeds", pa.float64()),  # of the languages' mean; null for one seed
-            ("n_seeds", pa.int32()),
-            ("n_languages", pa.int32()),
-        ]
-    ),
-}
+SCHEMA_VERSION = 2
 
 
 class Writer:

@@ -165,9 +165,10 @@ def _add_reporting(add: Callable) -> None:
     flag = add(
         "measure",
         "polycal.measure",
-        "Compute the calibration metrics of one predictions table.",
+        "Compute the calibration metrics of one run and task.",
     )
-    flag("--predictions", type=Path, required=True, help="predictions table")
+    text = "the run's predictions tables of the task"
+    flag("--predictions", type=Path, nargs="+", required=True, help=text)
     flag("--check", type=Path, required=True, help="what check_task wrote of the task")
     flag("--metrics", type=Path, required=True, help="metrics table to write")
     flag("--reliability", type=Path, required=True, help="reliability table to write")

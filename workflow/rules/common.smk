@@ -103,18 +103,36 @@ def get_questions(wildcards):
     ]
 
 
-def get_batch_files(kind):
-    """The study's files of one kind (predictions, metrics, reliability)."""
-    files = []
-    for run in grid.expand_runs(config):
-        for task in config["tasks"]:
-            tail = f"{run.path}/{task['name']}"
-            held = [f.stem for f in Path(f"results/predictions/{tail}").glob("[!.]*")]
-            names = grid.batch_languages(
-                task["languages"], held, config["languages_per_job"]
-            )
-            files += [f"results/{kind}/{tail}/{name}.parquet" for name in names]
-    return files
+def list_predictions(tail, task):
+    """The predictions files of a run on a task, below `results/predictions/{tail}`."""
+    held = [f.stem for f in Path(f"results/predictions/{tail}").glob("[!.]*.parquet")]
+    names = grid.batch_languages(task["languages"], held, config["languages_per_job"])
+    return [f"results/predictions/{tail}/{name}.parquet" for name in names]
+
+
+def get_predictions(wildcards):
+    """The predictions that are measured together: all languages of a run and task."""
+    tail = "{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}".format(**wildcards)
+    return list_predictions(tail, get_task(wildcards))
+
+
+def get_all_predictions():
+    """The study's predictions."""
+    return [
+        path
+        for run in grid.expand_runs(config)
+        for task in config["tasks"]
+        for path in list_predictions(f"{run.path}/{task['name']}", task)
+    ]
+
+
+def get_measured(kind):
+    """What is measured of each run and task: one file of a kind (metrics, ...)."""
+    return [
+        f"results/{kind}/{run.path}/{task['name']}.parquet"
+        for run in grid.expand_runs(config)
+        for task in config["tasks"]
+    ]
 
 
 def get_figures():

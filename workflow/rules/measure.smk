@@ -1,12 +1,13 @@
 """
-Measure calibration per batch of predictions, and gather the study's tables.
+Measure calibration per run and task, and gather the study's tables.
 
-A language that is added or removed may change which questions all languages share, so
-it measures all languages of its task again, from scores that stay.
+All languages of a task are measured together: the questions that they share depend on
+each of them, and some numbers of one language are fitted on another. Nothing is scored
+for it; the scores stay.
 
-INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet
+INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/*.parquet
           check       = results/checks/{task}.json
-OUTPUTS:  metrics     = results/metrics/...same tail...parquet
+OUTPUTS:  metrics     = results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet
           reliability = results/reliability/...same tail...parquet
           tables      = results/{metrics,reliability,summary}.{parquet,csv}
 """
@@ -14,13 +15,13 @@ OUTPUTS:  metrics     = results/metrics/...same tail...parquet
 
 rule measure:
     input:
-        predictions="results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
+        predictions=get_predictions,
         check="results/checks/{task}.json",
     output:
-        metrics="results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
-        reliability="results/reliability/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
+        metrics="results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
+        reliability="results/reliability/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
     log:
-        "logs/measure/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.log",
+        "logs/measure/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
@@ -35,8 +36,8 @@ rule measure:
 
 rule aggregate:
     input:
-        metrics=get_batch_files("metrics"),
-        reliability=get_batch_files("reliability"),
+        metrics=get_measured("metrics"),
+        reliability=get_measured("reliability"),
     output:
         expand(
             "results/{table}.{suffix}",
@@ -49,7 +50,7 @@ rule aggregate:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["aggregate"],
-        # Batch files may hold languages that the study no longer asks for.
+        # What each run has to have, and nothing besides.
         keep=[
             f"{task['name']}={'+'.join(sorted(task['languages']))}"
             for task in config["tasks"]
