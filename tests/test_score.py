@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -310,6 +311,38 @@ def test_a_question_without_a_finite_score_is_named(call, tmp_path):
     broken = save_checkpoint(tmp_path / "broken", model)
     with pytest.raises(InputError, match=r"broken cannot score question en/\d .*nan"):
         call("en", checkpoint=broken)
+
+
+def test_the_next_language_is_tokenised_while_one_is_scored(call, monkeypatch):
+    """The scoring of a language waits here until its successor has its tokens."""
+    tokenised = [threading.Event() for _ in LANGUAGES]
+    begun, scored = iter(tokenised), iter([*tokenised[1:], tokenised[-1]])
+    tokenize, score_tokens = engine.Engine.tokenize, engine.Engine.score_tokens
+
+    def noted(self, prompts):
+        found = tokenize(self, prompts)
+        next(begun).set()
+        return found
+
+    def waiting(self, asked):
+        assert next(scored).wait(timeout=60)
+        return score_tokens(self, asked)
+
+    monkeypatch.setattr(engine.Engine, "tokenize", noted)
+    monkeypatch.setattr(engine.Engine, "score_tokens", waiting)
+    rows = read(call(*LANGUAGES, scoring=["letters"]))
+    assert list(dict.fromkeys(row["language"] for row in rows)) == list(LANGUAGES)
+
+
+def test_the_size_of_a_pass_can_be_given(call, caplog):
+    """It is in the log, beside what the start-up took; none is refused at once."""
+    with caplog.at_level(logging.INFO):
+        call("en", max_tokens=70)
+    assert re.search(
+        r"start-up took [\d.]+ s \(imports [\d.]+ s\): .* 70 tokens a pass", caplog.text
+    )
+    with pytest.raises(InputError, match="--max-tokens is 0; give 1 or more"):
+        call("en", max_tokens=0)
 
 
 def save_with_vocabulary(folder: Path, pieces: list[str]) -> Path:

@@ -22,13 +22,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal import passes
 from polycal.agreement import Agreement
+from polycal.budget import pick_budget
 from polycal.checkpoints import read_length
 from polycal.errors import InputError
-from polycal.packing import Row, count_shared, pack_batch, pad_batch, plan_rows
+from polycal.packing import Row, group_rows, pack_batch, pad_batch, plan_rows
 from polycal.prompts import Prompt
-from polycal.tokens import tokenize_prompts
+from polycal.tokens import Tokenized, tokenize_prompts
 
-_LOGITS = 2**28  # logits of one forward pass, in any dtype
 _logger = logging.getLogger(__name__)
 
 
@@ -65,6 +65,9 @@ class Engine:
 
     The same call gives the same bits. A prompt's score depends on the other prompts
     of the call by rounding only.
+
+    Attributes:
+        max_tokens: of a forward pass, as it stands.
     """
 
     def __init__(
@@ -81,8 +84,8 @@ class Engine:
             model: a causal language model in evaluation mode, adapters included.
             tokenizer: its tokenizer.
             max_tokens: of a forward pass, padding included; a longer row is a pass of
-                its own. By default what keeps the device busy. It is halved when the
-                memory does not suffice.
+                its own. By default what fits the free memory of a GPU. It is halved
+                when the memory does not suffice.
             packed: False gives every continuation a padded row of its own, for
                 comparison.
         """
@@ -90,10 +93,9 @@ class Engine:
         self._tokenizer = tokenizer
         config = model.config.get_text_config()
         self._max_length = read_length(config, tokenizer)
-        self._max_scored = max(1, _LOGITS // config.vocab_size)
-        if max_tokens is None:
-            max_tokens = 16384 if model.device.type == "cuda" else 2048
-        self._max_tokens = max_tokens
+        budget = pick_budget(model)
+        self._max_scored = max(1, budget.logits // config.vocab_size)
+        self.max_tokens = max_tokens or budget.tokens
         self._packed = packed and passes.can_pack(model)
         self._agreement = Agreement(model)
         if packed and not self._packed:
@@ -105,8 +107,6 @@ class Engine:
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """Score all continuations of all prompts.
 
-        Of every kind of row that is new, the longest is scored in the padded way, too.
-
         Args:
             prompts: in any order; each has one continuation or more.
 
@@ -114,32 +114,18 @@ class Engine:
             One item per prompt, in their order.
 
         Raises:
-            UnscorableError: a context or a continuation has no token, a continuation
-                is longer than the model's context, or its score is not finite.
-            InputError: the two ways differ by more than rounding, or the memory does
-                not suffice for a single row.
+            UnscorableError: as `tokenize` and `score_tokens`.
+            InputError: as `score_tokens`.
         """
-        contexts, continuations = self._tokenize(prompts)
-        logprobs = [np.empty(len(each), np.float32) for each in continuations]
-        groups = self._plan(prompts, contexts, continuations)
-        self._fill(logprobs, self._score(groups, continuations, packed=self._packed))
-        if self._packed:
-            self._check(groups, contexts, continuations, logprobs)
-        return [
-            Scored(
-                logprobs[index],
-                tuple(tokens),
-                tuple(len(context) + len(t) - 1 > self._max_length for t in tokens),
-            )
-            for index, (context, tokens) in enumerate(
-                zip(contexts, continuations, strict=True)
-            )
-        ]
+        return self.score_tokens(self.tokenize(prompts))
 
-    def _tokenize(
-        self, prompts: Sequence[Prompt]
-    ) -> tuple[list[list[int]], list[list[tuple[int, ...]]]]:
-        """Token ids of every context, and of every continuation of every prompt."""
+    def tokenize(self, prompts: Sequence[Prompt]) -> Tokenized:
+        """The tokens of prompts; the model's device has nothing to do with it.
+
+        Raises:
+            UnscorableError: a context or a continuation has no token, or a continuation
+                is longer than the model's context.
+        """
         contexts, continuations = tokenize_prompts(self._tokenizer, prompts)
         for index, (context, tokens) in enumerate(
             zip(contexts, continuations, strict=True)
@@ -155,36 +141,46 @@ class Engine:
                     f"a continuation has {longest} tokens, the model reads "
                     f"{self._max_length}",
                 )
-        return contexts, continuations
+        return Tokenized([each.shared for each in prompts], contexts, continuations)
 
-    def _plan(
-        self,
-        prompts: Sequence[Prompt],
-        contexts: Sequence[list[int]],
-        continuations: Sequence[Sequence[tuple[int, ...]]],
-    ) -> list[list[Row]]:
-        """Rows in groups that share the beginning of their contexts, or nothing."""
-        groups: dict[str, list[int]] = {}
-        for index, prompt in enumerate(prompts):
-            groups.setdefault(prompt.shared if self._packed else "", []).append(index)
-        planned: list[list[Row]] = [[]]
-        for text, members in groups.items():
-            shared = count_shared([contexts[i] for i in members]) if text else 0
-            rows = [
-                row
-                for index in members
-                for row in plan_rows(
-                    index,
-                    contexts[index],
-                    continuations[index],
-                    max_length=self._max_length,
-                    tree=self._packed,
-                    shared=shared,
-                )
-            ]
-            planned[0] += [row for row in rows if not row.shared]
-            planned.append([row for row in rows if row.shared])
-        return [rows for rows in planned if rows]
+    def score_tokens(self, asked: Tokenized) -> list[Scored]:
+        """Score all continuations of all prompts.
+
+        Of every kind of row that is new, the longest is scored in the padded way, too.
+
+        Args:
+            asked: by `tokenize`.
+
+        Returns:
+            One item per prompt, in their order.
+
+        Raises:
+            UnscorableError: a score is not finite.
+            InputError: the two ways differ by more than rounding, or the memory does
+                not suffice for a single row.
+        """
+        contexts, continuations = asked.contexts, asked.continuations
+        logprobs = [np.empty(len(each), np.float32) for each in continuations]
+        groups = group_rows(
+            asked.shared if self._packed else [""] * len(contexts),
+            contexts,
+            continuations,
+            max_length=self._max_length,
+            tree=self._packed,
+        )
+        self._fill(logprobs, self._score(groups, continuations, packed=self._packed))
+        if self._packed:
+            self._check(groups, contexts, continuations, logprobs)
+        return [
+            Scored(
+                logprobs[index],
+                tuple(tokens),
+                tuple(len(context) + len(t) - 1 > self._max_length for t in tokens),
+            )
+            for index, (context, tokens) in enumerate(
+                zip(contexts, continuations, strict=True)
+            )
+        ]
 
     @torch.inference_mode()
     def _score(
@@ -246,8 +242,8 @@ class Engine:
     def _take(self, waiting: list[Row], *, packed: bool) -> list[Row]:
         """Remove the rows of the next forward pass from the end of the list."""
         if packed:
-            return pack_batch(waiting, self._max_tokens, self._max_scored)
-        return pad_batch(waiting, self._max_tokens)
+            return pack_batch(waiting, self.max_tokens, self._max_scored)
+        return pad_batch(waiting, self.max_tokens)
 
     def _shrink(self, batch: Sequence[Row]) -> None:
         """Take half as many tokens from now on.
@@ -260,11 +256,11 @@ class Engine:
                 f"the memory does not suffice for a single question of {len(batch[0])} "
                 "tokens; take a larger GPU, or --dtype bfloat16"
             )
-        self._max_tokens = max(1, sum(map(len, batch)) // 2)
+        self.max_tokens = max(1, sum(map(len, batch)) // 2)
         torch.cuda.empty_cache()
         _logger.warning(
             "out of memory; going on with %d tokens a pass",
-            self._max_tokens,
+            self.max_tokens,
         )
 
     def _fill(

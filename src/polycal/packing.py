@@ -114,6 +114,46 @@ def count_shared(contexts: Sequence[Sequence[int]]) -> int:
     return same if same >= _WORTH_SHARING else 0
 
 
+def group_rows(
+    shared: Sequence[str],
+    contexts: Sequence[list[int]],
+    continuations: Sequence[Sequence[tuple[int, ...]]],
+    *,
+    max_length: int,
+    tree: bool,
+) -> list[list[Row]]:
+    """Rows in groups that share the beginning of their contexts, or nothing.
+
+    Args:
+        shared: of every prompt, the text that its context has in common with others.
+        contexts: token ids of every prompt's context.
+        continuations: token ids of every prompt's continuations.
+        max_length: as in `plan_rows`.
+        tree: as in `plan_rows`.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, text in enumerate(shared):
+        groups.setdefault(text, []).append(index)
+    planned: list[list[Row]] = [[]]
+    for text, members in groups.items():
+        common = count_shared([contexts[i] for i in members]) if text else 0
+        rows = [
+            row
+            for index in members
+            for row in plan_rows(
+                index,
+                contexts[index],
+                continuations[index],
+                max_length=max_length,
+                tree=tree,
+                shared=common,
+            )
+        ]
+        planned[0] += [row for row in rows if not row.shared]
+        planned.append([row for row in rows if row.shared])
+    return [rows for rows in planned if rows]
+
+
 def pack_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]:
     """Remove from the end of a list what one forward pass without padding reads.
 

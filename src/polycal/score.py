@@ -4,48 +4,28 @@ A language that is finished goes into the store at once. What is in the store is
 scored again, and if everything is there, neither torch nor the model is loaded.
 """
 
+import contextlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.prompts import build_prompt, pick_shots
+from polycal.parts import Part, list_parts
 from polycal.provenance import read_digest
 from polycal.store import Store
 
 if TYPE_CHECKING:  # it imports torch
-    from polycal.engine import Engine, Scored
+    from polycal.engine import Engine
+    from polycal.tokens import Tokenized
 
 _ADAPTER = "adapter_config.json"  # as in models.py, which imports torch
-_COPIED = ("task", "language", "question_id", "subject", "category", "culture", "gold")
-_NO_IDENTITY = dict.fromkeys(("model", "sft", "smoothing", "seed"))
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One language under one scoring: scored in one go and stored in one entry.
-
-    Attributes:
-        path: the questions table.
-        key: all that determines the scores.
-        fewer_shots: test questions whose subject has fewer dev questions than shots.
-    """
-
-    path: Path
-    key: dict[str, object]
-    fewer_shots: int
-
-    def __str__(self) -> str:
-        return "{task}, {language}, {scoring}".format_map(self.key)
 
 
 def score(
@@ -60,6 +40,7 @@ def score(
     smoothing: float,
     seed: int,
     dtype: str = "auto",
+    max_tokens: int | None = None,
     stage: int = 1,
     store: Path,
     out: Path,
@@ -84,6 +65,8 @@ def score(
         smoothing: label-smoothing epsilon of the training.
         seed: seed of the training.
         dtype: of the weights; `auto` is bfloat16 on a GPU, else float32.
+        max_tokens: of a forward pass; by default what fits the free memory of a GPU.
+            Scores depend on it by rounding only.
         stage: version of the scoring stage; another one finds nothing in the store.
         store: directory of finished languages, shared by any number of runs.
         out: the Parquet file that is written.
@@ -92,6 +75,8 @@ def score(
         InputError: a file or directory is not what it should be, or the checkpoint
             gives no finite score for a question.
     """
+    if max_tokens is not None and max_tokens < 1:
+        raise InputError(f"--max-tokens is {max_tokens}; give 1 or more, or leave it")
     if not (checkpoint / _ADAPTER).exists():
         base = None
     elif base is None:
@@ -103,7 +88,7 @@ def score(
         "stage": stage,
         "shots": shots,
     }
-    parts = _list_parts(questions, scoring, settings)
+    parts = list_parts(questions, scoring, settings)
     finished = Store(store)
     missing = [part for part in parts if finished.get(part.key) is None]
     _logger.info(
@@ -111,7 +96,7 @@ def score(
     )
     if missing:
         with finished.lock(settings["checkpoint"]):
-            _score_missing(missing, finished, checkpoint, base, dtype)
+            _score_missing(missing, finished, checkpoint, base, dtype, max_tokens)
     scored = [finished.get(part.key) for part in parts]
     used = {
         name: sorted({finished.facts(part.key)[name] for part in parts})
@@ -146,66 +131,13 @@ def _need_digest(checkpoint: Path) -> object:
     return found
 
 
-def _list_parts(
-    paths: Iterable[Path], scorings: Sequence[str], settings: dict[str, object]
-) -> list[_Part]:
-    """What the call holds, in the order in which it is written.
-
-    Raises:
-        InputError: a file does not hold test questions of one language, or a language
-            comes twice.
-    """
-    parts: dict[tuple[str, str, str], _Part] = {}
-    for path in paths:
-        table = tables.read(path, "questions")
-        test = tables.where(table, split="test")
-        names = {
-            (row["task"], row["language"])
-            for row in test.select(["task", "language"]).to_pylist()
-        }
-        if len(names) != 1:
-            raise InputError(
-                f"{path} must hold test questions of one language of one task; it has "
-                f"{sorted(names) or 'none'}"
-            )
-        ((task, language),) = names
-        asked = tables.digest(table)
-        fewer = _count_fewer_shots(path, table, test, settings["shots"])
-        for scoring in scorings:
-            if (task, language, scoring) in parts:
-                raise InputError(f"{path}: {task}, {language}, {scoring} comes twice")
-            key = {
-                **settings,
-                "task": task,
-                "language": language,
-                "scoring": scoring,
-                "questions": asked,
-            }
-            parts[task, language, scoring] = _Part(path, key, fewer)
-    return list(parts.values())
-
-
-def _count_fewer_shots(path: Path, table: pa.Table, test: pa.Table, shots: int) -> int:
-    """How many test questions have fewer shots than asked for.
-
-    Raises:
-        InputError: shots are asked for, and there are no dev questions at all.
-    """
-    dev = Counter(tables.where(table, split="dev")["subject"].to_pylist())
-    if shots and not dev:
-        raise InputError(
-            f"{path} has no dev questions to take {shots} shots from; score without "
-            "shots, or name the dev split in the task's format"
-        )
-    return sum(dev[subject] < shots for subject in test["subject"].to_pylist())
-
-
 def _score_missing(
-    missing: Sequence[_Part],
+    missing: Sequence[Part],
     store: Store,
     checkpoint: Path,
     base: Path | None,
     dtype: str,
+    max_tokens: int | None,
 ) -> None:
     """Score what nobody else has scored since; each part is stored at once."""
     missing = [part for part in missing if store.get(part.key) is None]
@@ -216,103 +148,75 @@ def _score_missing(
     from polycal.checkpoints import load_tokenizer
     from polycal.engine import Engine
 
+    imported = time.perf_counter()
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
     network = models.load_model(checkpoint, base=base, dtype=picked, device=device)
     tokenizer = load_tokenizer(checkpoint)
     models.check_rows(network, tokenizer, checkpoint)
-    engine = Engine(network, tokenizer)
+    engine = Engine(network, tokenizer, max_tokens=max_tokens)
     facts = {
         "device": models.describe_device(device),
         "dtype": str(picked).removeprefix("torch."),
     }
     _logger.info(
-        "start-up took %.1f s: %s in %s on %s",
-        *(time.perf_counter() - begin, checkpoint, facts["dtype"], facts["device"]),
+        "start-up took %.1f s (imports %.1f s): %s in %s on %s, %d tokens a pass",
+        *(time.perf_counter() - begin, imported - begin, checkpoint),
+        *(facts["dtype"], facts["device"], engine.max_tokens),
     )
-    for part in missing:
-        begin = time.perf_counter()
-        table = _score_part(part, engine, checkpoint)
+    begin = time.perf_counter()
+    for part, test, asked in _read_ahead(missing, engine, checkpoint):
+        with _naming(part, test, checkpoint):
+            scored = engine.score_tokens(asked)
+        table = part.make_rows(test, scored, checkpoint)
         store.put(part.key, table, **facts)
         seconds = time.perf_counter() - begin
         _logger.info(
             "%s: %d questions in %.1f s, %.1f questions/s",
             *(part, len(table), seconds, len(table) / seconds),
         )
+        begin = time.perf_counter()
 
 
-def _score_part(part: _Part, engine: "Engine", checkpoint: Path) -> pa.Table:
-    """The rows of one part; what the checkpoint is called by is null in them.
+def _read_ahead(
+    parts: Sequence[Part], engine: "Engine", checkpoint: Path
+) -> Iterator[tuple[Part, pa.Table, "Tokenized"]]:
+    """Parts with their questions' rows and tokens.
+
+    While one is scored, the next is read and tokenised: by tokenizers in Rust, which
+    need neither the device nor Python's lock.
 
     Raises:
-        InputError: a question has no finite score.
+        InputError: a question cannot be scored.
+    """
+
+    def read(part: Part) -> tuple[Part, pa.Table, "Tokenized"]:
+        test, prompts = part.read_questions()
+        with _naming(part, test, checkpoint):
+            return part, test, engine.tokenize(prompts)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting = thread.submit(read, parts[0])
+        for following in parts[1:]:
+            found = waiting.result()
+            waiting = thread.submit(read, following)
+            yield found
+        yield waiting.result()
+
+
+@contextlib.contextmanager
+def _naming(part: Part, test: pa.Table, checkpoint: Path) -> Iterator[None]:
+    """Inside, an error of the engine becomes one that names the question.
+
+    Raises:
+        InputError: a question cannot be scored.
     """
     from polycal.engine import UnscorableError
 
-    scoring = part.key["scoring"]
-    table = tables.read(part.path, "questions")
-    test = tables.where(table, split="test")
-    questions = test.to_pylist()
-    shots = pick_shots(tables.where(table, split="dev").to_pylist(), part.key["shots"])
-    prompts = [
-        build_prompt(
-            scoring,
-            each["question"],
-            each["options"],
-            each["lead_in"],
-            shots.get(each["subject"], ()),
-        )
-        for each in questions
-    ]
     try:
-        scored = engine.score(prompts)
+        yield
     except UnscorableError as error:
         name = test["question_id"][error.index]
         raise InputError(
             f"{checkpoint} cannot score question {name} ({part}): {error.reason}"
         ) from error
-    letters = scoring == "letters"
-    if letters:
-        n_bytes = [[1] * len(each["options"]) for each in questions]
-    else:
-        n_bytes = [
-            [len(o.strip().encode()) for o in each["options"]] for each in questions
-        ]
-    n_truncated = sum(any(each.truncated) for each in scored)
-    if n_truncated:
-        _logger.warning("%s: the context of %d questions was cut", part, n_truncated)
-    columns = {
-        **{name: test[name] for name in _COPIED},
-        "logprobs": [each.logprobs for each in scored],
-        "n_tokens": [list(map(len, each.tokens)) for each in scored],
-        "n_bytes": n_bytes,
-        "log_mass": _log_masses(scored, part, checkpoint)
-        if letters
-        else [None] * len(scored),
-        "truncated": [any(each.truncated) for each in scored],
-    }
-    return tables.same(pa.table(columns), scoring=scoring, **_NO_IDENTITY)
-
-
-def _log_masses(
-    scored: Sequence["Scored"], part: _Part, checkpoint: Path
-) -> list[float | None]:
-    """Log of the probability that all letters of a question hold together, in nats.
-
-    None for the whole language where a letter is more than one token: what such
-    letters hold has no meaning next to what is left for other texts.
-
-    Raises:
-        InputError: two letters are the same tokens, so no score can tell them apart.
-    """
-    for each in scored:
-        if len(set(each.tokens)) < len(each.tokens):
-            raise InputError(
-                f"{checkpoint}: the tokenizer gives two letters the same tokens "
-                f"({part}: {each.tokens}); leave out the scoring `letters`"
-            )
-    longest = max(len(tokens) for each in scored for tokens in each.tokens)
-    if longest > 1:
-        _logger.warning("%s: a letter is %d tokens; log_mass is null", part, longest)
-        return [None] * len(scored)
-    return [np.logaddexp.reduce(each.logprobs.astype(float)) for each in scored]

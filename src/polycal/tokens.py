@@ -5,6 +5,7 @@ BOS does not get a second one.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tokenizers import Encoding
@@ -13,6 +14,21 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 from polycal.prompts import Prompt
 
 _Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """Prompts as token ids.
+
+    Attributes:
+        shared: texts that the contexts of several prompts begin with.
+        contexts: of every prompt.
+        continuations: of every prompt.
+    """
+
+    shared: list[str]
+    contexts: list[list[int]]
+    continuations: list[list[tuple[int, ...]]]
 
 
 def to_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:

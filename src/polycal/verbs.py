@@ -156,6 +156,7 @@ def _add_running(add: Callable) -> None:
     flag("--shots", type=int, default=0, help="answered questions before each")
     _add_run(flag)
     flag("--dtype", default="auto", help="auto: bfloat16 on a GPU, else float32")
+    flag("--max-tokens", type=int, help="of a forward pass; default: what fits the GPU")
     flag("--stage", type=int, default=1, help="version of the scoring stage")
     flag("--store", type=Path, required=True, help="directory of finished languages")
     flag("--out", type=Path, required=True, help="Parquet file to write")
