@@ -2,18 +2,23 @@
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from toys import make_model, make_tokenizer, save_checkpoint
 
+from polycal import models
 from polycal.checkpoints import load_tokenizer
+from polycal.engine import Engine
 from polycal.errors import InputError
 from polycal.models import (
     describe_device,
     load_model,
     pick_device,
     pick_dtype,
+    pick_place,
 )
+from polycal.prompts import Prompt
 
 CPU = torch.device("cpu")
 IDS = torch.arange(2, 40)[None]
@@ -143,3 +148,56 @@ def test_the_device_has_a_name():
     device = pick_device()
     assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert describe_device(CPU) == "cpu"
+
+
+def test_a_job_with_several_gpus_spreads_its_model(monkeypatch):
+    """One GPU, or none, gets the whole model."""
+    places = {}
+    for count in (0, 1, 2):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda count=count: count > 0)
+        places[count] = pick_place()
+    assert places == {0: CPU, 1: torch.device("cuda"), 2: None}
+
+
+def test_a_spread_model_is_what_was_saved(base, adapter):
+    """Without a GPU accelerate puts everything on the CPU."""
+    for checkpoint in (base, adapter):
+        given = {"base": base, "dtype": torch.float32}
+        plain = load_model(checkpoint, **given, device=CPU)
+        spread = load_model(checkpoint, **given, device=None)
+        assert not spread.training
+        torch.testing.assert_close(logits(spread), logits(plain), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rest", ["cpu", "disk"])
+def test_a_model_that_does_not_fit_its_gpus_is_refused(base, rest, monkeypatch):
+    """accelerate would keep layers elsewhere, and fetch them for every pass."""
+
+    def load(*_: object) -> torch.nn.Module:
+        model = make_model()
+        model.hf_device_map = {"model.layers.0": 0, "model.layers.1": rest}
+        return model
+
+    monkeypatch.setattr(models, "_load_full", load)
+    with pytest.raises(InputError, match=r"base does not fit on .* raise `gpus`"):
+        load_model(base, dtype=torch.float32, device=None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_model_in_pieces_has_the_scores_of_the_whole(dtype):
+    """accelerate's hooks around every layer and the head, as on several GPUs."""
+    settings = {"tie_word_embeddings": False, "final_logit_softcapping": 5.0}
+    model, tokenizer = make_model("gemma2", **settings).to(dtype), make_tokenizer()
+    options = (" yen krona", " euro", " A B yen")
+    prompts = [Prompt(f"which uses {word}:", options) for word in ("euro", "yen")]
+    whole = Engine(model, tokenizer).score(prompts)
+    names = ("embed_tokens", "layers.0", "layers.1", "norm", "rotary_emb")
+    pieces = {**{f"model.{name}": "cpu" for name in names}, "lm_head": "cpu"}
+    model = dispatch_model(
+        model, pieces, main_device="cpu", offload_buffers=False, force_hooks=True
+    )
+    hooked = vars(model.get_output_embeddings())["forward"]
+    for one, other in zip(whole, Engine(model, tokenizer).score(prompts), strict=True):
+        assert one.logprobs.tobytes() == other.logprobs.tobytes()
+    assert vars(model.get_output_embeddings())["forward"] is hooked

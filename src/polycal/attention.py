@@ -37,35 +37,39 @@ class Segment:
     branches: torch.Tensor
     is_tree: bool
     reach: int
-    _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(
-        default_factory=dict
-    )
+    _masks: dict[tuple[object, ...], torch.Tensor | None] = field(default_factory=dict)
 
-    def mask(self, shared: int, window: int | None) -> torch.Tensor | None:
+    def mask(
+        self, shared: int, window: int | None, device: torch.device
+    ) -> torch.Tensor | None:
         """What a token sees: [n, shared + n] booleans; None means plainly causal.
 
         Args:
             shared: tokens of the prefix, which stand before the segment's own.
             window: a token sees at most so many positions, its own included.
+            device: of the layer, which may be another one than the last layer's.
         """
         cuts = window is not None and window < self.reach
-        key = (shared, window if cuts else None)
+        key = (shared, window if cuts else None, device)
         if key not in self._masks:
-            self._masks[key] = self._make_mask(shared, window if cuts else None)
+            self._masks[key] = self._make_mask(*key)
         return self._masks[key]
 
-    def _make_mask(self, shared: int, window: int | None) -> torch.Tensor | None:
+    def _make_mask(
+        self, shared: int, window: int | None, device: torch.device
+    ) -> torch.Tensor | None:
         if not (self.is_tree or shared or window):
             return None
-        n, device = len(self.positions), self.positions.device
-        query, key = self.branches[:, None], self.branches[None, :]
+        positions, branches = self.positions.to(device), self.branches.to(device)
+        n = len(positions)
+        query, key = branches[:, None], branches[None, :]
         causal = torch.ones(n, n, dtype=torch.bool, device=device).tril()
         seen = ((key == 0) | (key == query)) & causal
         seen = torch.cat([seen.new_ones(n, shared), seen], dim=1)
         if window:
             before = torch.arange(shared, device=device)
-            places = torch.cat([before, self.positions])
-            seen &= self.positions[:, None] - places[None, :] < window
+            places = torch.cat([before, positions])
+            seen &= positions[:, None] - places[None, :] < window
         return seen
 
 
@@ -124,7 +128,7 @@ def _attend_packed(
             for held, new in zip(room, (keys, values), strict=True):
                 held[:, :, shared : shared + n] = new
             keys, values = (held[:, :, : shared + n] for held in room)
-        mask = segment.mask(shared, sliding_window)
+        mask = segment.mask(shared, sliding_window, query.device)
         attend = _attend if softcap is None else _attend_capped
         found = attend(query[:, :, own], keys, values, mask, scaling, softcap)
         result[:, own] = found.transpose(1, 2)

@@ -36,6 +36,11 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def pick_place() -> torch.device | None:
+    """Where a model goes that is only read: None, where the job has several GPUs."""
+    return None if torch.cuda.device_count() > 1 else pick_device()
+
+
 def describe_device(device: torch.device) -> str:
     """The name of a GPU's model, or `cpu`: what rounding depends on."""
     if device.type == "cuda":
@@ -61,7 +66,7 @@ def load_model(
     *,
     base: Path | None = None,
     dtype: torch.dtype,
-    device: torch.device,
+    device: torch.device | None,
     attention_dropout: float | None = None,
 ) -> PreTrainedModel:
     """A causal language model in evaluation mode.
@@ -73,7 +78,7 @@ def load_model(
         checkpoint: a directory with a full model, or with a LoRA adapter.
         base: directory of the adapter's base model; not read for a full model.
         dtype: of the weights.
-        device: where the weights go.
+        device: where the weights go; None divides the layers among all GPUs.
         attention_dropout: of the attention weights, when the model is set to training;
             None: what the checkpoint says.
 
@@ -83,7 +88,7 @@ def load_model(
     Raises:
         InputError: a directory holds no safetensors model, or a damaged one, or an
             adapter has no base; or the architecture has no attention dropout, and it
-            is more than 0.
+            is more than 0; or all GPUs together have too little memory.
     """
     check_directory(checkpoint)
     is_adapter = (checkpoint / ADAPTER).exists()
@@ -104,7 +109,10 @@ def load_model(
             f"attention_dropout is {attention_dropout}, but the architecture of {full} "
             "has none; set it to 0"
         )
-    model = _load_full(full, dtype, settings)
+    place = {"device_map": "auto"} if device is None else {}
+    model = _load_full(full, dtype, settings, place)
+    if device is None:
+        _check_spread(model, full)
     if is_adapter:
         from peft import PeftModel  # takes a second to import
 
@@ -114,7 +122,18 @@ def load_model(
             raise InputError(
                 f"{checkpoint} is no adapter of {base}: {error}"
             ) from error
-    return model.to(device).eval()
+    return model.eval() if device is None else model.to(device).eval()
+
+
+def _check_spread(model: PreTrainedModel, checkpoint: Path) -> None:
+    """Refuse weights that wait in main memory or on disk for their turn on a GPU."""
+    # A model that has come to lie on one device has no map.
+    places = {str(each) for each in getattr(model, "hf_device_map", {}).values()}
+    if "disk" in places or ("cpu" in places and len(places) > 1):
+        raise InputError(
+            f"{checkpoint} does not fit on {torch.cuda.device_count()} GPUs; raise "
+            "`gpus` of the model"
+        )
 
 
 def read_attention_dropout(checkpoint: Path) -> float | None:
@@ -133,7 +152,10 @@ def read_attention_dropout(checkpoint: Path) -> float | None:
 
 
 def _load_full(
-    checkpoint: Path, dtype: torch.dtype, settings: dict[str, float]
+    checkpoint: Path,
+    dtype: torch.dtype,
+    settings: dict[str, float],
+    place: dict[str, str],
 ) -> PreTrainedModel:
     source = {"trust_remote_code": False, "local_files_only": True}
     try:
@@ -146,6 +168,7 @@ def _load_full(
             use_safetensors=True,
             output_loading_info=True,
             **source,
+            **place,
         )
     except _UNREADABLE as error:
         raise InputError(f"{checkpoint} has no readable model: {error}") from error
@@ -233,7 +256,8 @@ def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]
     """
 
     def select(_: torch.nn.Module, arguments: tuple) -> tuple:
-        return (arguments[0].flatten(0, 1)[kept][None],)
+        (hidden,) = arguments
+        return (hidden.flatten(0, 1)[kept.to(hidden.device)][None],)
 
     hook = model.get_output_embeddings().register_forward_pre_hook(select)
     try:
