@@ -39,19 +39,28 @@ from test_workflow import jobs_of, results
 
 # What is taken away: the verb that runs first then, and the results it has to make.
 MISSING = {
-    "tune": ["candidates", "runs", "predictions", "metrics", "reliability", "report"],
-    "score": ["predictions", "store", "metrics", "reliability", "report"],
-    "measure": ["metrics", "reliability", "report"],
+    "tune": [
+        "candidates",
+        "runs",
+        "predictions",
+        "metrics",
+        "reliability",
+        "replicates",
+        "report",
+    ],
+    "score": ["predictions", "store", "metrics", "reliability", "replicates", "report"],
+    "measure": ["metrics", "reliability", "replicates", "report"],
+    "aggregate": ["report"],
     "draw": ["report"],
 }
-TABLES = "results/*.parquet"
+# What is damaged, and the verb that reads it first.
 DAMAGED = {
-    "questions": "resources/tasks/*/*.parquet",
-    "predictions": "results/predictions/**/*.parquet",
-    "metrics": "results/metrics/**/*.parquet",
-    "scores in the store": "results/store/**/*.parquet",
-    "weights": "results/candidates/**/*.safetensors",
-    "base model": "resources/models/**/*.safetensors",
+    "questions": ("resources/tasks/*/*.parquet", "score"),
+    "predictions": ("results/predictions/**/*.parquet", "measure"),
+    "scores in the store": ("results/store/**/*.parquet", "score"),
+    "metrics": ("results/metrics/**/*.parquet", "aggregate"),
+    "weights": ("results/candidates/**/*.safetensors", "score"),
+    "base model": ("resources/models/**/*.safetensors", "tune"),
 }
 STUDY = small_study(
     smoothing=[0.1],
@@ -73,12 +82,14 @@ class Trial:
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.folder, self.chance, self.struck = folder, chance, False
 
-    def take_away(self, verb: str) -> None:
-        """Remove what a verb and all after it make."""
+    def take_away(self, verb: str, but: str = "") -> None:
+        """Remove what a verb and all after it make, but for one folder."""
         for name in MISSING[verb]:
-            shutil.rmtree(self.folder / "results" / name, ignore_errors=True)
-        for path in self.folder.glob(TABLES):
-            path.unlink()
+            if name != but:
+                shutil.rmtree(self.folder / "results" / name, ignore_errors=True)
+        if verb != "draw":
+            for path in self.folder.glob("results/*.*"):
+                path.unlink()
 
     def begin(self) -> subprocess.Popen:
         """Start snakemake."""
@@ -190,19 +201,12 @@ def ended(process: subprocess.Popen) -> bool:
 def pick_damaged(trial: Trial) -> Path:
     """A file of a random kind, whose reader will have to run."""
     name = trial.chance.choice(list(DAMAGED))
-    verbs = {"predictions": "measure", "metrics": "draw", "weights": "score"}
-    trial.take_away(verbs.get(name, "score"))
-    if name == "metrics":
-        for path in trial.folder.glob(TABLES):
-            path.unlink()
-    if name == "scores in the store":
-        shutil.rmtree(trial.folder / "results/predictions")
-    if name == "base model":
-        trial.take_away("tune")
-    found = sorted(trial.folder.glob(DAMAGED[name]))
-    if not found:  # the store was taken away with the scores
-        found = sorted(trial.folder.glob(DAMAGED["questions"]))
-    return trial.chance.choice(found)
+    pattern, first = DAMAGED[name]
+    trial.take_away(first, but="store" if name == "scores in the store" else "")
+    path = trial.chance.choice(sorted(trial.folder.glob(pattern)))
+    if name == "base model":  # what it was made of shares its place on the disk
+        shutil.copy2(path, path.with_name("copy")).replace(path)
+    return path
 
 
 def change(path: Path, content: bytes) -> None:
@@ -236,7 +240,7 @@ def run_again(trial: Trial, rounds: int = 4) -> str:
                 shutil.rmtree(path)
             elif path.is_file():
                 path.unlink()
-    raise RuntimeError(said[-3000:])
+    raise RuntimeError(said[-1500:])
 
 
 def main() -> None:

@@ -12,13 +12,15 @@ from polycal.files import digest
 from polycal.provenance import read_provenance
 from polycal.snapshot import prepare_model
 
+OTHER = "\x03" + 7 * "\0" + "{ }"
+EMPTY = "\x02" + 7 * "\0" + "{}"  # safetensors without a tensor
 SMALL = {
     "config.json": "{}",
     "generation_config.json": "{}",
     "tokenizer.json": "{}",
     "tokenizer_config.json": "{}",
     "chat_template.jinja": "{{ messages }}",
-    "model.safetensors": "weights",
+    "model.safetensors": EMPTY,
 }
 INDEX = json.dumps(
     {
@@ -68,7 +70,7 @@ def test_provenance_says_where_it_comes_from(tmp_path):
     assert facts["revision"] is None
     assert facts["digest"] == digest(tmp_path / "out" / name for name in SMALL)
     (source / "model.safetensors").unlink()
-    (source / "model.safetensors").write_text("other")
+    (source / "model.safetensors").write_text(OTHER)
     prepare(source, tmp_path / "again")
     assert read_provenance(tmp_path / "again")["digest"] != facts["digest"]
 
@@ -80,15 +82,15 @@ def test_weights_are_linked_and_outlive_their_source(tmp_path):
     ours = tmp_path / "out" / "model.safetensors"
     assert ours.samefile(source / "model.safetensors")
     (source / "model.safetensors").unlink()
-    assert ours.read_text() == "weights"
+    assert ours.read_text() == EMPTY
 
 
 def sharded() -> dict[str, str]:
     files = {name: text for name, text in SMALL.items() if "safetensors" not in name}
     return files | {
         "model.safetensors.index.json": INDEX,
-        "model-00001-of-00002.safetensors": "1",
-        "model-00002-of-00002.safetensors": "2",
+        "model-00001-of-00002.safetensors": EMPTY,
+        "model-00002-of-00002.safetensors": EMPTY,
     }
 
 
@@ -115,6 +117,10 @@ def test_the_shards_that_the_index_names_are_taken(tmp_path):
         (
             {"model.safetensors": None, "model.safetensors.index.json": "{"},
             "is not a weight index",
+        ),
+        (
+            {"model.safetensors": EMPTY[:-1]},
+            r"model\.safetensors is not a complete safetensors file .*; delete",
         ),
     ],
 )

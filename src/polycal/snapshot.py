@@ -56,7 +56,9 @@ def prepare_model(*, repo: str, revision: str | None, model: str, out: Path) -> 
             patterns=[*WITHOUT_WEIGHTS, *_WEIGHTS],
         )
         revision = source.name
-    names = [*_find_weights(repo, source), *_find_others(repo, source)]
+    weights = _find_weights(repo, source)
+    _check_complete(repo, source, weights)
+    names = [*weights, *_find_others(repo, source)]
     with replacing(out) as temporary:
         temporary.mkdir()
         for name in names:
@@ -69,6 +71,23 @@ def prepare_model(*, repo: str, revision: str | None, model: str, out: Path) -> 
             revision=revision,
             digest=digest(temporary.iterdir()),
         )
+
+
+def _check_complete(repo: str, source: Path, weights: list[str]) -> None:
+    """Refuse files that an interrupted copy has left without their end."""
+    from safetensors import SafetensorError, safe_open
+
+    for name in weights:
+        if name == _INDEX:
+            continue
+        try:
+            with safe_open(source / name, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise InputError(
+                f"{repo}: {name} is not a complete safetensors file ({error}); delete "
+                f"{(source / name).resolve()}, bring it here again, and run again"
+            ) from error
 
 
 def _find_weights(repo: str, source: Path) -> list[str]:
