@@ -137,6 +137,23 @@ def test_an_unknown_last_operation_is_left_to_the_model(change, caplog):
     found.smoothed.backward()
 
 
+def test_half_a_head_is_left_to_the_model(caplog):
+    """As when its rows are split over devices, and hooks put the logits together."""
+    model = make_model()
+    other, half = copy.deepcopy(model), VOCABULARY // 2
+    weight = model.lm_head.weight.detach()
+    model.lm_head.weight = torch.nn.Parameter(weight[:half])
+    model.lm_head.register_forward_hook(
+        lambda _, given, made: (
+            torch.cat([made, given[0] @ weight[half:].t()], -1)
+            if made.shape[-1] == half
+            else None
+        )
+    )
+    torch.testing.assert_close(lose_in_place(model), lose_on_logits(other))
+    assert "kept in memory" in caplog.text
+
+
 def test_the_first_pass_takes_no_random_numbers():
     """Dropout is the same in the first batch as if it had not been there."""
     model = make_model(attention_dropout=0.5).train()

@@ -114,10 +114,10 @@ def _observe_final(
     rows = head.out_features
     given = torch.tensor(_PROBE, device=tokens.device)
     given = given.repeat(rows // len(given) + 1)[:rows].view(1, 1, -1)
-    calls = []
+    shapes = []  # of the weight, once it is gathered
 
-    def probe(hidden: torch.Tensor) -> torch.Tensor:
-        calls.append(hidden)
+    def probe(_: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(head.weight.shape))
         return given
 
     training = plain_model.training
@@ -127,7 +127,9 @@ def _observe_final(
             made = model(input_ids=tokens[:1, :1], use_cache=False).logits
     finally:
         plain_model.train(training)
-    final = _recognise(given, made.float()) if len(calls) == 1 else None
+    final = _recognise(given, made.float())
+    if shapes != [(rows, head.in_features)]:  # called twice, or split over devices
+        final = None
     if final is None:
         _logger.warning("the model changes its logits; they are kept in memory")
     return final
