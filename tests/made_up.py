@@ -13,7 +13,7 @@ from polycal import tables
 from polycal.aggregate import summarise
 from polycal.grid import BASE
 from polycal.languages import load_languages
-from polycal.measure import NORMALISERS
+from polycal.readings import NORMALISERS
 
 FIGURES = ("dumbbell", "heatmap", "reliability")
 BINS = 15

@@ -65,19 +65,20 @@ def run(folder: Path, rows: list[dict], *, left_out: tuple = ()) -> tuple[dict, 
     metrics = tables.read(folder / "m.parquet", "metrics").to_pylist()
     names = ("language", "scoring", "normaliser", "metric")
     metrics = [each for each in metrics if each["subset"] == "all"]
+    metrics = [each for each in metrics if each["calibrator"] == "none"]
     found = {tuple(each[name] for name in names): each for each in metrics}
     assert len(found) == len(metrics)
-    return found, tables.read(folder / "r.parquet", "reliability").to_pylist()
+    bins = tables.read(folder / "r.parquet", "reliability")
+    return found, tables.where(bins, calibrator="none").to_pylist()
 
 
-def test_text_has_two_normalisers_and_letters_one(tmp_path):
+def test_text_has_four_normalisers_and_letters_one(tmp_path):
     """By hand: sums .8/.2 for option 0, means 3/7 to 4/7 for option 1."""
     logprobs = np.log([0.64, 0.16])
     rows = [row("en", "text", 1, logprobs, [1, 3]), row("en", "letters", 1, logprobs)]
     found, _ = run(tmp_path, rows)
     assert {key[1:3] for key in found} == {
-        ("text", "sum"),
-        ("text", "token"),
+        *[("text", name) for name in ("sum", "token", "byte", "english")],
         ("letters", "sum"),
     }
     total = found["en", "text", "sum", "confidence"]["value"]
@@ -252,7 +253,7 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
     table = measure_files(tmp_path, save(tmp_path / "p.parquet", rows))
     found = [
         (each["language"], each["subset"], each["value"], each["n_questions"])
-        for each in table.to_pylist()
+        for each in tables.where(table, calibrator="none").to_pylist()
         if each["metric"] == "accuracy"
     ]
     assert found == [
@@ -261,3 +262,29 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
         ("en", "CA", 1.0, 1),
         ("sw", "all", 1.0, 1),
     ]
+
+
+def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
+    """Primary metrics and the temperature; what is compared with English is plain."""
+    random = np.random.default_rng(0)
+    rows = [
+        row(language, "letters", int(random.integers(3)), random.normal(size=3) * 3 - 5)
+        | {"question_id": f"q{index}"}
+        for language in ("en", "sw")
+        for index in range(60)
+    ]
+    table = measure_files(tmp_path, save(tmp_path / "p.parquet", rows))
+    held = {
+        name: {
+            each["metric"]: each["value"]
+            for each in tables.where(table, language="sw", calibrator=name).to_pylist()
+        }
+        for name in ("none", "ts_en", "ts_own")
+    }
+    primary = {"accuracy", "confidence", "gap", "ece", "brier", "nll"}
+    assert set(held["ts_en"]) == primary | {"temperature"}
+    assert held["ts_own"]["accuracy"] == held["none"]["accuracy"]
+    assert held["ts_own"]["temperature"] > 1
+    assert held["ts_own"]["nll"] < held["none"]["nll"]
+    assert {"agreement", "auroc", "tie_rate", "letter_mass"} < set(held["none"])
+    assert held["none"]["mce"] is None  # no bin has 50 questions

@@ -24,7 +24,7 @@ STAGES = {
     "tune": 3,
     "select": 1,
     "score": 4,
-    "measure": 4,
+    "measure": 5,
     "aggregate": 2,
     "draw": 1,
     "report": 2,

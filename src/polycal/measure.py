@@ -1,7 +1,8 @@
 """Metrics and reliability bins of one run and task, all languages together.
 
-A row of the metrics table is one number about one run, task, language, scoring and
-normaliser. What is a number about the probabilities comes from `polycal.calibration`.
+A row of the metrics table is one number about one run, task, language and way of
+reading its scores (`polycal.readings`). What is a number about the probabilities comes
+from `polycal.calibration`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +13,14 @@ import pyarrow as pa
 
 from polycal import calibration, tables
 from polycal.checks import keep_compared, read_check
-from polycal.confidence import option_scores
 from polycal.errors import InputError
+from polycal.readings import UNCALIBRATED, Reading, readings, side_metrics
 
-# What an option's summed log-likelihood is divided by before the softmax. Where letters
-# are single tokens, dividing them by tokens would change nothing.
-NORMALISERS = {"letters": ("sum",), "text": ("sum", "token")}
-_MEASURED = ("question_id", "culture", "gold")
-_MEASURED += ("logprobs", "n_tokens", "n_bytes", "log_mass")
 _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
+_WAY = ("scoring", "normaliser", "calibrator")
+ALL = "all"  # the subset that holds every question
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
-_KEYS = (*_RUN, "language", "scoring")
 
 
 def measure(
@@ -46,25 +43,24 @@ def measure(
     compared = read_check(check)
     scored, facts = _read(predictions, compared)
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
+    run = {name: scored[name][0].as_py() for name in _RUN} if len(scored) else {}
     numbers, bins = [], []
-    for key, group in _groups(scored):
-        for normaliser in NORMALISERS[key["scoring"]]:
-            place = {**key, "normaliser": normaliser, "calibrator": "none"}
-            scores, gold = option_scores(group, normaliser), group["gold"].to_numpy()
-            for subset, rows in _subsets(group):
-                found = compute_metrics(scores[rows], gold[rows])
-                if key["scoring"] == "letters" and not group["log_mass"].null_count:
-                    mass = group["log_mass"].to_numpy()[rows]
-                    found["log_mass"] = float(mass.mean())
+    for way in readings(scored):
+        how = {name: getattr(way, name) for name in _WAY}
+        for language, reading in way.languages.items():
+            place = {**run, "language": language, **how}
+            for subset, rows in _subsets(reading.rows):
+                # Few questions, or the same answers once more: what carries claims.
+                brief = subset != ALL or way.calibrator != UNCALIBRATED
+                found = compute_metrics(
+                    reading, rows, role="primary" if brief else None
+                )
                 more = {"subset": subset, "n_questions": int(rows.sum())}
                 numbers += [
                     {**place, **more, "metric": name, "value": value}
                     for name, value in found.items()
                 ]
-            top = calibration.top_label(calibration.probabilities(scores), gold)
-            columns = calibration.reliability_bins(*top)._asdict()
-            for index in range(calibration.N_BINS):
-                row = {name: column[index] for name, column in columns.items()}
+            for index, row in enumerate(_bins(reading)):
                 bins.append({**place, "bin": index, **row})
     for rows, path, kind in (
         (numbers, metrics, "metrics"),
@@ -109,43 +105,40 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
 
 def _subsets(rows: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
     """Names of the subsets that have a question, and which rows [N] they hold."""
-    yield "all", np.ones(len(rows), bool)
+    yield ALL, np.ones(len(rows), bool)
     cultures = np.array(rows["culture"].to_pylist(), object)
     for name in CULTURES:
         if (cultures == name).any():
             yield name, cultures == name
 
 
-def _groups(scored: pa.Table) -> Iterator[tuple[dict[str, object], pa.Table]]:
-    """The rows of each run, task, language and scoring, in the order of the table."""
-    scored = scored.select([*_KEYS, *_MEASURED]).combine_chunks()  # or taking is slow
-    rows = pa.array(range(len(scored)))
-    # Threads would give the groups in any order.
-    keyed = scored.select(_KEYS).append_column("row", rows).group_by(_KEYS, False)
-    for group in keyed.aggregate([("row", "list")]).to_pylist():
-        yield group, scored.take(pa.array(group.pop("row_list"), rows.type))
+def _bins(reading: Reading) -> Iterator[dict[str, float]]:
+    """The bins of the reliability diagram, in order."""
+    top = calibration.answer(reading.scores, reading.gold).top
+    columns = calibration.reliability_bins(*top)._asdict()
+    for index in range(calibration.N_BINS):
+        yield {name: column[index] for name, column in columns.items()}
 
 
-def compute_metrics(scores: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+def compute_metrics(
+    reading: Reading, kept: np.ndarray, *, role: str | None = None
+) -> dict[str, float | None]:
     """Every metric of one set of questions, by name.
 
     Args:
-        scores: [N, K] nats, -inf where a question has fewer than K options.
-        gold: [N] index of the right option.
+        reading: the answers of one language.
+        kept: [N] booleans, the questions that count.
+        role: only metrics of the catalogue with this role; all of them if not given.
 
     Returns:
-        accuracy, confidence, gap, ece, rms_ce, brier and chance as fractions; nll in
-        nats. Chance is the mean of 1 / number of options.
+        The catalogue's metrics and those beside the probabilities (docs/metrics.md);
+        None where one is not defined.
     """
-    probs = calibration.probabilities(scores)
-    top = calibration.top_label(probs, gold)
-    return {
-        "accuracy": float(top.correct.mean()),
-        "confidence": float(top.confidence.mean()),
-        "gap": calibration.overconfidence(*top),
-        "ece": calibration.ece(*top),
-        "rms_ce": calibration.rms_ce(*top),
-        "brier": calibration.brier(probs, gold),
-        "nll": calibration.nll(scores, gold),
-        "chance": float((1 / np.isfinite(scores).sum(axis=1)).mean()),
+    given = calibration.answer(reading.scores[kept], reading.gold[kept])
+    found = {
+        name: metric.compute(given)
+        for name, metric in calibration.METRICS.items()
+        if role in (None, metric.role)
     }
+    found |= side_metrics(reading, kept)
+    return {name: None if np.isnan(x) else x for name, x in found.items()}

@@ -136,7 +136,7 @@ KINDS: dict[str, Kind] = {
             *_MEASURED,
             _SUBSET,
             _METRIC,
-            Column("value", _FLOAT, "a fraction; nats for nll and log_mass"),
+            Column("value", _FLOAT, "the number; its unit and range: docs/metrics.md"),
             Column("se", _FLOAT, "standard error over questions; null: not made"),
             Column("ci_low", _FLOAT, "lower end of the interval; null: not made"),
             Column("ci_high", _FLOAT, "upper end of the interval; null: not made"),
