@@ -49,6 +49,24 @@ def test_a_wrong_column_is_a_defect_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+    """Wherever in the file: pages have checksums, and the rest has to be readable."""
+    path = tmp_path / "flipped.parquet"
+    tables.write(conversations(50), path, "conversations")
+    content, whole = path.read_bytes(), tables.read(path, "conversations")
+    refused = 0
+    for place in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        try:
+            assert tables.read(path, "conversations").equals(whole)
+        except InputError as error:
+            refused += 1
+            assert "flipped.parquet" in str(error)
+    assert refused > 50
+
+
 @pytest.mark.parametrize("keep", [0, 10, 500])
 def test_a_truncated_file_is_refused_by_name(tmp_path, keep):
     """However much of the file is left, the message names it and what to do."""

@@ -67,7 +67,9 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
         OSError: the folder cannot be written or the disk is full.
     """
     with replacing(path) as temporary:
-        with pq.ParquetWriter(temporary, SCHEMAS[kind], compression="zstd") as sink:
+        with pq.ParquetWriter(
+            temporary, SCHEMAS[kind], compression="zstd", write_page_checksum=True
+        ) as sink:
             writer = Writer(sink, kind)
             yield writer
             made_by = {
@@ -134,7 +136,9 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
 def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
     try:
         # Buffers that are read ahead would stay in memory until the file is closed.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(
+            path, pre_buffer=False, page_checksum_verification=True
+        ) as file:
             found = _made_by(file.metadata).get("kind")
             if found != kind or file.schema_arrow.names != SCHEMAS[kind].names:
                 raise InputError(
@@ -142,7 +146,8 @@ def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
                     f"{found!r}); delete it, or name the right file, and run again"
                 )
             yield file
-    except (pa.ArrowInvalid, OSError) as error:
+    # ValueError: text that is no UTF-8, or metadata that is no JSON.
+    except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise InputError(
