@@ -5,7 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from polycal import tables
 from polycal.analyses import (
+    analyse,
     decompositions,
     dispersions,
     doses,
@@ -167,3 +169,31 @@ def test_dispersions_of_log_temperatures():
     assert found["n_languages"] == 2
     alone = only(dispersions(pd.DataFrame(rows[:1])), level="all")
     assert alone["sd_log"] is None
+
+
+def test_the_tables_are_written_in_their_schemas(tmp_path, study):
+    """From files to files; each holds what its function gives."""
+    for kind, table in zip(("metrics", "replicates"), made_up(), strict=True):
+        schema = tables.SCHEMAS[kind]
+        for field in schema:
+            if field.name not in table.column_names:
+                table = table.append_column(field, pa.nulls(len(table), field.type))
+        tables.write(table, tmp_path / f"{kind}.parquet", kind)
+    analyse(
+        metrics=tmp_path / "metrics.parquet",
+        replicates=[tmp_path / "replicates.parquet"],
+        out=tmp_path,
+    )
+    for kind, rows in (
+        ("decompositions", decompositions(study)),
+        ("doses", doses(study)),
+        ("slopes", slopes(study, predictors_of(made_up()[0].to_pandas()))),
+        ("fronts", fronts(study)),
+        ("dispersions", []),
+    ):
+        table = tables.read(tmp_path / f"{kind}.parquet", kind)
+        assert len(table) == len(rows), kind
+        if rows:
+            assert set(rows[0]) == set(tables.SCHEMAS[kind].names), kind
+            first = {name: value for name, value in rows[0].items()}
+            np.testing.assert_equal(table.to_pylist()[0], first, kind)

@@ -5,10 +5,13 @@ resampled here. Each function gives the rows of one table.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from polycal import tables
 from polycal.conditions import language_of
 from polycal.decomposition import decompose
 from polycal.dose import dose_response
@@ -18,6 +21,7 @@ from polycal.paired import (
     Condition,
     Study,
     contrasted,
+    gather,
     levels_of,
     shared,
 )
@@ -30,6 +34,31 @@ SLOPED = ("accuracy", "confidence", "gap", "ece")
 Row = dict[str, object]
 # From a condition and a language to a number, or None where it is not known.
 Predictor = Callable[[Condition, str], float | None]
+
+
+def analyse(*, metrics: Path, replicates: list[Path], out: Path) -> None:
+    """Write the study's decompositions, doses, slopes, fronts and dispersions.
+
+    Args:
+        metrics: the study's metrics table.
+        replicates: the replicates of its runs and tasks.
+        out: the directory to write into.
+
+    Raises:
+        InputError: a table is not what it should be.
+    """
+    measured = tables.read(metrics, "metrics")
+    frame = measured.to_pandas()
+    study = gather(measured, tables.read_many(replicates, "replicates"))
+    for kind, rows in (
+        ("decompositions", decompositions(study)),
+        ("doses", doses(study)),
+        ("slopes", slopes(study, predictors_of(frame))),
+        ("fronts", fronts(study)),
+        ("dispersions", dispersions(frame)),
+    ):
+        table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
+        tables.write(table, out / f"{kind}.parquet", kind)
 
 
 def decompositions(study: Study) -> list[Row]:
