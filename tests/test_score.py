@@ -412,7 +412,7 @@ score(
 def test_kill_9_loses_only_the_language_in_progress(checkpoint, tmp_path):
     """Started again, it scores the rest only and ends with the undisturbed bytes."""
     files = [
-        save_questions(tmp_path / f"{each}.parquet", language=each, n=300)
+        save_questions(tmp_path / f"{each}.parquet", language=each, n=1000)
         for each in ("aa", "bb", "cc", "dd")
     ]
     folder = tmp_path / "killed"

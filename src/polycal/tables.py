@@ -1,11 +1,13 @@
 """The only way to write or read a Parquet table of a study.
 
-A table on disk is complete or absent. It carries its kind and what made it in the
-file's metadata, so a foreign or a truncated file is refused by name.
+A table on disk is complete or absent. It carries its kind, what made it, and a digest
+of its content in the file's metadata, so a foreign or a damaged file is refused by
+name.
 """
 
 import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +22,22 @@ from polycal.provenance import provenance
 from polycal.schemas import SCHEMAS
 
 SCHEMA_VERSION = 2
+
+
+class _Hashed(io.FileIO):
+    """A new file that knows the SHA-256 of what was written so far."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self.content = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """All of it, or an error."""
+        self.content.update(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
 
 
 class Writer:
@@ -67,14 +85,17 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
         OSError: the folder cannot be written or the disk is full.
     """
     with replacing(path) as temporary:
-        with pq.ParquetWriter(
-            temporary, SCHEMAS[kind], compression="zstd", write_page_checksum=True
-        ) as sink:
+        with (
+            _Hashed(temporary) as file,
+            pq.ParquetWriter(file, SCHEMAS[kind], compression="zstd") as sink,
+        ):
             writer = Writer(sink, kind)
             yield writer
             made_by = {
                 "kind": kind,
                 "schema_version": SCHEMA_VERSION,
+                "content": file.content.hexdigest(),  # of all but the metadata
+                "rows": writer.num_rows,
                 **provenance(**writer.facts),
             }
             metadata = json.dumps(made_by, sort_keys=True)
@@ -136,15 +157,21 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
 def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
     try:
         # Buffers that are read ahead would stay in memory until the file is closed.
-        with pq.ParquetFile(
-            path, pre_buffer=False, page_checksum_verification=True
-        ) as file:
-            found = _made_by(file.metadata).get("kind")
-            if found != kind or file.schema_arrow.names != SCHEMAS[kind].names:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            made_by = _made_by(file.metadata)
+            found = made_by.get("kind")
+            if found != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
                 raise InputError(
                     f"{path} is not a polycal table of kind {kind!r} (found "
                     f"{found!r}); delete it, or name the right file, and run again"
                 )
+            groups = map(file.metadata.row_group, range(file.num_row_groups))
+            held = {
+                "content": _digest_content(path, file.metadata),
+                "rows": sum(group.num_rows for group in groups),
+            }
+            if any(made_by.get(name) != value for name, value in held.items()):
+                raise InputError(f"{path} is damaged; delete it and run again")
             yield file
     # ValueError: text that is no UTF-8, or metadata that is no JSON.
     except (pa.ArrowException, ValueError, OSError) as error:
@@ -153,6 +180,20 @@ def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
         raise InputError(
             f"{path} is not a complete Parquet file ({error}); delete it and run again"
         ) from error
+
+
+def _digest_content(path: Path, metadata: pq.FileMetaData) -> str:
+    """SHA-256 of all that stands before the metadata.
+
+    Parquet's own checksums leave out the headers of the pages.
+    """
+    rest = path.stat().st_size - metadata.serialized_size - 8  # length and "PAR1"
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(min(rest, 2**20)):
+            found.update(chunk)
+            rest -= len(chunk)
+    return found.hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, object]:
