@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import WORDS, make_model, make_tokenizer, reference
 
-from polycal import passes
+from polycal import attention, passes
 from polycal.engine import Engine, UnscorableError
 from polycal.errors import InputError
 from polycal.passes import PACKED_TYPES
@@ -134,6 +134,28 @@ def test_shots_are_read_once_a_subject():
     assert prefixes + own <= sum(read) <= prefixes + own + 2 * len(prompts)
 
 
+@pytest.mark.parametrize("scoring", ["letters", "text"])
+def test_only_what_is_scored_attends_in_the_last_layer(scoring, monkeypatch):
+    """Queries of the other layers: every token; of the last: the context's last token
+    and what the model reads of the options."""
+    asked: list[int] = []
+    attend = attention._attend
+
+    def noted(query, *rest):
+        asked.append(query.shape[2])
+        return attend(query, *rest)
+
+    monkeypatch.setattr(attention, "_attend", noted)
+    prompts = make_prompts(scoring, 4)
+    engine = Engine(make_model(num_hidden_layers=3), TOKENIZER)
+    engine._check = lambda *_: None  # it packs nothing, but reads once more
+    scored = engine.score(prompts)
+    branches = [{tokens[:-1] for tokens in each.tokens} for each in scored]
+    own = sum(len(tokens) for each in branches for tokens in each)
+    contexts = sum(len(TOKENIZER.encode(each.context)) for each in prompts)
+    assert sum(asked) == 2 * (contexts + own) + len(prompts) + own
+
+
 def test_memory_that_runs_out_halves_the_pass(monkeypatch, caplog):
     """Nothing is lost, the next pass is smaller, and a warning names the number."""
     prompts = make_prompts("text", 4)
@@ -186,7 +208,12 @@ def test_a_model_that_is_not_exact_when_packed_is_refused(wanted, monkeypatch):
         "shots": few_shot(make_prompts("letters", 4)),
         "window": [Prompt(" yen" * 150, (" A", " B"))],
     }[wanted]
-    monkeypatch.setattr("polycal.attention.Segment._make_mask", lambda *_: None)
+
+    def plainly_causal(segment, shared, _, __):
+        n = len(segment.positions)
+        return torch.ones(n, shared + n, dtype=torch.bool).tril()
+
+    monkeypatch.setattr("polycal.attention.Segment._make_mask", plainly_causal)
     with pytest.raises(InputError, match="mistral models are not exact when"):
         engine.score(prompts)
 

@@ -30,6 +30,7 @@ class Segment:
         branches: [n] 0 in the context, 1, 2, ... in the branches.
         is_tree: whether plain causal attention is not enough.
         reach: the largest position + 1; a number, so that no layer waits for a GPU.
+        n_scored: so many of its tokens, the last ones, predict something.
     """
 
     start: int
@@ -37,6 +38,7 @@ class Segment:
     branches: torch.Tensor
     is_tree: bool
     reach: int
+    n_scored: int
     _masks: dict[tuple[object, ...], torch.Tensor | None] = field(default_factory=dict)
 
     def mask(
@@ -47,13 +49,23 @@ class Segment:
         Args:
             shared: tokens of the prefix, which stand before the segment's own.
             window: a token sees at most so many positions, its own included.
-            device: of the layer, which may be another one than the last layer's.
+            device: of the layer; layers may lie on different ones.
         """
         cuts = window is not None and window < self.reach
         key = (shared, window if cuts else None, device)
         if key not in self._masks:
             self._masks[key] = self._make_mask(*key)
         return self._masks[key]
+
+    def last_mask(
+        self, shared: int, window: int | None, device: torch.device
+    ) -> torch.Tensor:
+        """What the scored tokens see: [n_scored, shared + n] booleans."""
+        mask = self.mask(shared, window, device)
+        if mask is None:
+            n = len(self.positions)
+            mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()
+        return mask[-self.n_scored :]
 
     def _make_mask(
         self, shared: int, window: int | None, device: torch.device
@@ -79,11 +91,13 @@ class Plan:
 
     Attributes:
         segments: in the order of the row; together they hold every token.
+        last: index of the last layer, where only what is scored attends.
         prefix: layer -> keys and values that every segment sees; empty without one.
         keep: whether the pass is about a prefix, whose keys and values are kept.
     """
 
     segments: list[Segment]
+    last: int
     prefix: dict[int, _Layer] = field(default_factory=dict)
     keep: bool = False
 
@@ -112,7 +126,10 @@ def _attend_packed(
     softcap: float | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Transformers' attention function: [1, heads, T, size] -> [1, T, heads, size]."""
+    """Transformers' attention function: [1, heads, T, size] -> [1, T, heads, size].
+
+    In the last layer the rows of tokens that are not scored hold anything.
+    """
     plan = _plan.get()
     if plan.keep:
         plan.prefix[module.layer_idx] = (key, value)
@@ -128,10 +145,14 @@ def _attend_packed(
             for held, new in zip(room, (keys, values), strict=True):
                 held[:, :, shared : shared + n] = new
             keys, values = (held[:, :, : shared + n] for held in room)
-        mask = segment.mask(shared, sliding_window, query.device)
+        asking, mask_of = own, segment.mask
+        if module.layer_idx == plan.last:
+            asking = slice(own.stop - segment.n_scored, own.stop)
+            mask_of = segment.last_mask
+        mask = mask_of(shared, sliding_window, query.device)
         attend = _attend if softcap is None else _attend_capped
-        found = attend(query[:, :, own], keys, values, mask, scaling, softcap)
-        result[:, own] = found.transpose(1, 2)
+        found = attend(query[:, :, asking], keys, values, mask, scaling, softcap)
+        result[:, asking] = found.transpose(1, 2)
     return result, None
 
 

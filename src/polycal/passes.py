@@ -40,7 +40,7 @@ def packing(model: PreTrainedModel) -> Iterator[None]:
 def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:
     """Every layer's keys and values of tokens that many rows begin with."""
     laid = _lay_out([Row(0, list(tokens), {(): [0]})], model.device)
-    plan = Plan(laid.segments, keep=True)
+    plan = Plan(laid.segments, _last_layer(model), keep=True)
     _read(model, laid, plan)
     return plan.prefix
 
@@ -59,7 +59,7 @@ def packed_logits(
         float32 where the head is a plain matrix product.
     """
     laid = _lay_out(rows, model.device)
-    return _read(model, laid, Plan(laid.segments, prefix))
+    return _read(model, laid, Plan(laid.segments, _last_layer(model), prefix))
 
 
 def padded_logits(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
@@ -145,11 +145,22 @@ def _lay_out(rows: Sequence[Row], device: torch.device) -> _Laid:
     reaches = [max(columns[1][s:e]) + 1 for s, e in zip(starts, ends, strict=True)]
     ids, positions, branches = _send(torch.tensor(columns), device)
     segments = [
-        Segment(start, positions[start:end], branches[start:end], row.is_tree, reach)
+        Segment(
+            start,
+            positions[start:end],
+            branches[start:end],
+            row.is_tree,
+            reach,
+            row.n_scored,
+        )
         for row, start, end, reach in zip(rows, starts, ends, reaches, strict=True)
     ]
     kept = _send(torch.tensor(kept), device)
     return _Laid(ids[None], positions[None], kept, segments)
+
+
+def _last_layer(model: PreTrainedModel) -> int:
+    return model.config.get_text_config().num_hidden_layers - 1
 
 
 def _send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
