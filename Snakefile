@@ -24,8 +24,11 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:  # of seconds: not worth a place in a cluster's queue
+localrules:  # they take seconds, or download, which compute nodes often cannot
     all,
+    prepare_model,
+    prepare_sft,
+    prepare_task,
     check_task,
     select,
     draw,

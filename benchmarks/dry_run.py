@@ -2,10 +2,12 @@
 
     python benchmarks/dry_run.py
 
-Prints jobs and seconds; beside them, as a peer, how long Snakemake takes for a
-workflow without jobs, which is what no workflow can be faster than.
+Prints jobs, seconds and peak memory; beside them, as a peer, what Snakemake takes for a
+workflow without jobs, which is what no workflow can be faster than. The last line is
+the largest study with ten seeds instead of one.
 """
 
+import os
 import re
 import statistics
 import subprocess
@@ -14,39 +16,58 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 REPOSITORY = Path(__file__).parents[1]
-ROUNDS = 3
+ROUNDS = 3  # of which the medians are printed
 
 
-def run(folder: Path, *arguments: str) -> tuple[float, str]:
-    """Median seconds of a dry run, and what the last one printed."""
+def run(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Median seconds and MiB of a dry run, and what the last one printed."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", *arguments]
-    seconds = []
+    seconds, memory = [], []
     for _ in range(ROUNDS):
         begin = time.perf_counter()
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=True
-        )
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds), done.stdout + done.stderr
+        with open(folder / "printed", "w+") as printed:
+            process = subprocess.Popen(
+                command, cwd=folder, stdout=printed, stderr=printed
+            )
+            _, status, used = os.wait4(process.pid, 0)
+            seconds.append(time.perf_counter() - begin)
+            memory.append(used.ru_maxrss / 1024)
+            printed.seek(0)
+            text = printed.read()
+        if status:
+            raise SystemExit(text)
+    return statistics.median(seconds), statistics.median(memory), text
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
-        empty, _ = run(folder, "--snakefile", "Snakefile")
-        print(f"{'study':16}{'jobs':>6}{'seconds':>10}{'ratio':>8}  (of {ROUNDS} runs)")
-        print(f"{'one empty rule':16}{1:6}{empty:10.2f}{1:8.1f}")
-        for path in sorted((REPOSITORY / "studies").glob("*.yaml")):
-            seconds, text = run(
+        empty, own, _ = run(folder, "--snakefile", "Snakefile")
+        print(
+            f"{'study':24}{'jobs':>6}{'seconds':>9}{'ratio':>7}{'MiB':>6}{'ratio':>7}"
+        )
+        print(f"{'one empty rule':24}{1:6}{empty:9.2f}{1:7.1f}{own:6.0f}{1:7.1f}")
+        paths = sorted((REPOSITORY / "studies").glob("*.yaml"))
+        large = yaml.safe_load((REPOSITORY / "studies/paper.yaml").read_text())
+        tenfold = folder / "paper, ten seeds.yaml"
+        tenfold.write_text(yaml.safe_dump({**large, "seeds": list(range(10))}))
+        for path in (*paths, tenfold):
+            seconds, memory, text = run(
                 folder,
                 *("--snakefile", str(REPOSITORY / "Snakefile")),
                 *("--configfile", str(path)),
                 *("--quiet", "rules", "reason"),
             )
             jobs = int(re.search(r"^total +(\d+)$", text, flags=re.MULTILINE)[1])
-            print(f"{path.stem:16}{jobs:6}{seconds:10.2f}{seconds / empty:8.1f}")
+            print(
+                f"{path.stem:24}{jobs:6}{seconds:9.2f}{seconds / empty:7.1f}"
+                f"{memory:6.0f}{memory / own:7.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
