@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from tiny import make_tiny_model
+from transformers import TrainerCallback
 
 from polycal import models
 from polycal.examples import Example
 from polycal.recipe import Recipe
 from polycal.trainer import IGNORED, SmoothingTrainer, collate
+from polycal.training_log import TrainingLog
 
 
 def example(tokens: list[int], targets: list[bool]) -> Example:
@@ -46,6 +48,7 @@ class Counting(list):
 
 def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
     base = make_tiny_model(folder / "base")
+    identity = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0, "lr": 1e-3}
     return SmoothingTrainer(
         models.load_model(base, dtype=torch.float32, device=torch.device("cpu")),
         examples,
@@ -53,7 +56,9 @@ def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
         smoothing=0.1,
         bfloat16=False,
         seed=0,
-        folder=str(folder),
+        log=TrainingLog(folder / "log.parquet", identity),
+        watch=TrainerCallback(),
+        folder=folder,
     )
 
 

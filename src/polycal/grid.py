@@ -22,7 +22,7 @@ STAGES = {
     "check_task": 3,
     "tokenize": 1,
     "tune": 3,
-    "select": 1,
+    "select": 2,
     "score": 4,
     "measure": 5,
     "aggregate": 2,

@@ -21,8 +21,8 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
 
     The best rate has the lowest plain validation loss (nats per target token), as a
     mean over seeds; smoothed losses are not looked at, because those of different
-    smoothing cannot be compared. Of equal rates the smaller one is taken. A rate with
-    a loss that is not finite is out.
+    smoothing cannot be compared. Of equal rates the smaller one is taken. A rate is out
+    if one of its candidates diverged or has a loss that is not finite.
 
     Args:
         candidates: directories that `tune` wrote: one model, SFT set and smoothing,
@@ -37,9 +37,10 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     """
     losses: dict[float, dict[int, float]] = defaultdict(dict)
     places: dict[tuple[float, int], Path] = {}
+    reasons: dict[tuple[float, int], str | None] = {}
     identities = set()
     for candidate in candidates:
-        identity, lr, own_seed, nll = _read_candidate(candidate)
+        identity, lr, own_seed, nll, diverged = _read_candidate(candidate)
         if (lr, own_seed) in places:
             raise InputError(
                 f"{candidate} and {places[lr, own_seed]} are one candidate"
@@ -47,6 +48,7 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
         identities.add(identity)
         places[lr, own_seed] = candidate
         losses[lr][own_seed] = nll
+        reasons[lr, own_seed] = diverged
     if len(identities) != 1:
         raise InputError(
             f"one {', '.join(_SAME)} is expected, but the candidates are of "
@@ -61,16 +63,26 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     means = {lr: fmean(found.values()) for lr, found in losses.items()}
     finite = {lr: mean for lr, mean in means.items() if math.isfinite(mean)}
     if not finite:
+        spelt = "; ".join(
+            f"{lr:g} (seed {each}): {reason or 'no finite validation loss'}"
+            for (lr, each), reason in sorted(reasons.items())
+            if not math.isfinite(losses[lr][each])
+        )
         raise InputError(
-            f"no learning rate of {sorted(means)} gave a finite validation loss; add a "
-            "smaller one to recipe.lr"
+            f"all learning rates, {sorted(means)}, diverged; add a smaller one to "
+            f"recipe.lr. {spelt}"
         )
     best = min(sorted(finite), key=finite.__getitem__)
     _logger.info("validation nll by rate: %s; selected %g", means, best)
     selection = {
         "lr": best,
         "candidates": [
-            {"lr": lr, "seed": each, "nll": nll if math.isfinite(nll) else None}
+            {
+                "lr": lr,
+                "seed": each,
+                "nll": nll if math.isfinite(nll) else None,
+                "diverged": reasons[lr, each],
+            }
             for lr, found in sorted(losses.items())
             for each, nll in sorted(found.items())
         ],
@@ -89,14 +101,20 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
         write_provenance(temporary, lr=best, **{name: made.get(name) for name in kept})
 
 
-def _read_candidate(candidate: Path) -> tuple[tuple, float, int, float]:
-    """What it is of, its rate and seed, and its last plain validation loss."""
+def _read_candidate(candidate: Path) -> tuple[tuple, float, int, float, str | None]:
+    """What it is of, its rate, seed and last plain validation loss, and why it ended.
+
+    The loss of a candidate that diverged is infinite.
+    """
     path = candidate / "training_log.parquet"
     if not path.exists():
         raise InputError(f"{candidate} has no {path.name}; `polycal tune` makes it")
-    log = tables.where(tables.read(path, "training_log"), split="validation")
-    if not log.num_rows:
+    diverged = read_provenance(candidate).get("diverged")
+    log = tables.read(path, "training_log")
+    lines = log if diverged else tables.where(log, split="validation")
+    if not lines.num_rows:
         raise InputError(f"{path} has no validation loss")
-    last = max(log.to_pylist(), key=lambda row: row["step"])
+    last = max(lines.to_pylist(), key=lambda row: row["step"])
     identity = tuple(last[name] for name in _SAME)
-    return identity, last["lr"], last["seed"], last["nll"]
+    nll = math.inf if diverged else last["nll"]
+    return identity, last["lr"], last["seed"], nll, diverged

@@ -1,10 +1,8 @@
 """transformers' Trainer with the smoothed loss, and a log that holds both losses."""
 
-import logging
 import math
-import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from transformers import (
     PreTrainedModel,
     PrinterCallback,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
 )
 
@@ -20,10 +19,10 @@ from polycal.head_loss import HeadLoss
 from polycal.loss import Losses
 from polycal.packing import pad
 from polycal.recipe import Recipe
+from polycal.training_log import Totals, TrainingLog
 
 IGNORED = -100  # the label of a token that no loss is computed on
 _LINES = 100  # of a training log, about
-_logger = logging.getLogger(__name__)
 
 
 def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
@@ -41,21 +40,13 @@ def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
-class _Totals(NamedTuple):
-    """Sums since the last line of the log."""
-
-    smoothed: float | torch.Tensor = 0.0
-    plain: float | torch.Tensor = 0.0
-    tokens: int = 0
-
-
 class SmoothingTrainer(Trainer):
     """Minimises the smoothed loss over the target tokens of the whole batch.
 
     That is their mean or, if the recipe says so, their sum; the log has means.
 
     Attributes:
-        lines: the log: dictionaries with the columns of a training log that vary.
+        training_log: what is learnt of the losses.
     """
 
     # The loss is divided by the tokens of all accumulated micro-batches; without
@@ -71,7 +62,9 @@ class SmoothingTrainer(Trainer):
         smoothing: float,
         bfloat16: bool,
         seed: int,
-        folder: str,
+        log: TrainingLog,
+        watch: TrainerCallback,
+        folder: Path,
     ) -> None:
         """Set up AdamW, the linear schedule and the order of the examples.
 
@@ -82,11 +75,13 @@ class SmoothingTrainer(Trainer):
             smoothing: label-smoothing epsilon.
             bfloat16: whether to compute in bfloat16 (the weights keep their dtype).
             seed: of the order of the examples and of dropout.
-            folder: for what the Trainer may write; nothing of it is kept.
+            log: what is learnt of the losses.
+            watch: told of every step; it decides when a checkpoint is written.
+            folder: that checkpoints are written into.
         """
         steps = recipe.count_steps(len(examples))
         arguments = TrainingArguments(
-            output_dir=folder,
+            output_dir=str(folder),
             max_steps=steps,
             per_device_train_batch_size=recipe.micro_batch_size,
             gradient_accumulation_steps=recipe.batch_size // recipe.micro_batch_size,
@@ -114,12 +109,12 @@ class SmoothingTrainer(Trainer):
             arguments,
             train_dataset=examples,
             data_collator=collate,
+            callbacks=[watch],
         )
         self.remove_callback(PrinterCallback)  # our log has the numbers
         self.model_accepts_loss_kwargs = True
-        self.lines: list[dict[str, object]] = []
+        self.training_log = log
         self._head_loss, self._reduction = HeadLoss(smoothing), recipe.loss_reduction
-        self._totals, self._since = _Totals(), time.perf_counter()
 
     def compute_loss(
         self,
@@ -130,8 +125,8 @@ class SmoothingTrainer(Trainer):
     ) -> torch.Tensor:
         """This micro-batch's part of the batch's smoothed loss (nats)."""
         losses, tokens = self._sum_losses(model, inputs)
-        found = (losses.smoothed.detach(), losses.plain, tokens)
-        self._totals = _Totals(*map(sum, zip(self._totals, found, strict=True)))
+        found = Totals(losses.smoothed.detach(), losses.plain, tokens)
+        self.training_log.count(found)
         whole = num_items_in_batch if self._reduction == "mean" else 1
         return losses.smoothed / whole
 
@@ -150,54 +145,27 @@ class SmoothingTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Keep a line about the steps since the last one; the Trainer calls this."""
+        if "learning_rate" in logs and self.training_log.totals.tokens:
+            self.training_log.close_line(
+                self.state.global_step,
+                of=self.state.max_steps,
+                learning_rate=logs["learning_rate"],
+                grad_norm=logs.get("grad_norm"),
+            )
         super().log(logs, start_time)
-        tokens = self._totals.tokens
-        if "learning_rate" not in logs or not tokens:
-            return  # the summary at the end
-        seconds = time.perf_counter() - self._since
-        line = {
-            "step": self.state.global_step,
-            "split": "train",
-            "loss": float(self._totals.smoothed) / tokens,
-            "nll": float(self._totals.plain) / tokens,
-            "learning_rate": logs["learning_rate"],
-            "grad_norm": logs.get("grad_norm"),
-            "tokens": tokens,
-            "tokens_per_second": tokens / seconds,
-        }
-        self.lines.append(line)
-        self._totals, self._since = _Totals(), time.perf_counter()
-        _logger.info(
-            "step %d of %d: loss %.4f, nll %.4f, learning rate %.2e, %.0f tokens/s",
-            *(line["step"], self.state.max_steps, line["loss"], line["nll"]),
-            *(line["learning_rate"], line["tokens_per_second"]),
-        )
 
     @torch.no_grad()
-    def validate(self, examples: Sequence[Example]) -> dict[str, object]:
-        """Append a line about held-out examples to the log, and return it."""
+    def validate(self, examples: Sequence[Example]) -> float:
+        """Log both losses of held-out examples, and return the plain one (nats)."""
         self.model.eval()
         size = self.args.per_device_train_batch_size
         lengths = [len(examples[index].tokens) for index in range(len(examples))]
         order = np.argsort(lengths, kind="stable")  # little padding
-        totals = _Totals()
+        totals = Totals()
         for begin in range(0, len(order), size):
             batch = [examples[index] for index in order[begin : begin + size]]
             inputs = self._prepare_inputs(collate(batch))
             with self.compute_loss_context_manager():
                 losses, tokens = self._sum_losses(self.model, inputs)
-            totals = _Totals(*map(sum, zip(totals, (*losses, tokens), strict=True)))
-        tokens = totals.tokens
-        line = {
-            "step": self.state.global_step,
-            "split": "validation",
-            "loss": float(totals.smoothed) / tokens,
-            "nll": float(totals.plain) / tokens,
-            "learning_rate": None,
-            "grad_norm": None,
-            "tokens": tokens,
-            "tokens_per_second": None,
-        }
-        self.lines.append(line)
-        _logger.info("validation: loss %.4f, nll %.4f", line["loss"], line["nll"])
-        return line
+            totals = totals.plus(Totals(*losses, tokens))
+        return self.training_log.add_validation(self.state.global_step, totals)["nll"]

@@ -138,6 +138,8 @@ def _add_running(add: Callable) -> None:
     _add_run(flag)
     _add_settings(flag, Recipe)
     flag("--out", type=Path, required=True, help="directory to write")
+    flag("--checkpoints", type=Path, help="folder to go on from; none: OUT.checkpoints")
+    flag("--checkpoint-minutes", type=float, default=15, help="between two checkpoints")
 
     flag = add(
         "select",

@@ -27,6 +27,10 @@ rule tune:
     params:
         stage=grid.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
+        # Not an output: Snakemake deletes what a job that was killed had written.
+        checkpoints=(
+            "results/checkpoints/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"
+        ),
     shell:
         "python -m polycal with_gpus --count {resources.gpu} --"
         " python -m polycal tune {params.recipe}"
@@ -37,6 +41,7 @@ rule tune:
         " --smoothing {wildcards.smoothing}"
         " --lr {wildcards.lr}"
         " --seed {wildcards.seed}"
+        " --checkpoints {params.checkpoints:q}"
         " --out {output:q} &> {log:q}"
 
 

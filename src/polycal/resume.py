@@ -1,0 +1,120 @@
+"""Checkpoints of a training that is not finished: complete or absent, and its own.
+
+A checkpoint belongs to a key, which stands for everything that determines the result,
+so a training never goes on from one of other settings or data.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from polycal.files import replacing
+from polycal.provenance import read_provenance
+
+_NAME = re.compile(r"step-(\d+)")
+_KEY = re.compile(r"[0-9a-f]{16}")
+_logger = logging.getLogger(__name__)
+
+
+def make_key(**facts: object) -> str:
+    """A short name of facts that JSON can hold: 16 hexadecimal digits."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_made(out: Path, key: str) -> bool:
+    """Whether a result is there that was made under this key."""
+    try:
+        return read_provenance(out).get("key") == key
+    except (OSError, ValueError):
+        return False
+
+
+class Checkpoints:
+    """The checkpoints of one training; of a complete newer one, older ones go.
+
+    Attributes:
+        place: folder of this key's files.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """Read and write nothing yet.
+
+        Args:
+            folder: of one candidate; it may be absent, and hold other keys' files.
+            key: as `make_key` makes it.
+        """
+        self._folder = folder
+        self.place = folder / key
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder that checkpoints are written into before they are complete."""
+        return self.place / "unfinished"
+
+    def find(self) -> Path | None:
+        """The newest complete checkpoint, if there is one."""
+        return max(self._list(), key=_read_step, default=None)
+
+    def keep(self, step: int, finish: Callable[[Path], None]) -> None:
+        """Make what was written for a step a complete checkpoint; remove the others.
+
+        Args:
+            step: optimiser steps done.
+            finish: called with the folder, to write the last files into it.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        (written,) = self.unfinished.iterdir()
+        finish(written)
+        kept = self.place / f"step-{step}"
+        with replacing(kept) as temporary:
+            written.rename(temporary)
+        for other in self._list():
+            if other != kept:
+                shutil.rmtree(other)
+        _logger.info("step %d is kept in %s", step, kept)
+
+    @contextlib.contextmanager
+    def tidied(self) -> Iterator[None]:
+        """Before and after, remove what nothing can go on from.
+
+        That is what a process that was killed, or a full disk, left half written.
+        """
+        self._tidy()
+        try:
+            yield
+        finally:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+        if not self._list():
+            shutil.rmtree(self.place, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it is not there, or not empty
+                self._folder.rmdir()
+
+    def remove(self) -> None:
+        """Remove the checkpoints of all keys; what polycal did not write stays."""
+        if not self._folder.is_dir():
+            return
+        for each in self._folder.iterdir():
+            if _KEY.fullmatch(each.name) and each.is_dir():
+                shutil.rmtree(each)
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    def _list(self) -> list[Path]:
+        return [
+            path for path in self.place.glob("step-*") if _NAME.fullmatch(path.name)
+        ]
+
+
+def _read_step(path: Path) -> int:
+    return int(_NAME.fullmatch(path.name)[1])

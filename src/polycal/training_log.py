@@ -1,0 +1,124 @@
+"""The log of a training: both losses of every few steps, in Parquet as they come."""
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import torch
+
+from polycal import tables
+
+_logger = logging.getLogger(__name__)
+
+
+class Totals(NamedTuple):
+    """Sums of both losses (nats) over target tokens, and how many these were."""
+
+    smoothed: float | torch.Tensor = 0.0
+    plain: float | torch.Tensor = 0.0
+    tokens: int = 0
+
+    def plus(self, other: "Totals") -> "Totals":
+        """The sums over the tokens of both."""
+        return Totals(*map(sum, zip(self, other, strict=True)))
+
+    def means(self) -> dict[str, float | int]:
+        """Both losses per token, and the tokens: columns of a line."""
+        return {
+            "loss": float(self.smoothed) / self.tokens,
+            "nll": float(self.plain) / self.tokens,
+            "tokens": self.tokens,
+        }
+
+
+class TrainingLog:
+    """Lines of a training log, and the sums of the line that comes next.
+
+    Attributes:
+        lines: dictionaries with the columns of a training log that vary.
+        totals: sums since the last line.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
+        """Begin with no line.
+
+        Args:
+            path: the Parquet file that is replaced by a longer one at every line.
+            identity: the columns that are the same in every line.
+        """
+        self._path, self._identity = path, identity
+        self.lines: list[dict[str, object]] = []
+        self.totals = Totals()
+        self._since = time.perf_counter()
+
+    def count(self, losses: Totals) -> None:
+        """Add a micro-batch to the line that comes next."""
+        self.totals = self.totals.plus(losses)
+
+    def close_line(
+        self, step: int, *, of: int, learning_rate: float, grad_norm: float | None
+    ) -> None:
+        """Write the line about the steps since the last one.
+
+        Args:
+            step: optimiser steps done.
+            of: all of them.
+            learning_rate: at this step.
+            grad_norm: before clipping.
+        """
+        seconds = time.perf_counter() - self._since
+        line = {
+            "step": step,
+            "split": "train",
+            **self.totals.means(),
+            "learning_rate": learning_rate,
+            "grad_norm": grad_norm,
+            "tokens_per_second": self.totals.tokens / seconds,
+        }
+        self.totals, self._since = Totals(), time.perf_counter()
+        self._append(line)
+        _logger.info(
+            "step %d of %d: loss %.4f, nll %.4f, learning rate %.2e, %.0f tokens/s",
+            *(step, of, line["loss"], line["nll"]),
+            *(learning_rate, line["tokens_per_second"]),
+        )
+
+    def add_validation(self, step: int, totals: Totals) -> dict[str, object]:
+        """Write a line about held-out examples, and return it."""
+        line = {
+            "step": step,
+            "split": "validation",
+            **totals.means(),
+            "learning_rate": None,
+            "grad_norm": None,
+            "tokens_per_second": None,
+        }
+        self._append(line)
+        _logger.info("validation: loss %.4f, nll %.4f", line["loss"], line["nll"])
+        return line
+
+    def table(self) -> pa.Table:
+        """The lines as a table of the kind `training_log`."""
+        rows = [{**self._identity, **line} for line in self.lines]
+        return pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
+
+    def state(self) -> dict[str, object]:
+        """What `restore` needs to go on from here; JSON can hold it."""
+        smoothed, plain, tokens = self.totals
+        return {
+            "lines": self.lines,
+            "totals": [float(smoothed), float(plain), tokens],
+            "seconds": time.perf_counter() - self._since,
+        }
+
+    def restore(self, state: Mapping) -> None:
+        """Go on from a state."""
+        self.lines, self.totals = list(state["lines"]), Totals(*state["totals"])
+        self._since = time.perf_counter() - state["seconds"]
+
+    def _append(self, line: dict[str, object]) -> None:
+        self.lines.append(line)
+        tables.write(self.table(), self._path, "training_log")
