@@ -192,7 +192,9 @@ def measure(side: str, case: dict) -> dict:
         trainer.add_callback(clock)
         with Meter(case["device"]) as meter:
             trainer.train()
-    lines = trainer.lines if side == "polycal" else trainer.state.log_history
+    lines = (
+        trainer.training_log.lines if side == "polycal" else trainer.state.log_history
+    )
     return {
         "seconds": statistics.median(clock.seconds[1:]),
         "mib": meter.mib,

@@ -4,36 +4,16 @@ import numpy as np
 import pytest
 import torch
 from tiny import make_tiny_model
-from transformers import TrainerCallback
 
 from polycal import models
+from polycal.batches import pad_examples
 from polycal.examples import Example
 from polycal.recipe import Recipe
-from polycal.trainer import IGNORED, SmoothingTrainer, collate
-from polycal.training_log import TrainingLog
+from polycal.trainer import SmoothingTrainer
 
 
 def example(tokens: list[int], targets: list[bool]) -> Example:
     return Example(0, np.array(tokens, np.int32), np.array(targets))
-
-
-def test_padding_is_neither_seen_nor_learnt():
-    """Shapes, mask and labels of two examples of different lengths."""
-    batch = collate([example([5, 6, 7], [False, True, True]), example([8], [False])])
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, 6, 7], [IGNORED] * 3]
-    assert {column.dtype for column in batch.values()} == {torch.int64}
-
-
-def test_a_label_is_the_token_itself():
-    """Where a label is not ignored, it is the token of its own position."""
-    chance = np.random.default_rng(0)
-    tokens = chance.integers(0, 300, 50).tolist()
-    batch = collate([example(tokens, (chance.random(50) < 0.5).tolist())])
-    learnt = batch["labels"] != IGNORED
-    assert 0 < int(learnt.sum()) < 50
-    assert torch.equal(batch["labels"][learnt], batch["input_ids"][learnt])
 
 
 class Counting(list):
@@ -48,7 +28,6 @@ class Counting(list):
 
 def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
     base = make_tiny_model(folder / "base")
-    identity = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0, "lr": 1e-3}
     return SmoothingTrainer(
         models.load_model(base, dtype=torch.float32, device=torch.device("cpu")),
         examples,
@@ -56,8 +35,6 @@ def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
         smoothing=0.1,
         bfloat16=False,
         seed=0,
-        log=TrainingLog(folder / "log.parquet", identity),
-        watch=TrainerCallback(),
         folder=folder,
     )
 
@@ -84,14 +61,14 @@ def test_the_parts_of_a_batch_add_up_to_its_loss(tmp_path, reduction):
         with torch.no_grad():
             return float(
                 trainer.compute_loss(
-                    trainer.model, collate(part), num_items_in_batch=tokens
+                    trainer.model, pad_examples(part), num_items_in_batch=tokens
                 )
             )
 
     whole = loss(examples)
     assert loss(examples[:3]) + loss(examples[3:]) == pytest.approx(whole, rel=1e-5)
     with torch.no_grad():  # their mean, not smoothed
-        plain = float(trainer.model(**collate(examples)).loss)
+        plain = float(trainer.model(**pad_examples(examples)).loss)
     factor = tokens if reduction == "sum" else 1
     assert whole / factor == pytest.approx(plain, rel=0.2)
 

@@ -18,13 +18,13 @@ from toys import make_model, save_checkpoint
 from transformers import AutoModelForCausalLM
 
 from polycal import models, tables
+from polycal.batches import pad_examples
 from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
 from polycal.examples import FILE, Example, Examples, write_examples
 from polycal.files import digest
 from polycal.provenance import read_provenance
 from polycal.recipe import Recipe
-from polycal.trainer import collate
 from polycal.tune import split_validation, tune
 
 CPU = torch.device("cpu")
@@ -93,7 +93,7 @@ def test_the_first_line_is_the_loss_of_the_untouched_model(call, base, examples)
     assert (len(training), len(validation)) == (32, 8)
 
     def losses(checkpoint: Path, chosen: list) -> tuple[float, float, int]:
-        batch = collate(chosen)
+        batch = pad_examples(chosen)
         model = AutoModelForCausalLM.from_pretrained(checkpoint)
         with torch.no_grad():
             logits = model(

@@ -21,7 +21,7 @@ STAGES = {
     "prepare_task": 3,
     "check_task": 3,
     "tokenize": 1,
-    "tune": 3,
+    "tune": 4,
     "select": 2,
     "score": 4,
     "measure": 5,

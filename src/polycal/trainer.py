@@ -14,36 +14,25 @@ from transformers import (
     TrainingArguments,
 )
 
+from polycal.batches import IGNORED, pack_examples, pad_examples
 from polycal.examples import Example
 from polycal.head_loss import HeadLoss
 from polycal.loss import Losses
-from polycal.packing import pad
+from polycal.passes import can_pack
 from polycal.recipe import Recipe
+from polycal.segments import read_segments
 from polycal.training_log import Totals, TrainingLog
 
-IGNORED = -100  # the label of a token that no loss is computed on
 _LINES = 100  # of a training log, about
-
-
-def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-    """Examples as one batch, padded on the right: three int64 tensors [rows, longest].
-
-    A label is the token itself where it is a target, elsewhere `IGNORED`. The padding
-    is neither attended to nor trained on, so its token does not matter.
-    """
-    labels = [np.where(each.targets, each.tokens, IGNORED) for each in examples]
-    columns = {
-        "input_ids": pad([each.tokens for each in examples], 0),
-        "attention_mask": pad([np.ones_like(each.tokens) for each in examples], 0),
-        "labels": pad(labels, IGNORED),
-    }
-    return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
 class SmoothingTrainer(Trainer):
     """Minimises the smoothed loss over the target tokens of the whole batch.
 
     That is their mean or, if the recipe says so, their sum; the log has means.
+
+    Examples stand in one row without padding where the architecture is known to be
+    exact on such rows.
 
     Attributes:
         training_log: what is learnt of the losses.
@@ -62,9 +51,9 @@ class SmoothingTrainer(Trainer):
         smoothing: float,
         bfloat16: bool,
         seed: int,
-        log: TrainingLog,
-        watch: TrainerCallback,
-        folder: Path,
+        folder: Path | str,
+        log: TrainingLog | None = None,
+        watch: TrainerCallback | None = None,
     ) -> None:
         """Set up AdamW, the linear schedule and the order of the examples.
 
@@ -75,9 +64,9 @@ class SmoothingTrainer(Trainer):
             smoothing: label-smoothing epsilon.
             bfloat16: whether to compute in bfloat16 (the weights keep their dtype).
             seed: of the order of the examples and of dropout.
-            log: what is learnt of the losses.
-            watch: told of every step; it decides when a checkpoint is written.
             folder: that checkpoints are written into.
+            log: what is learnt of the losses; None: one in memory.
+            watch: told of every step; without one there are no checkpoints.
         """
         steps = recipe.count_steps(len(examples))
         arguments = TrainingArguments(
@@ -104,16 +93,20 @@ class SmoothingTrainer(Trainer):
             dataloader_pin_memory=torch.cuda.is_available(),
         )
         arguments._n_gpu = min(arguments.n_gpu, 1)  # no DataParallel, ever
+        self._collate = pad_examples
+        if can_pack(model):
+            self._collate = pack_examples
+            read_segments(model)
         super().__init__(
             model,
             arguments,
             train_dataset=examples,
-            data_collator=collate,
-            callbacks=[watch],
+            data_collator=self._collate,
+            callbacks=[watch] if watch else [],
         )
         self.remove_callback(PrinterCallback)  # our log has the numbers
         self.model_accepts_loss_kwargs = True
-        self.training_log = log
+        self.training_log = log or TrainingLog(None, {})
         self._head_loss, self._reduction = HeadLoss(smoothing), recipe.loss_reduction
 
     def compute_loss(
@@ -155,8 +148,8 @@ class SmoothingTrainer(Trainer):
         super().log(logs, start_time)
 
     @torch.no_grad()
-    def validate(self, examples: Sequence[Example]) -> float:
-        """Log both losses of held-out examples, and return the plain one (nats)."""
+    def validate(self, examples: Sequence[Example]) -> dict[str, object]:
+        """Log both losses of held-out examples, and return the line."""
         self.model.eval()
         size = self.args.per_device_train_batch_size
         lengths = [len(examples[index].tokens) for index in range(len(examples))]
@@ -164,8 +157,8 @@ class SmoothingTrainer(Trainer):
         totals = Totals()
         for begin in range(0, len(order), size):
             batch = [examples[index] for index in order[begin : begin + size]]
-            inputs = self._prepare_inputs(collate(batch))
+            inputs = self._prepare_inputs(self._collate(batch))
             with self.compute_loss_context_manager():
                 losses, tokens = self._sum_losses(self.model, inputs)
             totals = totals.plus(Totals(*losses, tokens))
-        return self.training_log.add_validation(self.state.global_step, totals)["nll"]
+        return self.training_log.add_validation(self.state.global_step, totals)

@@ -42,11 +42,12 @@ class TrainingLog:
         totals: sums since the last line.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
+    def __init__(self, path: Path | None, identity: Mapping[str, object]) -> None:
         """Begin with no line.
 
         Args:
-            path: the Parquet file that is replaced by a longer one at every line.
+            path: the Parquet file that is replaced by a longer one at every line;
+                None: there is none.
             identity: the columns that are the same in every line.
         """
         self._path, self._identity = path, identity
@@ -121,4 +122,5 @@ class TrainingLog:
 
     def _append(self, line: dict[str, object]) -> None:
         self.lines.append(line)
-        tables.write(self.table(), self._path, "training_log")
+        if self._path:
+            tables.write(self.table(), self._path, "training_log")

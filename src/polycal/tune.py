@@ -127,8 +127,10 @@ def tune(
         if watch.signal is not None:
             sys.exit(128 + watch.signal)
         diverged = watch.diverged
-        if not diverged and not math.isfinite(nll := trainer.validate(validation)):
-            diverged = f"the validation loss is {nll}"
+        if not diverged:
+            nll = trainer.validate(validation)["nll"]
+            if not math.isfinite(nll):
+                diverged = f"the validation loss is {nll}"
         with replacing(out) as temporary:
             temporary.mkdir()
             if diverged:
