@@ -31,6 +31,7 @@ localrules:  # they take seconds, or download, which compute nodes often cannot
     prepare_task,
     check_task,
     select,
+    list_runs,
     draw,
     report,
 

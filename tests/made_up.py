@@ -15,7 +15,7 @@ from polycal.grid import BASE
 from polycal.languages import load_languages
 from polycal.readings import NORMALISERS
 
-FIGURES = ("dumbbell", "heatmap", "reliability")
+FIGURES = ("dumbbell", "heatmap", "levels", "reliability")
 BINS = 15
 _CHANCE = {"mmlu_prox": 0.1}  # 0.25 elsewhere
 _ACCURACY = {"high": 0.45, "mid": 0.36, "low": 0.27}
@@ -33,7 +33,7 @@ def make_study(
     rise: float = 0.2,
     relief: float = 0.1,
 ) -> dict[str, Path]:
-    """Write the three tables of a study and return their paths by kind.
+    """Write the tables of a study and return their paths by kind.
 
     Args:
         folder: where to write.
@@ -64,6 +64,10 @@ def make_study(
         "metrics": pa.Table.from_pandas(frame),
         "reliability": pa.Table.from_pandas(_frame(bins, "reliability")),
         "summary": summarise(frame),
+        "runs": pa.Table.from_pylist(
+            [_make_run(*run) for run in _runs(models, sft, smoothing, seeds)],
+            tables.SCHEMAS["runs"],
+        ),
     }
     paths = {kind: folder / f"{kind}.parquet" for kind in held}
     for kind, table in held.items():
@@ -98,6 +102,16 @@ def _runs(models, sft, smoothing, seeds) -> Iterator[tuple]:
         for name in sft:
             for value in smoothing:
                 yield from ((model, name, value, seed) for seed in seeds)
+
+
+def _make_run(model: str, name: str, smoothing: float, seed: int) -> dict:
+    """Smoothing from 0.2 on is selected at another rate than the rest."""
+    run = {"model": model, "sft": name, "smoothing": smoothing, "seed": seed}
+    if name == BASE:
+        return run | {"n_candidates": 0}
+    rate, recipe = 1e-3 if smoothing < 0.2 else 2e-3, {"epochs": 6.0, "method": "full"}
+    selected = {"lr": rate, "validation_nll": 1.7 - smoothing / 10, "n_candidates": 2}
+    return run | selected | {"recipe": json.dumps(recipe)}
 
 
 def _make_bins(key: list, moved: float) -> pd.DataFrame:

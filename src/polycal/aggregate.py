@@ -10,11 +10,10 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from polycal import tables
-from polycal.conditions import LEVELS, language_of
+from polycal.conditions import ALL, LEVELS, language_of
 from polycal.errors import InputError
 from polycal.files import replacing
 
-ALL = "all"  # the level that holds every language
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
 _RUN = ["model", "sft", "smoothing", "seed", "task"]

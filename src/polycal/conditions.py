@@ -14,6 +14,7 @@ from polycal.grid import BASE, number
 from polycal.languages import Language, explain_unknown, load_languages
 
 LEVELS = ("high", "mid", "low")
+ALL = "all"  # the level that holds every language
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
@@ -75,12 +76,15 @@ def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         metrics: rows of a metrics table of one task, scoring and normaliser.
+
+    Returns:
+        The metrics under their names, and `n_questions`.
     """
     keys = ["facet", "rank", "language"]
-    means = by_condition(metrics).pivot_table(
-        index=keys, columns="metric", values="value"
-    )
-    return means.rename_axis(columns=None).reset_index()
+    rows = by_condition(metrics)
+    means = rows.pivot_table(index=keys, columns="metric", values="value")
+    joined = means.join(rows.groupby(keys)["n_questions"].min())
+    return joined.rename_axis(columns=None).reset_index()
 
 
 def per_level(summary: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +119,32 @@ def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
     keys = ["facet", "rank", "language"]
     bins = by_condition(reliability).groupby([*keys, "bin", "lo", "hi"])
     bins = bins[["n", "sum_confidence", "sum_correct"]].sum().reset_index()
-    bins = bins[bins["n"] > 0]
+    return _shares(bins[bins["n"] > 0], keys)
+
+
+def per_level_bin(reliability: pd.DataFrame) -> pd.DataFrame:
+    """Bins pooled over the seeds and the languages of a level, and over all languages.
+
+    Args:
+        reliability: rows of a reliability table of one task, scoring and normaliser.
+
+    Returns:
+        As `per_bin`, with `level` and `n_languages` in place of the language.
+    """
+    bins = per_bin(reliability)
+    levels = {code: language_of(code).level for code in bins["language"].unique()}
+    both = pd.concat(
+        [bins.assign(level=bins["language"].map(levels)), bins.assign(level=ALL)]
+    )
+    keys = ["facet", "rank", "level"]
+    counts = both.groupby(keys)["language"].nunique().rename("n_languages")
+    pooled = both.groupby([*keys, "bin", "lo", "hi"])
+    pooled = pooled[["n", "sum_confidence", "sum_correct"]].sum().reset_index()
+    return _shares(pooled, keys).join(counts, on=keys)
+
+
+def _shares(bins: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Confidence and accuracy of each bin, and its share of its line's questions."""
     return bins.assign(
         confidence=bins["sum_confidence"] / bins["n"],
         accuracy=bins["sum_correct"] / bins["n"],

@@ -24,27 +24,22 @@ from polycal.canvas import (
     add_legend,
     axes_of,
     label_lines,
-    looks,
     make_canvas,
     make_lines,
     margin_of,
     write_facet,
 )
 from polycal.conditions import (
-    in_resource_order,
     label,
-    language_of,
     per_bin,
     per_language,
+    per_level_bin,
     select,
 )
+from polycal.diagrams import levels, reliability
 from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.sentences import points
-
-LEAST_SHARE, LEAST_N = 0.01, 10  # a reliability line skips bins with fewer questions
-_SIZES = [(0.10, 4.4), (0.03, 3.2), (LEAST_SHARE, 2.2), (0.0, 1.0)]  # share: points
-_STRIP = 0.22  # height of the histogram below 0 %, as a part of the diagram's
 
 
 @matplotlib.rc_context(STYLE)
@@ -144,6 +139,8 @@ def heatmap(values: pd.DataFrame, *, title: str = "") -> Figure:
         label_lines(axes, lines, names=column == 0, centre=0.5)
     bar = figure.add_axes(place(right, TOP + head, 0.14, key))
     figure.colorbar(scale, cax=bar, label="confidence − accuracy (pp)")
+    # Colours keep their meaning (white is no gap), but those of no cell are cut off.
+    bar.set_ylim(100 * min(values["gap"].min(), 0), 100 * max(values["gap"].max(), 0))
     return figure
 
 
@@ -164,96 +161,10 @@ def _write_cells(axes: Axes, grid: pd.DataFrame, scale: ScalarMappable) -> None:
                 )
 
 
-@matplotlib.rc_context(STYLE)
-def reliability(bins: pd.DataFrame, *, title: str = "") -> Figure:
-    """Accuracy against confidence, one small panel per language.
-
-    A marker grows with its bin's share of the questions. A line skips bins with less
-    than `LEAST_SHARE` of them or fewer than `LEAST_N`, so that noise does not shout.
-
-    Args:
-        bins: as `per_bin` returns it.
-        title: what the numbers belong to.
-    """
-    facets, ranks = axes_of(bins)
-    codes = in_resource_order(bins["language"])
-    columns = math.ceil(math.sqrt(len(codes) * 6 / 7))  # 42: 6 x 7, 29: 5 x 6
-    rows = math.ceil(len(codes) / columns)
-    side, wide, tall, margin, head = 1.18, 1.36, 1.68, 0.55, 0.45
-    block = head + rows * tall + 0.35
-    figure, place = make_canvas(
-        margin + columns * wide, len(facets) * block, title=title
-    )
-    for number, facet in enumerate(facets):
-        top = TOP + number * block
-        write_facet(figure, place, facet, left=0.08, top=top + 0.08)
-        shown = bins[bins["facet"] == facet]
-        for index, code in enumerate(codes):
-            row, column = divmod(index, columns)
-            left = margin + column * wide
-            box = place(left, top + head + row * tall, side, side * (1 + _STRIP))
-            axes = figure.add_axes(box)
-            axes.set_title(language_of(code).name, fontsize=7.5, pad=2)
-            here = shown[shown["language"] == code]
-            _draw_curves(axes, here, ranks, fullest=shown["share"].max())
-            axes.text(2, 98, language_of(code).level, color="0.35", va="top")
-            axes.tick_params(length=2, pad=1.5)
-            if column > 0:
-                axes.set_yticklabels([])
-            if index + columns < len(codes):
-                axes.set_xticklabels([])
-        x, y, _, _ = place(0.1, top + head + rows * tall / 2, 0, 0)
-        figure.text(x, y, "accuracy (%)", rotation=90, va="center")
-        x, y, _, _ = place(margin, top + block - 0.2, 0, 0)
-        figure.text(x, y, "confidence (%); below 0: share of the questions")
-    keys = [
-        Line2D([], [], color=colour, ls=style, marker=marker, ms=3.5, label=label(rank))
-        for rank, (colour, style, marker) in zip(ranks, looks(ranks), strict=True)
-    ]
-    add_legend(figure, keys)
-    return figure
-
-
-def _draw_curves(
-    axes: Axes, bins: pd.DataFrame, ranks: list[float], *, fullest: float
-) -> None:
-    axes.plot([0, 100], [0, 100], color="0.7", lw=0.7, zorder=0)
-    axes.axhline(0, color="0.4", lw=0.6)
-    for rank, (colour, style, marker) in zip(ranks, looks(ranks), strict=True):
-        line = bins[bins["rank"] == rank]
-        x, y = 100 * line["confidence"], 100 * line["accuracy"]
-        firm = (line["share"] >= LEAST_SHARE) & (line["n"] >= LEAST_N)
-        axes.plot(x[firm], y[firm], color=colour, ls=style, lw=1)
-        below = math.inf
-        for least, size in _SIZES:
-            here = (line["share"] >= least) & (line["share"] < below)
-            axes.plot(x[here], y[here], marker, color=colour, ms=size, mew=0)
-            below = least
-        _draw_histogram(axes, line, color=colour, most=fullest)
-    axes.set_xlim(0, 100)
-    axes.set_ylim(-100 * _STRIP, 100)
-    axes.set_xticks([0, 50, 100])
-    axes.set_yticks([0, 50, 100])
-
-
-def _draw_histogram(axes: Axes, line: pd.DataFrame, *, color, most: float) -> None:
-    """Outline the share of the questions per bin in the strip below 0 %."""
-    if line.empty:
-        return
-    count = round(1 / (line["hi"] - line["lo"]).iloc[0])  # bins have equal widths
-    shares = line.set_index("bin")["share"].reindex(range(count), fill_value=0)
-    axes.stairs(
-        100 * _STRIP * (0.9 * shares / most - 1),
-        [100 * edge / count for edge in range(count + 1)],
-        baseline=-100 * _STRIP,
-        color=color,
-        lw=0.7,
-    )
-
-
 FIGURES = {  # drawing, computing, and the table that it starts from
     "dumbbell": (dumbbell, per_language, "metrics"),
     "heatmap": (heatmap, per_language, "metrics"),
+    "levels": (levels, per_level_bin, "reliability"),
     "reliability": (reliability, per_bin, "reliability"),
 }
 _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}

@@ -26,8 +26,9 @@ STAGES = {
     "score": 4,
     "measure": 5,
     "aggregate": 2,
-    "draw": 1,
-    "report": 2,
+    "list_runs": 1,
+    "draw": 2,
+    "report": 3,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model

@@ -14,58 +14,25 @@ import pandas as pd
 from polycal import tables
 from polycal.checks import read_check
 from polycal.conditions import (
-    BASE_RANK,
-    LEVELS,
-    in_resource_order,
-    label,
-    language_of,
     per_bin,
     per_language,
     per_level,
+    per_level_bin,
     select,
 )
 from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.grid import BASE, HEADLINE, number
 from polycal.provenance import provenance
+from polycal.report_tables import difference_table, language_table, level_table
 from polycal.sentences import (
     CAPTIONS,
     describe_compared,
     describe_findings,
     join,
-    points,
 )
 from polycal.svg import inline
-
-NOTHING = "–"  # a cell without a number
-
-
-def _percentage(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _gap(value: float) -> str:
-    return points(value, unit="")
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
-
-
-# The columns of the tables: metric, heading, spelling of a value.
-COLUMNS = [
-    ("accuracy", "accuracy (%)", _percentage),
-    ("confidence", "confidence (%)", _percentage),
-    ("gap", "gap (pp)", _gap),
-    ("ece", "ECE (%)", _percentage),
-    ("rms_ce", "RMS calibration error (%)", _percentage),
-    ("brier", "Brier", _three),
-    ("nll", "NLL (nats)", _three),
-    ("chance", "chance (%)", _percentage),
-    ("log_mass", "log mass (nats)", _three),
-]
-_SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
-_POINTS = ("accuracy", "confidence", "gap", "ece", "rms_ce", "chance")
+from polycal.trainings import describe_trainings
 
 
 def report(
@@ -75,6 +42,7 @@ def report(
     summary: Path,
     metrics: Path,
     reliability: Path,
+    runs: Path,
     checks: list[Path],
     figures: Path,
     out: Path,
@@ -87,6 +55,7 @@ def report(
         summary: the study's summary table.
         metrics: the study's metrics table.
         reliability: the study's bins.
+        runs: how each run came about.
         checks: what `polycal check_task` wrote of each task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         out: the HTML file to write.
@@ -94,12 +63,14 @@ def report(
     Raises:
         InputError: a table is empty or broken, or a figure or a check is missing.
     """
-    paths = {"summary": summary, "metrics": metrics, "reliability": reliability}
+    paths = {"summary": summary, "metrics": metrics}
+    paths |= {"reliability": reliability, "runs": runs}
     held = _in_order(select(metrics, "metrics"), scoring)
     compared = {each["task"]: each for each in map(read_check, checks)}
     values = {
         "study": study,
         "run": _describe_run(held),
+        "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
         "tasks": [
             _task(task, held, paths, figures)
             | {"compared": _tell_compared(task, compared)}
@@ -207,8 +178,9 @@ def _scoring(
             {
                 "name": facet,
                 "findings": describe_findings(own, spoken),
-                "levels": _level_table(own),
-                "languages": _language_table(spoken),
+                "differences": difference_table(own),
+                "levels": level_table(own),
+                "languages": language_table(spoken),
             }
         )
     name, normaliser = place["scoring"], place["normaliser"]
@@ -230,70 +202,19 @@ def _figures(
 ) -> Iterator[dict[str, str]]:
     """The figures of one scoring, each with the sentence that it shows."""
     task, scoring, normaliser = place.values()
-    bins = per_bin(select(reliability, "reliability", **place))
+    rows = select(reliability, "reliability", **place)
+    shown = {"reliability": per_bin(rows), "levels": per_level_bin(rows)}
     for figure, caption in CAPTIONS.items():
         path = folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg"
         if not path.exists():
             raise InputError(f"{path} is missing; draw it and write the page again")
-        sentence = caption(bins if figure == "reliability" else languages)
+        sentence = caption(shown.get(figure, languages))
         slug = f"{task}-{scoring}-{normaliser}-{figure}"
         yield {
             "name": figure,
             "caption": sentence,
             "svg": inline(path, prefix=slug, text=sentence),
         }
-
-
-def _level_table(levels: pd.DataFrame) -> dict[str, object]:
-    """Resource level x condition, with the spread over seeds where there is one."""
-    columns = [column for column in COLUMNS if column[0] in levels]
-    groups = []
-    for level in (*LEVELS, "all"):
-        rows = levels[levels["level"] == level].sort_values("rank")
-        if len(rows):
-            n = int(rows["n_languages"].max())
-            cells = [_level_row(row, columns) for row in rows.to_dict("records")]
-            groups.append({"level": level, "n": n, "rows": cells})
-    return {"columns": [heading for _, heading, _ in columns], "groups": groups}
-
-
-def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
-    cells = []
-    for metric, _, spell in columns:
-        spread = row.get(f"sd_{metric}")
-        scale = 100 if metric in _POINTS else 1
-        known = spread is not None and pd.notna(spread) and metric != "chance"
-        digits = 1 if scale == 100 else 3
-        cells.append(
-            {
-                "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
-                "spread": f"±{scale * spread:.{digits}f}" if known else "",
-            }
-        )
-    single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
-    return {"label": label(row["rank"]), "single": single, "cells": cells}
-
-
-def _language_table(languages: pd.DataFrame) -> dict[str, object]:
-    """One line per language, four numbers per condition."""
-    columns = [column for column in COLUMNS if column[0] in _SHORT]
-    ranks = sorted(languages["rank"].unique())
-    values = languages.set_index(["language", "rank"])
-    rows = []
-    for code in in_resource_order(languages["language"]):
-        cells = []
-        for rank in ranks:
-            for metric, _, spell in columns:
-                value = values[metric].get((code, rank))
-                missing = value is None or pd.isna(value)
-                text = NOTHING if missing else spell(value)
-                cells.append({"text": text, "value": "" if missing else f"{value:.6f}"})
-        rows.append({"language": language_of(code), "cells": cells})
-    return {
-        "conditions": [label(rank) for rank in ranks],
-        "columns": [heading for _, heading, _ in columns],
-        "rows": rows,
-    }
 
 
 def _made_by(paths: Mapping[str, Path]) -> list[dict[str, str]]:

@@ -3,11 +3,12 @@
 No sentence claims significance; a change below `SMALL` is called no change.
 """
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
 
-from polycal.conditions import label, language_of, reference
+from polycal.conditions import ALL, label, language_of, reference
 
 SMALL = 0.005  # half a percentage point
 
@@ -90,7 +91,9 @@ def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> str:
     for name, metric in _COUNTED.items():
         change = after.loc[both, metric] - before.loc[both, metric]
         up, down = (change >= SMALL).sum(), (change <= -SMALL).sum()
-        parts.append(f"{name} rises in {up} and falls in {down}")
+        still = len(change) - up - down
+        more = f", hardly moving in {still}" if still else ""
+        parts.append(f"{name} rises in {up} and falls in {down}{more}")
     n = f"{len(both)} languages" if len(both) != 1 else "1 language"
     return f"Of {n}, {'; '.join(parts)}."
 
@@ -103,55 +106,54 @@ def describe_findings(
 ) -> list[tuple[str, list[str]]]:
     """The findings of one facet: a heading and sentences per comparison.
 
+    They are about all languages; `difference_table` tells the levels apart.
+
     Args:
         levels: rows of `per_level` of one facet.
         languages: rows of `per_language` of the same facet.
     """
     ranks = sorted(levels["rank"].unique())
-    at = {rank: rows.set_index("level") for rank, rows in levels.groupby("rank")}
+    whole = levels[levels["level"] == ALL].set_index("rank")
     tongues = {
         rank: rows.set_index("language") for rank, rows in languages.groupby("rank")
     }
     found = []
     for rank in ranks:
-        start = reference(rank, ranks)
+        start, after = reference(rank, ranks), whole.loc[rank]
         if start is None and len(ranks) > 1:
             continue
-        sentences = []
-        if start is not None:
-            sentences.append(count_changes(tongues[start], tongues[rank]))
-        for level in _groups(at[rank]):
-            after = at[rank].loc[level]
-            if start is None:
-                what = describe_state(after)
-            else:
-                what = describe_comparison(at[start].loc[level], after)
-            sentences.append(f"{_where(level, after)}, {what}.{_near_chance(after)}")
+        if start is None:
+            sentences, what = [], describe_state(after)
+        else:
+            sentences = [count_changes(tongues[start], tongues[rank])]
+            what = describe_comparison(whole.loc[start], after)
+        n = int(tongues[rank]["n_questions"].min())
+        sentences.insert(0, f"{_where(after)}, {what}.{_near_chance(after, n)}")
         against = "" if start is None else f", against {label(start)}"
         found.append((label(rank) + against, sentences))
     return found
 
 
-def _groups(levels: pd.DataFrame) -> list[str]:
-    """All languages, and those with low resources if they are a part of them."""
-    counts = levels["n_languages"]
-    part = "low" in counts and counts["low"] < counts["all"]
-    return ["all", "low"] if part else ["all"]
-
-
-def _where(level: str, values: Mapping) -> str:
+def _where(values: Mapping) -> str:
     n = int(values["n_languages"])
-    if level == "all":
-        return f"Over all {n} languages" if n > 1 else "In the one language"
-    many = f"the {n} {level}-resource languages"
-    return f"In {many}" if n > 1 else f"In the one {level}-resource language"
+    return f"Over all {n} languages" if n > 1 else "In the one language"
 
 
-def _near_chance(values: Mapping) -> str:
-    if values["accuracy"] > values["chance"] + 0.01:
+def _near_chance(values: Mapping, n: int) -> str:
+    """A warning if an accuracy of `n` questions cannot be told from guessing.
+
+    Languages share their questions, so that more of them do not make `n` larger.
+    """
+    chance = values["chance"]
+    noise = 1.96 * math.sqrt(chance * (1 - chance) / n)
+    if values["accuracy"] > chance + noise:
         return ""
-    side = "below" if values["accuracy"] < values["chance"] else "within 1 pp of"
-    return f" That accuracy is {side} chance ({percent(values['chance'])})."
+    if values["accuracy"] < chance - noise:
+        return f" That accuracy is below chance ({percent(chance)})."
+    return (
+        f" With {n} questions a language, that accuracy cannot be told from chance "
+        f"({percent(chance)} ± {100 * noise:.1f} pp)."
+    )
 
 
 def describe_compared(check: Mapping) -> str:
@@ -215,6 +217,15 @@ def caption_reliability(bins: pd.DataFrame) -> str:
     return f"{start} {_per_condition(shares)}."
 
 
+def caption_levels(bins: pd.DataFrame) -> str:
+    """The mean gap of the answers of all languages, per condition."""
+    sums = bins[bins["level"] == ALL].groupby(["facet", "rank"])
+    sums = sums[["sum_confidence", "sum_correct", "n"]].sum()
+    gaps = (sums["sum_confidence"] - sums["sum_correct"]) / sums["n"]
+    start = "Confidence minus accuracy over the answers of all languages –"
+    return f"{start} {_per_condition(gaps.map(points))}."
+
+
 def _per_condition(values: pd.Series) -> str:
     """Base 3; SFT 5 - with the facet in front where there are several."""
     facets = []
@@ -229,5 +240,6 @@ def _per_condition(values: pd.Series) -> str:
 CAPTIONS = {
     "dumbbell": caption_dumbbell,
     "heatmap": caption_heatmap,
+    "levels": caption_levels,
     "reliability": caption_reliability,
 }

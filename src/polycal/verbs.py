@@ -182,8 +182,13 @@ def _add_reporting(add: Callable) -> None:
     flag("--keep", nargs="+", required=True, metavar="TASK=DE+FR", help="languages")
     flag("--out", type=Path, required=True, help="directory to write into")
 
+    flag = add("list_runs", "polycal.runs", "Tell how each run came about.")
+    flag("--models", nargs="+", required=True, help="short names of the base models")
+    flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
+    flag("--out", type=Path, required=True, help="Parquet file to write")
+
     flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
-    flag("--figure", required=True, help="dumbbell, heatmap or reliability")
+    flag("--figure", required=True, help="such as dumbbell; another lists all")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
     flag("--task", required=True, help="short name of the benchmark")
@@ -197,6 +202,7 @@ def _add_reporting(add: Callable) -> None:
     flag("--summary", type=Path, required=True, help="the study's summary table")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
+    flag("--runs", type=Path, required=True, help="what list_runs wrote")
     flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
     flag("--figures", type=Path, required=True, help="folder that draw wrote to")
     flag("--out", type=Path, required=True, help="HTML file to write")

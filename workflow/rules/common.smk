@@ -95,6 +95,15 @@ def get_candidates(wildcards):
     return [f"results/candidates/{path}" for path in paths]
 
 
+def get_tuned():
+    """The directories of all tuned runs."""
+    return [
+        f"results/runs/{run.path}"
+        for run in grid.expand_runs(config)
+        if run.sft != grid.BASE
+    ]
+
+
 def get_questions(wildcards):
     """The question files of the languages that one scoring job holds."""
     return [
@@ -141,7 +150,7 @@ def get_figures():
         f"results/report/figures/{task['name']}/{scoring}-{grid.HEADLINE[scoring]}/{figure}.svg"
         for task in config["tasks"]
         for scoring in config["scoring"]
-        for figure in ("dumbbell", "heatmap", "reliability")
+        for figure in ("dumbbell", "heatmap", "levels", "reliability")
     ]
 
 

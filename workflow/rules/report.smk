@@ -1,7 +1,7 @@
 """
 Draw the figures and write the page that people read.
 
-INPUTS:   results/{metrics,reliability,summary}.parquet
+INPUTS:   results/{metrics,reliability,summary,runs}.parquet
           results/checks/{task}.json
 OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg
           page    = results/report/index.html
@@ -42,6 +42,7 @@ rule report:
         summary="results/summary.parquet",
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
+        runs="results/runs.parquet",
         checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
         figures=get_figures(),
     output:
@@ -61,6 +62,7 @@ rule report:
         " --summary {input.summary:q}"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
+        " --runs {input.runs:q}"
         " --checks {input.checks:q}"
         " --figures results/report/figures"
         " --out {output:q} &> {log:q}"

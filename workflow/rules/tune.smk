@@ -5,6 +5,7 @@ INPUTS:   base      = resources/models/{model}/
           examples  = resources/examples/{model}/{sft}/
 OUTPUTS:  candidate = results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}/
           run       = results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}/
+          runs      = results/runs.{parquet,csv}: how each run came about
 """
 
 
@@ -61,3 +62,22 @@ rule select:
         " --candidates {input:q}"
         " --seed {wildcards.seed}"
         " --out {output:q} &> {log:q}"
+
+
+rule list_runs:
+    input:
+        get_tuned(),
+    output:
+        multiext("results/runs", ".parquet", ".csv"),
+    log:
+        "logs/list_runs.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["list_runs"],
+        models=" ".join(model["name"] for model in config["models"]),
+    shell:
+        "python -m polycal list_runs"
+        " --models {params.models}"
+        " --runs {input:q}"
+        " --out {output[0]:q} &> {log:q}"

@@ -1,0 +1,128 @@
+"""The tables of the page: numbers in, spelt cells out."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.conditions import (
+    ALL,
+    BASE_RANK,
+    LEVELS,
+    in_resource_order,
+    label,
+    language_of,
+    reference,
+)
+from polycal.sentences import points
+
+NOTHING = "–"  # a cell without a number
+
+
+def _percentage(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _gap(value: float) -> str:
+    return points(value, unit="")
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+# The columns of the tables: metric, heading, spelling of a value.
+COLUMNS = [
+    ("accuracy", "accuracy (%)", _percentage),
+    ("confidence", "confidence (%)", _percentage),
+    ("gap", "gap (pp)", _gap),
+    ("ece", "ECE (%)", _percentage),
+    ("rms_ce", "RMS calibration error (%)", _percentage),
+    ("brier", "Brier", _three),
+    ("nll", "NLL (nats)", _three),
+    ("chance", "chance (%)", _percentage),
+    ("log_mass", "log mass (nats)", _three),
+]
+SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
+_POINTS = ("accuracy", "confidence", "gap", "ece", "rms_ce", "chance")
+
+
+def level_table(levels: pd.DataFrame) -> dict[str, object]:
+    """Resource level x condition, with the spread over seeds where there is one."""
+    columns = [column for column in COLUMNS if column[0] in levels]
+    groups = []
+    for level in (*LEVELS, ALL):
+        rows = levels[levels["level"] == level].sort_values("rank")
+        if len(rows):
+            n = int(rows["n_languages"].max())
+            cells = [_level_row(row, columns) for row in rows.to_dict("records")]
+            groups.append({"level": level, "n": n, "rows": cells})
+    return {"columns": [heading for _, heading, _ in columns], "groups": groups}
+
+
+def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
+    cells = []
+    for metric, _, spell in columns:
+        spread = row.get(f"sd_{metric}")
+        scale = 100 if metric in _POINTS else 1
+        known = spread is not None and pd.notna(spread) and metric != "chance"
+        digits = 1 if scale == 100 else 3
+        cells.append(
+            {
+                "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
+                "spread": f"±{scale * spread:.{digits}f}" if known else "",
+            }
+        )
+    single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
+    return {"label": label(row["rank"]), "single": single, "cells": cells}
+
+
+def language_table(languages: pd.DataFrame) -> dict[str, object]:
+    """One line per language, four numbers per condition."""
+    columns = [column for column in COLUMNS if column[0] in SHORT]
+    ranks = sorted(languages["rank"].unique())
+    values = languages.set_index(["language", "rank"])
+    rows = []
+    for code in in_resource_order(languages["language"]):
+        cells = []
+        for rank in ranks:
+            for metric, _, spell in columns:
+                value = values[metric].get((code, rank))
+                missing = value is None or pd.isna(value)
+                text = NOTHING if missing else spell(value)
+                cells.append({"text": text, "value": "" if missing else f"{value:.6f}"})
+        rows.append({"language": language_of(code), "cells": cells})
+    return {
+        "conditions": [label(rank) for rank in ranks],
+        "columns": [heading for _, heading, _ in columns],
+        "rows": rows,
+    }
+
+
+def difference_table(levels: pd.DataFrame) -> list[dict[str, object]]:
+    """What changes between each condition and its reference, per resource level.
+
+    Args:
+        levels: rows of `per_level` of one facet.
+
+    Returns:
+        One row per comparison and level: `comparison`, `level`, `n` languages, and
+        the changes of `SHORT` as `cells`, in percentage points.
+    """
+    values = levels.set_index(["rank", "level"])
+    ranks = sorted(levels["rank"].unique())
+    rows = []
+    for rank in ranks:
+        start = reference(rank, ranks)
+        for level in (*LEVELS, ALL):
+            if start is None or (rank, level) not in values.index:
+                continue
+            after, before = values.loc[(rank, level)], values.loc[(start, level)]
+            rows.append(
+                {
+                    "comparison": f"{label(rank)} − {label(start)}",
+                    "level": level,
+                    "n": int(after["n_languages"]),
+                    "cells": [_gap(after[each] - before[each]) for each in SHORT],
+                }
+            )
+    return rows
