@@ -84,16 +84,18 @@ def page(tmp_path_factory):
 def test_a_page_needs_nothing_from_the_net(page):
     """Links lead into the page or to the tables beside it; images are in it."""
     parsed = Page(page)
-    tables = [f"../{name}.parquet" for name in ("summary", "metrics", "reliability")]
+    tables = [
+        f"../{name}.parquet" for name in ("summary", "metrics", "reliability", "runs")
+    ]
     outside = [each for each in parsed.loads if not each.startswith(("#", "data:"))]
     assert outside == tables
     assert not re.search(r"@import|url\((?!#)|https?://|<!DOCTYPE svg|<\?xml", page)
 
 
 def test_ids_are_unique_and_references_arrive(page):
-    """Twelve figures of matplotlib share no id, and none lost a clip path or marker."""
+    """Sixteen figures of matplotlib share no id; none lost a clip path or marker."""
     parsed = Page(page)
-    assert parsed.tags.count("svg") == 12
+    assert parsed.tags.count("svg") == 16
     assert len(parsed.ids) == len(set(parsed.ids))
     wanted = re.findall(r"url\(#([^)]+)\)", page)
     wanted += [each[1:] for each in parsed.loads if each.startswith("#")]
@@ -204,7 +206,8 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
     write_page(tmp_path)
     svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "heatmap.svg"
     paths = {
-        n: tmp_path / f"{n}.parquet" for n in ("summary", "metrics", "reliability")
+        n: tmp_path / f"{n}.parquet"
+        for n in ("summary", "metrics", "reliability", "runs")
     }
     out = tmp_path / "other.html"
     for spoil, words in (
