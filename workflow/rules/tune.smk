@@ -68,7 +68,8 @@ rule list_runs:
     input:
         get_tuned(),
     output:
-        multiext("results/runs", ".parquet", ".csv"),
+        table="results/runs.parquet",
+        csv="results/runs.csv",
     log:
         "logs/list_runs.log",
     conda:
@@ -80,4 +81,4 @@ rule list_runs:
         "python -m polycal list_runs"
         " --models {params.models}"
         " --runs {input:q}"
-        " --out {output[0]:q} &> {log:q}"
+        " --out {output.table:q} &> {log:q}"
