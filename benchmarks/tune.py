@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,9 +40,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 from polycal.examples import Example
 from polycal.recipe import Recipe
 from polycal.trainer import SmoothingTrainer
+from polycal.training_log import TrainingLog
 
 MICRO_BATCH = 8
 RATE = 1e-4
+IDENTITY = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0, "lr": RATE}
 TOLERANCE = {"cpu": 1e-4, "cuda": 2e-2}  # nats
 SHAPES = {
     "cpu": {
@@ -112,7 +115,9 @@ class Clock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self.begin)
 
 
-def make_polycal(model, examples, folder: str, case: dict) -> SmoothingTrainer:
+def make_polycal(
+    model, examples, folder: str, case: dict, clock: Clock
+) -> SmoothingTrainer:
     """polycal's trainer."""
     recipe = Recipe(
         lr=RATE,
@@ -129,11 +134,13 @@ def make_polycal(model, examples, folder: str, case: dict) -> SmoothingTrainer:
         smoothing=case["smoothing"],
         bfloat16=case["device"] == "cuda",
         seed=0,
-        folder=folder,
+        log=TrainingLog(Path(folder, "log.parquet"), IDENTITY),
+        watch=clock,
+        folder=Path(folder),
     )
 
 
-def make_trl(model, examples, folder: str, case: dict) -> object:
+def make_trl(model, examples, folder: str, case: dict, clock: Clock) -> object:
     """TRL's trainer, of tokenised data."""
     from datasets import Dataset
     from tokenizers import Tokenizer, models
@@ -179,6 +186,7 @@ def make_trl(model, examples, folder: str, case: dict) -> object:
         processing_class=PreTrainedTokenizerFast(
             tokenizer_object=words, eos_token="</s>", pad_token="</s>"
         ),
+        callbacks=[clock],
     )
 
 
@@ -188,8 +196,7 @@ def measure(side: str, case: dict) -> dict:
     model, clock = make_model(case["device"], case["method"]), Clock()
     with tempfile.TemporaryDirectory() as folder:
         make = {"polycal": make_polycal, "trl": make_trl}[side]
-        trainer = make(model, examples, folder, case)
-        trainer.add_callback(clock)
+        trainer = make(model, examples, folder, case, clock)
         with Meter(case["device"]) as meter:
             trainer.train()
     lines = (
