@@ -32,6 +32,7 @@ localrules:  # they take seconds, or download, which compute nodes often cannot
     check_task,
     select,
     list_runs,
+    contrast,
     draw,
     report,
 
@@ -40,6 +41,7 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
+        "results/claims.parquet",
         get_all_predictions(),
 
 

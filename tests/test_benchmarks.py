@@ -71,6 +71,8 @@ def run(task: dict, paths: dict[str, Path], folder: Path) -> tuple[list, list]:
         check=folder / "check.json",
         metrics=folder / "m.parquet",
         reliability=folder / "r.parquet",
+        replicates=folder / "b.parquet",
+        n_replicates=100,
     )
     return (
         tables.read(folder / "p.parquet", "predictions").to_pylist(),

@@ -65,6 +65,8 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
             *("--predictions", str(bad), "--check", str(check)),
             *("--metrics", str(tmp_path / "m")),
             *("--reliability", str(tmp_path / "r")),
+            *("--replicates", str(tmp_path / "b")),
+            *("--n-replicates", "9", "--seed", "0", "--confidence", "0.9"),
         ],
         capture_output=True,
         text=True,

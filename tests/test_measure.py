@@ -61,6 +61,8 @@ def run(folder: Path, rows: list[dict], *, left_out: tuple = ()) -> tuple[dict, 
         check=save_check(folder / "c.json", languages, left_out=left_out),
         metrics=folder / "m.parquet",
         reliability=folder / "r.parquet",
+        replicates=folder / "b.parquet",
+        n_replicates=100,
     )
     metrics = tables.read(folder / "m.parquet", "metrics").to_pylist()
     names = ("language", "scoring", "normaliser", "metric")
@@ -153,6 +155,8 @@ def test_the_tables_say_which_scores_they_are_from(tmp_path):
         check=save_check(tmp_path / "c.json", {"en"}),
         metrics=tmp_path / "m.parquet",
         reliability=tmp_path / "r.parquet",
+        replicates=tmp_path / "b.parquet",
+        n_replicates=100,
     )
     for name in ("m", "r"):
         facts = tables.read_metadata(tmp_path / f"{name}.parquet")
@@ -185,6 +189,8 @@ def test_a_language_that_left_the_study_is_not_measured(tmp_path):
         check=save_check(tmp_path / "c.json", {"sw"}),
         metrics=tmp_path / "m.parquet",
         reliability=tmp_path / "r.parquet",
+        replicates=tmp_path / "b.parquet",
+        n_replicates=100,
     )
     found = tables.read(tmp_path / "m.parquet", "metrics")
     assert set(found["language"].to_pylist()) == {"sw"}
@@ -203,6 +209,8 @@ def measure_files(folder: Path, *predictions: Path) -> pa.Table:
         check=save_check(folder / "c.json", {"en", "sw"}),
         metrics=folder / "m.parquet",
         reliability=folder / "r.parquet",
+        replicates=folder / "b.parquet",
+        n_replicates=100,
     )
     return tables.read(folder / "m.parquet", "metrics")
 
@@ -258,9 +266,9 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
     ]
     assert found == [
         ("en", "all", pytest.approx(0.4), 5),
+        ("sw", "all", 1.0, 1),
         ("en", "CS", 0.5, 2),
         ("en", "CA", 1.0, 1),
-        ("sw", "all", 1.0, 1),
     ]
 
 
@@ -288,3 +296,28 @@ def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
     assert held["ts_own"]["nll"] < held["none"]["nll"]
     assert {"agreement", "auroc", "tie_rate", "letter_mass"} < set(held["none"])
     assert held["none"]["mce"] is None  # no bin has 50 questions
+
+
+def test_numbers_say_how_sure_they_are(tmp_path):
+    """Standard errors as by the formula, null values for ECE and gap, replicates."""
+    random = np.random.default_rng(0)
+    rows = [
+        row("en", "letters", int(random.integers(4)), random.normal(size=4) - 9)
+        | {"question_id": str(number)}
+        for number in range(300)
+    ]
+    found, _ = run(tmp_path, rows)
+    values = {key[3]: each for key, each in found.items()}
+    accuracy = values["accuracy"]
+    se = np.sqrt(accuracy["value"] * (1 - accuracy["value"]) / 300)
+    assert accuracy["se"] == pytest.approx(se, rel=0.25)  # 100 replicates
+    assert accuracy["ci_low"] < accuracy["value"] < accuracy["ci_high"]
+    assert accuracy["null_mean"] is None
+    assert values["ece"]["null_p"] < 0.05  # the answers are by chance
+    assert values["ece"]["null_mean"] < values["ece"]["value"]
+    assert values["gap"]["null_mean"] == 0
+    assert values["auroc"]["se"] is None
+    drawn = tables.read(tmp_path / "b.parquet", "replicates")
+    assert {len(each) for each in drawn["values"].to_pylist()} == {100}
+    plain = tables.where(drawn, calibrator="none", metric="accuracy").to_pylist()
+    assert np.std(plain[0]["values"], ddof=1) == pytest.approx(accuracy["se"])

@@ -28,8 +28,9 @@ def expected_jobs(study: dict) -> dict[str, int]:
         "prepare_task": sum(len(task["languages"]) for task in study["tasks"]),
         "check_task": len(study["tasks"]),
         "score": scored,
-        "measure": scored,
+        "measure": (models + tuned) * len(study["tasks"]),
         "aggregate": 1,
+        "contrast": 1,
         "draw": 3 * len(study["tasks"]) * len(study["scoring"]),
         "report": 1,
     }

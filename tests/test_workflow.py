@@ -25,7 +25,7 @@ from polycal import tables
 
 pytestmark = pytest.mark.slow
 
-AGGREGATES = {"check_task": 1, "aggregate": 1, "draw": 12, "report": 1}
+AGGREGATES = {"check_task": 1, "aggregate": 1, "contrast": 1, "draw": 12, "report": 1}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,7 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "score": runs * batches,
         "measure": runs * 2,
         "aggregate": 1,
+        "contrast": 1,
         "draw": 3 * len(config["scoring"]) * 2,
         "report": 1,
     }
@@ -97,6 +98,8 @@ def test_the_study_is_complete(finished):
     )
     assert found == {(*run, *place) for run in runs for place in asked}
     assert (finished / "results/report/index.html").stat().st_size > 10_000
+    claims = tables.read(finished / "results/claims.parquet", "claims").to_pylist()
+    assert len(claims) == 2 * 2 * 6  # tasks, scorings; claims, each about one condition
 
 
 def test_touching_nothing_runs_nothing(study):

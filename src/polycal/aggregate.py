@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from polycal import tables
 from polycal.conditions import ALL, LEVELS, language_of
 from polycal.errors import InputError
-from polycal.files import replacing
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
@@ -48,9 +46,7 @@ def aggregate(
         _check_complete(table, kind, keep)
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
     for kind, table in gathered.items():
-        tables.write(table, out / f"{kind}.parquet", kind)
-        with replacing(out / f"{kind}.csv") as temporary:
-            csv.write_csv(table.select(tables.SCHEMAS[kind].names), temporary)
+        tables.write_study(table, out, kind)
 
 
 def _gather(

@@ -1,8 +1,8 @@
-"""Metrics and reliability bins of one run and task, all languages together.
+"""Metrics, their replicates and reliability bins of one run and task.
 
 A row of the metrics table is one number about one run, task, language and way of
 reading its scores (`polycal.readings`). What is a number about the probabilities comes
-from `polycal.calibration`.
+from `polycal.calibration`, and how sure it is from `polycal.resampling`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polycal import calibration, tables
+from polycal.calibration import Answers
 from polycal.checks import keep_compared, read_check
 from polycal.errors import InputError
-from polycal.readings import UNCALIBRATED, Reading, readings, side_metrics
+from polycal.readings import UNCALIBRATED, Reading, Way, readings, side_metrics
+from polycal.resampling import Resampler
 
 _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
 _WAY = ("scoring", "normaliser", "calibrator")
@@ -24,9 +27,17 @@ _RUN = ("model", "sft", "smoothing", "seed", "task")
 
 
 def measure(
-    *, predictions: list[Path], check: Path, metrics: Path, reliability: Path
+    *,
+    predictions: list[Path],
+    check: Path,
+    metrics: Path,
+    reliability: Path,
+    replicates: Path,
+    n_replicates: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
 ) -> None:
-    """Compute the metrics and the reliability bins of a run's answers to a benchmark.
+    """Measure a run's answers to a benchmark, all languages together.
 
     Args:
         predictions: the run's predictions tables of the benchmark.
@@ -34,6 +45,10 @@ def measure(
             it knows and the questions that it keeps are measured.
         metrics: the metrics table that is written.
         reliability: the reliability table that is written.
+        replicates: the replicates table that is written.
+        n_replicates: how many replicates of each metric.
+        seed: of the replicates, the same for a whole study.
+        confidence: of the intervals.
 
     Raises:
         InputError: a file is not what it should be; the predictions are of several
@@ -44,30 +59,62 @@ def measure(
     scored, facts = _read(predictions, compared)
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
     run = {name: scored[name][0].as_py() for name in _RUN} if len(scored) else {}
-    numbers, bins = [], []
+    resampler = Resampler(
+        compared["task"],
+        scored["question_id"].unique().to_pylist(),
+        replicates=n_replicates,
+        seed=seed,
+        confidence=confidence,
+    )
+    numbers, bins, drawn = [], [], []
     for way in readings(scored):
-        how = {name: getattr(way, name) for name in _WAY}
+        place = {**run, **{name: getattr(way, name) for name in _WAY}}
+        for row in _numbers(way, resampler):
+            draws = row.pop("replicates", None)
+            numbers.append({**place, **row})
+            if draws is not None and row["subset"] == ALL:
+                name = {key: row[key] for key in ("language", "subset", "metric")}
+                drawn.append({**place, **name, "values": draws})
         for language, reading in way.languages.items():
-            place = {**run, "language": language, **how}
-            for subset, rows in _subsets(reading.rows):
-                # Few questions, or the same answers once more: what carries claims.
-                brief = subset != ALL or way.calibrator != UNCALIBRATED
-                found = compute_metrics(
-                    reading, rows, role="primary" if brief else None
-                )
-                more = {"subset": subset, "n_questions": int(rows.sum())}
-                numbers += [
-                    {**place, **more, "metric": name, "value": value}
-                    for name, value in found.items()
-                ]
             for index, row in enumerate(_bins(reading)):
-                bins.append({**place, "bin": index, **row})
+                bins.append({**place, "language": language, "bin": index, **row})
+    statistics = {"seed": seed, "confidence": confidence, "replicates": n_replicates}
     for rows, path, kind in (
         (numbers, metrics, "metrics"),
         (bins, reliability, "reliability"),
+        (drawn, replicates, "replicates"),
     ):
         table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
-        tables.write(table, path, kind, **facts)
+        tables.write(table, path, kind, **facts, statistics=statistics)
+
+
+def _numbers(way: Way, resampler: Resampler) -> Iterator[dict[str, object]]:
+    """A metrics row of each subset, language and metric, with its `replicates`."""
+    for subset in (ALL, *CULTURES):
+        # Few questions, or the same answers once more: what carries claims.
+        brief = subset != ALL or way.calibrator != UNCALIBRATED
+        kept = {
+            code: rows
+            for code, reading in way.languages.items()
+            if (rows := _is_of(reading.rows, subset)).any()
+        }
+        samples = []
+        for code, rows in kept.items():
+            reading = way.languages[code]
+            names = reading.rows["question_id"].filter(pa.array(rows)).to_pylist()
+            given = calibration.answer(reading.scores[rows], reading.gold[rows])
+            samples.append(resampler.sample(names, given))
+        about = resampler.uncertainty(samples)
+        for (code, rows), sample, sure in zip(
+            kept.items(), samples, about, strict=True
+        ):
+            found = compute_metrics(sample.answers, role="primary" if brief else None)
+            found |= side_metrics(way.languages[code], rows)
+            place = {"language": code, "subset": subset, "n_questions": len(rows[rows])}
+            for metric, value in found.items():
+                value = None if np.isnan(value) else value
+                more = sure.get(metric, {})
+                yield {**place, "metric": metric, "value": value, **more}
 
 
 def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
@@ -103,13 +150,12 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
     return scored, facts
 
 
-def _subsets(rows: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
-    """Names of the subsets that have a question, and which rows [N] they hold."""
-    yield ALL, np.ones(len(rows), bool)
-    cultures = np.array(rows["culture"].to_pylist(), object)
-    for name in CULTURES:
-        if (cultures == name).any():
-            yield name, cultures == name
+def _is_of(rows: pa.Table, subset: str) -> np.ndarray:
+    """Which rows [N] a subset holds."""
+    if subset == ALL:
+        return np.ones(len(rows), bool)
+    found = pc.fill_null(pc.equal(rows["culture"], subset), False)
+    return found.to_numpy(zero_copy_only=False)
 
 
 def _bins(reading: Reading) -> Iterator[dict[str, float]]:
@@ -120,25 +166,18 @@ def _bins(reading: Reading) -> Iterator[dict[str, float]]:
         yield {name: column[index] for name, column in columns.items()}
 
 
-def compute_metrics(
-    reading: Reading, kept: np.ndarray, *, role: str | None = None
-) -> dict[str, float | None]:
-    """Every metric of one set of questions, by name.
+def compute_metrics(given: Answers, *, role: str | None = None) -> dict[str, float]:
+    """Metrics of the catalogue, by name.
 
     Args:
-        reading: the answers of one language.
-        kept: [N] booleans, the questions that count.
-        role: only metrics of the catalogue with this role; all of them if not given.
+        given: the answers of one language.
+        role: only metrics with this role; all of them if not given.
 
     Returns:
-        The catalogue's metrics and those beside the probabilities (docs/metrics.md);
-        None where one is not defined.
+        Numbers, NaN where a metric is not defined.
     """
-    given = calibration.answer(reading.scores[kept], reading.gold[kept])
-    found = {
+    return {
         name: metric.compute(given)
         for name, metric in calibration.METRICS.items()
         if role in (None, metric.role)
     }
-    found |= side_metrics(reading, kept)
-    return {name: None if np.isnan(x) else x for name, x in found.items()}

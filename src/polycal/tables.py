@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from polycal.errors import InputError
 from polycal.files import replacing
@@ -120,6 +121,23 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
     with writing(path, kind) as writer:
         writer.facts.update(facts)
         writer.add(table)
+
+
+def write_study(table: pa.Table, folder: Path, kind: str) -> None:
+    """Write a table of the whole study, as Parquet and as CSV, each atomically.
+
+    Args:
+        table: as `Writer.add` takes it.
+        folder: gets `{kind}.parquet` and `{kind}.csv`.
+        kind: a key of `SCHEMAS`.
+
+    Raises:
+        ValueError: a column is missing, superfluous or of another type (a defect).
+        OSError: the folder cannot be written or the disk is full.
+    """
+    write(table, folder / f"{kind}.parquet", kind)
+    with replacing(folder / f"{kind}.csv") as temporary:
+        csv.write_csv(table.select(SCHEMAS[kind].names), temporary)
 
 
 def read(path: Path, kind: str) -> pa.Table:

@@ -175,6 +175,10 @@ def _add_reporting(add: Callable) -> None:
     flag("--check", type=Path, required=True, help="what check_task wrote of the task")
     flag("--metrics", type=Path, required=True, help="metrics table to write")
     flag("--reliability", type=Path, required=True, help="reliability table to write")
+    flag("--replicates", type=Path, required=True, help="replicates table to write")
+    flag("--n-replicates", type=int, required=True, help="of each metric")
+    flag("--seed", type=int, required=True, help="of the replicates; one for a study")
+    flag("--confidence", type=float, required=True, help="of intervals")
 
     flag = add("aggregate", _aggregate, "Gather the tables of a whole study.")
     flag("--metrics", type=Path, nargs="+", required=True, help="metrics tables")
@@ -186,6 +190,18 @@ def _add_reporting(add: Callable) -> None:
     flag("--models", nargs="+", required=True, help="short names of the base models")
     flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
     flag("--out", type=Path, required=True, help="Parquet file to write")
+
+    flag = add(
+        "contrast", "polycal.contrasts", "Compare conditions, and judge the claims."
+    )
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    text = "replicates tables of all runs and tasks"
+    flag("--replicates", type=Path, nargs="+", required=True, help=text)
+    text = "fractions that differ by less are equivalent"
+    flag("--margin", type=float, required=True, help=text)
+    text = "of intervals, bands and verdicts"
+    flag("--confidence", type=float, required=True, help=text)
+    flag("--out", type=Path, required=True, help="directory to write into")
 
     flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
     flag("--figure", required=True, help="such as dumbbell; another lists all")

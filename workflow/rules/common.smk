@@ -144,6 +144,14 @@ def get_measured(kind):
     ]
 
 
+def get_statistics(**keys):
+    """The flags of the config's statistics: `--confidence` and some more by key."""
+    chosen = {"confidence": "confidence", **keys}
+    return grid.cli_flags(
+        {flag: config["statistics"][key] for flag, key in chosen.items()}
+    )
+
+
 def get_figures():
     """The figures of the report: each task under each scoring's headline normaliser."""
     return [

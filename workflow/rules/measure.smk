@@ -8,8 +8,8 @@ for it; the scores stay.
 INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/*.parquet
           check       = results/checks/{task}.json
 OUTPUTS:  metrics     = results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet
-          reliability = results/reliability/...same tail...parquet
-          tables      = results/{metrics,reliability,summary}.{parquet,csv}
+          reliability, replicates = results/{reliability,replicates}/...same tail...parquet
+          tables      = results/{metrics,reliability,summary,contrasts,claims}.{parquet,csv}
 """
 
 
@@ -20,18 +20,22 @@ rule measure:
     output:
         metrics="results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
         reliability="results/reliability/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
+        replicates="results/replicates/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
     log:
         "logs/measure/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["measure"],
+        statistics=get_statistics(n_replicates="replicates", seed="seed"),
     shell:
         "python -m polycal measure"
         " --predictions {input.predictions:q}"
         " --check {input.check:q}"
         " --metrics {output.metrics:q}"
-        " --reliability {output.reliability:q} &> {log:q}"
+        " --reliability {output.reliability:q}"
+        " --replicates {output.replicates:q}"
+        " {params.statistics} &> {log:q}"
 
 
 rule aggregate:
@@ -60,4 +64,29 @@ rule aggregate:
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
         " --keep {params.keep:q}"
+        " --out results &> {log:q}"
+
+
+rule contrast:
+    input:
+        metrics="results/metrics.parquet",
+        replicates=get_measured("replicates"),
+    output:
+        expand(
+            "results/{table}.{suffix}",
+            table=["contrasts", "claims"],
+            suffix=["parquet", "csv"],
+        ),
+    log:
+        "logs/contrast.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["contrast"],
+        statistics=get_statistics(margin="margin"),
+    shell:
+        "python -m polycal contrast"
+        " --metrics {input.metrics:q}"
+        " --replicates {input.replicates:q}"
+        " {params.statistics}"
         " --out results &> {log:q}"
