@@ -32,10 +32,10 @@ def test_the_package_does_not_know_where_results_lie():
 def test_the_light_side_leaves_torch_unimported():
     """Preparing, measuring, drawing and expanding never load torch."""
     modules = (
-        "aggregate calibration checks confidence consistency decomposition dose "
-        "figures filters formats grid languages lead_ins measure pareto plan preview "
-        "prompts readings recipe report selection sft slopes study tables tasks "
-        "temperature"
+        "aggregate calibration checks claims confidence consistency contrasts "
+        "data_page decomposition dose figures filters formats grid inference "
+        "languages lead_ins measure pareto plan preview prompts readings recipe "
+        "report resampling selection sft slopes study tables tasks temperature"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"

@@ -260,7 +260,7 @@ class Resampler:
         names = sorted(set(questions))
         self._places = {name: place for place, name in enumerate(names)}
         self._confidence = confidence
-        self._weights = question_weights(task, names, replicates=replicates, seed=seed)
+        self.weights = question_weights(task, names, replicates=replicates, seed=seed)
         self._uniforms = null_uniforms(task, names, seed=seed)
 
     def sample(self, questions: Iterable[str], answers: Answers) -> Sample:
@@ -285,7 +285,7 @@ class Resampler:
             For each sample, by metric: `replicates` [R], `se`, `ci_low`, `ci_high`,
             and `null_mean` and `null_p` where they exist.
         """
-        replicates = replicate(self._weights, samples)
+        replicates = replicate(self.weights, samples)
         found = []
         for index, sample in enumerate(samples):
             debiased = {"ece": ece_debiased(*sample.answers.top)}

@@ -191,6 +191,8 @@ def _add_reporting(add: Callable) -> None:
     flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
+    add("show_tables", "polycal.data_page", "Print the columns of every table.")
+
     flag = add(
         "contrast", "polycal.contrasts", "Compare conditions, and judge the claims."
     )
