@@ -31,7 +31,8 @@ def expected_jobs(study: dict) -> dict[str, int]:
         "measure": (models + tuned) * len(study["tasks"]),
         "aggregate": 1,
         "contrast": 1,
-        "draw": 3 * len(study["tasks"]) * len(study["scoring"]),
+        "list_runs": 1,
+        "draw": 4 * len(study["tasks"]) * len(study["scoring"]),
         "report": 1,
     }
 

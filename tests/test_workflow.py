@@ -25,7 +25,7 @@ from polycal import tables
 
 pytestmark = pytest.mark.slow
 
-AGGREGATES = {"check_task": 1, "aggregate": 1, "contrast": 1, "draw": 12, "report": 1}
+AGGREGATES = {"check_task": 1, "aggregate": 1, "contrast": 1, "draw": 16, "report": 1}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,8 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "measure": runs * 2,
         "aggregate": 1,
         "contrast": 1,
-        "draw": 3 * len(config["scoring"]) * 2,
+        "list_runs": 1,
+        "draw": 4 * len(config["scoring"]) * 2,
         "report": 1,
     }
 
@@ -156,6 +157,7 @@ def test_an_added_smoothing_value_trains_and_scores_only_itself(study):
     assert job_counts(study) == {
         "tune": 2,
         "select": 1,
+        "list_runs": 1,
         "score": 3,
         "measure": 2,
         **{rule: n for rule, n in AGGREGATES.items() if rule != "check_task"},
