@@ -33,6 +33,7 @@ localrules:  # they take seconds, or download, which compute nodes often cannot
     select,
     list_runs,
     contrast,
+    analyse,
     draw,
     report,
 
@@ -42,6 +43,7 @@ rule all:
     input:
         "results/report/index.html",
         "results/claims.parquet",
+        "results/fronts.parquet",
         get_all_predictions(),
 
 

@@ -128,7 +128,9 @@ def test_numbers_beside_the_probabilities():
     numbers = side_metrics(text)
     assert numbers["token_premium"] == 2.5
     english = found["text", "token", "none"]["en"]
-    assert side_metrics(english) == {}
+    assert side_metrics(english) == {"token_premium": 1}
+    letters = side_metrics(found["letters", "sum", "none"]["en"])
+    assert set(letters) == {"log_mass", "letter_mass"}
     by_question = {
         name: row
         for name, row in zip(

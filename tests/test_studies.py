@@ -31,6 +31,7 @@ def expected_jobs(study: dict) -> dict[str, int]:
         "measure": (models + tuned) * len(study["tasks"]),
         "aggregate": 1,
         "contrast": 1,
+        "analyse": 1,
         "list_runs": 1,
         "draw": 4 * len(study["tasks"]) * len(study["scoring"]),
         "report": 1,

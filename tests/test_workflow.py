@@ -25,7 +25,14 @@ from polycal import tables
 
 pytestmark = pytest.mark.slow
 
-AGGREGATES = {"check_task": 1, "aggregate": 1, "contrast": 1, "draw": 16, "report": 1}
+AGGREGATES = {
+    "check_task": 1,
+    "aggregate": 1,
+    "contrast": 1,
+    "analyse": 1,
+    "draw": 16,
+    "report": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +89,7 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "measure": runs * 2,
         "aggregate": 1,
         "contrast": 1,
+        "analyse": 1,
         "list_runs": 1,
         "draw": 4 * len(config["scoring"]) * 2,
         "report": 1,

@@ -27,6 +27,7 @@ STAGES = {
     "measure": 6,
     "aggregate": 2,
     "contrast": 1,
+    "analyse": 1,
     "list_runs": 1,
     "draw": 2,
     "report": 3,

@@ -114,10 +114,16 @@ def side_metrics(reading: Reading, kept: np.ndarray | None = None) -> dict[str, 
         mass = rows["log_mass"].to_numpy().astype(np.float64)
         found["log_mass"] = float(mass.mean())
         found["letter_mass"] = float(np.exp(mass).mean())
-    if reading.english is not None:
-        if rows["scoring"].unique().to_pylist() == ["text"]:
-            english = reading.english.filter(pa.array(held))
-            found["token_premium"] = token_premium(rows, english)
+    of_english = rows["language"].unique().to_pylist() == [ENGLISH]
+    if of_english:
+        english = rows
+    elif reading.english is None:
+        return found
+    else:
+        english = reading.english.filter(pa.array(held))
+    if rows["scoring"].unique().to_pylist() == ["text"]:
+        found["token_premium"] = token_premium(rows, english)
+    if not of_english:
         found |= consistency(
             probabilities(reading.scores[held]),
             probabilities(reading.english_scores[held]),

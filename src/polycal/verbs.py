@@ -205,6 +205,12 @@ def _add_reporting(add: Callable) -> None:
     flag("--confidence", type=float, required=True, help=text)
     flag("--out", type=Path, required=True, help="directory to write into")
 
+    flag = add("analyse", "polycal.analyses", "Tell where changes come from.")
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    text = "replicates tables of all runs and tasks"
+    flag("--replicates", type=Path, nargs="+", required=True, help=text)
+    flag("--out", type=Path, required=True, help="directory to write into")
+
     flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
     flag("--figure", required=True, help="such as dumbbell; another lists all")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")

@@ -10,6 +10,7 @@ INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{s
 OUTPUTS:  metrics     = results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet
           reliability, replicates = results/{reliability,replicates}/...same tail...parquet
           tables      = results/{metrics,reliability,summary,contrasts,claims}.{parquet,csv}
+                        results/{decompositions,doses,slopes,fronts,dispersions}.parquet
 """
 
 
@@ -89,4 +90,26 @@ rule contrast:
         " --metrics {input.metrics:q}"
         " --replicates {input.replicates:q}"
         " {params.statistics}"
+        " --out results &> {log:q}"
+
+
+rule analyse:
+    input:
+        metrics="results/metrics.parquet",
+        replicates=get_measured("replicates"),
+    output:
+        expand(
+            "results/{table}.parquet",
+            table=["decompositions", "doses", "slopes", "fronts", "dispersions"],
+        ),
+    log:
+        "logs/analyse.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["analyse"],
+    shell:
+        "python -m polycal analyse"
+        " --metrics {input.metrics:q}"
+        " --replicates {input.replicates:q}"
         " --out results &> {log:q}"
