@@ -24,7 +24,7 @@ STAGES = {
     "tune": 4,
     "select": 2,
     "score": 4,
-    "measure": 6,
+    "measure": 7,
     "aggregate": 2,
     "contrast": 1,
     "analyse": 1,
