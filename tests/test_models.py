@@ -150,8 +150,8 @@ def test_the_device_has_a_name():
     assert describe_device(CPU) == "cpu"
 
 
-def test_a_job_with_several_gpus_spreads_its_model(monkeypatch):
-    """One GPU, or none, gets the whole model."""
+def test_a_job_with_several_gpus_may_divide_its_model(monkeypatch):
+    """One GPU, or none, gets the whole model; accelerate decides about several."""
     places = {}
     for count in (0, 1, 2):
         monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
@@ -180,7 +180,7 @@ def test_a_model_that_does_not_fit_its_gpus_is_refused(base, rest, monkeypatch):
         return model
 
     monkeypatch.setattr(models, "_load_full", load)
-    with pytest.raises(InputError, match=r"base does not fit on .* raise `gpus`"):
+    with pytest.raises(InputError, match=r"base does not fit on .* see more of them"):
         load_model(base, dtype=torch.float32, device=None)
 
 

@@ -95,15 +95,12 @@ def test_batches_hold_every_row_once_within_the_budget(questions, budget):
         ]
         waiting, held = sorted(rows, key=len), []
         while waiting:
-            if tree:
-                batch = pack_batch(waiting, budget, budget // 2)
-                used = sum(map(len, batch))
-                scored = sum(row.n_scored for row in batch)
-                assert len(batch) == 1 or scored <= budget // 2
-            else:
-                batch = pad_batch(waiting, budget)
-                used = len(batch) * max(map(len, batch))
-            assert len(batch) == 1 or used <= budget
+            take = pack_batch if tree else pad_batch
+            batch = take(waiting, budget, budget // 2)
+            padded = len(batch) * max(map(len, batch))
+            used = sum(map(len, batch)) if tree else padded
+            scored = sum(row.n_scored for row in batch)
+            assert len(batch) == 1 or (used <= budget and scored <= budget // 2)
             held += map(id, batch)
         assert sorted(held) == sorted(map(id, rows))
 

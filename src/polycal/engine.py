@@ -241,9 +241,8 @@ class Engine:
 
     def _take(self, waiting: list[Row], *, packed: bool) -> list[Row]:
         """Remove the rows of the next forward pass from the end of the list."""
-        if packed:
-            return pack_batch(waiting, self.max_tokens, self._max_scored)
-        return pad_batch(waiting, self.max_tokens)
+        take = pack_batch if packed else pad_batch
+        return take(waiting, self.max_tokens, self._max_scored)
 
     def _shrink(self, batch: Sequence[Row]) -> None:
         """Take half as many tokens from now on.

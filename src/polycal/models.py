@@ -37,7 +37,7 @@ def pick_device() -> torch.device:
 
 
 def pick_place() -> torch.device | None:
-    """Where a model goes that is only read: None, where the job has several GPUs."""
+    """Where a model goes that is only read: None, where several GPUs may be used."""
     return None if torch.cuda.device_count() > 1 else pick_device()
 
 
@@ -78,7 +78,8 @@ def load_model(
         checkpoint: a directory with a full model, or with a LoRA adapter.
         base: directory of the adapter's base model; not read for a full model.
         dtype: of the weights.
-        device: where the weights go; None divides the layers among all GPUs.
+        device: where the weights go; None fills one GPU after the other with layers, so
+            a model that fits one is not divided.
         attention_dropout: of the attention weights, when the model is set to training;
             None: what the checkpoint says.
 
@@ -109,7 +110,7 @@ def load_model(
             f"attention_dropout is {attention_dropout}, but the architecture of {full} "
             "has none; set it to 0"
         )
-    place = {"device_map": "auto"} if device is None else {}
+    place = {"device_map": "sequential"} if device is None else {}
     model = _load_full(full, dtype, settings, place)
     if device is None:
         _check_spread(model, full)
@@ -131,8 +132,8 @@ def _check_spread(model: PreTrainedModel, checkpoint: Path) -> None:
     places = {str(each) for each in getattr(model, "hf_device_map", {}).values()}
     if "disk" in places or ("cpu" in places and len(places) > 1):
         raise InputError(
-            f"{checkpoint} does not fit on {torch.cuda.device_count()} GPUs; raise "
-            "`gpus` of the model"
+            f"{checkpoint} does not fit on {torch.cuda.device_count()} GPUs; let the "
+            "job see more of them (CUDA_VISIBLE_DEVICES)"
         )
 
 

@@ -174,15 +174,20 @@ def pack_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row
     return batch
 
 
-def pad_batch(waiting: list[Row], max_tokens: int) -> list[Row]:
+def pad_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]:
     """Remove from the end of a list what one forward pass with padding reads.
 
     Args:
         waiting: rows by length, shortest first; at least one.
-        max_tokens: with padding. A longer row is a pass of its own.
+        max_tokens: with padding.
+        max_scored: as in `pack_batch`.
     """
     batch = [waiting.pop()]
+    n_scored = batch[0].n_scored
     while waiting and (len(batch) + 1) * len(batch[0]) <= max_tokens:
+        n_scored += waiting[-1].n_scored
+        if n_scored > max_scored:
+            break
         batch.append(waiting.pop())
     return batch
 
