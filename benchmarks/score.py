@@ -1,6 +1,6 @@
 """Score the same questions with polycal and with lm_eval, in turn; print the ratios.
 
-    python benchmarks/score.py [--questions 246] [--sample 24] [--rounds 3]
+    python benchmarks/score.py [--questions 246] [--sample 16] [--rounds 3]
                                [--shots 0 5] [--size 23m | 8b] [--device cpu | cuda]
 
 A random-weight Llama with the embedded study's tokenizer: 23 million parameters below
@@ -15,7 +15,8 @@ options' lengths 3.02 and 1.17 between questions, and 0.28 between the options o
 the longest hundredth is cut. The words are the embedded study's, in 48 languages.
 
 All questions are of one subject, which has as many as Global-MMLU's have on average,
-and shots are those of the subject. polycal scores them all. lm_eval has no use for
+and shots are those of the subject. polycal scores them all, or 96 where there are no
+shots to share. lm_eval has no use for
 what questions share, so a sample is enough for it: blocks of neighbours in length, as
 it would batch them among all, and its time is scaled by the tokens of its requests.
 
@@ -44,6 +45,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from polycal.engine import Engine
+from polycal.heap import keep_memory
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
@@ -51,6 +53,7 @@ from polycal.prompts import SCORINGS, Prompt, build_prompt
 from polycal.tokens import tokenize_prompts
 
 OPTIONS = (4, 10)
+UNSHARED = 96  # questions without shots: enough for the passes to be full
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
 LONGEST = {"question": 1531, "option": 177}  # characters
 SIZES = {
@@ -261,7 +264,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--questions", type=int, default=246, help="of the subject")
-    parser.add_argument("--sample", type=int, default=24, help="of them, for lm_eval")
+    parser.add_argument("--sample", type=int, default=16, help="of them, for lm_eval")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shots", type=int, nargs="+", default=[0, 5])
     parser.add_argument("--options", type=int, nargs="+", default=OPTIONS)
@@ -270,6 +273,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # that it got a model object
+    keep_memory()  # as `polycal score` does; lm_eval profits, too
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
     model = make_model(options.size, len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
@@ -280,8 +284,9 @@ def main() -> None:
     for shots, n_options, scoring in itertools.product(
         options.shots, options.options, SCORINGS
     ):
+        n = options.questions if shots else min(options.questions, UNSHARED)
         line = compare(
-            make_prompts(scoring, n_options, shots, options.questions),
+            make_prompts(scoring, n_options, shots, n),
             model,
             tokenizer,
             rounds=options.rounds,

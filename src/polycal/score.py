@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from polycal import tables
 from polycal.errors import InputError
+from polycal.heap import keep_memory
 from polycal.parts import Part, list_parts
 from polycal.provenance import read_digest
 from polycal.store import Store
@@ -150,6 +151,8 @@ def _score_missing(
 
     imported = time.perf_counter()
     device = models.pick_device()
+    if device.type == "cpu":
+        keep_memory()
     picked = models.pick_dtype(dtype, device)
     place = models.pick_place()
     network = models.load_model(checkpoint, base=base, dtype=picked, device=place)
