@@ -272,6 +272,7 @@ def _rows(
             "margin": np.nan,
             "p_equivalence": np.nan,
             "p_noninferiority": np.nan,
+            "p_nonsuperiority": np.nan,
             "sd_seeds": found.sd_seeds,
             "n_languages": [1] * len(languages) + [h.sum() for h in members.values()],
         }
@@ -280,6 +281,7 @@ def _rows(
         frame["margin"] = margin
         frame["p_equivalence"] = p_equivalence(centre, se, df, margin)
         frame["p_noninferiority"] = p_above(centre, se, df, -margin)
+        frame["p_nonsuperiority"] = p_above(-centre, se, df, -margin)
     frame["verdict"] = _verdicts(frame, alpha=1 - confidence)
     return frame
 

@@ -110,7 +110,7 @@ def _numbers(way: Way, resampler: Resampler) -> Iterator[dict[str, object]]:
         ):
             found = compute_metrics(sample.answers, role="primary" if brief else None)
             found |= side_metrics(way.languages[code], rows)
-            place = {"language": code, "subset": subset, "n_questions": len(rows[rows])}
+            place = {"language": code, "subset": subset, "n_questions": int(rows.sum())}
             for metric, value in found.items():
                 value = None if np.isnan(value) else value
                 more = sure.get(metric, {})

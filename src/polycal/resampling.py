@@ -237,7 +237,11 @@ def null_test(uniforms: np.ndarray, sample: Sample) -> dict[str, Null]:
 
 
 class Resampler:
-    """A task's questions, and what makes replicates of the answers to them."""
+    """A task's questions, and what makes replicates of the answers to them.
+
+    Attributes:
+        weights: [R, Q] of all questions, as `question_weights` gives them.
+    """
 
     def __init__(
         self,

@@ -156,6 +156,7 @@ KINDS: dict[str, Kind] = {
             Column("margin", FLOAT, "differences below it do not matter; or null"),
             Column("p_equivalence", FLOAT, "TOST, 'it is beyond the margin'; or null"),
             Column("p_noninferiority", FLOAT, "'it falls by the margin'; or null"),
+            Column("p_nonsuperiority", FLOAT, "'it rises by the margin'; or null"),
             Column("verdict", STRING, "increase, decrease, equivalent, inconclusive"),
             *SEEDS,
         ],
