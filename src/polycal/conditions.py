@@ -15,6 +15,7 @@ from polycal.languages import Language, explain_unknown, load_languages
 
 LEVELS = ("high", "mid", "low")
 ALL = "all"  # the level that holds every language
+FACET = ", SFT on "  # stands between a facet's model and its SFT set
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
@@ -46,7 +47,7 @@ def by_condition(table: pd.DataFrame) -> pd.DataFrame:
         for sft in sets:
             rows = own[own["sft"].isin([BASE, sft])]
             rank = rows["smoothing"].where(rows["sft"] != BASE, BASE_RANK)
-            facet = model if sft == BASE else f"{model}, SFT on {sft}"
+            facet = model if sft == BASE else f"{model}{FACET}{sft}"
             frames.append(rows.assign(facet=facet, rank=rank))
     joined = pd.concat(frames, ignore_index=True)
     return joined.drop(columns=["model", "sft", "smoothing"])

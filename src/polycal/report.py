@@ -14,17 +14,17 @@ import pandas as pd
 from polycal import tables
 from polycal.checks import read_check
 from polycal.conditions import (
-    per_bin,
     per_language,
     per_level,
     per_level_bin,
     select,
 )
 from polycal.errors import InputError
+from polycal.explorer import explore, to_json
 from polycal.files import replacing
 from polycal.grid import BASE, HEADLINE, number
 from polycal.provenance import provenance
-from polycal.report_tables import difference_table, language_table, level_table
+from polycal.report_tables import difference_table, level_table
 from polycal.sentences import (
     CAPTIONS,
     describe_compared,
@@ -33,6 +33,9 @@ from polycal.sentences import (
 )
 from polycal.svg import inline
 from polycal.trainings import describe_trainings
+
+# The figures in the page; every language's diagram is drawn where one chooses it.
+SHOWN = ("dumbbell", "heatmap", "levels")
 
 
 def report(
@@ -81,6 +84,8 @@ def report(
             {"name": name, "link": Path(os.path.relpath(path, out.parent)).as_posix()}
             for name, path in paths.items()
         ],
+        "data": to_json(explore(metrics, reliability, scoring)),
+        "has_questions": False,
         "made_by": _made_by(paths),
     }
     environment = jinja2.Environment(
@@ -180,7 +185,6 @@ def _scoring(
                 "findings": describe_findings(own, spoken),
                 "differences": difference_table(own),
                 "levels": level_table(own),
-                "languages": language_table(spoken),
             }
         )
     name, normaliser = place["scoring"], place["normaliser"]
@@ -203,12 +207,12 @@ def _figures(
     """The figures of one scoring, each with the sentence that it shows."""
     task, scoring, normaliser = place.values()
     rows = select(reliability, "reliability", **place)
-    shown = {"reliability": per_bin(rows), "levels": per_level_bin(rows)}
-    for figure, caption in CAPTIONS.items():
+    for figure in SHOWN:
         path = folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg"
         if not path.exists():
             raise InputError(f"{path} is missing; draw it and write the page again")
-        sentence = caption(shown.get(figure, languages))
+        told = per_level_bin(rows) if figure == "levels" else languages
+        sentence = CAPTIONS[figure](told)
         slug = f"{task}-{scoring}-{normaliser}-{figure}"
         yield {
             "name": figure,

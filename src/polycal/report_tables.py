@@ -8,9 +8,7 @@ from polycal.conditions import (
     ALL,
     BASE_RANK,
     LEVELS,
-    in_resource_order,
     label,
-    language_of,
     reference,
 )
 from polycal.sentences import points
@@ -74,28 +72,6 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
         )
     single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
     return {"label": label(row["rank"]), "single": single, "cells": cells}
-
-
-def language_table(languages: pd.DataFrame) -> dict[str, object]:
-    """One line per language, four numbers per condition."""
-    columns = [column for column in COLUMNS if column[0] in SHORT]
-    ranks = sorted(languages["rank"].unique())
-    values = languages.set_index(["language", "rank"])
-    rows = []
-    for code in in_resource_order(languages["language"]):
-        cells = []
-        for rank in ranks:
-            for metric, _, spell in columns:
-                value = values[metric].get((code, rank))
-                missing = value is None or pd.isna(value)
-                text = NOTHING if missing else spell(value)
-                cells.append({"text": text, "value": "" if missing else f"{value:.6f}"})
-        rows.append({"language": language_of(code), "cells": cells})
-    return {
-        "conditions": [label(rank) for rank in ranks],
-        "columns": [heading for _, heading, _ in columns],
-        "rows": rows,
-    }
 
 
 def difference_table(levels: pd.DataFrame) -> list[dict[str, object]]:
