@@ -70,6 +70,7 @@ def make_page(folder: Path) -> Path:
         study="full size",
         scoring=["text", "letters"],
         **paths,
+        shifts=[],
         checks=make_checks(folder, tasks),
         figures=folder,
         out=folder / "index.html",

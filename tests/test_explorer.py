@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow as pa
 import pytest
 from made_up import make_study
 from test_report import write_page
@@ -10,6 +11,7 @@ from test_report import write_page
 from polycal import tables
 from polycal.explorer import explore, to_json
 
+QUESTION = "מה? </script>"
 LANGUAGES = ("en", "de", "he", "sw", "yo")  # in the order of resources
 
 
@@ -31,7 +33,17 @@ def address(tmp_path_factory):
     """A page of two tasks and a model without SFT beside one with it."""
     folder = tmp_path_factory.mktemp("page")
     tasks = {"global_mmlu": LANGUAGES, "mmlu_prox": ("de", "zu")}
-    write_page(folder, tasks=tasks)
+    row = {
+        **{"model": "miniature", "sft": "alpaca-en", "task": "global_mmlu"},
+        **{"language": "he", "scoring": "text", "normaliser": "token"},
+        **{"question_id": "1", "question": QUESTION, "options": ["א", "<b>"]},
+        **{"gold": 1, "change": 0.25, "smoothings": [-1.0, 0.0]},
+        "probabilities": [[0.5, 0.5], [0.25, 0.75]],
+    }
+    shifts = folder / "shifts.parquet"
+    table = pa.Table.from_pylist([row], tables.SCHEMAS["shifts"])
+    tables.write(table, shifts, "shifts")
+    write_page(folder, tasks=tasks, shifts=[shifts])
     return (folder / "report" / "index.html").as_uri()
 
 
@@ -81,13 +93,17 @@ def test_the_table_filters_and_sorts(opened):
 
 
 def test_a_click_shows_a_language_in_every_condition(opened):
-    """One diagram per condition, and the way back."""
+    """One diagram per condition, its question as its script runs, and the way back."""
     page = opened()
     page.locator("[data-lang=he]").click()
     assert page.locator("#detail h3").inner_text() == "Hebrew (he), global_mmlu"
     assert page.locator("#detail svg").count() == 3
     label = page.locator("#detail svg").first.get_attribute("aria-label")
     assert label.startswith("base: accuracy ")
+    question = page.get_by_text(QUESTION)
+    assert question.evaluate("node => getComputedStyle(node).direction") == "rtl"
+    right = page.locator("#detail .gold")
+    assert right.inner_text().split() == ["✓", "<b>", "50.0", "75.0", "–"]
     page.locator("#close").click()
     assert page.locator("#detail").inner_text() == ""
     assert page.evaluate("document.activeElement.dataset.lang") == "he"
@@ -112,7 +128,7 @@ def test_a_link_restores_the_view(opened):
 def test_the_numbers_are_the_table_s(tmp_path):
     """Whole numbers of the metrics table, and bins that hold every question."""
     paths = make_study(tmp_path)
-    told = explore(paths["metrics"], paths["reliability"], ["text"])
+    told = explore(paths["metrics"], paths["reliability"], [], ["text"])
     assert told["tasks"] == {"global_mmlu": list(LANGUAGES)}
     (facet,) = told["facets"]
     assert facet["compared"] == [(1, 0), (2, 1)]

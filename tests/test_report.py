@@ -1,6 +1,7 @@
 """One page from a study's tables: whole, on its own, and true to the numbers."""
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def write_page(
     drawn: bool = False,
     order: tuple[str, ...] | None = None,
     left_out: int = 0,
+    shifts: Sequence[Path] = (),
     **options: object,
 ) -> str:
     """The page of a made-up study; figures are tiny stand-ins unless drawn."""
@@ -66,6 +68,7 @@ def write_page(
         study="made-up",
         scoring=list(order or options.get("scorings", ("text", "letters"))),
         **paths,
+        shifts=list(shifts),
         checks=make_checks(folder, options["tasks"], left_out=left_out),
         figures=folder / "figures",
         out=out,
@@ -152,10 +155,7 @@ def test_the_order_of_the_scorings_is_the_config_s(tmp_path):
 def test_the_page_says_how_many_questions_are_compared(tmp_path):
     """One line a task; a task without a check is named."""
     text = write_page(tmp_path, left_out=7)
-    assert (
-        "questions per language: 293 questions are compared in all languages; 7 are left"
-        in text
-    )
+    assert "293 questions are compared in all languages; 7 are left" in text
     text = write_page(tmp_path)
     assert "all languages have the same questions; nothing is left out" in text
     paths = make_study(tmp_path)
@@ -164,6 +164,7 @@ def test_the_page_says_how_many_questions_are_compared(tmp_path):
             study="s",
             scoring=["text"],
             **paths,
+            shifts=[],
             checks=make_checks(tmp_path, ["mmlu_prox"]),
             figures=tmp_path / "figures",
             out=tmp_path / "other.html",
@@ -185,6 +186,7 @@ def test_names_are_escaped(tmp_path):
         study="<i>s",
         scoring=["letters"],
         **paths,
+        shifts=[],
         checks=make_checks(tmp_path, ["global_mmlu"]),
         figures=tmp_path / "figures",
         out=out,
@@ -212,6 +214,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
                 study="s",
                 scoring=["text"],
                 **paths,
+                shifts=[],
                 checks=make_checks(tmp_path, ["global_mmlu"]),
                 figures=tmp_path / "figures",
                 out=out,

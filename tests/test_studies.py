@@ -33,6 +33,7 @@ def expected_jobs(study: dict) -> dict[str, int]:
         "contrast": 1,
         "analyse": 1,
         "list_runs": 1,
+        "find_shifts": models * sets * len(study["tasks"]),
         "draw": 4 * len(study["tasks"]) * len(study["scoring"]),
         "report": 1,
     }

@@ -91,6 +91,7 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "contrast": 1,
         "analyse": 1,
         "list_runs": 1,
+        "find_shifts": models * len(config["sft"]) * 2,
         "draw": 4 * len(config["scoring"]) * 2,
         "report": 1,
     }
@@ -128,7 +129,8 @@ def test_an_added_language_runs_for_itself_only(study, finished):
     config = small_study()
     config["tasks"][0]["languages"].append("zh")
     write_config(study, config)
-    expected = {"prepare_task": 1, "score": 3, "measure": 3, **AGGREGATES}
+    expected = {"prepare_task": 1, "score": 3, "measure": 3, "find_shifts": 1}
+    expected |= AGGREGATES
     assert job_counts(study) == expected
 
     before = results(finished)
@@ -153,7 +155,7 @@ def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):
     config = small_study()
     config["tasks"][0]["languages"].remove("he")
     write_config(study, config)
-    assert job_counts(study) == {"measure": 3, **AGGREGATES}
+    assert job_counts(study) == {"measure": 3, "find_shifts": 1, **AGGREGATES}
     run_study(study)
     metrics = tables.read(study / "results/metrics.parquet", "metrics")
     assert "he" not in metrics["language"].to_pylist()
@@ -168,6 +170,7 @@ def test_an_added_smoothing_value_trains_and_scores_only_itself(study):
         "list_runs": 1,
         "score": 3,
         "measure": 2,
+        "find_shifts": 2,
         **{rule: n for rule, n in AGGREGATES.items() if rule != "check_task"},
     }
 
@@ -209,11 +212,14 @@ def test_a_changed_rendering_tokenises_and_trains_again(study):
 
 
 def test_the_order_of_keys_and_scorings_trains_and_scores_nothing(study):
-    """The same in another order is the same study; only the page leads differently."""
+    """The same in another order is the same study; only the page leads differently.
+
+    So do its example questions, which are read under the first scoring.
+    """
     config = small_study(scoring=["letters", "text"])
     config["recipe"] = dict(reversed(config["recipe"].items()))
     write_config(study, config)
-    assert job_counts(study) == {"report": 1}
+    assert job_counts(study) == {"find_shifts": 2, "report": 1}
 
 
 def test_a_deleted_prediction_is_made_again_with_what_follows(study, finished):
@@ -223,6 +229,7 @@ def test_a_deleted_prediction_is_made_again_with_what_follows(study, finished):
     assert job_counts(study) == {
         "score": 1,
         "measure": 1,
+        "find_shifts": 1,
         **{rule: n for rule, n in AGGREGATES.items() if rule != "check_task"},
     }
     run_study(study)

@@ -36,12 +36,15 @@ METRICS = {
 _WAY = ["task", "scoring", "normaliser", "calibrator"]
 
 
-def explore(metrics: Path, reliability: Path, scorings: list[str]) -> dict[str, object]:
+def explore(
+    metrics: Path, reliability: Path, shifts: list[Path], scorings: list[str]
+) -> dict[str, object]:
     """Everything that the page lets its reader choose from.
 
     Args:
         metrics: the study's metrics table.
         reliability: the study's bins.
+        shifts: questions that changed, of some or all SFT sets and tasks.
         scorings: those of the page, the first one leads.
 
     Returns:
@@ -79,6 +82,7 @@ def explore(metrics: Path, reliability: Path, scorings: list[str]) -> dict[str, 
         },
         "values": dict(_values(held, codes, facets)),
         "bins": dict(_bins(bins, codes, facets)),
+        "questions": _questions(shifts, facets),
     }
 
 
@@ -163,3 +167,30 @@ def _bins(
                 for facet, ranks in facets.items()
             },
         )
+
+
+def _questions(paths: list[Path], facets: Mapping[str, list]) -> dict[str, dict]:
+    """Task and facet -> language -> its questions; probabilities in 1/1000.
+
+    As many lists of probabilities as the facet has conditions; null where the
+    question was not asked.
+    """
+    found: dict[str, dict] = {}
+    for path in paths:
+        for row in tables.read(path, "shifts").to_pylist():
+            facet = f"{row['model']}{FACET}{row['sft']}"
+            known = dict(zip(row["smoothings"], row["probabilities"], strict=True))
+            answers = [known.get(rank) for rank in facets.get(facet, [])]
+            question = {
+                "scoring": f"{row['scoring']} {row['normaliser']}",
+                "question": row["question"],
+                "options": row["options"],
+                "gold": row["gold"],
+                "probabilities": [
+                    [round(1000 * each) for each in one] if one else None
+                    for one in answers
+                ],
+            }
+            held = found.setdefault(f"{row['task']}|{facet}", {})
+            held.setdefault(row["language"], []).append(question)
+    return found

@@ -29,8 +29,9 @@ STAGES = {
     "contrast": 1,
     "analyse": 1,
     "list_runs": 1,
+    "find_shifts": 1,
     "draw": 2,
-    "report": 3,
+    "report": 4,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model

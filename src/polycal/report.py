@@ -46,6 +46,7 @@ def report(
     metrics: Path,
     reliability: Path,
     runs: Path,
+    shifts: list[Path],
     checks: list[Path],
     figures: Path,
     out: Path,
@@ -59,6 +60,7 @@ def report(
         metrics: the study's metrics table.
         reliability: the study's bins.
         runs: how each run came about.
+        shifts: questions whose confidence changed, of each SFT set and task.
         checks: what `polycal check_task` wrote of each task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         out: the HTML file to write.
@@ -84,8 +86,8 @@ def report(
             {"name": name, "link": Path(os.path.relpath(path, out.parent)).as_posix()}
             for name, path in paths.items()
         ],
-        "data": to_json(explore(metrics, reliability, scoring)),
-        "has_questions": False,
+        "data": to_json(explore(metrics, reliability, shifts, scoring)),
+        "has_questions": bool(shifts),
         "made_by": _made_by(paths),
     }
     environment = jinja2.Environment(

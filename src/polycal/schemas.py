@@ -179,6 +179,27 @@ KINDS: dict[str, Kind] = {
             Column("verdict", STRING, "holds, fails or inconclusive"),
         ],
     ),
+    "shifts": Kind(
+        "a question whose confidence SFT changed most, in one language",
+        [
+            *CONDITION[:2],
+            TASK,
+            LANGUAGE,
+            SCORING,
+            NORMALISER,
+            Column("question_id", STRING, "the same in every language"),
+            Column("question", STRING, "its text, cut where it is long"),
+            Column("options", pa.list_(STRING), "cut where they are long"),
+            Column("gold", pa.int8(), "index of the right option, from 0"),
+            Column("change", FLOAT, "of the confidence, SFT minus base; a fraction"),
+            Column("smoothings", pa.list_(FLOAT), "rising; -1 is the base model"),
+            Column(
+                "probabilities",
+                pa.list_(pa.list_(pa.float32())),
+                "of each of the smoothings: of each option",
+            ),
+        ],
+    ),
     "runs": Kind(
         "one run: how it came about",
         [

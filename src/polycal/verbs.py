@@ -211,6 +211,15 @@ def _add_reporting(add: Callable) -> None:
     flag("--replicates", type=Path, nargs="+", required=True, help=text)
     flag("--out", type=Path, required=True, help="directory to write into")
 
+    text = "Find the questions whose confidence SFT changed most."
+    flag = add("find_shifts", "polycal.shifts", text)
+    text = "of a base model, and of one run per smoothing value"
+    flag("--predictions", type=Path, nargs="+", required=True, help=text)
+    flag("--questions", type=Path, nargs="+", required=True, help="the task's tables")
+    flag("--check", type=Path, required=True, help="what check_task wrote of the task")
+    flag("--scoring", required=True, choices=SCORINGS, help="which scores")
+    flag("--out", type=Path, required=True, help="Parquet file to write")
+
     flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
     flag("--figure", required=True, help="such as dumbbell; another lists all")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
@@ -227,6 +236,7 @@ def _add_reporting(add: Callable) -> None:
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
     flag("--runs", type=Path, required=True, help="what list_runs wrote")
+    flag("--shifts", type=Path, nargs="*", default=[], help="what find_shifts wrote")
     flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
     flag("--figures", type=Path, required=True, help="folder that draw wrote to")
     flag("--out", type=Path, required=True, help="HTML file to write")

@@ -125,6 +125,37 @@ def get_predictions(wildcards):
     return list_predictions(tail, get_task(wildcards))
 
 
+def get_compared_predictions(wildcards):
+    """Predictions of a base model and of the first seed of each smoothing value."""
+    model, sft, name = wildcards.model, wildcards.sft, wildcards.task
+    seed = config["seeds"][0]
+    tails = [f"{model}/{grid.BASE}/ls-0/seed-0"]
+    tails += [
+        f"{model}/{sft}/ls-{grid.number(smoothing)}/seed-{seed}"
+        for smoothing in config["smoothing"]
+    ]
+    task = get_task(wildcards)
+    return [path for tail in tails for path in list_predictions(f"{tail}/{name}", task)]
+
+
+def get_task_questions(wildcards):
+    """The question files of all languages of a task."""
+    return [
+        f"resources/tasks/{wildcards.task}/{language}.parquet"
+        for language in get_task(wildcards)["languages"]
+    ]
+
+
+def get_shifts():
+    """The questions that each SFT set changed most, of each task."""
+    return [
+        f"results/shifts/{model['name']}/{sft['name']}/{task['name']}.parquet"
+        for model in config["models"]
+        for sft in config["sft"]
+        for task in config["tasks"]
+    ]
+
+
 def get_all_predictions():
     """The study's predictions."""
     return [

@@ -11,6 +11,7 @@ OUTPUTS:  metrics     = results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}
           reliability, replicates = results/{reliability,replicates}/...same tail...parquet
           tables      = results/{metrics,reliability,summary,contrasts,claims}.{parquet,csv}
                         results/{decompositions,doses,slopes,fronts,dispersions}.parquet
+          shifts      = results/shifts/{model}/{sft}/{task}.parquet
 """
 
 
@@ -37,6 +38,29 @@ rule measure:
         " --reliability {output.reliability:q}"
         " --replicates {output.replicates:q}"
         " {params.statistics} &> {log:q}"
+
+
+rule find_shifts:
+    input:
+        predictions=get_compared_predictions,
+        questions=get_task_questions,
+        check="results/checks/{task}.json",
+    output:
+        "results/shifts/{model}/{sft}/{task}.parquet",
+    log:
+        "logs/find_shifts/{model}/{sft}/{task}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["find_shifts"],
+        scoring=config["scoring"][0],
+    shell:
+        "python -m polycal find_shifts"
+        " --predictions {input.predictions:q}"
+        " --questions {input.questions:q}"
+        " --check {input.check:q}"
+        " --scoring {params.scoring}"
+        " --out {output:q} &> {log:q}"
 
 
 rule aggregate:

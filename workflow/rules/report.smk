@@ -3,6 +3,7 @@ Draw the figures and write the page that people read.
 
 INPUTS:   results/{metrics,reliability,summary,runs}.parquet
           results/checks/{task}.json
+          results/shifts/{model}/{sft}/{task}.parquet
 OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg
           page    = results/report/index.html
 """
@@ -43,6 +44,7 @@ rule report:
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
         runs="results/runs.parquet",
+        shifts=get_shifts(),
         checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
         figures=get_figures(),
     output:
@@ -63,6 +65,7 @@ rule report:
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
         " --runs {input.runs:q}"
+        " --shifts {input.shifts:q}"
         " --checks {input.checks:q}"
         " --figures results/report/figures"
         " --out {output:q} &> {log:q}"

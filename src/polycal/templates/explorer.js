@@ -163,7 +163,7 @@ function describe() {
 function questions(facet) {
   const found = ((data.questions || {})[view.task + "|" + facet.name] || {})[view.lang];
   if (!found) return [];
-  const labels = facet.conditions;
+  const labels = facet.conditions, scoring = found[0].scoring.replace(" ", " (") + ")";
   const blocks = found.map((each) => make("article", {},
     make("p", { dir: "auto", lang: view.lang }, each.question),
     make("table", {},
@@ -172,7 +172,7 @@ function questions(facet) {
         make("th", { scope: "row", dir: "auto", lang: view.lang }, (place === each.gold ? "✓ " : "") + option),
         ...labels.map((_, at) => make("td", {}, each.probabilities[at] ? (each.probabilities[at][place] / 10).toFixed(1) : "–"))))))));
   return [make("h4", {}, "Questions whose confidence changed most"),
-    make("p", { class: "quiet" }, data.questions_note), ...blocks];
+    make("p", { class: "quiet" }, "Those with the largest change of confidence from " + labels[0] + " to " + labels[1] + ", not typical ones. Probabilities in %, scored by " + scoring + ", before any calibrator; ✓ is the right option."), ...blocks];
 }
 
 function remember() {
