@@ -143,6 +143,21 @@ def test_activations_grow_with_the_micro_batch():
     assert parts == {"activations": 34 * 33 * 4 * 2, "logits": 10 * 33 * 5}
 
 
+def test_layers_that_are_computed_again_cost_time_and_save_memory():
+    """2 more operations per parameter of the body (388 - 20), and one layer at a time.
+
+    What is kept of the others is their input, 2 bytes per token and unit of width.
+    """
+    recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11, "max_steps": 4}
+    recipe |= {"batch_size": 8}
+    again = recipe | {"gradient_checkpointing": True}
+    more = costs.training_flop(TOY, again, 10, tokens=1)
+    more -= costs.training_flop(TOY, recipe, 10, tokens=1)
+    assert more == 32 * 2 * 368
+    parts = costs.activation_memory(TOY, again)
+    assert parts["activations"] == (34 + 2 * 2) * 33 * 4
+
+
 def test_a_soft_cap_keeps_every_weight_of_every_head():
     """10 bytes for each of 3 sequences' 11 x 11 pairs, 2 heads and 2 layers."""
     recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11}

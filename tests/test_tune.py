@@ -16,6 +16,7 @@ from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 from torch.nn.functional import cross_entropy
 from toys import make_model, save_checkpoint
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from polycal import models, tables
 from polycal.batches import pad_examples
@@ -156,6 +157,28 @@ def test_another_process_gives_the_same_adapter(base, examples, tmp_path):
         )
         made.append(read_provenance(out)["digest"])
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_computing_layers_again_changes_nothing(call, monkeypatch, method):
+    """The same bytes, dropout included, and every layer is run twice in a step."""
+    dropout = {"attention_dropout": 0.1, "method": method}
+    kept = call("kept", **dropout)
+    calls, forward = [], LlamaMLP.forward
+
+    def note(self, hidden: torch.Tensor) -> torch.Tensor:
+        calls.append(hidden.requires_grad or torch.is_grad_enabled())
+        return forward(self, hidden)
+
+    monkeypatch.setattr(LlamaMLP, "forward", note)
+    again = call("again", gradient_checkpointing=True, **dropout)
+    layers, steps = 2, 3
+    assert sum(calls) == 2 * layers * steps
+    held = [
+        digest([*each.glob("*.safetensors"), *each.glob("*config.json")])
+        for each in (kept, again)
+    ]
+    assert held[0] == held[1]
 
 
 def test_one_step_is_a_step(call, base):

@@ -29,6 +29,8 @@ FROZEN_BYTES = 2  # of a base model in bfloat16
 # Bytes of activations per token, layer and unit of width that a backward pass keeps
 # when attention is recomputed (Korthikanti et al. 2022, arXiv 2205.05198).
 ACTIVATION_BYTES = 34
+# The same of a layer that is computed again: its input in bfloat16.
+INPUT_BYTES = 2
 # Measured, about. Of a logit: bfloat16, float32 and its gradient. Of a weight of eager
 # attention: the capped score, the softmax in float32 and in bfloat16, dropout's mask.
 LOGIT_BYTES = 10
@@ -74,8 +76,9 @@ def training_flop(
     """Operations of one training and its validation.
 
     6 per parameter and token where all are trained. Under an adapter the base model's
-    weights have no gradients: 4, and 6 per parameter of the adapter. Attention's own
-    products are left out, and logits are counted at every token.
+    weights have no gradients: 4, and 6 per parameter of the adapter. Layers that are
+    computed again cost 2 more. Attention's own products are left out, and logits are
+    counted at every token.
 
     Args:
         model: its sizes.
@@ -93,6 +96,8 @@ def training_flop(
     if recipe["method"] == "lora":
         adapter = count_adapter(model, recipe)
         per_token = 4 * used + 6 * adapter
+    if recipe["gradient_checkpointing"]:
+        per_token += 2 * (model.body + adapter)
     return length * (seen * per_token + held * 2 * (used + adapter))
 
 
@@ -156,19 +161,23 @@ def activation_memory(model: Model, recipe: Mapping) -> dict[str, float]:
     """Bytes of GPU memory of a micro-batch in which every sequence has full length.
 
     A model with a soft cap is trained with eager attention, which keeps every weight of
-    every head; nothing is recomputed in the backward pass. Logits are those of all
-    tokens: there are no more targets than that.
+    every head. With gradient checkpointing that is so for one layer at a time. Logits
+    are those of all tokens: there are no more targets than that.
 
     Returns:
         What takes them -> bytes.
     """
     length = recipe["max_length"]
     tokens = recipe["micro_batch_size"] * length
+    kept = 1 if recipe["gradient_checkpointing"] else model.layers
+    activations = ACTIVATION_BYTES * tokens * model.hidden * kept
+    if recipe["gradient_checkpointing"]:
+        activations += INPUT_BYTES * tokens * model.hidden * model.layers
     parts = {
-        "activations": ACTIVATION_BYTES * tokens * model.hidden * model.layers,
+        "activations": activations,
         "logits": LOGIT_BYTES * tokens * model.vocabulary,
     }
     if model.soft_cap:
-        weights = tokens * length * model.heads * model.layers
+        weights = tokens * length * model.heads * kept
         parts["eager attention"] = WEIGHT_BYTES * weights
     return parts

@@ -55,8 +55,13 @@ def _remedies(model: Model, recipe: Mapping, gpu: Gpu) -> Iterator[str]:
     """What a training that does not fit on a GPU could be changed to."""
     small = {**recipe, "micro_batch_size": 1}
     lora = {**recipe, "method": "lora"}
+    again = {**recipe, "gradient_checkpointing": True}
     if recipe["micro_batch_size"] > 1 and _count_bytes(model, small) <= gpu.memory:
         yield "micro_batch_size: 1"
+    if not recipe["gradient_checkpointing"] and (
+        _count_bytes(model, again) <= gpu.memory
+    ):
+        yield "gradient_checkpointing: true"
     if recipe["method"] == "full" and _count_bytes(model, lora) <= gpu.memory:
         yield f"method: lora ({_count_bytes(model, lora) / 1e9:.0f} GB)"
     needed = _count_bytes(model, recipe)

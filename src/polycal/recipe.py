@@ -69,6 +69,9 @@ class Recipe:
     max_grad_norm: float = _setting("clip gradients to this norm; 0: do not", 1.0)
     validation_fraction: float = _setting("held-out part of the SFT set", 0.02)
     attention_dropout: float = _setting("of the attention weights in training", 0)
+    gradient_checkpointing: bool = _setting(
+        "true: compute layers again in the backward pass, to save memory", False
+    )
     lora_rank: int = _setting("rank of the adapter", 64)
     lora_alpha: float = _setting("scale of the adapter", 16)
     lora_dropout: float = _setting("dropout in the adapter", 0.1)

@@ -81,6 +81,8 @@ class SmoothingTrainer(Trainer):
             weight_decay=recipe.weight_decay,
             max_grad_norm=recipe.max_grad_norm,
             optim="adamw_torch",
+            gradient_checkpointing=recipe.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
             bf16=bfloat16,
             use_cpu=not torch.cuda.is_available(),
             seed=seed,

@@ -264,7 +264,7 @@ def _add_settings(flag: Callable, kind: type) -> None:
         needed = field.default is dataclasses.MISSING
         flag(
             f"--{field.name.replace('_', '-')}",
-            type=inner,
+            type=true_or_false if inner is bool else inner,
             required=needed,
             default=None if needed else field.default,
             help=field.metadata["help"],
@@ -276,6 +276,13 @@ def _take_settings(options: dict[str, object], kind: type) -> object:
     return kind(
         **{each.name: options.pop(each.name) for each in dataclasses.fields(kind)}
     )
+
+
+def true_or_false(text: str) -> bool:
+    """A flag's truth value, as YAML or Python spell it; argparse quotes the name."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError
+    return text.lower() == "true"
 
 
 def json_object(text: str) -> dict[str, object]:
