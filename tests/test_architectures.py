@@ -426,7 +426,7 @@ def test_too_few_rows_are_told_before_any_work(
         rf"base: the tokenizer's ids need {rows + 2} rows of the embeddings, the model "
         rf"has {rows}; call its resize_token_embeddings\({rows + 2}\)"
     )
-    monkeypatch.setattr("polycal.tune.SmoothingTrainer", None)
+    monkeypatch.setattr("polycal.training.SmoothingTrainer", None)
     monkeypatch.setattr(Engine, "score", None)
     for method in ("full", "lora"):
         with pytest.raises(InputError, match=said):

@@ -90,8 +90,8 @@ MISTAKES = {
     ),
     "slash in a name": (changed("models", "name", "a/b"), "models.0.name: 'a/b'"),
     "several gpus a job": (
-        changed("models", "gpus", 2),
-        "models.0.gpus: 2 is greater than the maximum of 1",
+        changed("models", "gpus", -1),
+        "models.0.gpus: -1 is less than the minimum of 0",
     ),
     "home directory": (
         changed("tasks", "repo", "~/global_mmlu"),

@@ -26,7 +26,8 @@ from polycal.examples import FILE, Example, Examples, write_examples
 from polycal.files import digest
 from polycal.provenance import read_provenance
 from polycal.recipe import Recipe
-from polycal.tune import split_validation, tune
+from polycal.training import split_validation
+from polycal.tune import tune
 
 CPU = torch.device("cpu")
 

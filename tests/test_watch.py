@@ -138,7 +138,7 @@ def test_what_is_made_is_not_made_again(call, monkeypatch):
     out = call("out", max_steps=1)
     before = contents(out)
     with monkeypatch.context() as patch:
-        patch.setattr("polycal.tune.make_network", None)
+        patch.setattr("polycal.training.make_network", None)
         assert contents(call("out", max_steps=1)) == before
     assert contents(call("out", max_steps=2)) != before
 

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from polycal.files import replacing
@@ -61,21 +61,23 @@ class Checkpoints:
         """The newest complete checkpoint, if there is one."""
         return max(self._list(), key=_read_step, default=None)
 
-    def keep(self, step: int, finish: Callable[[Path], None]) -> None:
+    def written(self) -> Path:
+        """The folder that is being written."""
+        (found,) = self.unfinished.iterdir()
+        return found
+
+    def keep(self, step: int) -> None:
         """Make what was written for a step a complete checkpoint; remove the others.
 
         Args:
             step: optimiser steps done.
-            finish: called with the folder, to write the last files into it.
 
         Raises:
             OSError: the disk is full.
         """
-        (written,) = self.unfinished.iterdir()
-        finish(written)
         kept = self.place / f"step-{step}"
         with replacing(kept) as temporary:
-            written.rename(temporary)
+            self.written().rename(temporary)
         for other in self._list():
             if other != kept:
                 shutil.rmtree(other)

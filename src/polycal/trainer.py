@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import distributed
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+)
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -17,12 +22,17 @@ from transformers import (
 from polycal.batches import IGNORED, pack_examples, pad_examples
 from polycal.examples import Example
 from polycal.head_loss import HeadLoss
+from polycal.launch import count_processes
 from polycal.loss import Losses
 from polycal.passes import can_pack
 from polycal.recipe import Recipe
 from polycal.segments import read_segments
 from polycal.training_log import Totals, TrainingLog
 
+_COMPUTED_AGAIN = {
+    "gradient_checkpointing": True,
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},
+}
 _LINES = 100  # of a training log, about
 
 
@@ -69,11 +79,13 @@ class SmoothingTrainer(Trainer):
             watch: told of every step; without one there are no checkpoints.
         """
         steps = recipe.count_steps(len(examples))
+        ways = count_processes()
+        at_once = recipe.micro_batch_size * ways
         arguments = TrainingArguments(
             output_dir=str(folder),
             max_steps=steps,
             per_device_train_batch_size=recipe.micro_batch_size,
-            gradient_accumulation_steps=recipe.batch_size // recipe.micro_batch_size,
+            gradient_accumulation_steps=recipe.batch_size // at_once,
             learning_rate=recipe.lr,
             lr_scheduler_type="linear",
             # The first step of a warm-up has the rate 0, so one step has no warm-up.
@@ -81,8 +93,7 @@ class SmoothingTrainer(Trainer):
             weight_decay=recipe.weight_decay,
             max_grad_norm=recipe.max_grad_norm,
             optim="adamw_torch",
-            gradient_checkpointing=recipe.gradient_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
+            **(_COMPUTED_AGAIN if recipe.gradient_checkpointing else {}),
             bf16=bfloat16,
             use_cpu=not torch.cuda.is_available(),
             seed=seed,
@@ -93,6 +104,8 @@ class SmoothingTrainer(Trainer):
             disable_tqdm=True,
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
+            fsdp=True if ways > 1 else None,
+            ddp_backend="gloo" if ways > 1 and not torch.cuda.is_available() else None,
         )
         arguments._n_gpu = min(arguments.n_gpu, 1)  # no DataParallel, ever
         self._collate = pad_examples
@@ -123,7 +136,8 @@ class SmoothingTrainer(Trainer):
         found = Totals(losses.smoothed.detach(), losses.plain, tokens)
         self.training_log.count(found)
         whole = num_items_in_batch if self._reduction == "mean" else 1
-        return losses.smoothed / whole
+        # Gradients are averaged over the processes, but tokens are counted over all.
+        return losses.smoothed * self.args.world_size / whole
 
     def _sum_losses(
         self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]
@@ -141,6 +155,7 @@ class SmoothingTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Keep a line about the steps since the last one; the Trainer calls this."""
         if "learning_rate" in logs and self.training_log.totals.tokens:
+            self.training_log.totals = self._add_up(self.training_log.totals)
             self.training_log.close_line(
                 self.state.global_step,
                 of=self.state.max_steps,
@@ -156,11 +171,35 @@ class SmoothingTrainer(Trainer):
         size = self.args.per_device_train_batch_size
         lengths = [len(examples[index].tokens) for index in range(len(examples))]
         order = np.argsort(lengths, kind="stable")  # little padding
+        begins = range(0, len(order), size)
+        ways, own = self.args.world_size, self.args.process_index
         totals = Totals()
-        for begin in range(0, len(order), size):
+        for place in range(0, len(begins), ways):
+            # A process without a batch reads the first one: all gather the weights.
+            begin = begins[place + own] if place + own < len(begins) else 0
             batch = [examples[index] for index in order[begin : begin + size]]
             inputs = self._prepare_inputs(self._collate(batch))
             with self.compute_loss_context_manager():
                 losses, tokens = self._sum_losses(self.model, inputs)
-            totals = totals.plus(Totals(*losses, tokens))
+            if place + own < len(begins):
+                totals = totals.plus(Totals(*losses, tokens))
+        totals = self._add_up(totals)
         return self.training_log.add_validation(self.state.global_step, totals)
+
+    def _add_up(self, totals: Totals) -> Totals:
+        """The sums over all processes."""
+        if self.args.world_size == 1:
+            return totals
+        sums = torch.tensor(
+            [float(each) for each in totals],
+            dtype=torch.float64,
+            device=self.args.device,
+        )
+        distributed.all_reduce(sums)
+        smoothed, plain, tokens = sums.tolist()
+        return Totals(smoothed, plain, int(tokens))
+
+    def gather_weights(self) -> dict[str, torch.Tensor]:
+        """All weights by name, on the CPU; in other processes than the first, none."""
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return get_model_state_dict(self.model_wrapped, options=options)

@@ -2,32 +2,25 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import logging
 import math
-import sys
 from pathlib import Path
 
 import torch
-from torch.utils.data import Subset
-from transformers import set_seed
 
-from polycal import models, tables
+from polycal import models
 from polycal.chat import choose_template
 from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
 from polycal.examples import FILE, Examples
-from polycal.files import digest, replacing
+from polycal.files import digest
 from polycal.grid import STAGES
-from polycal.networks import make_network
-from polycal.provenance import read_digest, read_provenance, write_provenance
+from polycal.launch import launch
+from polycal.provenance import read_digest, read_provenance
 from polycal.recipe import Recipe
 from polycal.resume import Checkpoints, is_made, make_key
-from polycal.trainer import SmoothingTrainer
-from polycal.training_log import TrainingLog
-from polycal.watch import Watch
+from polycal.training import Job, split_validation, train
 
-LOG = "training_log.parquet"
 _logger = logging.getLogger(__name__)
 
 
@@ -43,6 +36,7 @@ def tune(
     out: Path,
     checkpoints: Path | None = None,
     checkpoint_minutes: float = 15,
+    processes: int = 1,
 ) -> None:
     """Fine-tune and write one candidate, or go on with it where it was cut off.
 
@@ -70,6 +64,8 @@ def tune(
         checkpoints: folder of what is needed to go on, which is removed in the end;
             None: `out` with `.checkpoints` added to its name.
         checkpoint_minutes: between two checkpoints.
+        processes: that work on it, each on a GPU of its own where there are GPUs;
+            weights, gradients and AdamW's moments are then spread over the GPUs.
 
     Raises:
         InputError: the model, the examples or a setting cannot be used.
@@ -84,87 +80,39 @@ def tune(
             f"checkpoint_minutes is {checkpoint_minutes}; it must be at least 0"
         )
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
+    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * processes):
+        raise InputError(
+            f"batch_size {recipe.batch_size} is not a multiple of micro_batch_size "
+            f"{recipe.micro_batch_size} x {processes} processes; a step would not see "
+            "batch_size sequences"
+        )
     tokenizer, made = load_tokenizer(base), _read_origin(examples, base)
     choose_template(tokenizer, made["rendering"]["chat_template"])
-    training, validation = split_validation(
-        Examples(examples / FILE), recipe.validation_fraction
-    )
-    counts = {"training": len(training), "validation": len(validation)}
-    _logger.info("%s: %s", examples, counts)
-
-    device = models.pick_device()
-    dtype = models.pick_dtype(recipe.dtype, device)
-    key = _make_key(base, made, identity, recipe, dtype)
+    split_validation(Examples(examples / FILE), recipe.validation_fraction)
+    dtype = models.pick_dtype(recipe.dtype, models.pick_device())
+    key = _make_key(base, made, identity, recipe, dtype, processes)
     if is_made(out, key):
         _logger.info("%s was made of the same inputs before; nothing is done", out)
         return
     kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
+    job = Job(
+        base, examples, made, identity, recipe, out, key, kept, checkpoint_minutes
+    )
     with kept.tidied():
-        set_seed(seed)
-        network = make_network(base, recipe, dtype, device)
-        own_dropout = models.read_attention_dropout(base)
-        models.check_rows(network, tokenizer, base)
-        log = TrainingLog(kept.place / LOG, {**identity, "lr": recipe.lr})
-        vocabulary = network.get_output_embeddings().weight.shape[0]
-        watch = Watch(kept, log, minutes=checkpoint_minutes, vocabulary=vocabulary)
-        trainer = SmoothingTrainer(
-            network,
-            training,
-            recipe=recipe,
-            smoothing=smoothing,
-            bfloat16=dtype == torch.bfloat16,
-            seed=seed,
-            log=log,
-            watch=watch,
-            folder=kept.unfinished,
-        )
-        last = kept.find()
-        if last:
-            _logger.info("going on from %s", last)
-            watch.restore(last)
-        with watch.listening():
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        if watch.signal is not None:
-            sys.exit(128 + watch.signal)
-        diverged = watch.diverged
-        if not diverged:
-            nll = trainer.validate(validation)["nll"]
-            if not math.isfinite(nll):
-                diverged = f"the validation loss is {nll}"
-        with replacing(out) as temporary:
-            temporary.mkdir()
-            if diverged:
-                _logger.warning("%s: %s; no weights are kept", out, diverged)
-            else:
-                if recipe.method == "full":
-                    network.to(dtype)
-                    if own_dropout is not None:
-                        network.config.attention_dropout = own_dropout
-                models.save(network, tokenizer, temporary)
-            weights = digest(path for path in temporary.iterdir() if path.is_file())
-            tables.write(log.table(), temporary / LOG, "training_log")
-            settings = {**identity, **made["rendering"], **dataclasses.asdict(recipe)}
-            text = json.dumps(settings, indent=2, sort_keys=True)
-            (temporary / "recipe.json").write_text(text + "\n")
-            write_provenance(
-                temporary,
-                **identity,
-                key=key,
-                diverged=diverged,
-                lr=recipe.lr,
-                base=read_digest(base),
-                conversations=made["conversations"],
-                examples=made["digest"],
-                counts=made["counts"] | counts,
-                device=models.describe_device(device),
-                dtype=str(dtype).removeprefix("torch."),
-                digest=None if diverged else weights,
-            )
+        if processes == 1:
+            train(job)
+        else:
+            launch(train, job, processes=processes)
     kept.remove()
 
 
 def _make_key(
-    base: Path, made: dict, identity: dict, recipe: Recipe, dtype: torch.dtype
+    base: Path,
+    made: dict,
+    identity: dict,
+    recipe: Recipe,
+    dtype: torch.dtype,
+    processes: int,
 ) -> str:
     """Of everything that determines a candidate, versions of libraries included.
 
@@ -178,6 +126,7 @@ def _make_key(
         identity=identity,
         recipe=dataclasses.asdict(recipe),
         dtype=str(dtype),
+        processes=processes,
         stage=STAGES["tune"],
         libraries={name: importlib.metadata.version(name) for name in names},
     )
@@ -201,25 +150,3 @@ def _read_origin(examples: Path, base: Path) -> dict:
             "`polycal tokenize` with this one"
         )
     return made
-
-
-def split_validation(examples: Examples, fraction: float) -> tuple[Subset, Subset]:
-    """Training and validation examples, by chance but always the same.
-
-    The split depends on nothing but the number of examples, so the validation losses
-    of all candidates are about the same examples. Both parts keep their order, and read
-    an example when it is asked for.
-
-    Raises:
-        InputError: there are fewer than two examples.
-    """
-    if len(examples) < 2:
-        raise InputError(
-            f"{len(examples)} conversations with an answer are too few to train on "
-            "and to validate with"
-        )
-    chance = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(examples), generator=chance)
-    held = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
-    training, validation = order[held:].sort().values, order[:held].sort().values
-    return Subset(examples, training.numpy()), Subset(examples, validation.numpy())

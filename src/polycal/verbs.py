@@ -140,6 +140,7 @@ def _add_running(add: Callable) -> None:
     flag("--out", type=Path, required=True, help="directory to write")
     flag("--checkpoints", type=Path, help="folder to go on from; none: OUT.checkpoints")
     flag("--checkpoint-minutes", type=float, default=15, help="between two checkpoints")
+    flag("--processes", type=int, default=1, help="at work, each on a GPU of its own")
 
     flag = add(
         "select",

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+from torch import distributed
 from transformers import (
     TrainerCallback,
     TrainerControl,
@@ -16,10 +18,10 @@ from transformers import (
     TrainingArguments,
 )
 
+from polycal.launch import count_processes, rank
 from polycal.resume import Checkpoints
 from polycal.training_log import TrainingLog
 
-_LOG = "log.json"  # within a checkpoint
 # A loss of so many times that of knowing nothing is a training that blew up.
 _BLOWN_UP = 2.0
 _logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class Watch(TrainerCallback):
     """Keeps checkpoints, and ends a training that is asked to stop or that diverged.
 
     Attributes:
-        signal: the number of the signal that ended the training, or None.
+        signal: the number of the signal that ended the training, or 0.
         diverged: what became of the loss, or None; a sentence's part.
     """
 
@@ -52,12 +54,13 @@ class Watch(TrainerCallback):
         self._checkpoints, self._log = checkpoints, log
         self._minutes, self._know_nothing = minutes, math.log(vocabulary)
         self._kept = time.monotonic()
-        self.signal: int | None = None
+        self.signal = 0
         self.diverged: str | None = None
+        self._name = f"log-{rank()}.json"  # within a checkpoint
 
     def restore(self, checkpoint: Path) -> None:
         """Take the log up where a checkpoint left it."""
-        self._log.restore(json.loads((checkpoint / _LOG).read_text()))
+        self._log.restore(json.loads((checkpoint / self._name).read_text()))
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -93,16 +96,19 @@ class Watch(TrainerCallback):
         **_: object,
     ) -> None:
         """Look at the loss, the clock and the signals."""
-        mean = float(self._log.totals.smoothed) / max(self._log.totals.tokens, 1)
-        if not math.isfinite(mean):
-            self.diverged = f"the loss is {mean} at step {state.global_step}"
+        finite = math.isfinite(float(self._log.totals.smoothed))
+        due = time.monotonic() - self._kept >= 60 * self._minutes
+        diverged, due, self.signal = _find_largest(
+            [not finite, due, self.signal or 0], args.device
+        )
+        if diverged:
+            self.diverged = f"the loss is not finite at step {state.global_step}"
             control.should_training_stop = control.should_log = True
             return
-        due = time.monotonic() - self._kept >= 60 * self._minutes
         # The Trainer cannot go on after the last step; what follows it is short.
         if state.global_step < state.max_steps:
-            control.should_save = due or self.signal is not None
-        if self.signal is not None:
+            control.should_save = bool(due or self.signal)
+        if self.signal:
             name = signal.Signals(self.signal).name
             _logger.warning("%s: the training ends at step %d", name, state.global_step)
             control.should_training_stop = True
@@ -134,9 +140,24 @@ class Watch(TrainerCallback):
         **_: object,
     ) -> None:
         """Make what the Trainer has written a checkpoint."""
-
-        def finish(folder: Path) -> None:
-            (folder / _LOG).write_text(json.dumps(self._log.state()))
-
-        self._checkpoints.keep(state.global_step, finish)
+        written = self._checkpoints.written()
+        (written / self._name).write_text(json.dumps(self._log.state()))
+        _wait_for_all()
+        if rank() == 0:
+            self._checkpoints.keep(state.global_step)
+        _wait_for_all()
         self._kept = time.monotonic()
+
+
+def _find_largest(numbers: list[int], device: torch.device) -> list[int]:
+    """The largest of each number over all processes, so that all decide the same."""
+    if count_processes() == 1:
+        return numbers
+    found = torch.tensor(numbers, dtype=torch.int64, device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return found.tolist()
+
+
+def _wait_for_all() -> None:
+    if count_processes() > 1:
+        distributed.barrier()

@@ -212,6 +212,11 @@ def get_runtime(rule):
     return minutes
 
 
+def get_processes(wildcards):
+    """Processes of a training: one for each GPU, and one on the CPU."""
+    return max(1, get_gpus(wildcards))
+
+
 def get_repo(section, name):
     """A config entry's `--repo` and `--revision` flags."""
 

@@ -28,6 +28,7 @@ rule tune:
     params:
         stage=grid.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
+        processes=get_processes,
         # Not an output: Snakemake deletes what a job that was killed had written.
         checkpoints=(
             "results/checkpoints/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"
@@ -43,6 +44,7 @@ rule tune:
         " --lr {wildcards.lr}"
         " --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints:q}"
+        " --processes {params.processes}"
         " --out {output:q} &> {log:q}"
 
 
