@@ -189,10 +189,21 @@ def test_a_killed_snakemake_goes_on_beside_its_own_jobs(cluster, prepared, undis
     The job lives on. The next run's job waits for it, and does not train again.
     """
     snakemake = submit(prepared)
-    processes("polycal tune", prepared)
+    (job,) = another(cluster, "tune", set())
+    (first,) = processes("polycal tune", prepared)
+    call("scontrol", "update", f"jobid={job}", "timelimit=20")
+    wait_until(lambda: list(prepared.glob("results/candidates/**/.seed-0.lock")))
+    os.kill(first, signal.SIGSTOP)  # a long training
     os.killpg(snakemake.pid, signal.SIGKILL)
     snakemake.wait()
-    finish(submit(prepared), prepared)
+    snakemake = submit(prepared)
+    try:
+        wait_until(lambda: len(jobs_of("polycal tune", prepared)) == 2)
+    finally:
+        os.kill(first, signal.SIGCONT)
+    finish(snakemake, prepared)
+    (log,) = prepared.glob("logs/tune/**/*.log")
+    assert "nothing is done" in log.read_text()
     assert results(prepared) == results(undisturbed)
 
 
