@@ -53,7 +53,7 @@ def make_page(folder: Path) -> Path:
         folder, tasks=tasks, sft=("a", "b", "c"), smoothing=(0.0, 0.1, 0.2, 0.3)
     )
     add_calibrators(paths["metrics"])
-    held = {kind: paths[kind] for kind in ("metrics", "reliability")}
+    held = {kind: paths[kind] for kind in ("metrics", "reliability", "contrasts")}
     for task in tasks:
         for scoring, normaliser in HEADLINE.items():
             for figure in FIGURES:

@@ -60,10 +60,13 @@ def make_study(
                         values = _measure(held, key)
                         metrics += [[*key, *each] for each in values.items()]
     frame = _complete_metrics(metrics)
+    changes = make_contrasts(frame)
     held = {
         "metrics": pa.Table.from_pandas(frame),
         "reliability": pa.Table.from_pandas(_frame(bins, "reliability")),
         "summary": summarise(frame),
+        "contrasts": changes,
+        "claims": make_claims(changes),
         "runs": pa.Table.from_pylist(
             [_make_run(*run) for run in _runs(models, sft, smoothing, seeds)],
             tables.SCHEMAS["runs"],
@@ -112,6 +115,62 @@ def _make_run(model: str, name: str, smoothing: float, seed: int) -> dict:
     rate, recipe = 1e-3 if smoothing < 0.2 else 2e-3, {"epochs": 6.0, "method": "full"}
     selected = {"lr": rate, "validation_nll": 1.7 - smoothing / 10, "n_candidates": 2}
     return run | selected | {"recipe": json.dumps(recipe)}
+
+
+BAND, ENDS = 0.05, 0.02  # half widths of made-up bands and intervals
+
+
+def make_contrasts(metrics: pd.DataFrame) -> pa.Table:
+    """Differences of made-up metrics, all with the same made-up uncertainty."""
+    metrics = metrics[metrics["metric"].isin(["accuracy", "confidence", "gap", "ece"])]
+    way = ["task", "language", "scoring", "normaliser", "calibrator", "metric"]
+    means = metrics.groupby(["model", "sft", "smoothing", *way])["value"].mean()
+    rows = []
+    for (model, sft, smoothing), after in means.groupby(level=[0, 1, 2]):
+        starts = {"base": (model, BASE, 0.0), "sft": (model, sft, 0.0)}
+        if sft == BASE:
+            continue
+        for reference, start in starts.items():
+            if start == (model, sft, smoothing) or start not in means.index.droplevel(
+                way
+            ):
+                continue
+            change = (after.droplevel([0, 1, 2]) - means.loc[start]).rename("estimate")
+            change = change.reset_index().rename(columns={"language": "level"})
+            languages = load_languages()
+            levels = change.assign(level=[languages[c].level for c in change["level"]])
+            whole = pd.concat([levels, change.assign(level="all")])
+            keys = ["task", "level", "scoring", "normaliser", "calibrator", "metric"]
+            whole = whole.groupby(keys)["estimate"].agg(["mean", "count"]).reset_index()
+            whole = whole.rename(columns={"mean": "estimate", "count": "n_languages"})
+            change = change.assign(
+                sim_low=change["estimate"] - BAND,
+                sim_high=change["estimate"] + BAND,
+                n_languages=1,
+            )
+            place = {"model": model, "sft": sft, "smoothing": smoothing}
+            place |= {"reference": reference, "n_seeds": 1}
+            both = pd.concat([whole, change]).assign(**place)
+            both["ci_low"] = both["estimate"] - ENDS
+            both["ci_high"] = both["estimate"] + ENDS
+            rows.append(both)
+    names = tables.SCHEMAS["contrasts"].names
+    found = pd.concat(rows) if rows else pd.DataFrame()
+    found = found.reindex(columns=names)
+    schema = tables.SCHEMAS["contrasts"]
+    return pa.Table.from_pandas(found, schema, preserve_index=False)
+
+
+def make_claims(contrasts: pa.Table) -> pa.Table:
+    """One claim, which holds where the made-up confidence rises."""
+    held = tables.where(
+        contrasts, reference="base", smoothing=0.0, level="all", metric="confidence"
+    ).to_pandas()
+    held = held.assign(claim="confidence", statement="SFT raises confidence.")
+    held["verdict"] = ["holds" if each > 0 else "fails" for each in held["ci_low"]]
+    schema = tables.SCHEMAS["claims"]
+    held = held.reindex(columns=schema.names)
+    return pa.Table.from_pandas(held, schema, preserve_index=False)
 
 
 def _make_bins(key: list, moved: float) -> pd.DataFrame:

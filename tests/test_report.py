@@ -14,6 +14,7 @@ from polycal.grid import HEADLINE
 from polycal.report import report
 from polycal.svg import inline
 
+DRAWN_FROM = ("metrics", "reliability", "contrasts")
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
     'xmlns:xlink="http://www.w3.org/1999/xlink"><metadata>http://x.org</metadata>'
@@ -58,7 +59,10 @@ def write_page(
                 svg = folder / "figures" / task / f"{scoring}-{normaliser}"
                 svg = svg / f"{figure}.svg"
                 if drawn:
-                    held = {kind: paths[kind] for kind in ("metrics", "reliability")}
+                    held = {
+                        kind: paths[kind]
+                        for kind in ("metrics", "reliability", "contrasts")
+                    }
                     draw(figure=figure, **held, **place, out=svg)
                 else:
                     svg.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +91,8 @@ def test_a_page_needs_nothing_from_the_net(page):
     """Links lead into the page or to the tables beside it; images are in it."""
     parsed = Page(page)
     tables = [
-        f"../{name}.parquet" for name in ("summary", "metrics", "reliability", "runs")
+        f"../{name}.parquet"
+        for name in ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
     ]
     outside = [each for each in parsed.loads if not each.startswith(("#", "data:"))]
     assert outside == tables
@@ -201,7 +206,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
     svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "heatmap.svg"
     paths = {
         n: tmp_path / f"{n}.parquet"
-        for n in ("summary", "metrics", "reliability", "runs")
+        for n in ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
     }
     out = tmp_path / "other.html"
     for spoil, words in (

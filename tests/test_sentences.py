@@ -25,6 +25,9 @@ def levels(*rows: tuple) -> pd.DataFrame:
     )
 
 
+NONE = pd.DataFrame(columns=["rank", "metric", "sim_low", "sim_high"])
+
+
 def languages(*rows: tuple, facet: str = "m") -> pd.DataFrame:
     """Rows of (rank, language, accuracy, confidence)."""
     return pd.DataFrame(
@@ -77,12 +80,13 @@ def test_findings_follow_the_numbers_both_ways():
     """The same code says that SFT raises confidence, or that it lowers it."""
     before, after = (0.4, 0.45), (0.4, 0.65)
     for first, last, words in (
-        (before, after, ("confidence rises in 1", "over-confidence grows")),
-        (after, before, ("confidence rises in 0", "over-confidence shrinks")),
+        (before, after, ("confidence rises from", "over-confidence grows")),
+        (after, before, ("confidence falls from", "over-confidence shrinks")),
     ):
         ((title, said),) = sentences.describe_findings(
             levels((BASE_RANK, "all", 1, *first), (0.0, "all", 1, *last)),
             languages((BASE_RANK, "de", *first), (0.0, "de", *last)),
+            NONE,
         )
         assert title == "SFT, against base"
         assert all(each in " ".join(said) for each in words)
@@ -100,6 +104,7 @@ def test_findings_compare_smoothing_with_what_there_is():
         found = sentences.describe_findings(
             levels(*[(rank, "all", 1, *ranks[rank]) for rank in held]),
             languages(*[(rank, "de", *ranks[rank]) for rank in held]),
+            NONE,
         )
         assert [title for title, _ in found] == titles
 
@@ -118,21 +123,20 @@ def test_an_accuracy_at_chance_is_called_so(accuracy, words):
     ((_, said),) = sentences.describe_findings(
         levels((BASE_RANK, "all", 1, accuracy, 0.5)),
         languages((BASE_RANK, "de", accuracy, 0.5)),
+        NONE,
     )
     assert (words in said[0]) if words else ("chance" not in said[0])
 
 
 def test_changes_are_counted_by_language():
-    """A change below half a point counts neither way, and is told, too."""
-    before = languages((0, "de", 0.4, 0.5), (0, "sw", 0.4, 0.5), (0, "en", 0.4, 0.5))
-    after = languages((0, "de", 0.4, 0.6), (0, "sw", 0.4, 0.4), (0, "en", 0.4, 0.501))
-    said = sentences.count_changes(
-        before.set_index("language"), after.set_index("language")
-    )
+    """Only what a simultaneous band leaves 0 out of counts, up or down."""
+    rows = [("confidence", 0.1, 0.2), ("confidence", -0.1, 0.2), ("ece", -0.3, -0.1)]
+    changes = pd.DataFrame(rows, columns=["metric", "sim_low", "sim_high"])
+    said = sentences.count_changes(changes, 3)
     assert said.startswith(
-        "Of 3 languages, confidence rises in 1 and falls in 1, hardly moving in 1;"
+        "Of 3 languages, confidence rises in 1 and falls in 0; accuracy rises in 0 and "
+        "falls in 0; the ECE rises in 0 and falls in 1; in the others"
     )
-    assert "accuracy rises in 0 and falls in 0, hardly moving in 3" in said
 
 
 def test_captions_count_and_name_what_the_figure_shows():

@@ -153,6 +153,42 @@ def _shares(bins: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     )
 
 
+def mark_sure(values: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The table with `sure`: whether the gap surely differs from its reference.
+
+    That is, whether the simultaneous band of the difference does not hold 0.
+
+    Args:
+        values: as `per_language` returns it.
+        contrasts: rows of a contrasts table of the same task, scoring and normaliser.
+    """
+    changes = per_change(contrasts)
+    changes = changes[changes["metric"] == "gap"]
+    changes = changes[(changes["sim_low"] > 0) | (changes["sim_high"] < 0)]
+    keys = ["facet", "rank", "level"]
+    sure = set(changes[keys].itertuples(index=False, name=None))
+    held = values[["facet", "rank", "language"]].itertuples(index=False, name=None)
+    return values.assign(sure=[each in sure for each in held])
+
+
+def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The differences between each condition and its `reference`, by facet and rank.
+
+    Args:
+        contrasts: rows of a contrasts table of one task, scoring and normaliser.
+
+    Returns:
+        The rows with `facet` and `rank`; none of an SFT with smoothing against the
+        base model where the study has an SFT without.
+    """
+    if contrasts.empty:
+        return contrasts.assign(facet="", rank=0.0)
+    rows = by_condition(contrasts)
+    plain = rows.loc[rows["reference"] == "sft", "facet"].unique()
+    to_sft = (rows["rank"] > 0) & rows["facet"].isin(plain)
+    return rows[(rows["reference"] == "sft") == to_sft].reset_index(drop=True)
+
+
 def language_of(code: str) -> Language:
     """The language of a code.
 

@@ -50,8 +50,8 @@ def explore(
     Returns:
         A value for JSON. `values` and `bins` are lists over languages (in the order of
         `languages` of the task) of lists over the facet's conditions; null where there
-        is nothing. `low` and `high` are the ends of 95 % intervals, where they were
-        made and there is a single seed.
+        is nothing. `below` and `above` tell how far 95 % intervals reach from the
+        value, where they were made and there is a single seed.
     """
     held = tables.where(tables.read(metrics, "metrics"), subset="all").to_pandas()
     held = by_condition(
@@ -130,8 +130,12 @@ def _values(
             shape = codes[key[0]], facets[facet]
             found[facet] = {"value": _grid(rows, "value", *shape)}
             if rows["ci_low"].notna().any() and not several[facet]:
-                found[facet]["low"] = _grid(rows, "ci_low", *shape)
-                found[facet]["high"] = _grid(rows, "ci_high", *shape)
+                rows = rows.assign(
+                    below=rows["value"] - rows["ci_low"],
+                    above=rows["ci_high"] - rows["value"],
+                )
+                found[facet]["below"] = _grid(rows, "below", *shape)
+                found[facet]["above"] = _grid(rows, "above", *shape)
         yield "|".join(key), found
 
 

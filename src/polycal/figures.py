@@ -14,6 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from polycal import tables
 from polycal.canvas import (
     GAPS,
     LINE,
@@ -31,6 +32,7 @@ from polycal.canvas import (
 )
 from polycal.conditions import (
     label,
+    mark_sure,
     per_bin,
     per_language,
     per_level_bin,
@@ -104,8 +106,10 @@ def _draw_bars(axes: Axes, values: pd.DataFrame, lines: list) -> None:
 def heatmap(values: pd.DataFrame, *, title: str = "") -> Figure:
     """The signed gap of each language in each condition, on one scale for all panels.
 
+    A star marks a gap that surely differs from that of the condition's reference.
+
     Args:
-        values: as `per_language` returns it.
+        values: as `mark_sure` returns it.
         title: what the numbers belong to.
     """
     facets, ranks = axes_of(values)
@@ -122,14 +126,14 @@ def heatmap(values: pd.DataFrame, *, title: str = "") -> Figure:
     for column, facet in enumerate(facets):
         left = margin + column * (width + gap)
         axes = figure.add_axes(place(left, TOP + head, width, height))
-        grid = values[values["facet"] == facet].pivot_table(
-            index="language", columns="rank", values="gap"
-        )
-        grid = 100 * grid.reindex(index=[code for _, code in lines], columns=ranks)
+        own = values[values["facet"] == facet].set_index(["language", "rank"])
+        shape = {"index": [code for _, code in lines], "columns": ranks}
+        grid = 100 * own["gap"].unstack().reindex(**shape)
+        sure = own["sure"].unstack().reindex(**shape)
         axes.pcolormesh(
             grid, cmap=GAPS, norm=scale.norm, edgecolors="white", linewidth=0.4
         )
-        _write_cells(axes, grid, scale)
+        _write_cells(axes, grid, sure, scale)
         texts = [label(rank).replace(", smoothing ", "\nsmooth. ") for rank in ranks]
         axes.set_xticks([place + 0.5 for place in range(len(ranks))], texts)
         axes.xaxis.tick_top()
@@ -144,7 +148,10 @@ def heatmap(values: pd.DataFrame, *, title: str = "") -> Figure:
     return figure
 
 
-def _write_cells(axes: Axes, grid: pd.DataFrame, scale: ScalarMappable) -> None:
+def _write_cells(
+    axes: Axes, grid: pd.DataFrame, sure: pd.DataFrame, scale: ScalarMappable
+) -> None:
+    marks = sure.eq(True).to_numpy()
     for row, values in enumerate(grid.to_numpy()):
         for column, value in enumerate(values):
             if math.isfinite(value):
@@ -153,7 +160,7 @@ def _write_cells(axes: Axes, grid: pd.DataFrame, scale: ScalarMappable) -> None:
                 axes.text(
                     column + 0.5,
                     row + 0.5,
-                    points(value / 100, unit=""),
+                    points(value / 100, unit="") + ("*" if marks[row, column] else ""),
                     color="white" if dark else "black",
                     fontsize=7,
                     ha="center",
@@ -175,6 +182,7 @@ def draw(
     figure: str,
     metrics: Path,
     reliability: Path,
+    contrasts: Path,
     task: str,
     scoring: str,
     normaliser: str,
@@ -189,6 +197,7 @@ def draw(
         figure: a key of `FIGURES`.
         metrics: the study's metrics table.
         reliability: the study's reliability table.
+        contrasts: the study's differences between conditions.
         task: short name of the benchmark.
         scoring: letters or text.
         normaliser: sum or token.
@@ -203,8 +212,13 @@ def draw(
         raise InputError(f"{out}: a figure is a file that ends in {', '.join(_DATES)}")
     function, compute, kind = FIGURES[figure]
     path = {"metrics": metrics, "reliability": reliability}[kind]
-    rows = select(path, kind, task=task, scoring=scoring, normaliser=normaliser)
-    drawn = function(compute(rows), title=f"{task}, {scoring} ({normaliser})")
+    place = {"task": task, "scoring": scoring, "normaliser": normaliser}
+    values = compute(select(path, kind, **place))
+    if kind == "metrics":
+        held = tables.read(contrasts, "contrasts")
+        held = tables.where(held, **place, calibrator="none")
+        values = mark_sure(values, held.to_pandas())
+    drawn = function(values, title=f"{task}, {scoring} ({normaliser})")
     salt = {"svg.hashsalt": f"{figure} {task} {scoring} {normaliser}"}
     with matplotlib.rc_context({**STYLE, **salt}), replacing(out) as temporary:
         drawn.savefig(

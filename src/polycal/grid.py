@@ -30,8 +30,8 @@ STAGES = {
     "analyse": 1,
     "list_runs": 1,
     "find_shifts": 1,
-    "draw": 2,
-    "report": 4,
+    "draw": 3,
+    "report": 5,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model

@@ -7,13 +7,16 @@ Tables and figures in, a dictionary of plain values out of Python, and all marku
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from zlib import crc32
 
 import jinja2
 import pandas as pd
 
 from polycal import tables
 from polycal.checks import read_check
+from polycal.claim_sentences import describe_claims
 from polycal.conditions import (
+    per_change,
     per_language,
     per_level,
     per_level_bin,
@@ -45,6 +48,8 @@ def report(
     summary: Path,
     metrics: Path,
     reliability: Path,
+    contrasts: Path,
+    claims: Path,
     runs: Path,
     shifts: list[Path],
     checks: list[Path],
@@ -59,6 +64,8 @@ def report(
         summary: the study's summary table.
         metrics: the study's metrics table.
         reliability: the study's bins.
+        contrasts: the study's differences between conditions.
+        claims: what the study says about the paper's claims.
         runs: how each run came about.
         shifts: questions whose confidence changed, of each SFT set and task.
         checks: what `polycal check_task` wrote of each task.
@@ -69,12 +76,14 @@ def report(
         InputError: a table is empty or broken, or a figure or a check is missing.
     """
     paths = {"summary": summary, "metrics": metrics}
-    paths |= {"reliability": reliability, "runs": runs}
+    paths |= {"reliability": reliability}
+    paths |= {"contrasts": contrasts, "claims": claims, "runs": runs}
     held = _in_order(select(metrics, "metrics"), scoring)
     compared = {each["task"]: each for each in map(read_check, checks)}
     values = {
         "study": study,
         "run": _describe_run(held),
+        "claims": _claims(claims, scoring[0]),
         "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
         "tasks": [
             _task(task, held, paths, figures)
@@ -100,6 +109,13 @@ def report(
     page = environment.get_template("report.html.j2").render(values)
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _claims(path: Path, scoring: str) -> list[dict[str, object]]:
+    """The claims under the scoring that leads, with its headline normaliser."""
+    place = {"scoring": scoring, "normaliser": HEADLINE[scoring]}
+    held = tables.where(tables.read(path, "claims"), **place)
+    return describe_claims(held.to_pandas())
 
 
 def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
@@ -177,15 +193,21 @@ def _scoring(
     """The findings, tables and figures of one task, scoring and normaliser."""
     levels = per_level(select(paths["summary"], "summary", **place))
     languages = per_language(select(paths["metrics"], "metrics", **place))
+    # Base models alone have no contrasts.
+    found = tables.where(
+        tables.read(paths["contrasts"], "contrasts"), **place, calibrator="none"
+    )
+    changes = per_change(found.to_pandas())
     facets = []
     for facet in sorted(levels["facet"].unique()):
         own = levels[levels["facet"] == facet]
         spoken = languages[languages["facet"] == facet]
+        changed = changes[changes["facet"] == facet]
         facets.append(
             {
                 "name": facet,
-                "findings": describe_findings(own, spoken),
-                "differences": difference_table(own),
+                "findings": describe_findings(own, spoken, changed),
+                "differences": difference_table(changed),
                 "levels": level_table(own),
             }
         )
@@ -216,10 +238,11 @@ def _figures(
         told = per_level_bin(rows) if figure == "levels" else languages
         sentence = CAPTIONS[figure](told)
         slug = f"{task}-{scoring}-{normaliser}-{figure}"
+        prefix = f"f{crc32(slug.encode()):08x}"  # short: it is repeated a lot
         yield {
             "name": figure,
             "caption": sentence,
-            "svg": inline(path, prefix=slug, text=sentence),
+            "svg": inline(path, prefix=prefix, text=sentence),
         }
 
 

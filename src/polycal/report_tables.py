@@ -9,7 +9,6 @@ from polycal.conditions import (
     BASE_RANK,
     LEVELS,
     label,
-    reference,
 )
 from polycal.sentences import points
 
@@ -74,31 +73,37 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
     return {"label": label(row["rank"]), "single": single, "cells": cells}
 
 
-def difference_table(levels: pd.DataFrame) -> list[dict[str, object]]:
+def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
     """What changes between each condition and its reference, per resource level.
 
     Args:
-        levels: rows of `per_level` of one facet.
+        changes: rows of `per_change` of one facet.
 
     Returns:
-        One row per comparison and level: `comparison`, `level`, `n` languages, and
-        the changes of `SHORT` as `cells`, in percentage points.
+        One row per comparison and level: `comparison`, `level`, `n` languages, and as
+        `cells` the changes of `SHORT` in percentage points: `text`, `interval`, and
+        whether the interval leaves 0 out (`sure`).
     """
-    values = levels.set_index(["rank", "level"])
-    ranks = sorted(levels["rank"].unique())
     rows = []
-    for rank in ranks:
-        start = reference(rank, ranks)
+    for rank, own in changes.groupby("rank"):
+        start = 0.0 if (own["reference"] == "sft").all() else BASE_RANK
         for level in (*LEVELS, ALL):
-            if start is None or (rank, level) not in values.index:
-                continue
-            after, before = values.loc[(rank, level)], values.loc[(start, level)]
-            rows.append(
-                {
-                    "comparison": f"{label(rank)} − {label(start)}",
-                    "level": level,
-                    "n": int(after["n_languages"]),
-                    "cells": [_gap(after[each] - before[each]) for each in SHORT],
-                }
-            )
+            here = own[own["level"] == level].set_index("metric")
+            if len(here):
+                rows.append(
+                    {
+                        "comparison": f"{label(rank)} − {label(start)}",
+                        "level": level,
+                        "n": int(here["n_languages"].max()),
+                        "cells": [_change(here.loc[each]) for each in SHORT],
+                    }
+                )
     return rows
+
+
+def _change(row: Mapping) -> dict[str, object]:
+    return {
+        "text": _gap(row["estimate"]),
+        "interval": f"[{_gap(row['ci_low'])}, {_gap(row['ci_high'])}]",
+        "sure": bool(row["ci_low"] > 0 or row["ci_high"] < 0),
+    }

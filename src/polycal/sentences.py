@@ -79,30 +79,30 @@ def describe_state(values: Mapping) -> str:
     )
 
 
-def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> str:
-    """In how many languages confidence, accuracy and ECE rise, and fall.
+def count_changes(changes: pd.DataFrame, n: int) -> str:
+    """In how many languages confidence, accuracy and ECE surely rise, and fall.
+
+    Sure is a change whose simultaneous band does not hold 0.
 
     Args:
-        before: metrics in columns, indexed by language.
-        after: the same languages under another condition.
+        changes: rows of `per_change` of one facet and rank.
+        n: the number of languages.
     """
-    both = before.index.intersection(after.index)
     parts = []
     for name, metric in _COUNTED.items():
-        change = after.loc[both, metric] - before.loc[both, metric]
-        up, down = (change >= SMALL).sum(), (change <= -SMALL).sum()
-        still = len(change) - up - down
-        more = f", hardly moving in {still}" if still else ""
-        parts.append(f"{name} rises in {up} and falls in {down}{more}")
-    n = f"{len(both)} languages" if len(both) != 1 else "1 language"
-    return f"Of {n}, {'; '.join(parts)}."
+        own = changes[changes["metric"] == metric]
+        up, down = (own["sim_low"] > 0).sum(), (own["sim_high"] < 0).sum()
+        parts.append(f"{name} rises in {up} and falls in {down}")
+    languages = f"Of {n} languages" if n != 1 else "Of 1 language"
+    rest = "in the others, the band over languages holds no change as well"
+    return f"{languages}, {'; '.join(parts)}; {rest}."
 
 
 _COUNTED = {"confidence": "confidence", "accuracy": "accuracy", "the ECE": "ece"}
 
 
 def describe_findings(
-    levels: pd.DataFrame, languages: pd.DataFrame
+    levels: pd.DataFrame, languages: pd.DataFrame, changes: pd.DataFrame
 ) -> list[tuple[str, list[str]]]:
     """The findings of one facet: a heading and sentences per comparison.
 
@@ -111,6 +111,7 @@ def describe_findings(
     Args:
         levels: rows of `per_level` of one facet.
         languages: rows of `per_language` of the same facet.
+        changes: rows of `per_change` of the same facet.
     """
     ranks = sorted(levels["rank"].unique())
     whole = levels[levels["level"] == ALL].set_index("rank")
@@ -125,7 +126,8 @@ def describe_findings(
         if start is None:
             sentences, what = [], describe_state(after)
         else:
-            sentences = [count_changes(tongues[start], tongues[rank])]
+            own = changes[changes["rank"] == rank]
+            sentences = [count_changes(own, len(tongues[rank]))]
             what = describe_comparison(whole.loc[start], after)
         n = int(tongues[rank]["n_questions"].min())
         sentences.insert(0, f"{_where(after)}, {what}.{_near_chance(after, n)}")

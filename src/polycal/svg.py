@@ -9,6 +9,9 @@ from polycal.errors import InputError
 # Metadata names hosts on the net, and a style sheet inside one figure would hold for
 # the whole page: the page's own style says the same for all figures.
 _DROPPED = {"metadata", "style"}
+# What the page says once for all figures, and what nobody sees.
+_SUPERFLUOUS = re.compile(r" ?font-family: [^;]*;?|rotate\(-0 [^)]*\)")
+_DIGITS = re.compile(r"\d+\.\d{3,}")
 _URL, _LINK = re.compile(r"(url\(#)([^)]+)"), re.compile(r"^(#)(.+)")
 
 
@@ -16,7 +19,8 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
     """The `<svg>` element of a file, fit to stand beside others in one HTML page.
 
     Ids that something refers to get the prefix, and all others go, so that no two
-    figures share one. Namespaces go too, as HTML has none.
+    figures share one. Namespaces go too, as HTML has none, and the family of the font,
+    which is the page's to set. Coordinates are rounded to 1/100 point.
 
     Args:
         path: the SVG file.
@@ -45,8 +49,14 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
         for name, value in list(element.attrib.items()):
             del element.attrib[name]
             pattern = _LINK if _local(name) == "href" else _URL
-            element.set(_local(name), pattern.sub(rename, value))
+            value = _DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value)
+            value = _SUPERFLUOUS.sub("", value)
+            if value:
+                element.set(_local(name), pattern.sub(rename, value))
     for element in root.iter():
+        if element.tag != "text" and not (element.text or "").strip():
+            element.text = None
+        element.tail = (element.tail or "").strip() or None
         own = element.attrib.pop("id", None)
         if own in used:
             element.set("id", f"{prefix}-{own}")

@@ -1,7 +1,7 @@
 """
 Draw the figures and write the page that people read.
 
-INPUTS:   results/{metrics,reliability,summary,runs}.parquet
+INPUTS:   results/{metrics,reliability,summary,contrasts,claims,runs}.parquet
           results/checks/{task}.json
           results/shifts/{model}/{sft}/{task}.parquet
 OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg
@@ -13,6 +13,7 @@ rule draw:
     input:
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
+        contrasts="results/contrasts.parquet",
     output:
         report(
             "results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg",
@@ -32,6 +33,7 @@ rule draw:
         " --figure {wildcards.figure}"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
+        " --contrasts {input.contrasts:q}"
         " --task {wildcards.task:q}"
         " --scoring {wildcards.scoring}"
         " --normaliser {wildcards.normaliser}"
@@ -43,6 +45,8 @@ rule report:
         summary="results/summary.parquet",
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
+        contrasts="results/contrasts.parquet",
+        claims="results/claims.parquet",
         runs="results/runs.parquet",
         shifts=get_shifts(),
         checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
@@ -64,6 +68,8 @@ rule report:
         " --summary {input.summary:q}"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
+        " --contrasts {input.contrasts:q}"
+        " --claims {input.claims:q}"
         " --runs {input.runs:q}"
         " --shifts {input.shifts:q}"
         " --checks {input.checks:q}"

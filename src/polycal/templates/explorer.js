@@ -66,7 +66,7 @@ function rows() {
   const wanted = view.filter.toLowerCase();
   const all = data.tasks[view.task].map((code, index) => ({
     code, order: index, ...data.languages[code], values: held.value[index],
-    low: held.low && held.low[index], high: held.high && held.high[index],
+    below: held.below && held.below[index], above: held.above && held.above[index],
   }));
   return all.filter((row) => (view.level === "all" || row.level === view.level) &&
     (row.name.toLowerCase().includes(wanted) || row.code.toLowerCase().startsWith(wanted)));
@@ -99,8 +99,10 @@ function draw() {
     const button = make("button", { type: "button", "data-lang": row.code, "aria-pressed": pressed }, row.name + " (" + row.code + ")");
     const cells = shown.map((each) => {
       const cell = make("td", {}, spell(each.of(row), view.metric, each.change));
-      if (!each.change && row.low && row.low[each.index] !== null)
-        cell.append(make("small", {}, "[" + spell(row.low[each.index], view.metric) + ", " + spell(row.high[each.index], view.metric) + "]"));
+      if (!each.change && row.below && row.below[each.index] !== null) {
+        const ends = [each.of(row) - row.below[each.index], each.of(row) + row.above[each.index]];
+        cell.append(make("small", {}, "[" + ends.map((end) => spell(end, view.metric)).join(", ") + "]"));
+      }
       return cell;
     });
     return make("tr", {}, make("th", { scope: "row" }, button), make("td", { class: "left" }, row.level), make("td", { class: "left" }, row.joshi), ...cells);
