@@ -29,7 +29,7 @@ STAGES = {
     "contrast": 1,
     "analyse": 1,
     "list_runs": 1,
-    "find_shifts": 1,
+    "find_shifts": 2,
     "draw": 3,
     "report": 5,
 }

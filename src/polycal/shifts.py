@@ -15,8 +15,8 @@ from polycal.confidence import option_scores
 from polycal.errors import InputError
 from polycal.grid import BASE, HEADLINE
 
-SHOWN = 3  # questions of a language
-LONGEST = 600  # characters of a question that are kept, and of an option
+SHOWN = 2  # questions of a language; the page of 71 languages has to stay small
+LONGEST = 400  # characters of a question that are kept, and of an option
 
 
 def find_shifts(
