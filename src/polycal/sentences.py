@@ -1,6 +1,7 @@
 """Findings in words: numbers in, sentences out, the words chosen by the numbers.
 
-No sentence claims significance; a change below `SMALL` is called no change.
+A change of a mean below `SMALL` is called no change, and a larger one is named without
+a claim that it is sure; changes of single languages count only where a band says so.
 """
 
 import math
