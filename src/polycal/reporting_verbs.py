@@ -1,0 +1,101 @@
+"""The verbs that need no GPU: from stored scores to tables, figures and the page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from polycal.errors import InputError
+from polycal.prompts import SCORINGS
+
+
+def add_reporting(add: Callable) -> None:
+    """Add the verbs from `measure` on; `add` is as in `polycal.verbs`."""
+    flag = add(
+        "measure",
+        "polycal.measure",
+        "Compute the calibration metrics of one run and task.",
+    )
+    text = "the run's predictions tables of the task"
+    flag("--predictions", type=Path, nargs="+", required=True, help=text)
+    flag("--check", type=Path, required=True, help="what check_task wrote of the task")
+    flag("--metrics", type=Path, required=True, help="metrics table to write")
+    flag("--reliability", type=Path, required=True, help="reliability table to write")
+    flag("--replicates", type=Path, required=True, help="replicates table to write")
+    flag("--n-replicates", type=int, required=True, help="of each metric")
+    flag("--seed", type=int, required=True, help="of the replicates; one for a study")
+    flag("--confidence", type=float, required=True, help="of intervals")
+
+    flag = add("aggregate", _aggregate, "Gather the tables of a whole study.")
+    flag("--metrics", type=Path, nargs="+", required=True, help="metrics tables")
+    flag("--reliability", type=Path, nargs="+", required=True, help="their bins")
+    flag("--keep", nargs="+", required=True, metavar="TASK=DE+FR", help="languages")
+    flag("--out", type=Path, required=True, help="directory to write into")
+
+    flag = add("list_runs", "polycal.runs", "Tell how each run came about.")
+    flag("--models", nargs="+", required=True, help="short names of the base models")
+    flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
+    flag("--out", type=Path, required=True, help="Parquet file to write")
+
+    add("show_tables", "polycal.data_page", "Print the columns of every table.")
+
+    flag = add(
+        "contrast", "polycal.contrasts", "Compare conditions, and judge the claims."
+    )
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    text = "replicates tables of all runs and tasks"
+    flag("--replicates", type=Path, nargs="+", required=True, help=text)
+    text = "fractions that differ by less are equivalent"
+    flag("--margin", type=float, required=True, help=text)
+    text = "of intervals, bands and verdicts"
+    flag("--confidence", type=float, required=True, help=text)
+    flag("--out", type=Path, required=True, help="directory to write into")
+
+    flag = add("analyse", "polycal.analyses", "Tell where changes come from.")
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    text = "replicates tables of all runs and tasks"
+    flag("--replicates", type=Path, nargs="+", required=True, help=text)
+    flag("--out", type=Path, required=True, help="directory to write into")
+
+    text = "Find the questions whose confidence SFT changed most."
+    flag = add("find_shifts", "polycal.shifts", text)
+    text = "of a base model, and of one run per smoothing value"
+    flag("--predictions", type=Path, nargs="+", required=True, help=text)
+    flag("--questions", type=Path, nargs="+", required=True, help="the task's tables")
+    flag("--check", type=Path, required=True, help="what check_task wrote of the task")
+    flag("--scoring", required=True, choices=SCORINGS, help="which scores")
+    flag("--out", type=Path, required=True, help="Parquet file to write")
+
+    flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
+    flag("--figure", required=True, help="such as dumbbell; another lists all")
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    flag("--reliability", type=Path, required=True, help="the study's bins")
+    flag("--contrasts", type=Path, required=True, help="the study's contrasts")
+    flag("--task", required=True, help="short name of the benchmark")
+    flag("--scoring", required=True, choices=SCORINGS, help="which scores")
+    flag("--normaliser", required=True, choices=("sum", "token"), help="of the scores")
+    flag("--out", type=Path, required=True, help="SVG, PDF or PNG file to write")
+
+    flag = add("report", "polycal.report", "Write the study's page.")
+    flag("--study", required=True, help="name of the study")
+    flag("--scoring", nargs="+", choices=SCORINGS, required=True, help="first leads")
+    flag("--summary", type=Path, required=True, help="the study's summary table")
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    flag("--reliability", type=Path, required=True, help="the study's bins")
+    flag("--contrasts", type=Path, required=True, help="the study's contrasts table")
+    flag("--claims", type=Path, required=True, help="the study's claims table")
+    flag("--runs", type=Path, required=True, help="what list_runs wrote")
+    flag("--shifts", type=Path, nargs="*", default=[], help="what find_shifts wrote")
+    flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
+    flag("--figures", type=Path, required=True, help="folder that draw wrote to")
+    flag("--out", type=Path, required=True, help="HTML file to write")
+
+
+def _aggregate(*, keep: list[str], **options: object) -> None:
+    from polycal.aggregate import aggregate
+
+    languages = {}
+    for each in keep:
+        task, equals, held = each.partition("=")
+        if not equals:
+            raise InputError(f"--keep takes TASK=DE+FR, not {each}")
+        languages[task] = held.split("+")
+    aggregate(keep=languages, **options)
