@@ -12,6 +12,7 @@ from polycal.jobs import Job
 from polycal.savings import Saving, find_savings
 from polycal.sizes import Gpu, find_gpu
 from polycal.study import load_study
+from polycal.text import align
 from polycal.timings import read_timings
 
 _WIDTH = 96
@@ -93,7 +94,7 @@ def _write_jobs(
             jobs = [job for job in found.jobs if job.stage == stage]
             n, done = len(jobs), f"{sum(job.done for job in jobs):,}"
         rows.append([stage, f"{n:,}", done, meaning])
-    yield from _align(["Jobs", "all", "done", "one of them is"], rows, "<>><")
+    yield from align(["Jobs", "all", "done", "one of them is"], rows, "<>><")
     yield "-: no times of it are there; it needs no GPU."
     scored = [job for job in found.jobs if job.stage == "score"]
     each = " + ".join(
@@ -150,7 +151,7 @@ def _write_time(
     rows.append(["all", "", n, *hours(left), _longest(left), ""])
     head = ["Time left", "model", "jobs left", *units, "longest, h"]
     sides = "<<>" + ">" * len(units) + "><"
-    yield from _align([*head, "how it is known"], rows, sides)
+    yield from align([*head, "how it is known"], rows, sides)
     if any(job.on_gpu for job in left):
         wall = sum(_wall(found.of(stage), gpus) for stage in ("tune", "score"))
         yield (
@@ -218,7 +219,7 @@ def _write_disk(found: Forecast) -> Iterator[str]:
         rows.append([name, _write_size(size, name in found.partial)])
     total = sum(found.disk.values())
     rows.append(["all", _write_size(total, bool(found.partial))])
-    yield from _align(["Disk of the whole study", "GB"], rows, "<>")
+    yield from align(["Disk of the whole study", "GB"], rows, "<>")
     if found.partial:
         yield "?: something is left out, because nobody knows its size."
     yield "Selected runs are links to their candidates and take no space."
@@ -237,24 +238,13 @@ def _write_savings(savings: Sequence[Saving], found: Forecast) -> Iterator[str]:
         [each.change, _quantity(each.hours), f"{each.part:.0%}"] for each in savings
     ]
     head = ["Cheaper variants, as if nothing had been run", f"{unit} saved", "part"]
-    yield from _align(head, rows, "<>>")
+    yield from align(head, rows, "<>>")
 
 
 def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
     yield "How it is estimated"
     for fact in list_facts(study, found.jobs, gpu):
         yield from _wrap(fact, indent="  ")
-
-
-def _align(
-    head: Sequence[str], rows: Sequence[Sequence[str]], sides: str
-) -> Iterator[str]:
-    """A table as lines; `sides` has < or > for each column."""
-    lines = [head, *rows]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    for line in lines:
-        cells = zip(line, sides, widths, strict=True)
-        yield "  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip()
 
 
 def _wrap(text: str, indent: str = "") -> list[str]:

@@ -30,6 +30,22 @@ def _add_planning(add: Callable) -> None:
     flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
     flag("--gpu", default="h200", help="type of GPU; an unknown one lists the known")
     flag("--gpus", type=int, default=1, help="how many of them work at a time")
+    _add_folders(flag)
+
+    flag = add("status", "polycal.status", "Tell how far a study is.")
+    flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
+    _add_folders(flag)
+    flag("--logs", type=Path, default=Path("logs"), help="folder of the jobs' logs")
+    flag(
+        "--measured",
+        type=Path,
+        default=Path("results/metrics"),
+        help="folder of metrics tables; it may be absent",
+    )
+
+
+def _add_folders(flag: Callable) -> None:
+    """What tells how much of a study is done and how large it is."""
     flag(
         "--timings",
         type=Path,
