@@ -150,7 +150,7 @@ def write_status(
         counts = (each.all, each.done, len(each.begun), len(each.failed), waiting)
         rows.append([each.name, *map(str, counts), hours])
     head = ["jobs", "all", "done", "begun", "failed", "waiting", "hours left"]
-    yield from align(head, rows, "<>>>>>>")
+    yield from align(head, rows, "<" + 6 * ">")
     yield "Hours are of one job after the other, by the jobs that have finished."
     for path in (path for each in stages for path in each.failed):
         yield f"failed: {path}"
@@ -171,4 +171,4 @@ def write_status(
         for _, row in numbers.iterrows()
     ]
     head = ["model", "condition", "task", "scoring", "languages", *_SHOWN]
-    yield from align(head, rows, "<<<<>>>>>")
+    yield from align(head, rows, 4 * "<" + 5 * ">")
