@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 
 from polycal.claims import CLAIMS, EACH, judge
-from polycal.inference import p_above, p_equivalence, p_two_sided
+from polycal.inference import Noise, p_above, p_equivalence, p_two_sided
 
 MARGIN, SE = 0.01, 0.001
 
 
 def contrast(claim: str, estimate: float, se: float = SE, **changes: object) -> dict:
     """The contrasts row that carries a claim; `level` for a single language."""
-    about = CLAIMS[claim]
+    about, noise = CLAIMS[claim], Noise(se, 0.0, 1)
     sims = {"sim_low": np.nan, "sim_high": np.nan}
     if about.level == EACH:
         sims = {"sim_low": estimate - 3 * se, "sim_high": estimate + 3 * se}
@@ -30,12 +30,12 @@ def contrast(claim: str, estimate: float, se: float = SE, **changes: object) -> 
         "estimate": estimate,
         "ci_low": estimate - 1.96 * se,
         "ci_high": estimate + 1.96 * se,
-        "p_value": float(p_two_sided(estimate, se, np.inf)),
+        "p_value": float(p_two_sided(estimate, noise)),
         "p_adjusted": np.nan,
         "margin": MARGIN,
-        "p_equivalence": float(p_equivalence(estimate, se, np.inf, MARGIN)),
-        "p_noninferiority": float(p_above(estimate, se, np.inf, -MARGIN)),
-        "p_nonsuperiority": float(p_above(-estimate, se, np.inf, -MARGIN)),
+        "p_equivalence": float(p_equivalence(estimate, estimate, noise, MARGIN)),
+        "p_noninferiority": float(p_above(estimate, noise, -MARGIN)),
+        "p_nonsuperiority": float(p_above(-estimate, noise, -MARGIN)),
         **sims,
         **changes,
     }

@@ -131,7 +131,7 @@ def verdicts(claims: pd.DataFrame, sft: str) -> dict[str, str]:
 
 
 def test_what_the_paper_claims_is_found_where_it_is_true(study):
-    """Confidence rises, accuracy stays, ECE rises; smoothing lowers it at no cost."""
+    """Confidence rises, accuracy stays; smoothing undoes it at no cost."""
     assert verdicts(study["claims"], "bold") == {
         "confidence": "holds",
         "accuracy": "holds",
@@ -143,14 +143,30 @@ def test_what_the_paper_claims_is_found_where_it_is_true(study):
 
 
 def test_and_is_denied_where_it_is_not(study):
-    """Confidence falls, accuracy rises; smoothing ruins calibration and accuracy.
-
-    That calibration becomes worse is true here, too: by doubt instead of by boast.
-    """
+    """Confidence falls, accuracy rises; smoothing makes it boast and forget."""
     found = verdicts(study["claims"], "taught")
-    assert found.pop("calibration") == "holds"
     assert set(found.values()) == {"fails"}
-    assert len(found) == 5
+    assert len(found) == 6
+
+
+def test_the_bias_of_ece_is_no_finding(measured, study):
+    """Where both models are calibrated, wider confidences show a larger ECE.
+
+    The interval reaches over what that may be, on each side what a calibrated model
+    would show.
+    """
+    place = {"sft": "taught", "smoothing": 0.0, "reference": "base", "metric": "ece"}
+    row = one(study["contrasts"], **place, level="sw")
+    half = 1.959964 * row["se"]
+    nulls = []
+    for run in (BASE, ("taught", 0.0, 0)):
+        table = tables.read(measured[run]["metrics"], "metrics").to_pandas()
+        kept = (table["metric"] == "ece") & (table["language"] == "sw")
+        kept &= (table["calibrator"] == "none") & (table["subset"] == "all")
+        nulls.append(table[kept]["null_mean"].item())
+    assert min(nulls) > 0
+    assert row["ci_low"] == pytest.approx(row["estimate"] - nulls[1] - half)
+    assert row["ci_high"] == pytest.approx(row["estimate"] + nulls[0] + half)
 
 
 def one(frame: pd.DataFrame, **values: object) -> pd.Series:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from polycal.inference import (
+    Noise,
+    band_width,
     differences,
     half_width,
     holm,
@@ -21,29 +23,44 @@ def test_p_values_are_those_of_scipy_s_t_tests():
     """One sample: two-sided, one-sided against a bound, and both for equivalence."""
     values = np.random.default_rng(0).normal(0.2, 1, 25)
     mean, se = values.mean(), values.std(ddof=1) / 5
-    own = p_two_sided(mean, se, 24)
+    noise = Noise(0.0, se, 24)
+    own = p_two_sided(mean, noise)
     assert own == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     lower = stats.ttest_1samp(values, -0.5, alternative="greater").pvalue
     upper = stats.ttest_1samp(values, 0.5, alternative="less").pvalue
-    assert p_above(mean, se, 24, -0.5) == pytest.approx(lower)
-    assert p_equivalence(mean, se, 24, 0.5) == pytest.approx(max(lower, upper))
+    assert p_above(mean, noise, -0.5) == pytest.approx(lower)
+    assert p_equivalence(mean, mean, noise, 0.5) == pytest.approx(max(lower, upper))
     interval = stats.t.interval(0.9, 24, mean, se)
-    half = half_width(se, 24, confidence=0.9)
+    half = half_width(noise, confidence=0.9)
     assert (mean - half, mean + half) == pytest.approx(interval)
 
 
-@given(st.floats(-0.1, 0.1), st.floats(1e-4, 0.1), st.sampled_from([3.0, 30.0, np.inf]))
-def test_equivalence_is_an_interval_inside_the_margins(centre, se, df):
+@given(
+    st.floats(-0.1, 0.1),
+    st.floats(1e-4, 0.1),
+    st.floats(0, 0.1),
+    st.sampled_from([1, 2, 30]),
+)
+def test_equivalence_is_an_interval_inside_the_margins(centre, questions, seeds, df):
     """Two one-sided tests at 5 % are the interval of 90 %."""
-    half = half_width(se, df, confidence=0.9)
+    noise = Noise(questions, seeds, df)
+    half = half_width(noise, confidence=0.9)
     inside = max(abs(centre - half), abs(centre + half)) < 0.03
-    assert (p_equivalence(centre, se, df, 0.03) < 0.05) == inside
+    assert (p_equivalence(centre, centre, noise, 0.03) < 0.05) == inside
 
 
 def test_without_any_error_the_verdict_is_plain():
     """Equal replicates: what was observed is certain."""
-    assert p_two_sided([0.0, 0.1], [0.0, 0.0], np.inf).tolist() == [1, 0]
-    assert p_equivalence([0.0, 0.1], [0.0, 0.0], np.inf, 0.05).tolist() == [0, 1]
+    both, none = np.array([0.0, 0.1]), Noise(np.zeros(2), np.zeros(2), 1)
+    assert p_two_sided(both, none) == pytest.approx([1, 0])
+    assert p_equivalence(both, both, none, 0.05) == pytest.approx([0, 1])
+
+
+def test_a_bias_that_is_not_known_makes_equivalence_harder():
+    """From 0 to 0.04 is not inside 0.03, however small the error."""
+    noise = Noise(1e-6, 0.0, 1)
+    assert p_equivalence(0.0, 0.02, noise, 0.03) == pytest.approx(0)
+    assert p_equivalence(0.0, 0.04, noise, 0.03) == pytest.approx(1)
 
 
 def test_holm_by_hand():
@@ -78,17 +95,46 @@ def test_the_band_of_one_of_independent_and_of_equal_differences():
 
 
 def test_questions_and_seeds_add_up():
-    """By hand: variances of three seeds' mean and of the replicates, with their df."""
+    """By hand: the errors of three seeds' mean and of the replicates."""
     replicates = np.array([[0.0], [0.2], [0.4]])
     seeds = np.array([[0.1], [0.2], [0.3]])
-    found = differences(seeds, replicates, biased=False)
+    found = differences(seeds, replicates)
     assert found.estimate == pytest.approx([0.2])
-    assert found.centre == pytest.approx([0.2])
     assert found.sd_seeds == pytest.approx([0.1])
-    assert found.se == pytest.approx([np.sqrt(0.04 + 0.01 / 3)])
-    assert found.df == pytest.approx([2 * (0.04 + 0.01 / 3) ** 2 / (0.01 / 3) ** 2])
-    alone = differences(seeds[:1], replicates, biased=True)
-    assert alone.se == pytest.approx([0.2])
-    assert alone.df.tolist() == [np.inf]
-    assert alone.centre == pytest.approx([2 * 0.1 - 0.2])
+    assert found.noise.questions == pytest.approx([0.2])
+    assert found.noise.training == pytest.approx([0.1 / np.sqrt(3)])
+    assert found.noise.df == 2
+    half = np.sqrt((1.959964 * 0.2) ** 2 + 4.302653**2 * 0.01 / 3)
+    assert half_width(found.noise, confidence=0.95) == pytest.approx([half])
+    alone = differences(seeds[:1], replicates)
+    assert half_width(alone.noise, confidence=0.95) == pytest.approx([1.959964 * 0.2])
     assert np.isnan(alone.sd_seeds).all()
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 5])
+@pytest.mark.parametrize("training", [0.0, 0.3, 1.0, 5.0])
+def test_intervals_hold_the_truth_whatever_is_noisier(n_seeds, training):
+    """Nominally 95 %, with training noise from none to five times the questions'."""
+    chance = np.random.default_rng(n_seeds)
+    trials = 4000
+    spread = training * chance.normal(size=(n_seeds, trials))
+    seeds = chance.normal(size=trials) + spread
+    noise = differences(seeds, np.array([[-1.0], [1.0], [0.0]]) * np.ones(trials)).noise
+    held = abs(seeds.mean(axis=0)) < half_width(noise, confidence=0.95)
+    assert 0.94 < held.mean() < 0.999
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2, 3])
+def test_a_band_is_rarely_left_by_any_language(n_seeds):
+    """Nothing is true of five languages; the band leaves out a 0 in about 5 %."""
+    chance = np.random.default_rng(n_seeds)
+    wrong, trials = 0, 400
+    for _ in range(trials):
+        question = chance.normal(0, 0.01, 5)
+        training = chance.normal(0, 0.01 * (n_seeds > 1), (n_seeds, 5))
+        replicates = chance.normal(0, 0.01, (300, 5))
+        found = differences(question + training, replicates)
+        band = band_width(replicates, found.noise, confidence=0.95)
+        assert (band > half_width(found.noise, confidence=0.95)).all()
+        wrong += (abs(found.estimate) > band).any()
+    assert wrong / trials < 0.08

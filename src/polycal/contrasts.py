@@ -19,16 +19,16 @@ from polycal.conditions import LEVELS, language_of
 from polycal.errors import InputError
 from polycal.grid import BASE
 from polycal.inference import (
+    band_width,
     differences,
     half_width,
-    max_t,
     p_above,
     p_equivalence,
     p_two_sided,
 )
 
 TO_BASE, TO_SFT = "base", "sft"  # what a condition is compared with
-_BIASED = ("ece",)
+_BIASED = ("ece",)  # upwards, by up to what a calibrated model would show
 # Metrics that are fractions; a margin means nothing for the others.
 _FRACTIONS = ("accuracy", "confidence", "gap", "ece")
 _WAY = ["scoring", "normaliser", "calibrator", "metric"]
@@ -50,11 +50,13 @@ class Measured(NamedTuple):
     Attributes:
         languages: L codes, sorted.
         values: [L] as observed.
+        bias: [L] by which they may be too large; 0 for most metrics.
         replicates: [R, L].
     """
 
     languages: list[str]
     values: np.ndarray
+    bias: np.ndarray
     replicates: np.ndarray
 
 
@@ -110,7 +112,7 @@ def contrast(
 def _by_run(metrics: pa.Table) -> dict[Run, pd.DataFrame]:
     """The values of each run over all questions."""
     frame = tables.where(metrics, subset=ALL).to_pandas()
-    kept = [*_WAY, "language", "value"]
+    kept = [*_WAY, "language", "value", "null_mean"]
     groups = frame.groupby(list(Run._fields))
     return {Run(*key): own[kept] for key, own in groups}
 
@@ -178,6 +180,7 @@ def _load(path: Path, values: pd.DataFrame | None) -> dict[tuple[str, ...], Meas
         way: Measured(
             own["language"].tolist(),
             own["value"].to_numpy(),
+            own["null_mean"].to_numpy() if way[-1] in _BIASED else np.zeros(len(own)),
             drawn[own.index].T.astype(np.float64),
         )
         for way, own in keys.groupby(_WAY)
@@ -219,7 +222,12 @@ def _compare(
             first.languages,
             seeds,
             drawn / len(pairs),
-            biased=more["metric"] in _BIASED,
+            bias=np.array(
+                [
+                    np.mean([pair[side][way].bias for pair in pairs], axis=0)
+                    for side in (0, 1)
+                ]
+            ),
             margin=margin if more["metric"] in _FRACTIONS else None,
             confidence=confidence,
         ).assign(**place, **more, n_seeds=len(pairs))
@@ -230,7 +238,7 @@ def _rows(
     seeds: np.ndarray,
     replicates: np.ndarray,
     *,
-    biased: bool,
+    bias: np.ndarray,
     margin: float | None,
     confidence: float,
 ) -> pd.DataFrame:
@@ -240,7 +248,7 @@ def _rows(
         languages: L codes.
         seeds: [S, L] observed differences.
         replicates: [R, L] of their mean over seeds.
-        biased: as `differences` takes it.
+        bias: [2, L] by which the metric may be too large, before and after.
         margin: of equivalence; None where it means nothing.
         confidence: of intervals and verdicts.
     """
@@ -252,22 +260,24 @@ def _rows(
     found = differences(
         np.hstack([seeds, seeds @ mean]),
         np.hstack([replicates, replicates @ mean]),
-        biased=biased,
     )
-    centre, se, df = found.centre, found.se, found.df
-    half = half_width(se, df, confidence=confidence)
-    band = max_t(replicates, confidence=confidence) * se
+    noise = found.noise
+    # The true difference lies between these, if there were no noise.
+    before, after = np.hstack([bias, bias @ mean])
+    low, high = found.estimate - after, found.estimate + before
+    half = half_width(noise, confidence=confidence)
+    band = band_width(replicates, noise, confidence=confidence)
     band[len(languages) :] = np.nan
     frame = pd.DataFrame(
         {
             "level": [*languages, *members],
             "estimate": found.estimate,
-            "se": se,
-            "ci_low": centre - half,
-            "ci_high": centre + half,
-            "sim_low": centre - band,
-            "sim_high": centre + band,
-            "p_value": p_two_sided(centre, se, df),
+            "se": np.hypot(noise.questions, noise.training),
+            "ci_low": low - half,
+            "ci_high": high + half,
+            "sim_low": low - band,
+            "sim_high": high + band,
+            "p_value": p_two_sided(np.maximum(low, 0) + np.minimum(high, 0), noise),
             "p_adjusted": np.nan,
             "margin": np.nan,
             "p_equivalence": np.nan,
@@ -279,9 +289,9 @@ def _rows(
     )
     if margin is not None:
         frame["margin"] = margin
-        frame["p_equivalence"] = p_equivalence(centre, se, df, margin)
-        frame["p_noninferiority"] = p_above(centre, se, df, -margin)
-        frame["p_nonsuperiority"] = p_above(-centre, se, df, -margin)
+        frame["p_noninferiority"] = p_above(low, noise, -margin)
+        frame["p_nonsuperiority"] = p_above(-high, noise, -margin)
+        frame["p_equivalence"] = p_equivalence(low, high, noise, margin)
     frame["verdict"] = _verdicts(frame, alpha=1 - confidence)
     return frame
 
@@ -290,8 +300,11 @@ def _verdicts(frame: pd.DataFrame, *, alpha: float) -> np.ndarray:
     """A word per row; a language's interval is the band over all of them."""
     low = frame["sim_low"].fillna(frame["ci_low"])
     high = frame["sim_high"].fillna(frame["ci_high"])
+    margin = frame["margin"]
+    inside = (frame["sim_low"] > -margin) & (frame["sim_high"] < margin)
+    alike = inside.where(frame["sim_low"].notna(), frame["p_equivalence"] < alpha)
     return np.select(
-        [low > 0, high < 0, frame["p_equivalence"] < alpha],
+        [low > 0, high < 0, alike],
         ["increase", "decrease", "equivalent"],
         "inconclusive",
     )

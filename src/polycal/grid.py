@@ -26,7 +26,7 @@ STAGES = {
     "score": 4,
     "measure": 7,
     "aggregate": 2,
-    "contrast": 1,
+    "contrast": 2,
     "analyse": 1,
     "list_runs": 1,
     "find_shifts": 2,

@@ -10,58 +10,52 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 
+class Noise(NamedTuple):
+    """Why L numbers that were estimated together may be off.
+
+    Attributes:
+        questions: [L] standard error for other questions.
+        training: [L] standard error for other seeds; 0 where one seed was trained.
+        df: of `training`: seeds - 1, or 1 where it is 0.
+    """
+
+    questions: np.ndarray
+    training: np.ndarray
+    df: int
+
+
 class Differences(NamedTuple):
     """L differences that were estimated together.
 
     Attributes:
         estimate: [L] as observed, the mean over seeds.
-        centre: [L] of the interval: the estimate, without its bias if it has one.
-        se: [L] standard error, over questions and seeds.
-        df: [L] degrees of freedom; infinite where one seed was trained.
+        noise: of the estimates.
         sd_seeds: [L] standard deviation over seeds; NaN for one seed.
     """
 
     estimate: np.ndarray
-    centre: np.ndarray
-    se: np.ndarray
-    df: np.ndarray
+    noise: Noise
     sd_seeds: np.ndarray
 
 
-def differences(
-    seeds: np.ndarray, replicates: np.ndarray, *, biased: bool
-) -> Differences:
+def differences(seeds: np.ndarray, replicates: np.ndarray) -> Differences:
     """Put the noise of questions and that of training together.
 
-    The variance of a mean over S seeds is s_questions^2 + s_seeds^2 / S: the replicates
-    know nothing of other trainings, and the spread over seeds, on the same questions,
-    nothing of other questions. The degrees of freedom are Satterthwaite's, of which the
-    question part has infinitely many.
+    The replicates know nothing of other trainings, and the spread over seeds, on the
+    same questions, nothing of other questions.
 
     Args:
         seeds: [S, L] observed differences, one row a seed.
         replicates: [R, L] of their mean over seeds.
-        biased: the replicates are biased once more than the estimate (ECE); then the
-            centre is 2 estimate - mean of the replicates.
     """
-    estimate = seeds.mean(axis=0)
-    mean = replicates.mean(axis=0)
-    question = replicates.std(axis=0, ddof=1)
-    seed = np.full(len(estimate), np.nan)
-    noise, df = np.zeros(len(estimate)), np.full(len(estimate), np.inf)
-    if len(seeds) > 1:
-        seed = seeds.std(axis=0, ddof=1)
-        noise = seed**2 / len(seeds)
-        total = question**2 + noise
-        with np.errstate(divide="ignore", invalid="ignore"):
-            df = np.where(noise > 0, total**2 / noise**2 * (len(seeds) - 1), np.inf)
-    return Differences(
-        estimate,
-        2 * estimate - mean if biased else estimate,
-        np.sqrt(question**2 + noise),
-        df,
-        seed,
-    )
+    questions = replicates.std(axis=0, ddof=1)
+    if len(seeds) == 1:
+        sd, training = np.full(len(questions), np.nan), np.zeros(len(questions))
+    else:
+        sd = seeds.std(axis=0, ddof=1)
+        training = sd / np.sqrt(len(seeds))
+    noise = Noise(questions, training, max(len(seeds) - 1, 1))
+    return Differences(seeds.mean(axis=0), noise, sd)
 
 
 def max_t(replicates: np.ndarray, *, confidence: float) -> float:
@@ -81,40 +75,80 @@ def max_t(replicates: np.ndarray, *, confidence: float) -> float:
     return float(np.quantile(scaled.max(axis=1), confidence))
 
 
-def half_width(se: ArrayLike, df: ArrayLike, *, confidence: float) -> np.ndarray:
-    """Of the two-sided interval around a centre."""
-    return stats.t.ppf((1 + confidence) / 2, df) * np.asarray(se)
-
-
-def p_two_sided(centre: ArrayLike, se: ArrayLike, df: ArrayLike) -> np.ndarray:
-    """P-value of 'there is no difference'."""
-    return 2 * stats.t.sf(abs(_t(centre, se)), df)
-
-
-def p_above(
-    centre: ArrayLike, se: ArrayLike, df: ArrayLike, bound: float
+def band_width(
+    replicates: np.ndarray, noise: Noise, *, confidence: float
 ) -> np.ndarray:
+    """Of the band [L] that holds L differences at once, to either side.
+
+    As wide as an interval of one difference whose quantile is `max_t`.
+
+    Args:
+        replicates: [R, L].
+        noise: of the L differences.
+        confidence: such as 0.95.
+    """
+    return distance(noise, stats.norm.sf(max_t(replicates, confidence=confidence)))
+
+
+def half_width(noise: Noise, *, confidence: float) -> np.ndarray:
+    """Of the two-sided interval around an estimate."""
+    return distance(noise, (1 - confidence) / 2)
+
+
+def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
+    """How far an estimate is above the truth with this probability, at most.
+
+    The root of (z s_questions)^2 + (t s_training)^2 with the quantiles of the normal
+    and of Student's t distribution: exact if either is 0, and a little too far between
+    (Graybill and Wang 1980). Degrees of freedom for the sum (Satterthwaite) would be
+    many where two or three seeds agree by chance, and reject too often.
+
+    Args:
+        noise: of L estimates.
+        rare: the probability, up to 0.5.
+    """
+    by_questions = stats.norm.isf(rare) * noise.questions
+    return np.hypot(by_questions, stats.t.isf(rare, noise.df) * noise.training)
+
+
+def p_two_sided(centre: ArrayLike, noise: Noise) -> np.ndarray:
+    """P-value of 'there is no difference'."""
+    return 2 * _rarity(abs(np.asarray(centre, float)), noise)
+
+
+def p_above(centre: ArrayLike, noise: Noise, bound: float) -> np.ndarray:
     """P-value of 'the difference is not above the bound', one-sided."""
-    return stats.t.sf(_t(np.asarray(centre) - bound, se), df)
+    beyond = np.asarray(centre, float) - bound
+    rare = _rarity(abs(beyond), noise)
+    return np.where(beyond >= 0, rare, 1 - rare)
 
 
 def p_equivalence(
-    centre: ArrayLike, se: ArrayLike, df: ArrayLike, margin: float
+    low: ArrayLike, high: ArrayLike, noise: Noise, margin: float
 ) -> np.ndarray:
     """P-value of 'the difference is beyond the margin, on either side'.
 
     Two one-sided tests (Schuirmann 1987); below alpha exactly where the interval of
     confidence 1 - 2 alpha lies inside the margins.
+
+    Args:
+        low: what the difference is at least but for noise.
+        high: what it is at most; the same if the estimate has no bias.
+        noise: of the estimate.
+        margin: differences below it do not matter.
     """
-    below = p_above(-np.asarray(centre), se, df, -margin)
-    return np.maximum(p_above(centre, se, df, -margin), below)
+    below = p_above(-np.asarray(high), noise, -margin)
+    return np.maximum(p_above(low, noise, -margin), below)
 
 
-def _t(distance: ArrayLike, se: ArrayLike) -> np.ndarray:
-    """Distance in standard errors; without any error it is far, or none at all."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.asarray(distance, float) / np.asarray(se, float)
-    return np.nan_to_num(found, nan=0.0, posinf=np.inf, neginf=-np.inf)
+def _rarity(beyond: np.ndarray, noise: Noise) -> np.ndarray:
+    """The probability that `distance` turns into these distances, by bisection."""
+    low, high = np.zeros(beyond.shape), np.full(beyond.shape, 37.0)  # in normal steps
+    for _ in range(60):
+        middle = (low + high) / 2
+        reached = distance(noise, stats.norm.sf(middle)) < beyond
+        low, high = np.where(reached, middle, low), np.where(reached, high, middle)
+    return stats.norm.sf(high)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
