@@ -48,6 +48,7 @@ rule all:
 
 
 onstart:
+    check_gpus()
     workflow.directory_lock = hold_directory()
 
 

@@ -116,19 +116,23 @@ def test_too_few_gpus_are_an_error_before_any_waiting(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "exit_code", "said"), [(0, 0, ""), (1, 1, "no GPU was found")]
+    ("count", "sees", "said"), [(0, "''", ""), (1, "None", "no NVIDIA GPU was found")]
 )
-def test_without_gpus_the_command_runs_on_the_cpu(machine, count, exit_code, said):
-    """It sees none; that a GPU was asked for in vain is said, and goes into the log.
-
-    The exit code is the command's own.
-    """
+def test_without_gpus_the_command_runs_as_it_is(machine, count, sees, said):
+    """That a GPU was asked for in vain is said; the exit code is the command's own."""
     machine.unlink()
-    code = f"import os, sys; assert not os.environ['{gpus.VISIBLE}']; "
-    job = start(count, code + f"sys.exit({exit_code})")
+    code = f"import os, sys; sys.exit(3 * (os.environ.get('{gpus.VISIBLE}') == {sees}))"
+    job = start(count, code)
     _, errors = job.communicate()
-    assert job.returncode == exit_code
+    assert job.returncode == 3
     assert said in errors
+
+
+def test_a_driver_that_fails_is_no_machine_without_gpus(machine):
+    """Going on would train on the CPU until the time limit."""
+    machine.write_text("#!/bin/sh\necho driver mismatch; exit 9\n")
+    with pytest.raises(InputError, match=r"fails \(driver mismatch\).*`gpus: 0`"):
+        gpus.with_gpus(count=1, command=["true"])
 
 
 def test_a_missing_command_is_named():

@@ -457,4 +457,4 @@ def run(arguments: list[str]) -> str:
 
 
 def scored_parts(log: str) -> int:
-    return len(re.findall("300 questions in", log))
+    return len(re.findall("1000 questions in", log))

@@ -131,6 +131,7 @@ def test_every_job_asks_for_what_its_model_needs(cluster, prepared, undisturbed)
         "tune": 1,
         "score": 2,  # the base model and the tuned one, three languages each
         "measure": 2,
+        "find_shifts": 1,
         "aggregate": 1,
     }
     columns = "Comment:100,tres-per-job:20,MinMemory:20,TimeLimit:20"

@@ -123,7 +123,10 @@ def _values(
     held: pd.DataFrame, codes: Mapping[str, list], facets: Mapping[str, list]
 ) -> Iterator[tuple[str, dict]]:
     """Way and metric -> facet -> values, and their intervals."""
-    several = held.groupby("facet")["seed"].nunique() > 1
+    # The base model's own seed is repeated in every facet.
+    several = (
+        held.groupby(["facet", "rank"])["seed"].nunique().groupby("facet").max() > 1
+    )
     for key, own in held.groupby([*_WAY, "metric"], sort=True):
         found = {}
         for facet, rows in own.groupby("facet"):

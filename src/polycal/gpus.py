@@ -28,8 +28,8 @@ _logger = logging.getLogger(__name__)
 def with_gpus(*, count: int, command: Sequence[str]) -> NoReturn:
     """Wait until so many GPUs are free, then become the command, which sees only them.
 
-    A machine without any GPU runs the command on the CPU and says so. With a count of
-    0 the command sees no GPU.
+    Where there is no NVIDIA GPU the command is run as it is, and a warning is given: it
+    may find a GPU of another kind, or take the CPU. With a count of 0 it sees no GPU.
 
     Args:
         count: GPUs that the command needs.
@@ -37,18 +37,19 @@ def with_gpus(*, count: int, command: Sequence[str]) -> NoReturn:
 
     Raises:
         InputError: the machine, or what `CUDA_VISIBLE_DEVICES` leaves of it, has too
-            few GPUs; or there is no command or no such program.
+            few GPUs, or does not answer for them; or there is no command or no such
+            program.
     """
     if not command:
         raise InputError("there is no command; it stands after --")
     if shutil.which(command[0]) is None:
         raise InputError(f"there is no program {command[0]}")
     held = list_gpus() if count else {}
-    chosen = hold(held, count) if held else []
     if count and not held:
-        _logger.warning("no GPU was found on this machine; the CPU is used")
-    os.environ[VISIBLE] = ",".join(chosen)
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi counts
+        _logger.warning("no NVIDIA GPU was found on this machine")
+    else:
+        os.environ[VISIBLE] = ",".join(hold(held, count) if count else ())
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi counts
     os.execvp(command[0], list(command))
 
 
@@ -68,16 +69,25 @@ def list_gpus() -> dict[str, str]:
 
 
 def _ask_driver() -> dict[str, str]:
-    """The UUID of every GPU by its number; empty without NVIDIA's driver."""
+    """The UUID of every GPU by its number; empty without NVIDIA's tool.
+
+    Raises:
+        InputError: the tool fails; going on would take the CPU for days.
+    """
     fields = ["--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
         found = subprocess.run(
             ["nvidia-smi", *fields], capture_output=True, text=True, timeout=60
         )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+    except FileNotFoundError:
         return {}
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"nvidia-smi does not answer ({error}); look at it") from None
     if found.returncode:
-        return {}
+        raise InputError(
+            f"nvidia-smi fails ({found.stdout.strip() or found.stderr.strip()}); mend "
+            "it, or set `gpus: 0` for a model that needs none"
+        )
     lines = (line.split(", ") for line in found.stdout.splitlines())
     return {fields[0]: fields[1] for fields in lines if len(fields) == 2}
 

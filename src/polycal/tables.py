@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -205,9 +206,9 @@ def _digest_content(path: Path, metadata: pq.FileMetaData) -> str:
 
     Parquet's own checksums leave out the headers of the pages.
     """
-    rest = path.stat().st_size - metadata.serialized_size - 8  # length and "PAR1"
+    rest = os.path.getsize(path) - metadata.serialized_size - 8  # length and "PAR1"
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         while chunk := file.read(min(rest, 2**20)):
             found.update(chunk)
             rest -= len(chunk)

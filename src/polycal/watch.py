@@ -66,7 +66,8 @@ class Watch(TrainerCallback):
     def listening(self) -> Iterator[None]:
         """Inside, the first SIGTERM or SIGINT ends the training after its step.
 
-        The second one ends the process as if nobody listened.
+        The second one ends the process as if nobody listened; but not one of several,
+        which gets the signal of a whole job twice, from the sender and the launcher.
         """
         before = {
             number: signal.getsignal(number)
@@ -79,7 +80,8 @@ class Watch(TrainerCallback):
 
         def note(number: int, _: object) -> None:
             self.signal = number
-            restore_handlers()
+            if count_processes() == 1:
+                restore_handlers()
 
         for number in before:
             signal.signal(number, note)

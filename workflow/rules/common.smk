@@ -55,6 +55,21 @@ def hold_directory():
     return lock
 
 
+def check_gpus():
+    """Stop where a job could not have the GPUs that its model needs.
+
+    Snakemake would give it as many as --resources names, and start it with too few.
+    """
+    limit = workflow.global_resources.get("gpu")
+    limit = getattr(limit, "value", limit)  # older Snakemake has plain numbers
+    for model in config["models"]:
+        if limit is not None and model["gpus"] > limit:
+            raise WorkflowError(
+                f"Config: models.{model['name']}.gpus is {model['gpus']}, but all jobs "
+                f"together may hold {limit}; add --resources gpu={model['gpus']}"
+            )
+
+
 def find_tools():
     """Lines that every job's shell begins with.
 
