@@ -128,7 +128,7 @@ def call(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 180) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 400) -> None:
     """Poll until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
