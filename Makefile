@@ -16,7 +16,7 @@ run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its repo
 	$(BIN)/snakemake --cores $(CORES)
 
 test: $(VENV)/.installed-dev  ## run all tests, the slow ones too, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile=ci
 
 lint: $(VENV)/.installed-dev  ## check style and workflow
 	$(BIN)/ruff check .
