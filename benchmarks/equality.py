@@ -24,11 +24,11 @@ from score import ask_lm_eval, make_prompts
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from polycal.engine import Engine
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
-from polycal.passes import PACKED_TYPES
 from polycal.prompts import SCORINGS, Prompt
+from polycal.scoring.engine import Engine
+from polycal.scoring.passes import PACKED_TYPES
 from polycal.tokens import tokenize_prompts
 
 WINDOW = {"sliding_window": 48}

@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 
 from polycal import tables
-from polycal.tasks import prepare_task
+from polycal.preparing.tasks import prepare_task
 
 HOME = Path(__file__).resolve().parents[1]
 SCORINGS = ("letters", "text")

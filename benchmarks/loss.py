@@ -11,7 +11,8 @@ The peers, each with a smoothing of 0.1 over all given tokens:
     torch     torch's `linear_cross_entropy` in chunks of 256, and the smoothing by the
               mean row of the head (where torch has it)
     liger     Liger's fused linear cross-entropy (on CUDA, where it is installed)
-    polycal   `polycal.loss.head_cross_entropies`; with --chunks also at these lengths
+    polycal   `head_cross_entropies` of polycal.tuning.loss; with --chunks also at these
+              lengths
 
 Every measurement is a process of its own, in which tensors are made first and a few
 tokens warm up. Peak memory is what the process held at most, less what it held before;
@@ -39,7 +40,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from polycal.loss import head_cross_entropies
+from polycal.tuning.loss import head_cross_entropies
 
 SMOOTHING = 0.1
 CASES = [(2048, 1024, 128_256), (512, 4096, 32_000), (512, 2048, 256_000)]

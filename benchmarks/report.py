@@ -23,10 +23,10 @@ sys.path.insert(0, str(TESTS))
 from made_up import FIGURES, make_checks, make_study  # noqa: E402
 
 from polycal import tables  # noqa: E402
-from polycal.figures import draw  # noqa: E402
 from polycal.grid import HEADLINE  # noqa: E402
 from polycal.languages import load_languages  # noqa: E402
-from polycal.report import report  # noqa: E402
+from polycal.reporting.figures import draw  # noqa: E402
+from polycal.reporting.report import report  # noqa: E402
 
 CALIBRATORS = ("none", "ts_en", "ts_own", "ts_pool", "ts_loo")
 

@@ -44,12 +44,12 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from polycal.engine import Engine
-from polycal.heap import keep_memory
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
 from polycal.prompts import SCORINGS, Prompt, build_prompt
+from polycal.scoring.engine import Engine
+from polycal.scoring.heap import keep_memory
 from polycal.tokens import tokenize_prompts
 
 OPTIONS = (4, 10)

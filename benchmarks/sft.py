@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from polycal.examples import FILE, Examples
+from polycal.tuning.examples import FILE, Examples
 
 MAX_LENGTH = 4096
 VOCABULARY = 32_000

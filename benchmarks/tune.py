@@ -37,10 +37,10 @@ import torch
 from loss import Meter
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-from polycal.examples import Example
-from polycal.recipe import Recipe
-from polycal.trainer import SmoothingTrainer
-from polycal.training_log import TrainingLog
+from polycal.tuning.examples import Example
+from polycal.tuning.recipe import Recipe
+from polycal.tuning.trainer import SmoothingTrainer
+from polycal.tuning.training_log import TrainingLog
 
 MICRO_BATCH = 8
 RATE = 1e-4

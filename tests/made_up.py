@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal import tables
-from polycal.aggregate import summarise
 from polycal.grid import BASE
 from polycal.languages import load_languages
-from polycal.readings import NORMALISERS
+from polycal.statistics.aggregate import summarise
+from polycal.statistics.readings import NORMALISERS
 
 FIGURES = ("dumbbell", "heatmap", "levels", "reliability")
 BINS = 15

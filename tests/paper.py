@@ -9,7 +9,7 @@ import pyarrow as pa
 from polycal import study, tables
 from polycal.languages import load_languages
 from polycal.provenance import write_provenance
-from polycal.recipe import Rendering
+from polycal.tuning.recipe import Rendering
 
 MODELS = {
     "mistral": "mistralai/Mistral-7B-v0.1",

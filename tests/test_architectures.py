@@ -19,18 +19,18 @@ from toys import make_model, make_tokenizer, reference, save_checkpoint, save_qu
 from transformers import AutoModelForCausalLM, GemmaTokenizer
 
 from polycal import models, tables
-from polycal.batches import pad_examples
 from polycal.checkpoints import load_tokenizer
-from polycal.dialogs import Tally, make_examples
-from polycal.engine import Engine
 from polycal.errors import InputError
-from polycal.examples import Example
 from polycal.prompts import Prompt, build_prompt
 from polycal.provenance import read_provenance
-from polycal.recipe import Recipe, Rendering
-from polycal.score import score
-from polycal.trainer import SmoothingTrainer
-from polycal.tune import tune
+from polycal.scoring.engine import Engine
+from polycal.scoring.score import score
+from polycal.tuning.batches import pad_examples
+from polycal.tuning.dialogs import Tally, make_examples
+from polycal.tuning.examples import Example
+from polycal.tuning.recipe import Recipe, Rendering
+from polycal.tuning.trainer import SmoothingTrainer
+from polycal.tuning.tune import tune
 
 CPU = torch.device("cpu")
 IDS = torch.arange(2, 40)[None]
@@ -427,7 +427,7 @@ def test_too_few_rows_are_told_before_any_work(
         rf"base: the tokenizer's ids need {rows + 2} rows of the embeddings, the model "
         rf"has {rows}; call its resize_token_embeddings\({rows + 2}\)"
     )
-    monkeypatch.setattr("polycal.training.SmoothingTrainer", None)
+    monkeypatch.setattr("polycal.tuning.training.SmoothingTrainer", None)
     monkeypatch.setattr(Engine, "score", None)
     for method in ("full", "lora"):
         with pytest.raises(InputError, match=said):

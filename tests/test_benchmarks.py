@@ -10,10 +10,10 @@ from study import REPOSITORY, small_study
 from toys import make_model, save_checkpoint
 
 from polycal import study, tables
-from polycal.checks import check_task
-from polycal.measure import measure
-from polycal.score import score
-from polycal.tasks import prepare_task
+from polycal.preparing.checks import check_task
+from polycal.preparing.tasks import prepare_task
+from polycal.scoring.score import score
+from polycal.statistics.measure import measure
 
 PAGE = (REPOSITORY / "docs" / "benchmarks.md").read_text()
 ENTRIES = {

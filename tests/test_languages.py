@@ -7,9 +7,9 @@ import pytest
 from babel import Locale
 from babel.core import get_global
 
-from polycal.conditions import language_of
 from polycal.errors import InputError
 from polycal.languages import COLUMNS, TABLE, load_languages, read_languages
+from polycal.statistics.conditions import language_of
 
 LANGUAGES = load_languages()
 

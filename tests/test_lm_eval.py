@@ -9,10 +9,10 @@ import torch
 from toys import WORDS, make_model, make_tokenizer, save_checkpoint, save_questions
 
 from polycal import tables
-from polycal.engine import Engine
-from polycal.passes import PACKED_TYPES
 from polycal.prompts import LETTERS, SCORINGS, Prompt, build_prompt
-from polycal.score import score
+from polycal.scoring.engine import Engine
+from polycal.scoring.passes import PACKED_TYPES
+from polycal.scoring.score import score
 
 TOLERANCE = 1e-4  # nats per option
 N_QUESTIONS = 20

@@ -9,7 +9,6 @@ from toys import make_model, make_tokenizer, save_checkpoint
 
 from polycal import models
 from polycal.checkpoints import load_tokenizer
-from polycal.engine import Engine
 from polycal.errors import InputError
 from polycal.models import (
     describe_device,
@@ -19,6 +18,7 @@ from polycal.models import (
     pick_place,
 )
 from polycal.prompts import Prompt
+from polycal.scoring.engine import Engine
 
 CPU = torch.device("cpu")
 IDS = torch.arange(2, 40)[None]

@@ -33,10 +33,15 @@ def test_the_package_does_not_know_where_results_lie():
 def test_the_light_side_leaves_torch_unimported():
     """Preparing, measuring, drawing and expanding never load torch."""
     modules = (
-        "aggregate calibration checks claims confidence consistency contrasts "
-        "data_page decomposition dose figures filters formats grid inference "
-        "languages lead_ins measure pareto plan preview prompts readings recipe "
-        "report resampling selection sft slopes study tables tasks temperature"
+        "calibration grid languages planning.plan preparing.checks "
+        "preparing.filters preparing.formats preparing.lead_ins preparing.preview "
+        "preparing.sft preparing.tasks prompts reporting.figures reporting.report "
+        "statistics.aggregate statistics.claims statistics.confidence "
+        "statistics.consistency statistics.contrasts statistics.decomposition "
+        "statistics.dose statistics.inference statistics.measure statistics.pareto "
+        "statistics.readings statistics.resampling statistics.slopes "
+        "statistics.temperature study tables tables.data_page tuning.recipe "
+        "tuning.selection"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"

@@ -9,8 +9,8 @@ from toys import VOCABULARY, make_tokenizer, save_checkpoint
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from polycal import tables
-from polycal.recipe import Rendering
-from polycal.tokenize import tokenize
+from polycal.tuning.recipe import Rendering
+from polycal.tuning.tokenize import tokenize
 
 WORDS = ["what", "is", "the", "colour", "of", "a", "red", "blue", "stone", "in", "?"]
 CHAT_TEMPLATE = (

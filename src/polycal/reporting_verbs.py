@@ -11,7 +11,7 @@ def add_reporting(add: Callable) -> None:
     """Add the verbs from `measure` on; `add` is as in `polycal.verbs`."""
     flag = add(
         "measure",
-        "polycal.measure",
+        "polycal.statistics.measure",
         "Compute the calibration metrics of one run and task.",
     )
     text = "the run's predictions tables of the task"
@@ -30,15 +30,17 @@ def add_reporting(add: Callable) -> None:
     flag("--keep", nargs="+", required=True, metavar="TASK=DE+FR", help="languages")
     flag("--out", type=Path, required=True, help="directory to write into")
 
-    flag = add("list_runs", "polycal.runs", "Tell how each run came about.")
+    flag = add("list_runs", "polycal.statistics.runs", "Tell how each run came about.")
     flag("--models", nargs="+", required=True, help="short names of the base models")
     flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
-    add("show_tables", "polycal.data_page", "Print the columns of every table.")
+    add("show_tables", "polycal.tables.data_page", "Print the columns of every table.")
 
     flag = add(
-        "contrast", "polycal.contrasts", "Compare conditions, and judge the claims."
+        "contrast",
+        "polycal.statistics.contrasts",
+        "Compare conditions, and judge the claims.",
     )
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     text = "replicates tables of all runs and tasks"
@@ -49,14 +51,16 @@ def add_reporting(add: Callable) -> None:
     flag("--confidence", type=float, required=True, help=text)
     flag("--out", type=Path, required=True, help="directory to write into")
 
-    flag = add("analyse", "polycal.analyses", "Tell where changes come from.")
+    flag = add(
+        "analyse", "polycal.statistics.analyses", "Tell where changes come from."
+    )
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     text = "replicates tables of all runs and tasks"
     flag("--replicates", type=Path, nargs="+", required=True, help=text)
     flag("--out", type=Path, required=True, help="directory to write into")
 
     text = "Find the questions whose confidence SFT changed most."
-    flag = add("find_shifts", "polycal.shifts", text)
+    flag = add("find_shifts", "polycal.statistics.shifts", text)
     text = "of a base model, and of one run per smoothing value"
     flag("--predictions", type=Path, nargs="+", required=True, help=text)
     flag("--questions", type=Path, nargs="+", required=True, help="the task's tables")
@@ -64,7 +68,9 @@ def add_reporting(add: Callable) -> None:
     flag("--scoring", required=True, choices=SCORINGS, help="which scores")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
-    flag = add("draw", "polycal.figures", "Draw one figure from a study's tables.")
+    flag = add(
+        "draw", "polycal.reporting.figures", "Draw one figure from a study's tables."
+    )
     flag("--figure", required=True, help="such as dumbbell; another lists all")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
@@ -74,7 +80,7 @@ def add_reporting(add: Callable) -> None:
     flag("--normaliser", required=True, choices=("sum", "token"), help="of the scores")
     flag("--out", type=Path, required=True, help="SVG, PDF or PNG file to write")
 
-    flag = add("report", "polycal.report", "Write the study's page.")
+    flag = add("report", "polycal.reporting.report", "Write the study's page.")
     flag("--study", required=True, help="name of the study")
     flag("--scoring", nargs="+", choices=SCORINGS, required=True, help="first leads")
     flag("--summary", type=Path, required=True, help="the study's summary table")
@@ -90,7 +96,7 @@ def add_reporting(add: Callable) -> None:
 
 
 def _aggregate(*, keep: list[str], **options: object) -> None:
-    from polycal.aggregate import aggregate
+    from polycal.statistics.aggregate import aggregate
 
     languages = {}
     for each in keep:

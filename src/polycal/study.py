@@ -14,8 +14,8 @@ import yaml
 
 from polycal import grid
 from polycal.errors import InputError
-from polycal.formats import load_known, make_format
-from polycal.lead_ins import find_lead_in
+from polycal.preparing.formats import load_known, make_format
+from polycal.preparing.lead_ins import find_lead_in
 
 _SCHEMA = files("polycal") / "data" / "config.schema.yaml"
 

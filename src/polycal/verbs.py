@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from polycal.prompts import SCORINGS
-from polycal.recipe import Recipe, Rendering
 from polycal.reporting_verbs import add_reporting
+from polycal.tuning.recipe import Recipe, Rendering
 
 
 def add_verbs(add: Callable) -> None:
@@ -26,13 +26,15 @@ def add_verbs(add: Callable) -> None:
 
 
 def _add_planning(add: Callable) -> None:
-    flag = add("plan", "polycal.plan", "Tell what a study costs before it is run.")
+    flag = add(
+        "plan", "polycal.planning.plan", "Tell what a study costs before it is run."
+    )
     flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
     flag("--gpu", default="h200", help="type of GPU; an unknown one lists the known")
     flag("--gpus", type=int, default=1, help="how many of them work at a time")
     _add_folders(flag)
 
-    flag = add("status", "polycal.status", "Tell how far a study is.")
+    flag = add("status", "polycal.planning.status", "Tell how far a study is.")
     flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
     _add_folders(flag)
     flag("--logs", type=Path, default=Path("logs"), help="folder of the jobs' logs")
@@ -73,7 +75,7 @@ def _add_preparing(add: Callable) -> None:
 
     flag = add(
         "prepare_model",
-        "polycal.snapshot",
+        "polycal.preparing.snapshot",
         "Bring a base model into a directory of its own.",
     )
     _add_repo(flag)
@@ -82,7 +84,7 @@ def _add_preparing(add: Callable) -> None:
 
     flag = add(
         "prepare_sft",
-        "polycal.sft",
+        "polycal.preparing.sft",
         "Read an SFT set into polycal's conversations table.",
     )
     _add_repo(flag)
@@ -107,7 +109,7 @@ def _add_preparing(add: Callable) -> None:
 
     flag = add(
         "prepare_task",
-        "polycal.tasks",
+        "polycal.preparing.tasks",
         "Read a benchmark's language into a questions table.",
     )
     _add_repo(flag)
@@ -120,7 +122,7 @@ def _add_preparing(add: Callable) -> None:
 
     flag = add(
         "check_task",
-        "polycal.checks",
+        "polycal.preparing.checks",
         "Find out which questions a benchmark's languages share.",
     )
     flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
@@ -131,7 +133,7 @@ def _add_preparing(add: Callable) -> None:
 
     flag = add(
         "show_prompt",
-        "polycal.preview",
+        "polycal.preparing.preview",
         "Print a prompt exactly as a model sees it.",
     )
     flag("--config", type=Path, default=Path("config.yaml"), help="the study")
@@ -160,14 +162,16 @@ def _add_running(add: Callable) -> None:
 
     flag = add(
         "select",
-        "polycal.selection",
+        "polycal.tuning.selection",
         "Take the candidate with the best learning rate as the run.",
     )
     flag("--candidates", type=Path, nargs="+", required=True, help="directories")
     flag("--seed", type=int, required=True, help="the seed of the run")
     flag("--out", type=Path, required=True, help="directory to write")
 
-    flag = add("score", "polycal.score", "Score every option of every question.")
+    flag = add(
+        "score", "polycal.scoring.score", "Score every option of every question."
+    )
     flag("--checkpoint", type=Path, required=True, help="model or adapter directory")
     flag("--base", type=Path, help="base model of an adapter")
     flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
@@ -233,14 +237,14 @@ def json_object(text: str) -> dict[str, object]:
 
 
 def _tokenize(**options: object) -> None:
-    from polycal.tokenize import tokenize
+    from polycal.tuning.tokenize import tokenize
 
     rendering = _take_settings(options, Rendering)
     tokenize(**options, rendering=rendering)
 
 
 def _tune(**options: object) -> None:
-    from polycal.tune import tune
+    from polycal.tuning.tune import tune
 
     recipe = _take_settings(options, Recipe)
     tune(**options, recipe=recipe)

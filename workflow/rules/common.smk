@@ -15,7 +15,7 @@ sys.path.insert(0, SRC)  # for the import below, without the package being insta
 
 from polycal import grid, study
 from polycal.errors import InputError
-from polycal.recipe import Recipe, Rendering
+from polycal.tuning.recipe import Recipe, Rendering
 
 MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
 
@@ -251,7 +251,7 @@ def get_sft_rows(wildcards):
 
 
 def get_settings(kind, **changes):
-    """The flags of the recipe's part that a dataclass of polycal.recipe holds."""
+    """The flags of the recipe's part that a dataclass of polycal.tuning.recipe holds."""
     recipe = {field.name: config["recipe"][field.name] for field in fields(kind)}
     return grid.cli_flags({**recipe, **changes})
 

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Iterator
 
-from polycal.lead_ins import load_lead_ins
 from polycal.miniature.facts import KINDS, Fact, World, written_languages
 from polycal.miniature.questions import choose_wrong_options
+from polycal.preparing.lead_ins import load_lead_ins
 from polycal.prompts import build_prompt
 
 # Share of a language, before they are scaled to sum to one: by Joshi class, but most

@@ -1,0 +1,1 @@
+"""From other people's files to questions, conversations and base models."""

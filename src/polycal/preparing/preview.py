@@ -1,0 +1,160 @@
+"""One prompt of a study, exactly as a model is given it; nothing else has to exist."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from polycal import grid, tables
+from polycal.errors import InputError
+from polycal.preparing import hub
+from polycal.preparing.snapshot import WITHOUT_WEIGHTS
+from polycal.preparing.tasks import read_task
+from polycal.prompts import Prompt, build_prompt, pick_shots
+from polycal.study import load_study
+
+if TYPE_CHECKING:  # it takes seconds
+    from transformers import PreTrainedTokenizerBase
+
+_LINE = "-" * 8
+_SHOWN = 5  # ids that a message lists
+
+
+def show_prompt(
+    *,
+    config: Path,
+    task: str,
+    language: str,
+    shots: int | None = None,
+    scoring: str | None = None,
+    question: str | None = None,
+    model: str | None = None,
+) -> None:
+    """Print a prompt and its candidates, decoded from the ids that the model is given.
+
+    Args:
+        config: the study.
+        task: short name of one of its tasks.
+        language: a code; it need not be among the task's languages.
+        shots: answered questions before the question; by default the task's.
+        scoring: `letters` or `text`; by default the study's first.
+        question: id of a test question; by default the first.
+        model: short name of one of its models; by default the first.
+
+    Raises:
+        InputError: the study has no such task or model, or the benchmark no such
+            language or question, or a directory is not there yet.
+    """
+    study = load_study(config)
+    asked = _find(study["tasks"], "task", task)
+    teller = _find(study["models"], "model", model or study["models"][0]["name"])
+    scoring = scoring or study["scoring"][0]
+    shots = asked["shots"] if shots is None else shots
+    for repo in (asked["repo"], teller["repo"]):
+        _check_there(repo)
+    table, _ = read_task(
+        repo=asked["repo"],
+        revision=asked["revision"],
+        format=asked["format"],
+        task=task,
+        language=language,
+        name=asked["configs"].get(language),
+    )
+    row = _find_question(table, question)
+    answered = _find_shots(table, row, shots)
+    prompt = build_prompt(
+        scoring, row["question"], row["options"], row["lead_in"], answered
+    )
+    title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
+    title += f"shots: {len(answered)}, as {teller['name']} sees it"
+    if len(answered) < shots:
+        title += f" ({shots} shots were asked for, its subject has no more)"
+    print("\n".join([title, *_render(prompt, row["gold"], _bring_model(teller))]))
+
+
+def _find(entries: Iterable[Mapping], kind: str, name: str) -> Mapping:
+    names = [each["name"] for each in entries]
+    if name not in names:
+        raise InputError(f"the study has no {kind} {name!r}; it has {', '.join(names)}")
+    return grid.entry(entries, name)
+
+
+def _check_there(repo: str) -> None:
+    if grid.is_local(repo) and not Path(repo).exists():
+        raise InputError(
+            f"there is no {repo}; correct `repo:`, or, if the workflow makes it, say "
+            f"`snakemake {repo.removeprefix('./')}` first"
+        )
+
+
+def _find_question(table: pa.Table, name: str | None) -> dict:
+    test = tables.where(table, split="test")
+    ids = test["question_id"].to_pylist()
+    if name is not None and name not in ids:
+        raise InputError(
+            f"there is no test question {name!r}; the first are "
+            f"{', '.join(ids[:_SHOWN])}"
+        )
+    return test.slice(ids.index(name) if name else 0, 1).to_pylist()[0]
+
+
+def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
+    dev = tables.where(table, split="dev").to_pylist()
+    if shots and not dev:
+        raise InputError(
+            "shots are taken from the dev split; name it in the task's `format:`"
+        )
+    return pick_shots(dev, shots).get(row["subject"], [])
+
+
+def _bring_model(model: Mapping) -> Path:
+    """A directory that holds at least the tokenizer and the configuration."""
+    if grid.is_local(model["repo"]):
+        return Path(model["repo"])
+    return hub.download(
+        model["repo"],
+        revision=model["revision"],
+        repo_type="model",
+        patterns=WITHOUT_WEIGHTS,
+    )
+
+
+def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
+    """The lines that show a prompt as the tokenizer in a directory writes it."""
+    from transformers import AutoConfig
+
+    from polycal.checkpoints import load_tokenizer, read_length
+    from polycal.tokens import tokenize_prompts
+
+    tokenizer = load_tokenizer(folder)
+    (context,), (candidates,) = tokenize_prompts(tokenizer, [prompt])
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    longest = max(map(len, candidates))
+    # The last token of a candidate is predicted, not read.
+    left_out = len(context) + longest - 1 - read_length(config, tokenizer)
+    kept = context[max(left_out, 0) :]
+    size = f"context: {len(kept)} tokens"
+    if left_out > 0:
+        size += f", {left_out} more on the left are cut: the model cannot read them"
+    shown = [
+        f"{'*' if index == gold else ' '} {text!r}, tokens: {len(ids)} "
+        f"{tokenizer.convert_ids_to_tokens(list(ids))}"
+        for index, (text, ids) in enumerate(
+            zip(prompt.continuations, candidates, strict=True)
+        )
+    ]
+    return [
+        size,
+        _LINE,
+        _decode(tokenizer, kept),
+        _LINE,
+        "candidates (* is right), each of which follows it:",
+        *shown,
+    ]
+
+
+def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:
+    return tokenizer.decode(
+        ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )

@@ -1,0 +1,238 @@
+"""SFT sets: from their own columns to one conversations table.
+
+A form is an entry in `FORMATS`: its columns, and one function from a source row to
+turns. Everything after that is the same for all of them.
+"""
+
+import itertools
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.files import digest
+from polycal.preparing import hub
+from polycal.preparing.filters import Filter
+from polycal.preparing.rows import read_rows
+
+_BATCH = 4096  # conversations that are Python objects at one time
+_logger = logging.getLogger(__name__)
+
+
+def _from_alpaca(row: dict) -> list[tuple[str, str | None]]:
+    return [("user", row["instruction"]), ("assistant", row["output"])]
+
+
+def _from_messages(row: dict) -> list[tuple[str, str | None]]:
+    return [(turn["role"], turn["content"]) for turn in row["messages"] or []]
+
+
+def _from_sharegpt(row: dict) -> list[tuple[str, str | None]]:
+    return [(turn["from"], turn["value"]) for turn in row["conversations"] or []]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How an SFT set is written.
+
+    Attributes:
+        columns: the columns that `read` uses.
+        roles: the set's name of a role -> system, user or assistant.
+        read: a source row -> its turns (the set's role, text) in order.
+        input: the column with a second text of the first user turn.
+    """
+
+    columns: tuple[str, ...]
+    roles: dict[str, str]
+    read: Callable[[dict], list[tuple[str, str | None]]]
+    input: str | None = None
+
+
+_ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
+FORMATS = {
+    "alpaca": Format(
+        ("instruction", "input", "output"), _ROLES, _from_alpaca, input="input"
+    ),
+    "messages": Format(("messages",), _ROLES, _from_messages),
+    "sharegpt": Format(
+        ("conversations",),
+        {"system": "system", "human": "user", "gpt": "assistant"},
+        _from_sharegpt,
+    ),
+}
+
+
+def prepare_sft(
+    *,
+    repo: str,
+    revision: str | None,
+    format: str,
+    sft: str,
+    out: Path,
+    filter: Mapping | None = None,
+    max_examples: int | None = None,
+) -> None:
+    """Read an SFT set's train split into a conversations table.
+
+    Texts are stored as they are. A row without an assistant turn, or with an empty
+    one, teaches nothing and is dropped. What was dropped is logged and stored as
+    `counts` in the file's metadata. `example_id` is the row number in the source,
+    from 0. However large the set is, few rows are in memory at a time.
+
+    Args:
+        repo: a Hub id, a local directory in the Hub's layout, or a local file
+            (Parquet, JSON lines, a JSON array).
+        revision: the commit of a Hub id; only noted for a local path.
+        format: a key of `FORMATS`.
+        sft: the short name that the study gives the set.
+        out: the Parquet file that is written.
+        filter: `column`, and `keep` or `drop` with a list of its values; every row is
+            read if there is none.
+        max_examples: take at most so many conversations, by chance but always the
+            same; a smaller number takes some of those that a larger one takes.
+
+    Raises:
+        InputError: the data cannot be had, or have a role that is not known; the
+            message names the row. Or the filter does not fit them, or nothing is left.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format {format!r} is not known; use {', '.join(FORMATS)}")
+    if max_examples is not None and max_examples < 2:
+        raise InputError(
+            f"max_examples is {max_examples}; one to train on and one to validate with "
+            "are needed"
+        )
+    found = hub.find_splits(repo, splits=["train"], revision=revision)
+    files = found.files["train"]
+
+    def pass_over() -> _Pass:
+        chosen = Filter.from_settings(filter) if filter else None
+        return _Pass(FORMATS[format], files, repo, chosen)
+
+    largest = 1.0
+    if max_examples is not None:
+        kept = sum(1 for _ in pass_over())
+        largest = _largest_lot(kept, max_examples)
+    rows = pass_over()
+    with tables.writing(out, "conversations") as writer:
+        drawn = itertools.compress(rows, (lot <= largest for lot in _lots()))
+        while batch := list(itertools.islice(drawn, _BATCH)):
+            writer.add(tables.same(_to_table(batch), sft=sft))
+        counts = dict(rows.counts)
+        counts["dropped_by_max_examples"] = rows.kept - writer.num_rows
+        if not writer.num_rows:
+            raise InputError(f"{repo} has no conversation with an answer ({counts})")
+        writer.facts.update(
+            sft=sft,
+            format=format,
+            repo=repo,
+            revision=found.revision,
+            filter=filter,
+            max_examples=max_examples,
+            digest=digest(files),
+            counts=counts,
+        )
+    _logger.info("%s: kept %d conversations; %s", repo, writer.num_rows, counts)
+
+
+def _lots() -> Iterator[float]:
+    """One number below 1 for every conversation in turn, the same in every pass."""
+    chance = random.Random(0)
+    while True:
+        yield chance.random()
+
+
+def _largest_lot(kept: int, wanted: int) -> float:
+    """The lot up to which conversations are taken, so that `wanted` of them are."""
+    lots = sorted(itertools.islice(_lots(), kept))
+    return lots[wanted - 1] if wanted < kept else 1.0
+
+
+class _Pass:
+    """One pass over the source: the rows of a conversations table without `sft`.
+
+    Attributes:
+        counts: rows that were seen, and those that were dropped by reason.
+        kept: conversations that were given out.
+    """
+
+    def __init__(
+        self,
+        source: Format,
+        files: Sequence[Path],
+        place: str,
+        chosen: Filter | None,
+    ) -> None:
+        self.counts = Counter(
+            rows=0, dropped_by_filter=0, dropped_no_answer=0, dropped_empty_answer=0
+        )
+        self.kept = 0
+        self._source, self._files, self._place = source, files, place
+        self._filter = chosen
+
+    def __iter__(self) -> Iterator[dict]:
+        source, columns, asked_by = self._source, self._source.columns, "`format:`"
+        if self._filter:
+            columns = tuple(dict.fromkeys([*columns, self._filter.column]))
+            asked_by = "`format:` or `filter:`"
+        for example, row in enumerate(
+            read_rows(self._files, columns, asked_by=asked_by)
+        ):
+            self.counts["rows"] += 1
+            try:
+                if self._filter and not self._filter.admits(row):
+                    self.counts["dropped_by_filter"] += 1
+                    continue
+                messages = _to_messages(source, row)
+            except InputError as error:
+                raise InputError(
+                    f"{self._place}, row {example} of train: {error}"
+                ) from None
+            answers = [
+                turn["content"] for turn in messages if turn["role"] == "assistant"
+            ]
+            if not answers:
+                self.counts["dropped_no_answer"] += 1
+            elif not all(answer.strip() for answer in answers):
+                self.counts["dropped_empty_answer"] += 1
+            else:
+                self.kept += 1
+                second = (source.input and row[source.input]) or ""
+                yield {
+                    "example_id": example,
+                    "input": second if second.strip() else None,
+                    "messages": messages,
+                }
+        if self._filter:
+            self._filter.check()
+
+
+def _to_table(rows: Iterable[dict]) -> pa.Table:
+    schema = tables.SCHEMAS["conversations"]
+    schema = schema.remove(schema.get_field_index("sft"))
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _to_messages(source: Format, row: dict) -> list[dict[str, str]]:
+    """Turns with polycal's roles.
+
+    Raises:
+        InputError: a role is not known, or a turn is not written as one.
+    """
+    try:
+        turns = source.read(row)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{source.columns[0]} is not written as expected ({error!r}); is `format:` "
+            "right?"
+        ) from error
+    for role, _ in turns:
+        if role not in source.roles:
+            raise InputError(f"role {role!r} is not one of {', '.join(source.roles)}")
+    return [{"role": source.roles[role], "content": text or ""} for role, text in turns]

@@ -1,0 +1,135 @@
+"""A base model in a directory of its own: a Hugging Face snapshot and what made it."""
+
+import json
+import logging
+from pathlib import Path
+
+from polycal.errors import InputError
+from polycal.files import copy_or_link, digest, replacing
+from polycal.grid import is_local
+from polycal.preparing import hub
+from polycal.provenance import write_provenance
+
+# Weights under the names that transformers loads; neither pickles nor the second copy
+# of the weights that some repositories hold (consolidated.safetensors, original/).
+_INDEX = "model.safetensors.index.json"
+_WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", _INDEX)
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+WITHOUT_WEIGHTS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+    *_VOCABULARIES,
+)
+_logger = logging.getLogger(__name__)
+
+
+def prepare_model(*, repo: str, revision: str | None, model: str, out: Path) -> None:
+    """Bring a base model into a directory of its own.
+
+    Only the configuration, the tokenizer and safetensors weights are taken. Files are
+    linked where links can be made, so the weights use no disk space twice.
+
+    Args:
+        repo: a local directory, or a Hub id.
+        revision: the commit (or branch) of a Hub id; only noted for a directory.
+        model: the short name that the study gives it.
+        out: the directory that is written; its `provenance.json` has the keys model,
+            repo, revision (the resolved commit) and digest (of all other files).
+
+    Raises:
+        InputError: the repository cannot be had or is not a complete model.
+    """
+    if is_local(repo):
+        source = Path(repo).expanduser()
+        if not source.is_dir():
+            raise InputError(f"{repo}: there is no such directory; correct `repo:`")
+    else:
+        source = hub.download(
+            repo,
+            revision=revision,
+            repo_type="model",
+            patterns=[*WITHOUT_WEIGHTS, *_WEIGHTS],
+        )
+        revision = source.name
+    weights = _find_weights(repo, source)
+    _check_complete(repo, source, weights)
+    names = [*weights, *_find_others(repo, source)]
+    with replacing(out) as temporary:
+        temporary.mkdir()
+        for name in names:
+            copy_or_link(source / name, temporary / name)
+        _logger.info("%s: %d files of %s", model, len(names), repo)
+        write_provenance(
+            temporary,
+            model=model,
+            repo=repo,
+            revision=revision,
+            digest=digest(temporary.iterdir()),
+        )
+
+
+def _check_complete(repo: str, source: Path, weights: list[str]) -> None:
+    """Refuse files that an interrupted copy has left without their end."""
+    from safetensors import SafetensorError, safe_open
+
+    for name in weights:
+        if name == _INDEX:
+            continue
+        try:
+            with safe_open(source / name, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise InputError(
+                f"{repo}: {name} is not a complete safetensors file ({error}); delete "
+                f"{(source / name).resolve()}, bring it here again, and run again"
+            ) from error
+
+
+def _find_weights(repo: str, source: Path) -> list[str]:
+    """Names of the files that hold the weights, by transformers' order of precedence.
+
+    Raises:
+        InputError: there are none, or one that the index names is missing.
+    """
+    if (source / "model.safetensors").exists():
+        return ["model.safetensors"]
+    if not (source / _INDEX).exists():
+        raise InputError(
+            f"{repo} has no model.safetensors and no {_INDEX}; safetensors weights are "
+            "required (save a model of .bin files again with transformers' "
+            "save_pretrained, or take a revision that has them)"
+        )
+    try:
+        shards = sorted(
+            set(json.loads((source / _INDEX).read_text())["weight_map"].values())
+        )
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{source / _INDEX} is not a weight index ({error})"
+        ) from error
+    missing = [name for name in shards if not (source / name).exists()]
+    if missing:
+        raise InputError(
+            f"{repo}: {_INDEX} names {', '.join(missing)}, which are not there; "
+            "complete the download"
+        )
+    return [*shards, _INDEX]
+
+
+def _find_others(repo: str, source: Path) -> list[str]:
+    """Names of the configuration and tokenizer files that are there."""
+    names = [name for name in WITHOUT_WEIGHTS if (source / name).exists()]
+    if "config.json" not in names:
+        raise InputError(
+            f"{repo} has no config.json, so it is not a transformers model"
+        )
+    if not set(_VOCABULARIES) & set(names):
+        raise InputError(
+            f"{repo} has no tokenizer (none of {', '.join(_VOCABULARIES)})"
+        )
+    return names

@@ -1,0 +1,169 @@
+"""Benchmarks: from their own columns to one questions table per language."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.files import digest
+from polycal.preparing import hub
+from polycal.preparing.formats import (
+    BLANK_OPTION,
+    BLANK_QUESTION,
+    Format,
+    make_format,
+    why_dropped,
+)
+from polycal.preparing.rows import read_rows
+from polycal.study import complete_format
+
+_SHOWN = 3  # faulty rows that a message lists
+_logger = logging.getLogger(__name__)
+
+_FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
+_DROPPED = (BLANK_OPTION, BLANK_QUESTION, _FAULTY, _REPEATED)
+_MANY = 0.01  # part of the rows that may be faulty; more of them mean a wrong format
+
+
+def prepare_task(*, out: Path, **source: object) -> None:
+    """Read one language of a benchmark into a questions table on disk.
+
+    Args:
+        out: the Parquet file that is written.
+        **source: what `read_task` takes.
+
+    Raises:
+        InputError: as `read_task`.
+    """
+    table, facts = read_task(**source)
+    tables.write(table, out, "questions", **facts)
+
+
+def read_task(
+    *,
+    repo: str,
+    revision: str | None,
+    format: str | dict,
+    task: str,
+    language: str,
+    name: str | None = None,
+) -> tuple[pa.Table, dict[str, object]]:
+    """Read one language of a benchmark.
+
+    Texts stay as they are, with leading and trailing white space; prompts decide what
+    to strip. Rows are in source order, test before dev. Rows with a blank question or
+    option, repetitions of a whole row, and a few with a fault (two answers, an id with
+    two texts) are dropped; how many of each, split by split, is logged and among the
+    facts as `counts`.
+
+    Args:
+        repo: a Hub id or a local directory in the Hub's layout.
+        revision: the commit of a Hub id; only noted for a directory.
+        format: the name of a known format, or a description (also as JSON).
+        task: the short name that the study gives the benchmark.
+        language: its code.
+        name: the language's config in the repository; by default the code.
+
+    Returns:
+        A questions table, and what is known of its origin.
+
+    Raises:
+        InputError: the data cannot be had, or contradict themselves; the message names
+            the question.
+    """
+    description = complete_format(format)
+    source = make_format(description)
+    name = name or language
+    found = hub.find_splits(
+        repo, name=name, splits=source.splits.values(), revision=revision
+    )
+    rows, counts = [], {}
+    for split in sorted(source.splits, key=("test", "dev").index):
+        files = found.files[source.splits[split]]
+        place = f"{repo}, {name}, {source.splits[split]}"
+        questions, counts[split] = _read_split(source, files, language, place)
+        identity = {"task": task, "language": language, "split": split}
+        rows += [identity | question for question in questions]
+        _logger.info("%s: kept %d questions; %s", place, len(questions), counts[split])
+    facts = {
+        "task": task,
+        "language": language,
+        "name": name,
+        "format": description,
+        "repo": repo,
+        "revision": found.revision,
+        "digest": digest(path for paths in found.files.values() for path in paths),
+        "counts": counts,
+    }
+    return pa.Table.from_pylist(rows, tables.SCHEMAS["questions"]), facts
+
+
+def _read_split(
+    source: Format, files: Iterable[Path], language: str, place: str
+) -> tuple[list[dict], dict[str, int]]:
+    """The questions of one split, and what was seen.
+
+    Returns:
+        Questions in source order, and counts: rows in the source, rows dropped by
+        reason, and questions that are kept although two of their options are equal.
+    """
+    kept: dict[str, dict] = {}
+    counts = dict.fromkeys(("rows", *_DROPPED, "duplicate_options"), 0)
+    faults: list[str] = []
+    ambiguous = set()
+    for number, row in enumerate(read_rows(files, source.columns)):
+        counts["rows"] += 1
+        where = f"row {number + 1} ({source.name_row(row, number)})"
+        try:
+            question = source.read(row, number, language)
+        except InputError as error:
+            faults.append(f"{where}: {error}")
+            continue
+        name = question["question_id"]
+        reason = why_dropped(question)
+        if reason:
+            counts[reason] += 1
+        elif name not in kept:
+            kept[name] = question
+        elif question == kept[name]:
+            counts[_REPEATED] += 1
+        else:
+            differ = [key for key in question if question[key] != kept[name][key]]
+            faults.append(
+                f"{where}: an earlier row has this id but differs in "
+                f"{', '.join(differ)}; are the columns of `question_id` right?"
+            )
+            ambiguous.add(name)
+    counts[_FAULTY] = len(faults) + len(ambiguous)
+    questions = [kept[name] for name in kept if name not in ambiguous]
+    _judge(faults, questions, counts, place)
+    counts["duplicate_options"] = sum(
+        len(set(each["options"])) < len(each["options"]) for each in questions
+    )
+    return questions, counts
+
+
+def _judge(
+    faults: Sequence[str],
+    questions: Sequence[dict],
+    counts: dict[str, int],
+    place: str,
+) -> None:
+    """Tell of faulty rows; a pinned revision may have a few, which nobody can mend.
+
+    Raises:
+        InputError: there are many of them, or no question is left.
+    """
+    shown = "; ".join(faults[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
+    if len(faults) > max(1, _MANY * counts["rows"]):
+        raise InputError(
+            f"{place}: {len(faults)} of {counts['rows']} rows are faulty: {shown}"
+        )
+    if not questions:
+        seen = f"{place} holds no question that can be used ({counts})"
+        raise InputError(f"{seen}; {shown}" if faults else seen)
+    if faults:
+        _logger.warning("%s: a faulty row is dropped: %s", place, shown)

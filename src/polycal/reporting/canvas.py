@@ -1,0 +1,147 @@
+"""What the figures share: style, places in inches, and the lines of languages."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from polycal.statistics.conditions import in_resource_order, language_of
+
+STYLE = {
+    "axes.edgecolor": "0.4",
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8,
+    "figure.facecolor": "white",
+    "font.family": "sans-serif",
+    "font.size": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: it can be searched, and is small
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "xtick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.labelsize": 7,
+    "ytick.major.width": 0.6,
+}
+GAPS = matplotlib.colormaps["PuOr_r"]  # orange = over-confident, purple = under
+OVER, UNDER = GAPS(0.8), GAPS(0.08)  # one light, one dark: apart in grey, too
+
+TOP = 0.62  # inches that the title and the legend take
+LINE = 0.155  # inches of one language's line
+
+_COLOURS = sns.color_palette("colorblind")
+_LOOKS = [  # colour, line style, marker
+    ("0.35", ":", "o"),
+    (_COLOURS[3], "-", "s"),
+    (_COLOURS[0], "--", "D"),
+    (_COLOURS[2], "-.", "^"),
+    (_COLOURS[4], (0, (5, 1)), "v"),
+    (_COLOURS[9], (0, (1, 1)), "P"),
+    (_COLOURS[5], (0, (3, 1, 1, 1, 1, 1)), "X"),
+]
+
+Place = Callable[[float, float, float, float], list[float]]
+
+
+def looks(ranks: Sequence[float]) -> list[tuple]:
+    """Colour, line style and marker of each condition, in order, base first."""
+    return [_LOOKS[index % len(_LOOKS)] for index in range(len(ranks))]
+
+
+def make_canvas(
+    width: float, height: float, *, title: str, least: float = 6.0
+) -> tuple[Figure, Place]:
+    """A figure, and a function from (left, top, width, height) to its fractions.
+
+    Args:
+        width: inches that the panels take.
+        height: inches that the panels take below the title and the legend.
+        title: what the numbers belong to.
+        least: inches that the legend and the title need.
+    """
+    width, height = max(width, least), TOP + height
+    figure = Figure(figsize=(width, height))
+    figure.text(0.08 / width, 1 - 0.18 / height, title, fontsize=8, va="center")
+
+    def place(left: float, top: float, wide: float, tall: float) -> list[float]:
+        bottom = height - top - tall
+        return [left / width, bottom / height, wide / width, tall / height]
+
+    return figure, place
+
+
+def add_legend(figure: Figure, handles: list) -> None:
+    """One line of keys under the title."""
+    width, height = figure.get_size_inches()
+    figure.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=(0.02 / width, 1 - 0.42 / height),
+        ncols=len(handles),
+        columnspacing=1.4,
+    )
+
+
+def write_facet(
+    figure: Figure, place: Place, facet: str, *, left: float, top: float
+) -> None:
+    """The name of a facet in bold, at inches from the left and the top."""
+    x, y, _, _ = place(left, top, 0, 0)
+    figure.text(x, y, facet, fontweight="bold", fontsize=8, va="center")
+
+
+def axes_of(values) -> tuple[list[str], list[float]]:
+    """The facets and the ranks that a table holds, in order."""
+    return sorted(values["facet"].unique()), sorted(values["rank"].unique())
+
+
+def make_lines(codes: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The lines of a figure from top to bottom: (text, language code).
+
+    Each level begins with a line of its own, which has no code.
+    """
+    lines, level = [], None
+    for code in in_resource_order(codes):
+        language = language_of(code)
+        if language.level != level:
+            level = language.level
+            lines.append((f"{level} resource", None))
+        lines.append((f"{language.name} ({code})", code))
+    return lines
+
+
+def margin_of(lines: Sequence[tuple[str, str | None]]) -> float:
+    """Inches that the longest text needs."""
+    return 0.25 + 0.062 * max(len(text) for text, _ in lines)
+
+
+def label_lines(
+    axes: Axes,
+    lines: Sequence[tuple[str, str | None]],
+    *,
+    names: bool,
+    centre: float = 0.0,
+) -> None:
+    """Turn the y axis into the lines: names, levels in bold, a rule above each level.
+
+    Args:
+        axes: the panel.
+        lines: as `make_lines` returns them.
+        names: whether the panel shows the texts.
+        centre: where the first line has its middle; lines are 1 apart.
+    """
+    ticks = [centre + index for index in range(len(lines))]
+    axes.set_ylim(centre + len(lines) - 0.5, centre - 0.5)
+    axes.set_yticks(ticks, [text for text, _ in lines] if names else [])
+    axes.tick_params(axis="y", length=0)
+    for tick, (_, code) in zip(ticks, lines, strict=True):
+        if code is None:
+            axes.axhline(tick - 0.5, color="0.4", lw=0.6)
+    for text, (_, code) in zip(axes.get_yticklabels(), lines, strict=False):
+        if code is None:
+            text.set_fontweight("bold")

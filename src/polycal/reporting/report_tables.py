@@ -1,0 +1,109 @@
+"""The tables of the page: numbers in, spelt cells out."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.reporting.sentences import points
+from polycal.statistics.conditions import (
+    ALL,
+    BASE_RANK,
+    LEVELS,
+    label,
+)
+
+NOTHING = "–"  # a cell without a number
+
+
+def _percentage(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _gap(value: float) -> str:
+    return points(value, unit="")
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+# The columns of the tables: metric, heading, spelling of a value.
+COLUMNS = [
+    ("accuracy", "accuracy (%)", _percentage),
+    ("confidence", "confidence (%)", _percentage),
+    ("gap", "gap (pp)", _gap),
+    ("ece", "ECE (%)", _percentage),
+    ("rms_ce", "RMS calibration error (%)", _percentage),
+    ("brier", "Brier", _three),
+    ("nll", "NLL (nats)", _three),
+    ("chance", "chance (%)", _percentage),
+    ("log_mass", "log mass (nats)", _three),
+]
+SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
+_POINTS = ("accuracy", "confidence", "gap", "ece", "rms_ce", "chance")
+
+
+def level_table(levels: pd.DataFrame) -> dict[str, object]:
+    """Resource level x condition, with the spread over seeds where there is one."""
+    columns = [column for column in COLUMNS if column[0] in levels]
+    groups = []
+    for level in (*LEVELS, ALL):
+        rows = levels[levels["level"] == level].sort_values("rank")
+        if len(rows):
+            n = int(rows["n_languages"].max())
+            cells = [_level_row(row, columns) for row in rows.to_dict("records")]
+            groups.append({"level": level, "n": n, "rows": cells})
+    return {"columns": [heading for _, heading, _ in columns], "groups": groups}
+
+
+def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
+    cells = []
+    for metric, _, spell in columns:
+        spread = row.get(f"sd_{metric}")
+        scale = 100 if metric in _POINTS else 1
+        known = spread is not None and pd.notna(spread) and metric != "chance"
+        digits = 1 if scale == 100 else 3
+        cells.append(
+            {
+                "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
+                "spread": f"±{scale * spread:.{digits}f}" if known else "",
+            }
+        )
+    single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
+    return {"label": label(row["rank"]), "single": single, "cells": cells}
+
+
+def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
+    """What changes between each condition and its reference, per resource level.
+
+    Args:
+        changes: rows of `per_change` of one facet.
+
+    Returns:
+        One row per comparison and level: `comparison`, `level`, `n` languages, and as
+        `cells` the changes of `SHORT` in percentage points: `text`, `interval`, and
+        whether the interval leaves 0 out (`sure`).
+    """
+    rows = []
+    for rank, own in changes.groupby("rank"):
+        start = 0.0 if (own["reference"] == "sft").all() else BASE_RANK
+        for level in (*LEVELS, ALL):
+            here = own[own["level"] == level].set_index("metric")
+            if len(here):
+                rows.append(
+                    {
+                        "comparison": f"{label(rank)} − {label(start)}",
+                        "level": level,
+                        "n": int(here["n_languages"].max()),
+                        "cells": [_change(here.loc[each]) for each in SHORT],
+                    }
+                )
+    return rows
+
+
+def _change(row: Mapping) -> dict[str, object]:
+    return {
+        "text": _gap(row["estimate"]),
+        "interval": f"[{_gap(row['ci_low'])}, {_gap(row['ci_high'])}]",
+        "sure": bool(row["ci_low"] > 0 or row["ci_high"] < 0),
+    }

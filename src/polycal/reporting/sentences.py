@@ -1,0 +1,248 @@
+"""Findings in words: numbers in, sentences out, the words chosen by the numbers.
+
+A change of a mean below `SMALL` is called no change, and a larger one is named without
+a claim that it is sure; changes of single languages count only where a band says so.
+"""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.statistics.conditions import ALL, label, language_of, reference
+
+SMALL = 0.005  # half a percentage point
+
+
+def points(value: float, *, unit: str = " pp") -> str:
+    """A signed difference of fractions in percentage points: 0.123 -> +12.3 pp."""
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return f"{'0.0' if text[1:] == '0.0' else text}{unit}"
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage: 0.4567 -> 45.7%."""
+    return f"{100 * value:.1f}%"
+
+
+def join(parts: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
+
+
+def describe_change(name: str, before: float, after: float) -> str:
+    """What happened to one number: rises, falls, or hardly moves."""
+    change = after - before
+    if abs(change) < SMALL:
+        return f"{name} hardly moves ({percent(before)} to {percent(after)})"
+    verb = "rises" if change > 0 else "falls"
+    return f"{name} {verb} from {percent(before)} to {percent(after)}"
+
+
+def describe_gap(before: float, after: float) -> str:
+    """What happened to the signed gap, confidence minus accuracy."""
+    values = f"from {points(before)} to {points(after)}"
+    if abs(after - before) < SMALL:
+        return f"the gap hardly moves ({points(before)} to {points(after)})"
+    if before < -SMALL and after > SMALL:
+        return f"under-confidence turns into over-confidence ({values})"
+    if before > SMALL and after < -SMALL:
+        return f"over-confidence turns into under-confidence ({values})"
+    side = "over" if before + after > 0 else "under"
+    if abs(before) <= SMALL or abs(after) <= SMALL:
+        verb = "arises" if abs(after) > abs(before) else "all but vanishes"
+        return f"{side}-confidence {verb} ({values})"
+    verb = "grows" if abs(after) > abs(before) else "shrinks"
+    return f"{side}-confidence {verb} {values}"
+
+
+def describe_comparison(before: Mapping, after: Mapping) -> str:
+    """What happened to accuracy, confidence, gap and ECE of one group of languages."""
+    return join(
+        [
+            describe_change("accuracy", before["accuracy"], after["accuracy"]),
+            describe_change("confidence", before["confidence"], after["confidence"]),
+            describe_gap(before["gap"], after["gap"]),
+            describe_change("the ECE", before["ece"], after["ece"]),
+        ]
+    )
+
+
+def describe_state(values: Mapping) -> str:
+    """Accuracy, confidence, gap and ECE of one group of languages."""
+    return join(
+        [
+            f"accuracy is {percent(values['accuracy'])}",
+            f"confidence {percent(values['confidence'])}",
+            f"the gap {points(values['gap'])}",
+            f"the ECE {percent(values['ece'])}",
+        ]
+    )
+
+
+def count_changes(changes: pd.DataFrame, n: int) -> str:
+    """In how many languages confidence, accuracy and ECE surely rise, and fall.
+
+    Sure is a change whose simultaneous band does not hold 0.
+
+    Args:
+        changes: rows of `per_change` of one facet and rank.
+        n: the number of languages.
+    """
+    parts = []
+    for name, metric in _COUNTED.items():
+        own = changes[changes["metric"] == metric]
+        up, down = (own["sim_low"] > 0).sum(), (own["sim_high"] < 0).sum()
+        parts.append(f"{name} rises in {up} and falls in {down}")
+    languages = f"Of {n} languages" if n != 1 else "Of 1 language"
+    rest = "in the others, the band over languages holds no change as well"
+    return f"{languages}, {'; '.join(parts)}; {rest}."
+
+
+_COUNTED = {"confidence": "confidence", "accuracy": "accuracy", "the ECE": "ece"}
+
+
+def describe_findings(
+    levels: pd.DataFrame, languages: pd.DataFrame, changes: pd.DataFrame
+) -> list[tuple[str, list[str]]]:
+    """The findings of one facet: a heading and sentences per comparison.
+
+    They are about all languages; `difference_table` tells the levels apart.
+
+    Args:
+        levels: rows of `per_level` of one facet.
+        languages: rows of `per_language` of the same facet.
+        changes: rows of `per_change` of the same facet.
+    """
+    ranks = sorted(levels["rank"].unique())
+    whole = levels[levels["level"] == ALL].set_index("rank")
+    tongues = {
+        rank: rows.set_index("language") for rank, rows in languages.groupby("rank")
+    }
+    found = []
+    for rank in ranks:
+        start, after = reference(rank, ranks), whole.loc[rank]
+        if start is None and len(ranks) > 1:
+            continue
+        if start is None:
+            sentences, what = [], describe_state(after)
+        else:
+            own = changes[changes["rank"] == rank]
+            sentences = [count_changes(own, len(tongues[rank]))]
+            what = describe_comparison(whole.loc[start], after)
+        n = int(tongues[rank]["n_questions"].min())
+        sentences.insert(0, f"{_where(after)}, {what}.{_near_chance(after, n)}")
+        against = "" if start is None else f", against {label(start)}"
+        found.append((label(rank) + against, sentences))
+    return found
+
+
+def _where(values: Mapping) -> str:
+    n = int(values["n_languages"])
+    return f"Over all {n} languages" if n > 1 else "In the one language"
+
+
+def _near_chance(values: Mapping, n: int) -> str:
+    """A warning if an accuracy of `n` questions cannot be told from guessing.
+
+    Languages share their questions, so that more of them do not make `n` larger.
+    """
+    chance = values["chance"]
+    noise = 1.96 * math.sqrt(chance * (1 - chance) / n)
+    if values["accuracy"] > chance + noise:
+        return ""
+    if values["accuracy"] < chance - noise:
+        return f" That accuracy is below chance ({percent(chance)})."
+    return (
+        f" With {n} questions a language, that accuracy cannot be told from chance "
+        f"({percent(chance)} ± {100 * noise:.1f} pp)."
+    )
+
+
+def describe_compared(check: Mapping) -> str:
+    """Which questions of a task are compared, and how many are left out and why.
+
+    Args:
+        check: what `polycal check_task` wrote of the task.
+    """
+    if check["policy"] == "own":
+        return "every language has its own questions; nothing is left out."
+    if check["n_common"] == check["n_all"]:
+        return "all languages have the same questions; nothing is left out."
+    test = check["test"]
+    lacking = sum(len(group["questions"]) for group in test["missing"])
+    reasons = [
+        f"{number} {why}"
+        for number, why in (
+            (lacking, "that some language lacks"),
+            (len(test["differing"]), "whose answer or number of options differs"),
+        )
+        if number
+    ]
+    n = check["n_all"] - check["n_common"]
+    return (
+        f"{check['n_common']} questions are compared in all languages; {n} "
+        f"{'is' if n == 1 else 'are'} left out ({' and '.join(reasons)})."
+    )
+
+
+def caption_dumbbell(values: pd.DataFrame) -> str:
+    """In how many languages confidence exceeds accuracy, per condition."""
+    over = values.assign(over=values["gap"] > 0)
+    counts = over.groupby(["facet", "rank"])["over"].sum()
+    n = values["language"].nunique()
+    start = f"Languages, of {n}, in which confidence exceeds accuracy –"
+    return f"{start} {_per_condition(counts.map(str))}."
+
+
+def caption_heatmap(values: pd.DataFrame) -> str:
+    """The largest and the smallest gap, and where they are."""
+    several = values["facet"].nunique() > 1
+
+    def name(row: pd.Series) -> str:
+        facet = f"{row['facet']}, " if several else ""
+        language = language_of(row["language"]).name
+        return f"{points(row['gap'])} ({language}, {facet}{label(row['rank'])})"
+
+    values = values.reset_index(drop=True)
+    least, most = values.loc[values["gap"].idxmin()], values.loc[values["gap"].idxmax()]
+    if least.name == most.name:
+        return f"The signed gap is {name(least)}."
+    return f"The signed gap lies between {name(least)} and {name(most)}."
+
+
+def caption_reliability(bins: pd.DataFrame) -> str:
+    """Which part of the questions lies in over-confident bins, per condition."""
+    over = bins.assign(over=bins["n"].where(bins["confidence"] > bins["accuracy"], 0))
+    sums = over.groupby(["facet", "rank"])[["over", "n"]].sum()
+    shares = (sums["over"] / sums["n"]).map(percent)
+    start = "Share of the questions in bins whose confidence exceeds their accuracy –"
+    return f"{start} {_per_condition(shares)}."
+
+
+def caption_levels(bins: pd.DataFrame) -> str:
+    """The mean gap of the answers of all languages, per condition."""
+    sums = bins[bins["level"] == ALL].groupby(["facet", "rank"])
+    sums = sums[["sum_confidence", "sum_correct", "n"]].sum()
+    gaps = (sums["sum_confidence"] - sums["sum_correct"]) / sums["n"]
+    start = "Confidence minus accuracy over the answers of all languages –"
+    return f"{start} {_per_condition(gaps.map(points))}."
+
+
+def _per_condition(values: pd.Series) -> str:
+    """Base 3; SFT 5 - with the facet in front where there are several."""
+    facets = []
+    for facet, own in values.groupby(level="facet"):
+        parts = [f"{label(rank)}: {value}" for (_, rank), value in own.items()]
+        facets.append((facet, "; ".join(parts)))
+    if len(facets) == 1:
+        return facets[0][1]
+    return "; ".join(f"{facet} ({text})" for facet, text in facets)
+
+
+CAPTIONS = {
+    "dumbbell": caption_dumbbell,
+    "heatmap": caption_heatmap,
+    "levels": caption_levels,
+    "reliability": caption_reliability,
+}

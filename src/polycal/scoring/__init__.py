@@ -1,0 +1,1 @@
+"""From questions and a checkpoint to the log-likelihood of every option."""

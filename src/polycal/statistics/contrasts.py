@@ -1,0 +1,310 @@
+"""What SFT changes, and what smoothing changes of it: paired differences.
+
+Differences between conditions on the same questions, per language and averaged over
+languages, from metrics and replicates that exist; nothing is measured again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.grid import BASE
+from polycal.statistics.aggregate import ALL
+from polycal.statistics.claims import judge
+from polycal.statistics.conditions import LEVELS, language_of
+from polycal.statistics.inference import (
+    band_width,
+    differences,
+    half_width,
+    p_above,
+    p_equivalence,
+    p_two_sided,
+)
+
+TO_BASE, TO_SFT = "base", "sft"  # what a condition is compared with
+_BIASED = ("ece",)  # upwards, by up to what a calibrated model would show
+# Metrics that are fractions; a margin means nothing for the others.
+_FRACTIONS = ("accuracy", "confidence", "gap", "ece")
+_WAY = ["scoring", "normaliser", "calibrator", "metric"]
+
+
+class Run(NamedTuple):
+    """A run on a task, as its tables name it."""
+
+    model: str
+    sft: str
+    smoothing: float
+    seed: int
+    task: str
+
+
+class Measured(NamedTuple):
+    """One metric of one run, read in one way.
+
+    Attributes:
+        languages: L codes, sorted.
+        values: [L] as observed.
+        bias: [L] by which they may be too large; 0 for most metrics.
+        replicates: [R, L].
+    """
+
+    languages: list[str]
+    values: np.ndarray
+    bias: np.ndarray
+    replicates: np.ndarray
+
+
+class Comparison(NamedTuple):
+    """A condition and what it is compared with.
+
+    Attributes:
+        reference: `TO_BASE` or `TO_SFT`.
+        pairs: (before, after) for each seed.
+    """
+
+    reference: str
+    pairs: list[tuple[Run, Run]]
+
+
+def contrast(
+    *,
+    metrics: Path,
+    replicates: list[Path],
+    margin: float,
+    confidence: float,
+    out: Path,
+) -> None:
+    """Write the study's contrasts and claims, as Parquet and CSV.
+
+    Args:
+        metrics: the study's metrics table.
+        replicates: replicates tables, one for each run and task.
+        margin: fractions that differ by less are equivalent.
+        confidence: of intervals, bands and verdicts, such as 0.95.
+        out: the directory to write into.
+
+    Raises:
+        InputError: a table is broken, a run's replicates are there twice, or the
+            tables are not about the same runs and languages.
+    """
+    values = _by_run(tables.read(metrics, "metrics"))
+    frames = []
+    for comparisons, files in _families(_index(replicates)):
+        held = {run: _load(path, values.get(run)) for run, path in files.items()}
+        for each in comparisons:
+            frames += _compare(each, held, margin=margin, confidence=confidence)
+    names = tables.SCHEMAS["contrasts"].names
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    found, claims = judge(found.reindex(columns=names), alpha=1 - confidence)
+    for kind, frame in (("contrasts", found), ("claims", claims)):
+        schema = tables.SCHEMAS[kind]
+        frame = frame.reindex(columns=schema.names)
+        table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+        tables.write_study(table, out, kind)
+
+
+def _by_run(metrics: pa.Table) -> dict[Run, pd.DataFrame]:
+    """The values of each run over all questions."""
+    frame = tables.where(metrics, subset=ALL).to_pandas()
+    kept = [*_WAY, "language", "value", "null_mean"]
+    groups = frame.groupby(list(Run._fields))
+    return {Run(*key): own[kept] for key, own in groups}
+
+
+def _index(paths: Iterable[Path]) -> dict[Run, Path]:
+    """Which run each file is of.
+
+    Raises:
+        InputError: two files are of the same run.
+    """
+    found: dict[Run, Path] = {}
+    for path in paths:
+        for first in tables.stream(path, "replicates", rows=1):
+            row = first.to_pylist()[0]
+            run = Run(*(row[name] for name in Run._fields))
+            if run in found:
+                raise InputError(f"{path} and {found[run]} are of the same run")
+            found[run] = path
+            break
+    return found
+
+
+def _families(
+    files: Mapping[Run, Path],
+) -> Iterator[tuple[list[Comparison], dict[Run, Path]]]:
+    """What is compared within each task, model and SFT set, and the files for it."""
+    sets = {(run.task, run.model, run.sft) for run in files if run.sft != BASE}
+    for task, model, sft in sorted(sets):
+        base = [r for r in files if (r.task, r.model, r.sft) == (task, model, BASE)]
+        tuned: dict[float, dict[int, Run]] = {}
+        for run in sorted(files):
+            if (run.task, run.model, run.sft) == (task, model, sft):
+                tuned.setdefault(run.smoothing, {})[run.seed] = run
+        comparisons = []
+        for smoothing, seeds in tuned.items():
+            plain = tuned.get(0, {}) if smoothing else {}
+            pairs = [(one, run) for run in seeds.values() for one in base]
+            comparisons.append(Comparison(TO_BASE, pairs))
+            pairs = [(plain[s], run) for s, run in seeds.items() if s in plain]
+            comparisons.append(Comparison(TO_SFT, pairs))
+        comparisons = [each for each in comparisons if each.pairs]
+        used = {run for each in comparisons for pair in each.pairs for run in pair}
+        yield comparisons, {run: files[run] for run in sorted(used)}
+
+
+def _load(path: Path, values: pd.DataFrame | None) -> dict[tuple[str, ...], Measured]:
+    """One run by scoring, normaliser, calibrator and metric.
+
+    Raises:
+        InputError: the metrics table does not have these languages of the run.
+    """
+    table = tables.where(tables.read(path, "replicates"), subset=ALL)
+    table = table.sort_by([(name, "ascending") for name in [*_WAY, "language"]])
+    drawn = table["values"].combine_chunks().flatten().to_numpy()
+    drawn = drawn.reshape(len(table), -1)
+    keys = table.select([*_WAY, "language"]).to_pandas()
+    if values is not None:
+        keys = keys.merge(values, how="left")
+    if values is None or keys["value"].isna().any():
+        raise InputError(
+            f"the metrics table lacks what {path} is about; run `polycal aggregate` "
+            "on the files that were measured with it"
+        )
+    return {
+        way: Measured(
+            own["language"].tolist(),
+            own["value"].to_numpy(),
+            own["null_mean"].to_numpy() if way[-1] in _BIASED else np.zeros(len(own)),
+            drawn[own.index].T.astype(np.float64),
+        )
+        for way, own in keys.groupby(_WAY)
+    }
+
+
+def _compare(
+    comparison: Comparison,
+    held: Mapping[Run, Mapping[tuple[str, ...], Measured]],
+    *,
+    margin: float,
+    confidence: float,
+) -> Iterator[pd.DataFrame]:
+    """The rows of one condition against its reference, for each way of reading.
+
+    Raises:
+        InputError: the two were measured on other languages.
+    """
+    pairs = [(held[before], held[after]) for before, after in comparison.pairs]
+    one = comparison.pairs[0][1]
+    place = {"model": one.model, "sft": one.sft, "smoothing": one.smoothing}
+    place |= {"reference": comparison.reference, "task": one.task}
+    for way, first in pairs[0][1].items():
+        if any(
+            side.get(way, first).languages != first.languages
+            for pair in pairs
+            for side in pair
+        ):
+            raise InputError(
+                f"the runs of {one.model}/{one.sft} on {one.task} are of different "
+                "languages; measure them again"
+            )
+        if not all(way in side for pair in pairs for side in pair):
+            continue
+        seeds = np.stack([b[way].values - a[way].values for a, b in pairs])
+        drawn = sum(b[way].replicates - a[way].replicates for a, b in pairs)
+        more = dict(zip(_WAY, way, strict=True))
+        yield _rows(
+            first.languages,
+            seeds,
+            drawn / len(pairs),
+            bias=np.array(
+                [
+                    np.mean([pair[side][way].bias for pair in pairs], axis=0)
+                    for side in (0, 1)
+                ]
+            ),
+            margin=margin if more["metric"] in _FRACTIONS else None,
+            confidence=confidence,
+        ).assign(**place, **more, n_seeds=len(pairs))
+
+
+def _rows(
+    languages: list[str],
+    seeds: np.ndarray,
+    replicates: np.ndarray,
+    *,
+    bias: np.ndarray,
+    margin: float | None,
+    confidence: float,
+) -> pd.DataFrame:
+    """One row per language and level.
+
+    Args:
+        languages: L codes.
+        seeds: [S, L] observed differences.
+        replicates: [R, L] of their mean over seeds.
+        bias: [2, L] by which the metric may be too large, before and after.
+        margin: of equivalence; None where it means nothing.
+        confidence: of intervals and verdicts.
+    """
+    found_levels = [language_of(code).level for code in languages]
+    members = {level: np.array(found_levels) == level for level in LEVELS}
+    members[ALL] = np.ones(len(languages), bool)
+    members = {level: held for level, held in members.items() if held.any()}
+    mean = np.array([held / held.sum() for held in members.values()]).T
+    found = differences(
+        np.hstack([seeds, seeds @ mean]),
+        np.hstack([replicates, replicates @ mean]),
+    )
+    noise = found.noise
+    # The true difference lies between these, if there were no noise.
+    before, after = np.hstack([bias, bias @ mean])
+    low, high = found.estimate - after, found.estimate + before
+    half = half_width(noise, confidence=confidence)
+    band = band_width(replicates, noise, confidence=confidence)
+    band[len(languages) :] = np.nan
+    frame = pd.DataFrame(
+        {
+            "level": [*languages, *members],
+            "estimate": found.estimate,
+            "se": np.hypot(noise.questions, noise.training),
+            "ci_low": low - half,
+            "ci_high": high + half,
+            "sim_low": low - band,
+            "sim_high": high + band,
+            "p_value": p_two_sided(np.maximum(low, 0) + np.minimum(high, 0), noise),
+            "p_adjusted": np.nan,
+            "margin": np.nan,
+            "p_equivalence": np.nan,
+            "p_noninferiority": np.nan,
+            "p_nonsuperiority": np.nan,
+            "sd_seeds": found.sd_seeds,
+            "n_languages": [1] * len(languages) + [h.sum() for h in members.values()],
+        }
+    )
+    if margin is not None:
+        frame["margin"] = margin
+        frame["p_noninferiority"] = p_above(low, noise, -margin)
+        frame["p_nonsuperiority"] = p_above(-high, noise, -margin)
+        frame["p_equivalence"] = p_equivalence(low, high, noise, margin)
+    frame["verdict"] = _verdicts(frame, alpha=1 - confidence)
+    return frame
+
+
+def _verdicts(frame: pd.DataFrame, *, alpha: float) -> np.ndarray:
+    """A word per row; a language's interval is the band over all of them."""
+    low = frame["sim_low"].fillna(frame["ci_low"])
+    high = frame["sim_high"].fillna(frame["ci_high"])
+    margin = frame["margin"]
+    inside = (frame["sim_low"] > -margin) & (frame["sim_high"] < margin)
+    alike = inside.where(frame["sim_low"].notna(), frame["p_equivalence"] < alpha)
+    return np.select(
+        [low > 0, high < 0, alike],
+        ["increase", "decrease", "equivalent"],
+        "inconclusive",
+    )

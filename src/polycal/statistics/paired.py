@@ -1,0 +1,127 @@
+"""The numbers of a study with their paired replicates: condition, metric, language.
+
+Seeds are averaged. Replicate r of every number was drawn with the same weights of the
+questions, so that differences and means of replicates are replicates themselves.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polycal.grid import BASE
+from polycal.statistics.conditions import LEVELS, language_of
+
+ALL = "all"  # the level that holds every language, and the subset of every question
+CONDITION = ("model", "sft", "smoothing", "task", "scoring", "normaliser")
+CONDITION += ("calibrator",)
+
+
+class Condition(NamedTuple):
+    """A run without its seed, asked and read in one way."""
+
+    model: str
+    sft: str
+    smoothing: float
+    task: str
+    scoring: str
+    normaliser: str
+    calibrator: str
+
+    @property
+    def sweep(self) -> tuple[str, ...]:
+        """What all smoothing values of one SFT set have in common."""
+        return self[:2] + self[3:]
+
+
+class Numbers(NamedTuple):
+    """One metric of one condition by language, seeds averaged.
+
+    Attributes:
+        value: code -> the metric.
+        draws: code -> [R] its replicates.
+    """
+
+    value: dict[str, float]
+    draws: dict[str, np.ndarray]
+
+    def mean(self, codes: Iterable[str]) -> tuple[float, np.ndarray]:
+        """The mean over languages, and its replicates [R]."""
+        codes = list(codes)
+        return (
+            float(np.mean([self.value[code] for code in codes])),
+            np.mean([self.draws[code] for code in codes], axis=0),
+        )
+
+
+Study = dict[Condition, dict[str, Numbers]]
+
+
+def gather(metrics: pa.Table, replicates: pa.Table) -> Study:
+    """Values and replicates by condition and metric, as far as there are replicates.
+
+    Args:
+        metrics: the study's metrics table; rows of all questions are used.
+        replicates: the study's replicates table.
+    """
+    keys = [*CONDITION, "language", "metric"]
+    drawn: dict[tuple, list[np.ndarray]] = {}
+    for place, draws in _rows(replicates, keys, "values"):
+        drawn.setdefault(place, []).append(draws)
+    valued: dict[tuple, list[float]] = {}
+    for place, value in _rows(metrics, keys, "value"):
+        if place in drawn:
+            valued.setdefault(place, []).append(value)
+    study: Study = {}
+    for place, values in valued.items():
+        *condition, code, metric = place
+        held = study.setdefault(Condition(*condition), {})
+        numbers = held.setdefault(metric, Numbers({}, {}))
+        numbers.value[code] = float(np.mean(values))
+        numbers.draws[code] = np.mean(drawn[place], axis=0)
+    return study
+
+
+def _rows(table: pa.Table, keys: list[str], column: str) -> Iterator[tuple]:
+    """Key and value of each row that is about all questions."""
+    if "subset" in table.column_names:
+        table = table.filter(pc.equal(table["subset"], ALL))
+    places = zip(*(table[name].to_pylist() for name in keys), strict=True)
+    if pa.types.is_list(table.schema.field(column).type):
+        flat = table[column].combine_chunks()
+        values = flat.flatten().to_numpy().reshape(len(table), -1)
+    else:
+        values = table[column].to_numpy()
+    return zip(places, values, strict=True)
+
+
+def contrasted(study: Study) -> Iterator[tuple[str, Condition, Condition]]:
+    """Each tuned condition with what it is compared with: base, and plain SFT."""
+    for after in study:
+        if after.sft == BASE:
+            continue
+        base = after._replace(sft=BASE, smoothing=0.0)
+        plain = after._replace(smoothing=0.0)
+        if base in study:
+            yield "base", base, after
+        if after.smoothing and plain in study:
+            yield "sft", plain, after
+
+
+def levels_of(codes: Iterable[str]) -> dict[str, list[str]]:
+    """Level -> its languages, for `all` and each level that has one."""
+    codes = sorted(codes)
+    groups = {ALL: codes}
+    for level in LEVELS:
+        held = [code for code in codes if language_of(code).level == level]
+        if held:
+            groups[level] = held
+    return groups
+
+
+def shared(numbers: Iterable[Numbers]) -> list[str]:
+    """The languages that all of them have."""
+    held = [set(each.value) for each in numbers]
+    return sorted(set.intersection(*held)) if held else []

@@ -1,0 +1,1 @@
+"""From conversations and a base model to a tuned checkpoint."""

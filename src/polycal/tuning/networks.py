@@ -1,0 +1,60 @@
+"""The network that a recipe trains: a whole model, or a model with an adapter."""
+
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from polycal import models
+from polycal.errors import InputError
+from polycal.tuning.recipe import Recipe
+
+
+def make_network(
+    base: Path, recipe: Recipe, dtype: torch.dtype, device: torch.device
+) -> PreTrainedModel:
+    """The model with float32 weights wherever it is trained.
+
+    A bfloat16 weight would round most of AdamW's small steps away. A base model under
+    an adapter is frozen, so it has the dtype of the arithmetic.
+
+    Args:
+        base: directory of the base model.
+        recipe: method, dropout and the adapter's settings.
+        dtype: of the arithmetic.
+        device: where the weights go.
+
+    Raises:
+        InputError: the model cannot be read, or has not what the recipe speaks of.
+    """
+    if recipe.method == "full":
+        return models.load_model(
+            base,
+            dtype=torch.float32,
+            device=device,
+            attention_dropout=recipe.attention_dropout,
+        )
+    from peft import LoraConfig, get_peft_model  # takes a second to import
+
+    network = models.load_model(
+        base, dtype=dtype, device=device, attention_dropout=recipe.attention_dropout
+    )
+    settings = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=recipe.lora_target_modules,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        adapted = get_peft_model(network, settings)  # the adapter is float32
+    except ValueError as error:
+        raise InputError(
+            f"lora_target_modules {recipe.lora_target_modules!r} does not fit "
+            f"{base}: {error}"
+        ) from error
+    # peft keeps the layers' names as a set, whose order is another in every process.
+    for held in adapted.peft_config.values():
+        if isinstance(held.target_modules, set):
+            held.target_modules = sorted(held.target_modules)
+    return adapted

@@ -1,0 +1,82 @@
+"""Tokenise an SFT set for a model, once for all candidates."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from polycal import tables
+from polycal.checkpoints import load_tokenizer
+from polycal.errors import InputError
+from polycal.files import digest, replacing
+from polycal.provenance import read_digest, write_provenance
+from polycal.tuning.dialogs import BATCH, Tally, make_examples
+from polycal.tuning.examples import FILE, write_examples
+from polycal.tuning.overview import write_overview
+from polycal.tuning.recipe import Rendering
+
+_logger = logging.getLogger(__name__)
+
+
+def tokenize(
+    *,
+    base: Path,
+    conversations: Path,
+    model: str,
+    sft: str,
+    rendering: Rendering,
+    out: Path,
+) -> None:
+    """Write the token sequences of an SFT set, and a report for people.
+
+    The directory holds `examples.arrow` (tokens and target masks), `report.txt` and
+    `provenance.json` with the settings, counts and digests. However large the set is,
+    few conversations are in memory at a time.
+
+    Args:
+        base: directory of the base model, of which only the tokenizer is read.
+        conversations: the conversations table.
+        model: short name of the base model; this and `sft` are noted only.
+        sft: short name of the SFT set.
+        rendering: how sequences are written.
+        out: the directory that is written.
+
+    Raises:
+        InputError: the tokenizer or the conversations cannot be used.
+    """
+    tokenizer, tally = load_tokenizer(base), Tally()
+    settings = dataclasses.asdict(rendering)
+    facts = tables.read_metadata(conversations)
+    source = {key: facts.get(key) for key in ("repo", "format", "filter")}
+    source["counts"] = facts.get("counts", {})
+    with replacing(out) as temporary:
+        temporary.mkdir()
+        path = temporary / FILE
+        batches = tables.stream(conversations, "conversations", rows=BATCH)
+        made = write_examples(make_examples(batches, tokenizer, rendering, tally), path)
+        counts = {"examples": made, **tally.counts}
+        if made < 2:
+            raise InputError(
+                f"{conversations} gives {made} sequences with a target, too few to "
+                f"train on and to validate with ({counts})"
+            )
+        report = write_overview(
+            tokenizer,
+            title=f"The SFT set {sft} as {model} reads it",
+            settings=settings,
+            source=source["counts"],
+            counts=counts,
+            tally=tally,
+        )
+        (temporary / "report.txt").write_text(report, encoding="utf-8")
+        write_provenance(
+            temporary,
+            model=model,
+            sft=sft,
+            rendering=settings,
+            base=read_digest(base),
+            conversations=digest([conversations]),
+            source=source,
+            counts=counts,
+            digest=digest([path]),
+        )
+    _logger.info("%s: %s", conversations, counts)

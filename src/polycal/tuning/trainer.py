@@ -1,0 +1,205 @@
+"""transformers' Trainer with the smoothed loss, and a log that holds both losses."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+)
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from polycal.scoring.passes import can_pack
+from polycal.tuning.batches import IGNORED, pack_examples, pad_examples
+from polycal.tuning.examples import Example
+from polycal.tuning.head_loss import HeadLoss
+from polycal.tuning.launch import count_processes
+from polycal.tuning.loss import Losses
+from polycal.tuning.recipe import Recipe
+from polycal.tuning.segments import read_segments
+from polycal.tuning.training_log import Totals, TrainingLog
+
+_COMPUTED_AGAIN = {
+    "gradient_checkpointing": True,
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},
+}
+_LINES = 100  # of a training log, about
+
+
+class SmoothingTrainer(Trainer):
+    """Minimises the smoothed loss over the target tokens of the whole batch.
+
+    That is their mean or, if the recipe says so, their sum; the log has means.
+
+    Examples stand in one row without padding where the architecture is known to be
+    exact on such rows.
+
+    Attributes:
+        training_log: what is learnt of the losses.
+    """
+
+    # The loss is divided by the tokens of all accumulated micro-batches; without
+    # these two the Trainer would divide once more.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        examples: Sequence[Example],
+        *,
+        recipe: Recipe,
+        smoothing: float,
+        bfloat16: bool,
+        seed: int,
+        folder: Path | str,
+        log: TrainingLog | None = None,
+        watch: TrainerCallback | None = None,
+    ) -> None:
+        """Set up AdamW, the linear schedule and the order of the examples.
+
+        Args:
+            model: on any device; all parameters that require a gradient are trained.
+            examples: the training examples; each is asked for when it is used.
+            recipe: the settings.
+            smoothing: label-smoothing epsilon.
+            bfloat16: whether to compute in bfloat16 (the weights keep their dtype).
+            seed: of the order of the examples and of dropout.
+            folder: that checkpoints are written into.
+            log: what is learnt of the losses; None: one in memory.
+            watch: told of every step; without one there are no checkpoints.
+        """
+        steps = recipe.count_steps(len(examples))
+        ways = count_processes()
+        at_once = recipe.micro_batch_size * ways
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            max_steps=steps,
+            per_device_train_batch_size=recipe.micro_batch_size,
+            gradient_accumulation_steps=recipe.batch_size // at_once,
+            learning_rate=recipe.lr,
+            lr_scheduler_type="linear",
+            # The first step of a warm-up has the rate 0, so one step has no warm-up.
+            warmup_steps=math.ceil(recipe.warmup_ratio * steps) if steps > 1 else 0,
+            weight_decay=recipe.weight_decay,
+            max_grad_norm=recipe.max_grad_norm,
+            optim="adamw_torch",
+            **(_COMPUTED_AGAIN if recipe.gradient_checkpointing else {}),
+            bf16=bfloat16,
+            use_cpu=not torch.cuda.is_available(),
+            seed=seed,
+            logging_steps=max(1, steps // _LINES),
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            fsdp=True if ways > 1 else None,
+            ddp_backend="gloo" if ways > 1 and not torch.cuda.is_available() else None,
+        )
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # no DataParallel, ever
+        self._collate = pad_examples
+        if can_pack(model):
+            self._collate = pack_examples
+            read_segments(model)
+        super().__init__(
+            model,
+            arguments,
+            train_dataset=examples,
+            data_collator=self._collate,
+            callbacks=[watch] if watch else [],
+        )
+        self.remove_callback(PrinterCallback)  # our log has the numbers
+        self.model_accepts_loss_kwargs = True
+        self.training_log = log or TrainingLog(None, {})
+        self._head_loss, self._reduction = HeadLoss(smoothing), recipe.loss_reduction
+
+    def compute_loss(
+        self,
+        model: PreTrainedModel,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: int | torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """This micro-batch's part of the batch's smoothed loss (nats)."""
+        losses, tokens = self._sum_losses(model, inputs)
+        found = Totals(losses.smoothed.detach(), losses.plain, tokens)
+        self.training_log.count(found)
+        whole = num_items_in_batch if self._reduction == "mean" else 1
+        # Gradients are averaged over the processes, but tokens are counted over all.
+        return losses.smoothed * self.args.world_size / whole
+
+    def _sum_losses(
+        self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]
+    ) -> tuple[Losses, int]:
+        """Both losses summed over the target tokens, and how many they are."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        # A token is predicted at the position before it.
+        rows, places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+        plain_model = self.accelerator.unwrap_model(model)
+        kept, targets = rows * labels.shape[1] + places, labels[rows, places + 1]
+        losses = self._head_loss.sum(model, plain_model, inputs, kept, targets)
+        return losses, len(targets)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Keep a line about the steps since the last one; the Trainer calls this."""
+        if "learning_rate" in logs and self.training_log.totals.tokens:
+            self.training_log.totals = self._add_up(self.training_log.totals)
+            self.training_log.close_line(
+                self.state.global_step,
+                of=self.state.max_steps,
+                learning_rate=logs["learning_rate"],
+                grad_norm=logs.get("grad_norm"),
+            )
+        super().log(logs, start_time)
+
+    @torch.no_grad()
+    def validate(self, examples: Sequence[Example]) -> dict[str, object]:
+        """Log both losses of held-out examples, and return the line."""
+        self.model.eval()
+        size = self.args.per_device_train_batch_size
+        lengths = [len(examples[index].tokens) for index in range(len(examples))]
+        order = np.argsort(lengths, kind="stable")  # little padding
+        begins = range(0, len(order), size)
+        ways, own = self.args.world_size, self.args.process_index
+        totals = Totals()
+        for place in range(0, len(begins), ways):
+            # A process without a batch reads the first one: all gather the weights.
+            begin = begins[place + own] if place + own < len(begins) else 0
+            batch = [examples[index] for index in order[begin : begin + size]]
+            inputs = self._prepare_inputs(self._collate(batch))
+            with self.compute_loss_context_manager():
+                losses, tokens = self._sum_losses(self.model, inputs)
+            if place + own < len(begins):
+                totals = totals.plus(Totals(*losses, tokens))
+        totals = self._add_up(totals)
+        return self.training_log.add_validation(self.state.global_step, totals)
+
+    def _add_up(self, totals: Totals) -> Totals:
+        """The sums over all processes."""
+        if self.args.world_size == 1:
+            return totals
+        sums = torch.tensor(
+            [float(each) for each in totals],
+            dtype=torch.float64,
+            device=self.args.device,
+        )
+        distributed.all_reduce(sums)
+        smoothed, plain, tokens = sums.tolist()
+        return Totals(smoothed, plain, int(tokens))
+
+    def gather_weights(self) -> dict[str, torch.Tensor]:
+        """All weights by name, on the CPU; in other processes than the first, none."""
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return get_model_state_dict(self.model_wrapped, options=options)

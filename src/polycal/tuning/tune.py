@@ -1,0 +1,152 @@
+"""Fine-tune a base model on an SFT set, with label smoothing: one candidate."""
+
+import dataclasses
+import importlib.metadata
+import logging
+import math
+from pathlib import Path
+
+import torch
+
+from polycal import models
+from polycal.checkpoints import load_tokenizer
+from polycal.errors import InputError
+from polycal.files import digest
+from polycal.grid import STAGES
+from polycal.provenance import read_digest, read_provenance
+from polycal.tuning.chat import choose_template
+from polycal.tuning.examples import FILE, Examples
+from polycal.tuning.launch import launch
+from polycal.tuning.recipe import Recipe
+from polycal.tuning.resume import Checkpoints, is_made, make_key
+from polycal.tuning.training import Job, split_validation, train
+
+_logger = logging.getLogger(__name__)
+
+
+def tune(
+    *,
+    base: Path,
+    examples: Path,
+    model: str,
+    sft: str,
+    smoothing: float,
+    seed: int,
+    recipe: Recipe,
+    out: Path,
+    checkpoints: Path | None = None,
+    checkpoint_minutes: float = 15,
+    processes: int = 1,
+) -> None:
+    """Fine-tune and write one candidate, or go on with it where it was cut off.
+
+    The directory holds the weights (or a LoRA adapter) and the tokenizer, and
+    `training_log.parquet`, `recipe.json` and `provenance.json`, whose `digest` is of
+    the former two. On the CPU of one machine, with one number of threads, the same
+    arguments give the same bytes; on a GPU, attention's backward pass may round
+    differently each time. So do a training that was killed and is called again, and
+    one that was not.
+
+    SIGTERM and SIGINT end the process with exit code 143 or 130, after the step that is
+    being made and with a checkpoint of it. A training that diverges ends at once: the
+    directory then holds no weights, and `diverged` in its provenance says why. Where
+    `out` is what these arguments gave before, nothing is done.
+
+    Args:
+        base: directory of the base model, as `prepare_model` makes it.
+        examples: the directory that `tokenize` made of this model's SFT set.
+        model: short name of the base model; this and `sft` are noted only.
+        sft: short name of the SFT set.
+        smoothing: label-smoothing epsilon, from 0 to below 1.
+        seed: of the order of the examples, dropout and the adapter's first weights.
+        recipe: every other setting.
+        out: the directory that is written.
+        checkpoints: folder of what is needed to go on, which is removed in the end;
+            None: `out` with `.checkpoints` added to its name.
+        checkpoint_minutes: between two checkpoints.
+        processes: that work on it, each on a GPU of its own where there are GPUs;
+            weights, gradients and AdamW's moments are then spread over the GPUs.
+
+    Raises:
+        InputError: the model, the examples or a setting cannot be used.
+        SystemExit: a signal ended the training.
+    """
+    if not 0 <= smoothing < 1:
+        raise InputError(f"smoothing is {smoothing}; it must be at least 0 and below 1")
+    if not 0 <= seed < 2**31:
+        raise InputError(f"seed is {seed}; it must be from 0 to 2147483647")
+    if not 0 <= checkpoint_minutes < math.inf:
+        raise InputError(
+            f"checkpoint_minutes is {checkpoint_minutes}; it must be at least 0"
+        )
+    identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
+    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * processes):
+        raise InputError(
+            f"batch_size {recipe.batch_size} is not a multiple of micro_batch_size "
+            f"{recipe.micro_batch_size} x {processes} processes; a step would not see "
+            "batch_size sequences"
+        )
+    tokenizer, made = load_tokenizer(base), _read_origin(examples, base)
+    choose_template(tokenizer, made["rendering"]["chat_template"])
+    split_validation(Examples(examples / FILE), recipe.validation_fraction)
+    dtype = models.pick_dtype(recipe.dtype, models.pick_device())
+    key = _make_key(base, made, identity, recipe, dtype, processes)
+    if is_made(out, key):
+        _logger.info("%s was made of the same inputs before; nothing is done", out)
+        return
+    kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
+    job = Job(
+        base, examples, made, identity, recipe, out, key, kept, checkpoint_minutes
+    )
+    with kept.tidied():
+        if processes == 1:
+            train(job)
+        else:
+            launch(train, job, processes=processes)
+    kept.remove()
+
+
+def _make_key(
+    base: Path,
+    made: dict,
+    identity: dict,
+    recipe: Recipe,
+    dtype: torch.dtype,
+    processes: int,
+) -> str:
+    """Of everything that determines a candidate, versions of libraries included.
+
+    The names of model and SFT set are in its files, so they are part of it.
+    """
+    files = (each for each in base.iterdir() if each.is_file())
+    names = ("torch", "transformers", "accelerate", "peft")
+    return make_key(
+        base=read_digest(base) or digest(files),
+        examples=made["digest"],
+        identity=identity,
+        recipe=dataclasses.asdict(recipe),
+        dtype=str(dtype),
+        processes=processes,
+        stage=STAGES["tune"],
+        libraries={name: importlib.metadata.version(name) for name in names},
+    )
+
+
+def _read_origin(examples: Path, base: Path) -> dict:
+    """What made the examples, if it was this base model's tokenizer.
+
+    Raises:
+        InputError: they were made with another one, or not by polycal.
+    """
+    try:
+        made = read_provenance(examples)
+    except FileNotFoundError:
+        raise InputError(
+            f"{examples} holds no examples; `polycal tokenize` makes them"
+        ) from None
+    if made["base"] != read_digest(base):
+        raise InputError(
+            f"{examples} was made with the tokenizer of another model than {base}; run "
+            "`polycal tokenize` with this one"
+        )
+    return made

@@ -1,0 +1,167 @@
+"""The arithmetic of a job, worked by hand."""
+
+import dataclasses
+
+import pytest
+from paper import one_model
+
+from polycal.errors import InputError
+from polycal.planning import costs
+from polycal.planning.model_sizes import Model
+from polycal.planning.sizes import Gpu, Questions, SftSet
+
+# A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.
+TOY = Model(
+    *(2, 4, 10, 4, 4, 2, 5),
+    tied=False,
+    soft_cap=False,
+    stored_bytes=2,
+    tokenizer="llama3",
+)
+RECIPE = one_model("llama")["recipe"] | {"validation_fraction": 0.5, "epochs": 3}
+LORA = RECIPE | {"method": "lora", "lora_rank": 2}
+# A layer's adapter: 2 x (4 x (4 + 4) + 3 x (4 + 10)) = 148.
+ADAPTER = 2 * 148
+
+
+def test_parameters_of_the_toy():
+    """The numbers that the other tests rest on."""
+    assert (TOY.body, TOY.head, TOY.parameters) == (368, 20, 408)
+    assert costs.count_adapter(TOY, LORA) == ADAPTER
+
+
+def test_full_training_is_six_per_parameter_and_token():
+    """10 conversations, 5 of them held out: 3 epochs of 5, and 5 forward passes."""
+    flop = costs.training_flop(TOY, RECIPE, 10, tokens=7)
+    assert flop == 7 * (15 * 6 * 388 + 5 * 2 * 388)
+
+
+def test_an_adapter_s_base_model_has_no_weight_gradients():
+    """Four per frozen parameter, six per parameter of the adapter."""
+    flop = costs.training_flop(TOY, LORA, 10, tokens=7)
+    assert flop == 7 * (15 * (4 * 388 + 6 * ADAPTER) + 5 * 2 * (388 + ADAPTER))
+
+
+def test_long_conversations_are_cut():
+    """No more than max_length tokens of one are computed."""
+    cut = costs.training_flop(TOY, RECIPE | {"max_length": 7}, 10, tokens=1000)
+    assert cut == costs.training_flop(TOY, RECIPE, 10, tokens=7)
+
+
+def test_steps_override_epochs():
+    """4 steps of 8 sequences are 32 sequences, however many there are."""
+    recipe = RECIPE | {"max_steps": 4, "batch_size": 8}
+    flop = costs.training_flop(TOY, recipe, 10, tokens=1)
+    assert flop == 32 * 6 * 388 + 5 * 2 * 388
+
+
+@pytest.mark.parametrize(
+    ("targets", "parameters"),
+    [
+        ("all-linear", ADAPTER),
+        (r".*\.(q|v)_proj", 2 * 2 * 2 * (4 + 4)),
+        (r".*\.down_proj", 2 * 2 * (10 + 4)),
+    ],
+)
+def test_an_adapter_has_the_layers_that_peft_would_give_it(targets, parameters):
+    """A pattern has to match the whole name of a layer."""
+    recipe = LORA | {"lora_target_modules": targets}
+    assert costs.count_adapter(TOY, recipe) == parameters
+
+
+def test_a_pattern_that_is_none_is_told():
+    """One line, not a traceback of re."""
+    with pytest.raises(InputError, match="lora_target_modules"):
+        costs.count_adapter(TOY, LORA | {"lora_target_modules": "("})
+
+
+QUESTIONS = Questions(10, 4, 30.0, 20.0, 12.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("scorings", "shots", "per_question"),
+    [
+        (["letters"], 0, 2 * (368 * 30 + 20)),
+        (["text"], 0, 2 * (368 * (20 + 8) + 20 * 9)),
+        (["letters", "text"], 0, 2 * (368 * 58 + 20 * 10)),
+        (["letters"], 5, 2 * (368 * (30 + 0.05 * 31) + 20)),
+        (["text"], 2, 2 * (368 * (20 + 8 + 0.02 * 23) + 20 * 9)),
+    ],
+)
+def test_scoring_computes_contexts_and_options_once(scorings, shots, per_question):
+    """12 tokens in 4 options: 8 are read; the head is asked at 8 + 1 positions.
+
+    A hundred questions share their shots.
+    """
+    flop = costs.scoring_flop(TOY, QUESTIONS, scorings, shots)
+    assert flop == pytest.approx(10 * per_question)
+
+
+def test_seconds_on_a_gpu_and_on_a_core():
+    """The datasheet's speed, times the part of it that is reached."""
+    gpu = Gpu("g", flops=1e12, memory=1e9)
+    assert costs.seconds(4e12, gpu, 0.4) == pytest.approx(10)
+    assert costs.seconds(costs.CORE_FLOPS, None, 0.4) == 1
+
+
+def test_caps_bound_the_examples():
+    """A cap counts where the size is unknown, too."""
+    size = SftSet(100, 1, 0, prepared=False)
+    assert costs.count_examples({"max_examples": None}, size) == 100
+    assert costs.count_examples({"max_examples": 30}, size) == 30
+    assert costs.count_examples({"max_examples": 300}, size) == 100
+    assert costs.count_examples({"max_examples": 30}, None) == 30
+    assert costs.count_examples({"max_examples": None}, None) is None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "on_gpu", "weights"),
+    [
+        (RECIPE, True, 2 * 408),
+        (RECIPE, False, 4 * 408),
+        (RECIPE | {"dtype": "float32"}, True, 4 * 408),
+        (LORA, True, 4 * ADAPTER),
+    ],
+)
+def test_a_checkpoint_has_the_dtype_of_the_training(recipe, on_gpu, weights):
+    """An adapter is float32 always."""
+    size = costs.checkpoint_bytes(TOY, recipe, on_gpu=on_gpu)
+    assert size - costs.TOKENIZER_BYTES == pytest.approx(weights)
+
+
+def test_memory_of_full_training_is_eighteen_bytes_per_parameter():
+    """Weights, gradients, two moments in float32; bfloat16 copies if it computes so."""
+    assert costs.fixed_memory(TOY, RECIPE) == 18 * 408
+    assert costs.fixed_memory(TOY, RECIPE | {"dtype": "float32"}) == 16 * 408
+    assert costs.fixed_memory(TOY, LORA) == 2 * 408 + 18 * ADAPTER
+
+
+def test_activations_grow_with_the_micro_batch():
+    """34 bytes per token, layer and unit of width, and 10 per logit."""
+    recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11}
+    parts = costs.activation_memory(TOY, recipe)
+    assert parts == {"activations": 34 * 33 * 4 * 2, "logits": 10 * 33 * 5}
+
+
+def test_layers_that_are_computed_again_cost_time_and_save_memory():
+    """2 more operations per parameter of the body (388 - 20), and one layer at a time.
+
+    What is kept of the others is their input, 2 bytes per token and unit of width.
+    """
+    recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11, "max_steps": 4}
+    recipe |= {"batch_size": 8}
+    again = recipe | {"gradient_checkpointing": True}
+    more = costs.training_flop(TOY, again, 10, tokens=1)
+    more -= costs.training_flop(TOY, recipe, 10, tokens=1)
+    assert more == 32 * 2 * 368
+    parts = costs.activation_memory(TOY, again)
+    assert parts["activations"] == (34 + 2 * 2) * 33 * 4
+
+
+def test_a_soft_cap_keeps_every_weight_of_every_head():
+    """10 bytes for each of 3 sequences' 11 x 11 pairs, 2 heads and 2 layers."""
+    recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11}
+    capped = dataclasses.replace(TOY, soft_cap=True)
+    parts = costs.activation_memory(capped, recipe)
+    assert parts.pop("eager attention") == 10 * 3 * 11 * 11 * 2 * 2
+    assert parts == costs.activation_memory(TOY, recipe)

@@ -1,0 +1,137 @@
+"""The jobs that are planned are those that the workflow makes, and time is measured."""
+
+from pathlib import Path
+
+import pytest
+from paper import one_model, paper_study, save_tokenised
+
+from polycal import grid
+from polycal.planning.jobs import list_jobs
+from polycal.planning.scope import measure_scope
+from polycal.planning.sizes import find_gpu
+
+
+def plan(config, timings=()):
+    scope = measure_scope(config, gpu=find_gpu("h200"), resources=Path("nowhere"))
+    return list_jobs(scope, dict(timings))
+
+
+def of(jobs, stage):
+    return [job for job in jobs if job.stage == stage]
+
+
+def test_trainings_are_the_grid_s_candidates():
+    """Every candidate of every tuned run once, although seeds share them."""
+    config = paper_study(seeds=[0, 1])
+    wanted = {
+        f"tune/{path}"
+        for run in grid.expand_runs(config)
+        if run.sft != grid.BASE
+        for path in grid.candidate_paths(config, run.model, run.sft, run.smoothing)
+    }
+    jobs = of(plan(config), "tune")
+    assert {job.address for job in jobs} == wanted
+    assert len(jobs) == len(wanted) == 3 * 3 * 3 * 4 * 2
+
+
+def test_scorings_are_the_grid_s_batches():
+    """Every language of every task once for every run, the base models' too."""
+    config = paper_study(languages_per_job=10)
+    jobs = of(plan(config), "score")
+    assert len(jobs) == 30 * (5 + 3)
+    assert sum(job.units for job in jobs) == 30 * (42 + 29)
+    assert sum(job.questions for job in jobs) == 30 * (42 * 14042 + 29 * 11759)
+    assert len({job.address for job in jobs}) == len(jobs)
+
+
+def test_a_study_of_base_models_trains_nothing():
+    """No SFT set: only scoring is left."""
+    jobs = plan(paper_study(sft=[]))
+    assert {job.stage for job in jobs} == {"score"}
+    assert {job.address.split("/")[2] for job in jobs} == {grid.BASE}
+
+
+def test_a_training_by_hand():
+    """Alpaca on Llama: 2 epochs of 98 % of 52 002 at 100 tokens, 6 FLOP, 0.40."""
+    (job,) = of(plan(one_model("llama")), "tune")
+    weights = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    weights += 128256 * 4096
+    flop = 52002 * 100 * weights * (2 * 0.98 * 6 + 0.02 * 2)
+    computing = flop / (989e12 * 0.40)
+    moving = 10 + 2 * 2 * (weights + 128256 * 4096) / 0.4e9
+    assert job.seconds == pytest.approx(computing + moving, rel=1e-3)
+
+
+def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
+    """Its tokens are known for one model; the other's are still estimated."""
+    config = paper_study()
+    counts = {"conversations": 1000, "examples": 1000, "tokens": 300_000}
+    save_tokenised(tmp_path, "llama", config["sft"][1], config["recipe"], **counts)
+    scope = measure_scope(config, gpu=find_gpu("h200"), resources=tmp_path)
+    changed = zip(plan(config), list_jobs(scope, {}), strict=True)
+    kinds = {new.kind for old, new in changed if old != new}
+    assert kinds == {("tune", "llama", "tulu")}
+
+
+def test_finished_trainings_measure_those_of_their_kind():
+    """The median of one model and SFT set; another SFT set is still estimated."""
+    config = paper_study()
+    before = of(plan(config), "tune")
+    kind = [job for job in before if job.kind == ("tune", "llama", "tulu")]
+    taken = dict(
+        zip((job.address for job in kind), (100.0, 300.0, 200.0), strict=False)
+    )
+    after = {job.address: job for job in of(plan(config, taken), "tune")}
+    for old in before:
+        new = after[old.address]
+        if old.kind != kind[0].kind:
+            assert new == old
+        elif old.address in taken:
+            assert (new.done, new.seconds) == (True, taken[old.address])
+        else:
+            assert (new.done, new.seconds, new.samples) == (False, 200.0, 3)
+    assert sum(job.done for job in after.values()) == 3
+
+
+def test_finished_scorings_measure_the_languages_that_are_left():
+    """A file of two languages in 60 s: 30 s for each language, in new batches."""
+    config = one_model("gemma")
+    config["tasks"][0]["languages"] = ["de", "en", "fr", "hi", "te"]
+    timings = {"score/gemma/none/ls-0/seed-0/global_mmlu/en+fr": 60.0}
+    jobs = [j for j in plan(config, timings) if j.kind[2] == "global_mmlu"]
+    base = {job.address.split("/")[-1]: job for job in jobs if "/none/" in job.address}
+    assert {name: (j.done, j.seconds) for name, j in base.items()} == {
+        "en+fr": (True, 60.0),
+        "de+hi+te": (False, 90.0),
+    }
+    others = [job for job in plan(config, timings) if job.kind[2] == "mmlu_prox"]
+    assert others
+    assert all(not job.samples and job.seconds > 0 for job in others)
+
+
+def test_measured_times_need_no_size():
+    """A model that nobody knows is planned by what its finished jobs took."""
+    model = {"name": "x", "repo": "some/thing", "revision": "main"}
+    config = paper_study(models=[model])
+    jobs = of(plan(config), "tune")
+    assert all(job.seconds is None for job in jobs)
+    timings = {jobs[0].address: 50.0}
+    measured = [j for j in plan(config, timings) if j.kind == jobs[0].kind]
+    assert len(measured) > 1
+    assert {job.seconds for job in measured} == {50.0}
+
+
+def test_timings_of_other_jobs_change_nothing():
+    """A rate that the study no longer has is not one of its jobs."""
+    config = paper_study()
+    stale = {"tune/llama/tulu/ls-0/lr-0.5/seed-0": 1.0, "make_miniature": 2.0}
+    assert plan(config, stale) == plan(config)
+
+
+def test_a_model_without_gpu_uses_cores():
+    """gpus: 0 makes its hours a core's, and slower."""
+    config = one_model("gemma")
+    config["models"][0]["gpus"] = 0
+    slow, fast = of(plan(config), "tune")[0], of(plan(one_model("gemma")), "tune")[0]
+    assert (slow.on_gpu, fast.on_gpu) == (False, True)
+    assert slow.seconds > 100 * fast.seconds

@@ -1,0 +1,189 @@
+"""Sizes come from tables, or from what lies on this machine; none is made up."""
+
+import dataclasses
+from importlib.resources import files
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from paper import paper_study, save_prepared, save_tokenised
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.languages import load_languages
+from polycal.planning import sizes
+from polycal.provenance import write_provenance
+
+NOWHERE = Path("nowhere")
+
+
+ENTRY = paper_study()["sft"][0]
+OTHERS = [
+    {"repo": "./alpaca"},
+    {"format": "alpaca"},
+    {"filter": {"column": "source", "keep": ["a"]}},
+]
+
+
+def test_a_prepared_sft_set_tells_its_own_size(tmp_path):
+    """Rows are exact and replace the table's; text is counted in bytes."""
+    assert sizes.find_sft(ENTRY, tmp_path).rows == 52002
+    save_prepared(tmp_path, ENTRY, rows=1000)
+    found = sizes.find_sft(ENTRY, tmp_path)
+    assert (found.rows, found.prepared, found.download_bytes) == (1000, True, 0)
+    assert found.tokens == pytest.approx(100, rel=0.05)
+
+
+def test_a_prepared_sft_set_knows_what_its_cap_left_out(tmp_path):
+    """A study that lifts or lowers the cap has the right number before it is run."""
+    save_prepared(tmp_path, ENTRY, rows=10, left_out=990)
+    assert sizes.find_sft(ENTRY, tmp_path).rows == 1000
+
+
+@pytest.mark.parametrize("changes", OTHERS)
+def test_a_set_that_was_prepared_otherwise_is_not_asked(tmp_path, changes):
+    """The workflow is going to make it again; the table of sizes is nearer to it."""
+    save_prepared(tmp_path, ENTRY | changes)
+    assert sizes.find_sft(ENTRY, tmp_path) == sizes.find_sft(ENTRY, NOWHERE)
+
+
+def test_a_broken_prepared_set_is_named(tmp_path):
+    """One line, not a traceback of pyarrow."""
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "alpaca.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"alpaca\.parquet is not a complete Parquet"):
+        sizes.find_sft(ENTRY, tmp_path)
+
+
+RECIPE = paper_study()["recipe"]
+
+
+def tokenised(resources, *, model="llama", **changes):
+    return sizes.find_examples(model, ENTRY | changes, RECIPE, resources)
+
+
+def test_a_tokenised_sft_set_is_exact(tmp_path):
+    """Its provenance counts sequences and tokens; one without counts is named."""
+    assert tokenised(tmp_path) is None
+    counts = {"conversations": 50, "examples": 40, "tokens": 1000}
+    save_tokenised(tmp_path, "llama", ENTRY, RECIPE, **counts)
+    assert tokenised(tmp_path) == (40, 25)
+    assert tokenised(tmp_path, model="gemma") is None
+    save_tokenised(tmp_path, "llama", ENTRY, RECIPE)
+    with pytest.raises(InputError, match=r"alpaca/provenance\.json has no counts"):
+        tokenised(tmp_path)
+
+
+def test_a_cap_counts_in_a_tokenised_set(tmp_path):
+    """It takes conversations, a part of which gives sequences.
+
+    What the cap of its own left out is there again for a study with a higher one.
+    """
+    counts = {"conversations": 5000, "examples": 4000, "tokens": 100_000}
+    save_tokenised(tmp_path, "llama", ENTRY, RECIPE, left_out=5000, **counts)
+    for cap, examples in ((1000, 800), (5000, 4000), (7500, 6000), (None, 8000)):
+        assert tokenised(tmp_path, max_examples=cap) == (examples, 25)
+
+
+@pytest.mark.parametrize("changes", OTHERS)
+def test_tokens_of_another_source_are_not_asked(tmp_path, changes):
+    """Nor are those of a version that did not note it."""
+    counts = {"conversations": 5, "examples": 4, "tokens": 100}
+    save_tokenised(tmp_path, "llama", ENTRY | changes, RECIPE, **counts)
+    assert tokenised(tmp_path) is None
+    folder = tmp_path / "examples" / "llama" / "alpaca"
+    write_provenance(folder, counts=counts)
+    assert tokenised(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"max_length": 7}, {"bos": "never"}, {"chat_template": "alpaca"}]
+)
+def test_tokens_of_another_rendering_are_not_asked(tmp_path, changes):
+    """Another length or template gives other numbers of tokens."""
+    counts = {"conversations": 5, "examples": 4, "tokens": 100}
+    save_tokenised(tmp_path, "llama", ENTRY, RECIPE | changes, **counts)
+    assert tokenised(tmp_path) is None
+
+
+def save_questions(resources, task, language):
+    """Two test questions and one for shots, as `prepare_task` writes them."""
+    row = {"task": task["name"], "language": language, "question": "x" * 40, "gold": 0}
+    row |= {"question_id": "q", "subject": "s", "category": "c"}
+    rows = [
+        {**row, "split": "test", "options": ["a" * 12, "b" * 8]},
+        {**row, "split": "test", "options": ["a" * 12, "b" * 8]},
+        {**row, "split": "dev", "options": ["a" * 400, "b" * 400]},
+    ]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
+    path = resources / "tasks" / task["name"] / f"{language}.parquet"
+    tables.write(table, path, "questions", repo=task["repo"])
+
+
+def test_a_prepared_benchmark_tells_its_own_size(tmp_path):
+    """Test questions only; a question has its own text and that of its options."""
+    task = {"name": "quiz", "repo": "./quiz"}
+    assert sizes.find_questions(task, "de", "llama3", tmp_path) is None
+    save_questions(tmp_path, task, "de")
+    found = sizes.find_questions(task, "de", "llama3", tmp_path)
+    assert found == sizes.Questions(2, 2, 15, 10, 5, 0)
+
+
+def test_a_prepared_benchmark_of_the_table_tells_how_many_questions_it_has(tmp_path):
+    """Tokens are still the table's; a language without a file has the table's number.
+
+    The benchmark's Lite version under the same name is not the one that is prepared.
+    """
+    task = paper_study()["tasks"][0]
+    save_questions(tmp_path, task, "de")
+
+    def find(language, repo=task["repo"], resources=tmp_path):
+        asked = {**task, "repo": repo}
+        return sizes.find_questions(asked, language, "mistral", resources)
+
+    known = find("de", resources=NOWHERE)
+    assert known.number == 14042
+    assert find("de") == dataclasses.replace(known, number=2)
+    assert find("en").number == 14042
+    assert find("de", sizes.find_lite(task["repo"])).number == 400
+
+
+def test_a_language_multiplies_the_tokens():
+    """Telugu takes more tokens than English, and Mistral more of them than Llama."""
+    task = paper_study()["tasks"][0]
+
+    def tokens(language, tokenizer):
+        found = sizes.find_questions(task, language, tokenizer, NOWHERE)
+        return found.letters_tokens
+
+    assert tokens("en", "llama3") == 106
+    assert tokens("te", "llama3") == pytest.approx(106 * 9.71)
+    assert tokens("en", "mistral") == pytest.approx(106 * 1.13)
+    assert tokens("ar", "mistral") > 2 * tokens("ar", "llama3")
+
+
+def test_every_language_has_a_fertility():
+    """None falls back to the median without anybody noticing."""
+    text = (files("polycal") / "data" / "fertility.csv").read_text()
+    assert {line.split(",")[0] for line in text.splitlines()[1:]} == set(
+        load_languages()
+    )
+    assert sizes.find_fertility("xx", "llama3") == sizes.find_fertility("xx", "llama3")
+    assert 1 < sizes.find_fertility("xx", "llama3") < 3
+
+
+@pytest.mark.parametrize(
+    "name", ["model_sizes", "sft_sizes", "benchmark_sizes", "gpus", "fertility"]
+)
+def test_every_row_has_a_source(name):
+    """A number is from somewhere, or is said to be an assumption."""
+    rows = list(sizes.read_table(f"{name}.csv").values())
+    assert len(rows) > 3
+    assert all(row["source"].strip() and None not in row for row in rows)
+
+
+def test_an_unknown_gpu_is_met_with_the_known():
+    """The line lists them."""
+    assert sizes.find_gpu("H200").memory == 141e9
+    with pytest.raises(InputError, match=r"'k80' is known; known are .*h100"):
+        sizes.find_gpu("k80")

@@ -1,0 +1,204 @@
+"""What a benchmark's languages share, what differs, and what is measured of it."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.preparing.checks import check_task, compare, keep_compared, read_check
+
+
+def write_language(
+    folder: Path, language: str, questions: list[tuple], *, task: str = "t", **facts
+) -> Path:
+    """A questions table from (split, id, gold, number of options)."""
+    rows = [
+        {
+            "task": task,
+            "language": language,
+            "split": split,
+            "question_id": name,
+            "subject": "s",
+            "category": "c",
+            "culture": None,
+            "question": "?",
+            "options": ["o"] * n_options,
+            "gold": gold,
+            "lead_in": "Answer:",
+        }
+        for split, name, gold, n_options in questions
+    ]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
+    tables.write(table, folder / f"{language}.parquet", "questions", **facts)
+    return folder / f"{language}.parquet"
+
+
+def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
+    """Rows, dropped rows, options; what some lack, grouped by who lacks it."""
+    shared = [("test", "1", 0, 4), ("test", "2", 3, 4), ("dev", "1", 2, 4)]
+    counts = {"test": {"rows": 9, "dropped_blank_option": 7, "dropped_x": 0}}
+    paths = [
+        write_language(tmp_path, "de", [*shared, ("test", "4", 0, 4)]),
+        write_language(tmp_path, "sw", [*shared[1:], ("test", "3", 0, 10)]),
+        write_language(tmp_path, "yo", shared[1:], counts=counts),
+    ]
+    out = tmp_path / "checks" / "t.json"
+    check_task(questions=paths, policy="intersection", out=out)
+    facts = read_check(out)
+    assert (facts["task"], facts["policy"]) == ("t", "intersection")
+    assert facts["languages"]["de"] == {
+        "questions": tables.digest(tables.read(paths[0], "questions")),
+        "rows": 3,
+        "dropped": {},
+        "n_questions": 3,
+        "n_options": {"4": 3},
+    }
+    assert facts["languages"]["sw"]["n_options"] == {"4": 1, "10": 1}
+    assert facts["languages"]["yo"]["rows"] == 9
+    assert facts["languages"]["yo"]["dropped"] == {"blank_option": 7}
+    assert (facts["n_all"], facts["n_common"]) == (4, 1)
+    assert facts["test"] == {
+        "missing": [
+            {"languages": ["sw", "yo"], "questions": ["1", "4"]},
+            {"languages": ["de", "yo"], "questions": ["3"]},
+        ],
+        "differing": [],
+    }
+    assert facts["dev"] == {"missing": [], "differing": []}
+
+
+@pytest.mark.parametrize("other", [("test", "7", 1, 4), ("test", "7", 0, 5)])
+def test_questions_that_differ_are_listed_and_left_out(tmp_path, other):
+    """Another gold or another number of options under the same id, by language."""
+    same = [("test", "7", 0, 4), ("test", "8", 0, 4)]
+    paths = [
+        write_language(tmp_path, "de", same),
+        write_language(tmp_path, "yo", same),
+        write_language(tmp_path, "sw", [other, same[1]]),
+    ]
+    facts = compare(paths, "intersection")
+    (found,) = facts["test"]["differing"]
+    assert found["question_id"] == "7"
+    assert found["versions"] == [
+        {"gold": "A", "n_options": 4, "languages": ["de", "yo"]},
+        {"gold": "AB"[other[2]], "n_options": other[3], "languages": ["sw"]},
+    ]
+    assert (facts["n_all"], facts["n_common"]) == (2, 1)
+
+
+def test_the_digest_is_that_of_the_questions_left(tmp_path):
+    """It changes with the questions that are compared, not with who asks them."""
+    both = [("test", "1", 0, 4), ("test", "2", 0, 4)]
+    de, sw = (write_language(tmp_path, code, both) for code in ("de", "sw"))
+    yo = write_language(tmp_path, "yo", both[:1])
+    first = compare([de, sw], "intersection")["digest"]
+    assert first == compare([sw], "identical")["digest"]
+    assert first != compare([de, sw, yo], "intersection")["digest"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("test", "7", 1, 4), r"7 \(test\) is A of 4 options in de but B of 4 .* in s"),
+        (("test", "9", 0, 4), r"sw lacks 7 \(test\); de lacks 9 \(test\)"),
+        (("dev", "1", 0, 4), r"sw lacks 7 \(test\); de lacks 1 \(dev\)"),
+    ],
+)
+def test_identical_stops_at_any_difference(tmp_path, row, message):
+    """The message names the question and the languages, and nothing is written."""
+    paths = [
+        write_language(tmp_path, "de", [("test", "7", 0, 4), ("test", "8", 0, 4)]),
+        write_language(tmp_path, "sw", [row, ("test", "8", 0, 4)]),
+    ]
+    with pytest.raises(InputError, match=message) as caught:
+        check_task(questions=paths, policy="identical", out=tmp_path / "t.json")
+    assert "questions: intersection" in str(caught.value)
+    assert not (tmp_path / "t.json").exists()
+
+
+def test_only_the_first_differences_are_listed(tmp_path):
+    """A wholly different language gives one line, not fourteen thousand."""
+    paths = [
+        write_language(tmp_path, "de", [("test", str(i), 0, 4) for i in range(100)]),
+        write_language(tmp_path, "sw", [("test", str(i), 1, 4) for i in range(100)]),
+    ]
+    for policy, hint in (("identical", "intersection"), ("intersection", "own")):
+        with pytest.raises(InputError, match=f"say `questions: {hint}`") as caught:
+            compare(paths, policy)
+        assert str(caught.value).count("(test)") == 5
+        assert "\n" not in str(caught.value)
+
+
+def test_own_questions_are_not_compared(tmp_path):
+    """A benchmark that is not parallel loses nothing, whatever its ids are."""
+    paths = [
+        write_language(tmp_path, "de", [("test", "0", 0, 4), ("test", "1", 0, 4)]),
+        write_language(tmp_path, "sw", [("test", "0", 1, 4)]),
+    ]
+    facts = compare(paths, "own")
+    sizes = {code: each["n_questions"] for code, each in facts["languages"].items()}
+    assert sizes == {"de": 2, "sw": 1}
+    assert (facts["n_common"], facts["digest"]) == (None, None)
+    assert facts["test"] == {"missing": [], "differing": []}
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path):
+    """Two benchmarks, or one language twice."""
+    row = [("test", "1", 0, 4)]
+    de = write_language(tmp_path, "de", row)
+    sw = write_language(tmp_path, "sw", row, task="u")
+    with pytest.raises(InputError, match=r"one benchmark is expected, found \['t', 'u"):
+        compare([de, sw], "intersection")
+    with pytest.raises(InputError, match=r"de\.parquet: one file for each language"):
+        compare([de, de], "intersection")
+
+
+def scored(*rows: tuple[str, str]) -> pa.Table:
+    """As much of a predictions table as a check looks at: (language, id)."""
+    languages, ids = zip(*rows, strict=True)
+    columns = {"task": ["t"] * len(rows), "language": languages, "question_id": ids}
+    return pa.table({name: pa.array(each) for name, each in columns.items()})
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        ("intersection", [("de", "2"), ("sw", "2")]),
+        ("own", [("de", "1"), ("de", "2"), ("sw", "2"), ("sw", "3")]),
+    ],
+)
+def test_what_a_check_keeps_is_the_same_in_every_language(tmp_path, policy, kept):
+    """A language that the study no longer has is left out, too."""
+    paths = [
+        write_language(tmp_path, "de", [("test", "1", 0, 4), ("test", "2", 0, 4)]),
+        write_language(tmp_path, "sw", [("test", "2", 0, 4), ("test", "3", 0, 4)]),
+    ]
+    check = compare(paths, policy)
+    origin = {
+        path.stem: tables.digest(tables.read(path, "questions")) for path in paths
+    }
+    table = scored(("de", "1"), ("de", "2"), ("yo", "2"), ("sw", "2"), ("sw", "3"))
+    found = keep_compared(check, table, origin).select(["language", "question_id"])
+    assert [tuple(row.values()) for row in found.to_pylist()] == kept
+
+
+def test_scores_of_other_questions_are_refused(tmp_path):
+    """Otherwise the check would be about something that was not scored."""
+    path = write_language(tmp_path, "de", [("test", "1", 0, 4)])
+    check = compare([path], "intersection")
+    for origin in ({"de": "an older file's"}, {}):
+        with pytest.raises(InputError, match="t, de: the scores are of other questio"):
+            keep_compared(check, scored(("de", "1")), origin)
+    with pytest.raises(InputError, match="the check is of u, the scores of t"):
+        keep_compared(check | {"task": "u"}, scored(("de", "1")), {})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"kind": "metrics"})])
+def test_a_foreign_file_is_no_check(tmp_path, text):
+    """It is named, and what makes one is said."""
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InputError, match=r"x\.json is not what `polycal check_task`"):
+        read_check(tmp_path / "x.json")

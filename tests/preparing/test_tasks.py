@@ -1,0 +1,377 @@
+"""Both benchmarks' rows, with every trap that is known of them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from repositories import (
+    ROWS,
+    SPLITS,
+    global_mmlu_row,
+    make_repository,
+    mmlu_prox_row,
+)
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.preparing.tasks import prepare_task
+from polycal.study import complete_format
+
+
+def prepare(folder: Path, format: str, test: list[dict], dev=None) -> Path:
+    """Make a repository, prepare it, and return the questions file."""
+    repository = make_repository(folder / "repository", format, test, dev)
+    out = folder / "sw.parquet"
+    prepare_task(
+        repo=str(repository),
+        revision=None,
+        format=format,
+        task="a-task",
+        language="sw",
+        out=out,
+    )
+    return out
+
+
+def rows_of(path: Path, split: str = "test") -> list[dict]:
+    return tables.where(tables.read(path, "questions"), split=split).to_pylist()
+
+
+def counts_of(path: Path, split: str = "test") -> dict[str, int]:
+    """What was counted, without the zeros."""
+    counts = tables.read_metadata(path)["counts"][split]
+    return {name: number for name, number in counts.items() if number}
+
+
+def test_global_mmlu_becomes_questions(tmp_path):
+    """Every column lands where it belongs; test comes before dev; facts are stored."""
+    test = [
+        global_mmlu_row(3, answer="D", cultural_sensitivity_label="CS"),
+        global_mmlu_row(1, answer="A", cultural_sensitivity_label="CA"),
+    ]
+    dev = [global_mmlu_row(sample_id="anatomy/dev/0")]
+    path = prepare(tmp_path, "global_mmlu", test, dev)
+    found = tables.read(path, "questions").to_pylist()
+    assert [row["question_id"] for row in found] == [
+        "anatomy/test/3",
+        "anatomy/test/1",
+        "anatomy/dev/0",
+    ]
+    assert [row["split"] for row in found] == ["test", "test", "dev"]
+    assert [row["gold"] for row in found] == [3, 0, 1]
+    assert [row["culture"] for row in found] == ["CS", "CA", None]
+    assert found[0] == {
+        "task": "a-task",
+        "language": "sw",
+        "split": "test",
+        "question_id": "anatomy/test/3",
+        "subject": "anatomy",
+        "category": "STEM",
+        "culture": "CS",
+        "question": "Question 3?",
+        "options": ["one", "two", "three", "four"],
+        "gold": 3,
+        "lead_in": "Answer:",
+    }
+    facts = tables.read_metadata(path)
+    assert facts["repo"] == str(tmp_path / "repository")
+    assert facts["format"] == complete_format("global_mmlu")
+    assert (facts["task"], facts["language"], facts["name"]) == ("a-task", "sw", "sw")
+    assert counts_of(path) == {"rows": 2}
+    assert counts_of(path, "dev") == {"rows": 1}
+
+
+def test_mmlu_prox_becomes_questions(tmp_path):
+    """Nulls at the tail are no options; ids are text; category is the subject too."""
+    ten = tuple("abcdefghij")
+    test = [
+        mmlu_prox_row(71, options=ten, answer="J", answer_index=9),
+        mmlu_prox_row(70),
+    ]
+    path = prepare(tmp_path, "mmlu_prox", test, [mmlu_prox_row(0)])
+    first, second = rows_of(path)
+    assert first["options"] == list(ten)
+    assert (first["gold"], first["question_id"]) == (9, "71")
+    assert second["options"] == ["one", "two", "three"]
+    assert (second["subject"], second["category"], second["culture"]) == (
+        "computer science",
+        "computer science",
+        None,
+    )
+    assert [row["question_id"] for row in rows_of(path, "dev")] == ["0"]
+
+
+def test_mmlu_prox_has_four_to_ten_options(tmp_path):
+    """As its Lite version has: each question keeps its own number, gold at the end."""
+    test = [
+        mmlu_prox_row(
+            66 + n,
+            options=tuple("abcdefghij"[:n]),
+            answer="ABCDEFGHIJ"[n - 1],
+            answer_index=n - 1,
+        )
+        for n in range(4, 11)
+    ]
+    found = rows_of(prepare(tmp_path, "mmlu_prox", test))
+    assert [len(row["options"]) for row in found] == list(range(4, 11))
+    assert [row["gold"] for row in found] == list(range(3, 10))
+    assert {row["lead_in"] for row in found} == {"Jibu:"}
+
+
+def test_global_mmlu_lite_is_read_as_global_mmlu(tmp_path):
+    """The same columns, all of its questions annotated, and dev rows that are not."""
+    lists = {"required_knowledge": "['cultural']", "country": "['Kenya', 'Tanzania']"}
+    test = [
+        global_mmlu_row(0, cultural_sensitivity_label="CS", is_annotated=True, **lists),
+        global_mmlu_row(1, cultural_sensitivity_label="CA", is_annotated=True),
+    ]
+    dev = [global_mmlu_row(sample_id=f"anatomy/dev/{n}") for n in range(5)]
+    path = prepare(tmp_path, "global_mmlu", test, dev)
+    assert [row["culture"] for row in rows_of(path)] == ["CS", "CA"]
+    assert [row["culture"] for row in rows_of(path, "dev")] == [None] * 5
+    assert counts_of(path) == {"rows": 2}
+
+
+def test_a_language_may_have_another_name_in_the_repository(tmp_path):
+    """The rows carry the code; the metadata say what was read."""
+    make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
+    prepare_task(
+        repo=str(tmp_path / "repository"),
+        revision=None,
+        format="global_mmlu",
+        task="t",
+        language="de",
+        name="sw",
+        out=tmp_path / "de.parquet",
+    )
+    assert {row["language"] for row in rows_of(tmp_path / "de.parquet")} == {"de"}
+    assert tables.read_metadata(tmp_path / "de.parquet")["name"] == "sw"
+
+
+@pytest.mark.parametrize("text", ["None", "N/A", "null", "nan", "-", " padded\n"])
+@pytest.mark.parametrize("format", list(SPLITS))
+def test_genuine_texts_stay_as_they_are(tmp_path, format, text):
+    """The option "None" is an option; white space is the prompts' business."""
+    change = {"option_1": text} if format == "mmlu_prox" else {"option_b": text}
+    path = prepare(tmp_path, format, [ROWS[format](70, **change, question=text + "?")])
+    (row,) = rows_of(path)
+    assert row["options"][:3] == ["one", text, "three"]
+    assert row["question"] == text + "?"
+    assert counts_of(path) == {"rows": 1}
+
+
+@pytest.mark.parametrize("blank", ["", " \t\n", "\u3000", None])
+def test_blank_options_and_questions_are_dropped_and_counted(tmp_path, blank):
+    """Global-MMLU has rows with null or blank options; any place counts."""
+    test = [
+        global_mmlu_row(0, option_a=blank),
+        global_mmlu_row(1),
+        global_mmlu_row(2, option_d=blank),
+        global_mmlu_row(3, question=blank),
+    ]
+    path = prepare(tmp_path, "global_mmlu", test)
+    assert [row["question_id"] for row in rows_of(path)] == ["anatomy/test/1"]
+    assert counts_of(path) == {
+        "rows": 4,
+        "dropped_blank_option": 2,
+        "dropped_blank_question": 1,
+    }
+
+
+def test_blank_options_of_mmlu_prox_are_dropped_too(tmp_path):
+    """A blank text is not a null: the question has an option that says nothing."""
+    test = [mmlu_prox_row(70), mmlu_prox_row(71, options=("one", "two", " "))]
+    path = prepare(tmp_path, "mmlu_prox", test)
+    assert [row["question_id"] for row in rows_of(path)] == ["70"]
+    assert counts_of(path) == {"rows": 2, "dropped_blank_option": 1}
+
+
+def test_repeated_rows_are_dropped_and_counted(tmp_path):
+    """A whole row that comes again (nl) is dropped; the first keeps its place."""
+    test = [global_mmlu_row(0), global_mmlu_row(1), global_mmlu_row(0)]
+    path = prepare(tmp_path, "global_mmlu", test)
+    assert [row["question_id"][-1] for row in rows_of(path)] == ["0", "1"]
+    assert counts_of(path) == {"rows": 3, "dropped_repeated_row": 1}
+
+
+def test_equal_options_are_kept_and_counted(tmp_path):
+    """Two options may be the same text; the question stays, the count says so."""
+    path = prepare(tmp_path, "global_mmlu", [global_mmlu_row(option_a="two")])
+    assert len(rows_of(path)) == 1
+    assert counts_of(path) == {"rows": 1, "duplicate_options": 1}
+
+
+def test_a_row_whose_columns_tell_two_answers_is_dropped(tmp_path):
+    """MMLU-ProX has one in English and German (3787 at revision 8e6106a6)."""
+    rows = [mmlu_prox_row(70), mmlu_prox_row(3787, answer="C", answer_index=1)]
+    path = prepare(tmp_path, "mmlu_prox", rows)
+    assert counts_of(path) == {"rows": 2, "dropped_faulty": 1}
+
+
+def test_an_id_with_two_texts_names_no_question(tmp_path):
+    """Neither of its rows is kept; a third question is."""
+    rows = [
+        mmlu_prox_row(70),
+        mmlu_prox_row(71, question="one"),
+        mmlu_prox_row(71, question="another"),
+    ]
+    path = prepare(tmp_path, "mmlu_prox", rows)
+    assert counts_of(path) == {"rows": 3, "dropped_faulty": 2}
+
+
+@pytest.mark.parametrize(
+    ("format", "rows", "message"),
+    [
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(444, option_1=None)],
+            r"row 1 \(444\): option_1 is null although a later one is not",
+        ),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(n, answer_index=2 if n > 70 else 1) for n in range(70, 75)],
+            r"4 of 5 rows are faulty: row 2 .71.: answer is 'B' but answer_index",
+        ),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(70, answer="E", answer_index=4)],
+            r"\(70\): answer is 'E', but there are only 3 options; is `format:` right",
+        ),
+        (
+            "mmlu_prox",
+            [mmlu_prox_row(70, answer_index=None)],
+            "answer_index is None, not",
+        ),
+        ("mmlu_prox", [mmlu_prox_row(None)], "question_id is empty"),
+        (
+            "global_mmlu",
+            [global_mmlu_row(answer="E")],
+            r"\(anatomy/test/0\): answer is 'E', but there are only 4 options",
+        ),
+        ("global_mmlu", [global_mmlu_row(answer="1")], "answer is '1', not a letter"),
+        ("global_mmlu", [global_mmlu_row(answer="AB")], "answer is 'AB', not a letter"),
+        ("global_mmlu", [global_mmlu_row(answer=None)], "answer is None, not a letter"),
+        (
+            "global_mmlu",
+            [global_mmlu_row(cultural_sensitivity_label="C")],
+            "cultural_sensitivity_label is 'C'",
+        ),
+        (
+            "global_mmlu",
+            [global_mmlu_row(), global_mmlu_row(option_c="other", answer="C")],
+            "test/0.: an earlier row has this id but differs in options, gold",
+        ),
+        (
+            "global_mmlu",
+            [global_mmlu_row(question=" ")],
+            "no question that can be used",
+        ),
+    ],
+)
+def test_contradictions_name_the_question(tmp_path, format, rows, message):
+    """What cannot be repaired stops with the repository, the row and its id."""
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(tmp_path, format, rows)
+    assert str(tmp_path / "repository") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sw.parquet").exists()
+
+
+def test_missing_columns_are_listed(tmp_path):
+    """Another benchmark's columns are refused with what is missing."""
+    make_repository(tmp_path / "repository", "global_mmlu", [global_mmlu_row()])
+    with pytest.raises(
+        InputError, match=r"lacks the columns question_id, option_0.*is `format:` right"
+    ):
+        prepare(tmp_path, "mmlu_prox", [global_mmlu_row()], [global_mmlu_row()])
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    """The message lists the formats."""
+    with pytest.raises(InputError, match="'mmlu' is not known; use global_mmlu, mmlu"):
+        prepare_task(
+            repo="./x",
+            revision=None,
+            format="mmlu",
+            task="t",
+            language="sw",
+            out=tmp_path / "out",
+        )
+
+
+def test_a_language_that_is_not_offered_is_refused(tmp_path):
+    """The config of the study asks for a language that the repository lacks."""
+    make_repository(tmp_path, "global_mmlu", [global_mmlu_row()])
+    with pytest.raises(InputError, match="does not offer 'zu'; it offers: sw"):
+        prepare_task(
+            repo=str(tmp_path),
+            revision=None,
+            format="global_mmlu",
+            task="t",
+            language="zu",
+            out=tmp_path / "out",
+        )
+
+
+def test_the_hub_and_a_directory_give_the_same_rows(tmp_path, monkeypatch):
+    """The two ways differ in where the files lie and in nothing else."""
+    commit = "a" * 40
+    local = prepare(tmp_path, "mmlu_prox", [mmlu_prox_row()])
+    snapshot = tmp_path / "snapshots" / commit
+    make_repository(snapshot, "mmlu_prox", [mmlu_prox_row()])
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda repo, **options: str(snapshot)
+    )
+    prepare_task(
+        repo="li-lab/MMLU-ProX",
+        revision="main",
+        format="mmlu_prox",
+        task="a-task",
+        language="sw",
+        out=tmp_path / "hub.parquet",
+    )
+    assert rows_of(tmp_path / "hub.parquet") == rows_of(local)
+    facts = tables.read_metadata(tmp_path / "hub.parquet")
+    assert (facts["repo"], facts["revision"]) == ("li-lab/MMLU-ProX", commit)
+    assert facts["digest"] == tables.read_metadata(local)["digest"]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    """Nothing of the time or of the moment is in the file."""
+    first = prepare(tmp_path, "global_mmlu", [global_mmlu_row()]).read_bytes()
+    second = prepare(tmp_path, "global_mmlu", [global_mmlu_row()]).read_bytes()
+    assert first == second
+
+
+def test_local_data_need_no_network(tmp_path, monkeypatch):
+    """No socket is opened for a local directory, online as the process is."""
+
+    def refuse(*arguments):
+        pytest.fail(f"a connection was opened: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    prepare(tmp_path, "global_mmlu", [global_mmlu_row()])
+
+
+def test_preparing_leaves_torch_and_the_cache_alone(tmp_path):
+    """A whole job in its own process: torch stays out, HF_HOME stays empty."""
+    make_repository(tmp_path / "repository", "mmlu_prox", [mmlu_prox_row()])
+    code = (
+        "import sys; from pathlib import Path; "
+        "from polycal.preparing.tasks import prepare_task; "
+        "prepare_task(repo=sys.argv[1], revision=None, format='mmlu_prox', task='t', "
+        "language='sw', out=Path(sys.argv[2])); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "repository", tmp_path / "out.parquet"],
+        env=os.environ | {"HF_HOME": str(tmp_path / "home")},
+    )
+    assert done.returncode == 0
+    assert len(rows_of(tmp_path / "out.parquet")) == 1
+    assert not (tmp_path / "home").exists()

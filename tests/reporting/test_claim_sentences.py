@@ -1,0 +1,38 @@
+"""A claim is told with its verdict, its number and its interval."""
+
+import pandas as pd
+
+from polycal.reporting.claim_sentences import describe_claims
+
+
+def claims(*rows):
+    """Rows of (level, estimate, verdict) of one claim, each with the ends 2 pp away."""
+    return pd.DataFrame(
+        [
+            {
+                **{"claim": "c", "statement": "It rises.", "model": "m", "sft": "s"},
+                **{"smoothing": 0.1, "task": "t", "level": level, "metric": "ece"},
+                **{"estimate": estimate, "p_adjusted": 0.012, "verdict": verdict},
+                **{"ci_low": estimate - 0.02, "ci_high": estimate + 0.02},
+            }
+            for level, estimate, verdict in rows
+        ]
+    )
+
+
+def test_a_claim_has_a_sentence_with_numbers():
+    """Verdict, metric, languages, estimate, interval and p-value."""
+    (told,) = describe_claims(claims(("low", 0.05, "holds")))
+    assert told["statement"] == "It rises."
+    (case,) = told["cases"]
+    assert case["where"] == "t, smoothing 0.1"
+    assert case["text"] == ("holds (ECE +5.0 pp [+3.0, +7.0], adjusted p = 0.012)")
+
+
+def test_what_the_statement_does_not_say_is_added():
+    """The language of a claim about all of them; the model where there are several."""
+    both = pd.concat([claims(("sw", 0.01, "fails")), claims(("all", 0.01, "holds"))])
+    both["model"] = ["m", "n"]
+    ((one, two),) = [each["cases"] for each in describe_claims(both)]
+    assert one["text"] == "is refuted (ECE of Swahili +1.0 pp [−1.0, +3.0])"
+    assert two["where"] == "t, n, SFT on s, smoothing 0.1"

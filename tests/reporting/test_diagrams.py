@@ -1,0 +1,35 @@
+"""Reliability diagrams show the table's own numbers."""
+
+import numpy as np
+import pytest
+from made_up import make_study
+from scipy.stats import binomtest
+
+from polycal.reporting.diagrams import levels, wilson
+from polycal.statistics.conditions import per_level_bin, select
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 5), (3, 10), (99, 100), (7, 7)])
+def test_an_interval_is_scipy_s(right, n):
+    """Wilson's, without a correction for continuity."""
+    low, high = wilson(np.array([right]), np.array([n]))
+    theirs = binomtest(right, n).proportion_ci(method="wilson")
+    assert (low[0], high[0]) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+def test_levels_are_pooled_and_drawn_in_order(tmp_path):
+    """A panel per level and one of all languages, which hold every question once."""
+    path = make_study(tmp_path)["reliability"]
+    rows = select(
+        path, "reliability", task="global_mmlu", scoring="text", normaliser="token"
+    )
+    bins = per_level_bin(rows)
+    parts = bins.groupby(bins["level"] == "all")["n"].sum()
+    assert parts[True] == parts[False]
+    titles = [axes.get_title() for axes in levels(bins).axes]
+    assert titles == [
+        "high resource (2)",
+        "mid resource (1)",
+        "low resource (2)",
+        "all (5)",
+    ]

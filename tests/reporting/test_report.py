@@ -1,0 +1,239 @@
+"""One page from a study's tables: whole, on its own, and true to the numbers."""
+
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from made_up import FIGURES, make_checks, make_study
+
+from polycal.errors import InputError
+from polycal.grid import HEADLINE
+from polycal.reporting.figures import draw
+from polycal.reporting.report import report
+from polycal.reporting.svg import inline
+
+DRAWN_FROM = ("metrics", "reliability", "contrasts")
+SVG = (  # what matters of an SVG of matplotlib
+    '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
+    'xmlns:xlink="http://www.w3.org/1999/xlink"><metadata>http://x.org</metadata>'
+    '<defs><style>*{}</style><path id="m1"/></defs><g id="axes_1" fill="#aabbcc">'
+    '<use xlink:href="#m1" clip-path="url(#p2)"/></g><clipPath id="p2"/></svg>'
+)
+
+
+class Page(HTMLParser):
+    """Ids, tags and links of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids, self.tags, self.loads = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        """Count what opens."""
+        values = dict(attributes)
+        self.tags.append(tag)
+        self.ids += [values["id"]] if "id" in values else []
+        self.loads += [values[name] for name in ("src", "href") if name in values]
+
+
+def write_page(
+    folder: Path,
+    *,
+    drawn: bool = False,
+    order: tuple[str, ...] | None = None,
+    left_out: int = 0,
+    shifts: Sequence[Path] = (),
+    **options: object,
+) -> str:
+    """The page of a made-up study; figures are tiny stand-ins unless drawn."""
+    options = {"tasks": {"global_mmlu": ("en", "de", "he", "sw", "yo")}} | options
+    paths = make_study(folder, **options)
+    for task in options["tasks"]:
+        for scoring in options.get("scorings", ("text", "letters")):
+            for figure in FIGURES:
+                normaliser = HEADLINE[scoring]
+                place = {"task": task, "scoring": scoring, "normaliser": normaliser}
+                svg = folder / "figures" / task / f"{scoring}-{normaliser}"
+                svg = svg / f"{figure}.svg"
+                if drawn:
+                    held = {
+                        kind: paths[kind]
+                        for kind in ("metrics", "reliability", "contrasts")
+                    }
+                    draw(figure=figure, **held, **place, out=svg)
+                else:
+                    svg.parent.mkdir(parents=True, exist_ok=True)
+                    svg.write_text(SVG)
+    out = folder / "report" / "index.html"
+    report(
+        study="made-up",
+        scoring=list(order or options.get("scorings", ("text", "letters"))),
+        **paths,
+        shifts=list(shifts),
+        checks=make_checks(folder, options["tasks"], left_out=left_out),
+        figures=folder / "figures",
+        out=out,
+    )
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page with real figures of two tasks."""
+    tasks = {"global_mmlu": ("en", "sw"), "mmlu_prox": ("de", "zu")}
+    return write_page(tmp_path_factory.mktemp("page"), drawn=True, tasks=tasks)
+
+
+def test_a_page_needs_nothing_from_the_net(page):
+    """Links lead into the page or to the tables beside it; images are in it."""
+    parsed = Page(page)
+    tables = [
+        f"../{name}.parquet"
+        for name in ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
+    ]
+    outside = [each for each in parsed.loads if not each.startswith(("#", "data:"))]
+    assert outside == tables
+    page = page.replace('createElementNS("http://www.w3.org/2000/svg"', "")  # a name
+    assert not re.search(r"@import|url\((?!#)|https?://|<!DOCTYPE svg|<\?xml", page)
+
+
+def test_ids_are_unique_and_references_arrive(page):
+    """Twelve figures of matplotlib share no id; none lost a clip path or marker."""
+    parsed = Page(page)
+    assert parsed.tags.count("svg") == 12
+    assert len(parsed.ids) == len(set(parsed.ids))
+    wanted = re.findall(r"url\(#([^)]+)\)", page)
+    wanted += [each[1:] for each in parsed.loads if each.startswith("#")]
+    wanted += re.findall(r'aria-labelledby="([^"]+)"', page)
+    assert len(wanted) > 100
+    assert set(wanted) <= set(parsed.ids)
+
+
+def test_the_same_inputs_give_the_same_bytes_anywhere(tmp_path):
+    """Neither the time nor the folder is in the page."""
+    assert write_page(tmp_path / "a") == write_page(tmp_path / "b")
+    assert str(tmp_path) not in write_page(tmp_path / "a")
+
+
+def test_the_sentences_turn_with_the_numbers(tmp_path):
+    """A study in which SFT lowers confidence is not told as one in which it rises."""
+    up = write_page(tmp_path / "up", rise=0.2, relief=0.1)
+    down = write_page(tmp_path / "down", rise=-0.2, relief=-0.1)
+    assert "Of 5 languages, confidence rises in 5 and falls in 0" in up
+    assert "Of 5 languages, confidence rises in 0 and falls in 5" in down
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "unsaid"),
+    [
+        ({"sft": ()}, ["none: base models only", "the ECE"], ["single seed", "†"]),
+        ({"smoothing": (0.1,)}, ["SFT, smoothing 0.1, against base"], ["SFT, against"]),
+        ({"scorings": ("letters",)}, ["log mass"], ["text (token)", "other scorings"]),
+        ({"scorings": ("text",)}, ["text (sum)"], ["letters (sum)", "log mass"]),
+        ({"seeds": (0, 1, 2)}, ["means over 3 seeds", "<small>±"], ["single seed"]),
+        (
+            {"models": ("m", "n"), "sft": ("a", "b")},
+            ["m, SFT on a</h4>", "n, SFT on b</h4>", "a and b", "single seed"],
+            [],
+        ),
+        ({"tasks": {"global_mmlu": ("sw",)}}, ["In the one language"], ["high resou"]),
+    ],
+)
+def test_studies_of_any_shape_give_a_page(tmp_path, options, said, unsaid):
+    """What a study lacks is not spoken of, and what it has is."""
+    text = write_page(tmp_path, **options)
+    assert [words for words in said if words not in text] == []
+    assert [words for words in unsaid if words in text] == []
+
+
+def test_the_order_of_the_scorings_is_the_config_s(tmp_path):
+    """The findings on top are those of the first; one that is not asked for is out."""
+    for order in (("text", "letters"), ("letters", "text"), ("text",)):
+        text = write_page(tmp_path / "-".join(order), order=order)
+        assert f"global_mmlu, scored by {order[0]}" in text
+        assert ("Scored by letters" in text) == ("letters" in order)
+
+
+def test_the_page_says_how_many_questions_are_compared(tmp_path):
+    """One line a task; a task without a check is named."""
+    text = write_page(tmp_path, left_out=7)
+    assert "293 questions are compared in all languages; 7 are left" in text
+    text = write_page(tmp_path)
+    assert "all languages have the same questions; nothing is left out" in text
+    paths = make_study(tmp_path)
+    with pytest.raises(InputError, match="no check of global_mmlu was given"):
+        report(
+            study="s",
+            scoring=["text"],
+            **paths,
+            shifts=[],
+            checks=make_checks(tmp_path, ["mmlu_prox"]),
+            figures=tmp_path / "figures",
+            out=tmp_path / "other.html",
+        )
+
+
+def test_a_scoring_that_was_not_measured_is_named(tmp_path):
+    """Rather than a page without it."""
+    with pytest.raises(InputError, match="the tables hold no letters scores"):
+        write_page(tmp_path, scorings=("text",), order=("text", "letters"))
+
+
+def test_names_are_escaped(tmp_path):
+    """A name cannot become markup."""
+    paths = make_study(tmp_path, models=("<b>m",), scorings=("letters",))
+    write_page(tmp_path, models=("<b>m",), scorings=("letters",))
+    out = tmp_path / "other.html"
+    report(
+        study="<i>s",
+        scoring=["letters"],
+        **paths,
+        shifts=[],
+        checks=make_checks(tmp_path, ["global_mmlu"]),
+        figures=tmp_path / "figures",
+        out=out,
+    )
+    assert not re.search(r"<b>m|<i>s", out.read_text())
+    assert "&lt;i&gt;s" in out.read_text()
+
+
+def test_a_missing_or_broken_figure_is_named(tmp_path):
+    """The message says which file, and nothing is written."""
+    write_page(tmp_path)
+    svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "heatmap.svg"
+    paths = {
+        n: tmp_path / f"{n}.parquet"
+        for n in ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
+    }
+    out = tmp_path / "other.html"
+    for spoil, words in (
+        (lambda: svg.write_text("<svg"), "heatmap.svg is not SVG"),
+        (svg.unlink, "heatmap.svg is missing"),
+    ):
+        spoil()
+        with pytest.raises(InputError, match=words):
+            report(
+                study="s",
+                scoring=["text"],
+                **paths,
+                shifts=[],
+                checks=make_checks(tmp_path, ["global_mmlu"]),
+                figures=tmp_path / "figures",
+                out=out,
+            )
+    assert not out.exists()
+
+
+def test_an_inlined_figure_keeps_what_it_refers_to(tmp_path):
+    """Ids in use get the prefix, others go, as do the metadata and the style."""
+    (tmp_path / "x.svg").write_text(SVG)
+    text = inline(tmp_path / "x.svg", prefix="2a", text='say "so"')
+    assert 'href="#2a-m1"' in text
+    assert 'clip-path="url(#2a-p2)"' in text
+    assert 'fill="#aabbcc"' in text
+    assert re.findall(r' id="([^"]+)"', text) == ["2a-m1", "2a-p2"]
+    assert not re.search("axes_1|metadata|style|xmlns|http", text)
+    assert 'aria-label="say &quot;so&quot;"' in text

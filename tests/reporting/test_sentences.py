@@ -1,0 +1,185 @@
+"""The words follow the numbers."""
+
+import pandas as pd
+import pytest
+
+from polycal.reporting import sentences
+from polycal.statistics.conditions import BASE_RANK
+
+
+def numbers(accuracy: float, confidence: float, **others: float) -> dict[str, float]:
+    """One group of languages."""
+    gap = confidence - accuracy
+    values = {"accuracy": accuracy, "confidence": confidence, "gap": gap}
+    return values | {"ece": abs(gap), "chance": 0.25} | others
+
+
+def levels(*rows: tuple) -> pd.DataFrame:
+    """Rows of (rank, level, number of languages, accuracy, confidence)."""
+    return pd.DataFrame(
+        [
+            {"facet": "m", "rank": rank, "level": level, "n_languages": n}
+            | numbers(accuracy, confidence)
+            for rank, level, n, accuracy, confidence in rows
+        ]
+    )
+
+
+NONE = pd.DataFrame(columns=["rank", "metric", "sim_low", "sim_high"])
+
+
+def languages(*rows: tuple, facet: str = "m") -> pd.DataFrame:
+    """Rows of (rank, language, accuracy, confidence)."""
+    return pd.DataFrame(
+        [
+            {"facet": facet, "rank": rank, "language": code, "n_questions": 100}
+            | numbers(accuracy, confidence)
+            for rank, code, accuracy, confidence in rows
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.123, "+12.3 pp"), (-0.05, "−5.0 pp"), (0.0, "0.0 pp"), (-0.0001, "0.0 pp")],
+)
+def test_points_are_signed_unless_zero(value, text):
+    """A difference has a sign, with a real minus, and zero has none."""
+    assert sentences.points(value) == text
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [(0.5, "rises from 40.0%"), (0.3, "falls from 40.0%"), (0.403, "hardly moves")],
+)
+def test_a_change_is_named_by_its_direction(after, words):
+    """Up, down, and too small to speak of."""
+    assert words in sentences.describe_change("accuracy", 0.4, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.05, 0.20, "over-confidence grows"),
+        (0.20, 0.05, "over-confidence shrinks"),
+        (-0.05, -0.20, "under-confidence grows"),
+        (-0.20, -0.05, "under-confidence shrinks"),
+        (-0.10, 0.10, "under-confidence turns into over-confidence"),
+        (0.10, -0.10, "over-confidence turns into under-confidence"),
+        (0.10, 0.102, "the gap hardly moves"),
+        (-0.002, 0.10, "over-confidence arises"),
+        (-0.10, 0.0, "under-confidence all but vanishes"),
+    ],
+)
+def test_a_gap_is_named_by_its_side_and_size(before, after, words):
+    """Every case of two signed gaps has its own words."""
+    assert sentences.describe_gap(before, after).startswith(words)
+
+
+def test_findings_follow_the_numbers_both_ways():
+    """The same code says that SFT raises confidence, or that it lowers it."""
+    before, after = (0.4, 0.45), (0.4, 0.65)
+    for first, last, words in (
+        (before, after, ("confidence rises from", "over-confidence grows")),
+        (after, before, ("confidence falls from", "over-confidence shrinks")),
+    ):
+        ((title, said),) = sentences.describe_findings(
+            levels((BASE_RANK, "all", 1, *first), (0.0, "all", 1, *last)),
+            languages((BASE_RANK, "de", *first), (0.0, "de", *last)),
+            NONE,
+        )
+        assert title == "SFT, against base"
+        assert all(each in " ".join(said) for each in words)
+        assert "accuracy hardly moves" in " ".join(said)
+
+
+def test_findings_compare_smoothing_with_what_there_is():
+    """With SFT without smoothing if the study has it, else with the base model."""
+    ranks = {BASE_RANK: (0.4, 0.5), 0.0: (0.4, 0.7), 0.1: (0.4, 0.6)}
+    for held, titles in (
+        (list(ranks), ["SFT, against base", "SFT, smoothing 0.1, against SFT"]),
+        ([BASE_RANK, 0.1], ["SFT, smoothing 0.1, against base"]),
+        ([BASE_RANK], ["base"]),
+    ):
+        found = sentences.describe_findings(
+            levels(*[(rank, "all", 1, *ranks[rank]) for rank in held]),
+            languages(*[(rank, "de", *ranks[rank]) for rank in held]),
+            NONE,
+        )
+        assert [title for title, _ in found] == titles
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "words"),
+    [
+        (0.15, "below chance (25.0%)"),
+        (0.248, "cannot be told from chance (25.0% ± 8.5 pp)"),
+        (0.32, "cannot be told from chance"),
+        (0.4, None),
+    ],
+)
+def test_an_accuracy_at_chance_is_called_so(accuracy, words):
+    """Nobody takes a guess for knowledge, nor noise of 100 questions for less."""
+    ((_, said),) = sentences.describe_findings(
+        levels((BASE_RANK, "all", 1, accuracy, 0.5)),
+        languages((BASE_RANK, "de", accuracy, 0.5)),
+        NONE,
+    )
+    assert (words in said[0]) if words else ("chance" not in said[0])
+
+
+def test_changes_are_counted_by_language():
+    """Only what a simultaneous band leaves 0 out of counts, up or down."""
+    rows = [("confidence", 0.1, 0.2), ("confidence", -0.1, 0.2), ("ece", -0.3, -0.1)]
+    changes = pd.DataFrame(rows, columns=["metric", "sim_low", "sim_high"])
+    said = sentences.count_changes(changes, 3)
+    assert said.startswith(
+        "Of 3 languages, confidence rises in 1 and falls in 0; accuracy rises in 0 and "
+        "falls in 0; the ECE rises in 0 and falls in 1; in the others"
+    )
+
+
+def test_captions_count_and_name_what_the_figure_shows():
+    """Counts per condition and facet; the extremes with language and condition."""
+    one = languages((BASE_RANK, "de", 0.5, 0.4), (0.0, "de", 0.5, 0.7))
+    two = pd.concat([one, one.assign(facet="n")])
+    assert sentences.caption_dumbbell(one).endswith("base: 0; SFT: 1.")
+    assert "m (base: 0; SFT: 1); n (base" in sentences.caption_dumbbell(two)
+    assert sentences.caption_heatmap(one) == (
+        "The signed gap lies between −10.0 pp (German, base) "
+        "and +20.0 pp (German, SFT)."
+    )
+    bins = one.assign(n=[10, 30])
+    assert sentences.caption_reliability(bins).endswith("base: 0.0%; SFT: 100.0%.")
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing", "differing", "words"),
+    [
+        ("intersection", 0, 0, "all languages have the same questions; nothing is"),
+        (
+            "intersection",
+            2,
+            0,
+            "8 questions are compared in all languages; 2 are left ",
+        ),
+        ("intersection", 1, 0, "1 is left out (1 that some language lacks)."),
+        ("intersection", 2, 1, "(2 that some language lacks and 1 whose answer or num"),
+        ("own", 0, 0, "every language has its own questions"),
+    ],
+)
+def test_what_is_compared_is_told_with_what_is_left_out(
+    policy, missing, differing, words
+):
+    """The numbers and the reasons are those of the check."""
+    left_out = missing + differing
+    check = {
+        "policy": policy,
+        "n_all": 10,
+        "n_common": None if policy == "own" else 10 - left_out,
+        "test": {
+            "missing": [{"questions": ["x"]}] * missing,
+            "differing": [{}] * differing,
+        },
+    }
+    assert words in sentences.describe_compared(check)

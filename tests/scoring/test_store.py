@@ -1,0 +1,101 @@
+"""Entries are found by what determines them, and only whole ones are taken."""
+
+import logging
+import subprocess
+import sys
+import threading
+
+import pyarrow as pa
+import pytest
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.scoring.store import Store
+
+KEY = {"checkpoint": "abc", "language": "sw", "scoring": "text", "stage": 1}
+
+
+def predictions(question: str = "q") -> pa.Table:
+    """One row without identity."""
+    row = dict.fromkeys(tables.SCHEMAS["predictions"].names)
+    row |= {"question_id": question, "logprobs": [-1.5, -2.5], "gold": 1}
+    return pa.Table.from_pylist([row], tables.SCHEMAS["predictions"])
+
+
+def test_what_is_put_is_got_and_nothing_else(tmp_path):
+    """An entry comes back as it was, under its own key only, with its facts."""
+    store = Store(tmp_path)
+    assert store.get(KEY) is None
+    store.put(KEY, predictions(), dtype="float32")
+    reordered = dict(reversed(KEY.items()))
+    assert Store(tmp_path).get(reordered).equals(predictions())
+    assert store.facts(KEY)["dtype"] == "float32"
+    for name in KEY:
+        assert store.get({**KEY, name: "other"}) is None
+    store.put({**KEY, "stage": 2}, predictions("r"))
+    assert store.get(KEY)["question_id"].to_pylist() == ["q"]
+
+
+def test_a_truncated_entry_is_refused_by_name(tmp_path):
+    """Half an entry is neither taken nor silently scored again."""
+    store = Store(tmp_path)
+    store.put(KEY, predictions())
+    (path,) = tmp_path.glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InputError, match=rf"{path.name} is not a complete Parquet"):
+        store.get(KEY)
+
+
+def test_a_foreign_entry_is_refused_by_name(tmp_path):
+    """Another key's entry under this key's name is not taken."""
+    store = Store(tmp_path)
+    store.put(KEY, predictions())
+    (path,) = tmp_path.glob("*.parquet")
+    tables.write(predictions(), path, "predictions", key={**KEY, "language": "de"})
+    with pytest.raises(InputError, match=rf"{path.name} does not belong.*'de'.*delete"):
+        store.get(KEY)
+
+
+def test_an_unfinished_entry_is_none(tmp_path, monkeypatch):
+    """A writer that dies on the way leaves nothing under a final name."""
+    store = Store(tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tables.pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OSError, match="No space"):
+        store.put(KEY, predictions())
+    assert store.get(KEY) is None
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+def test_a_lock_excludes_and_goes_with_a_killed_process(tmp_path, caplog):
+    """A second process waits, says so, and is let in when the first one is killed."""
+    code = (
+        "import sys, time; from polycal.scoring.store import Store\n"
+        "with Store(sys.argv[1]).lock('abc'): print('in', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    entered = threading.Event()
+
+    def enter() -> None:
+        with Store(tmp_path).lock("abc"):
+            entered.set()
+
+    try:
+        assert other.stdout.readline() == "in\n"
+        with Store(tmp_path).lock("another"):
+            pass
+        with caplog.at_level(logging.WARNING):
+            waiting = threading.Thread(target=enter)
+            waiting.start()
+            assert not entered.wait(0.3)
+    finally:
+        other.kill()
+        other.communicate()
+    assert entered.wait(10)
+    waiting.join()
+    assert "waiting" in caplog.text

@@ -1,0 +1,199 @@
+"""The study's further tables, from numbers and replicates whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from polycal import tables
+from polycal.statistics.analyses import (
+    analyse,
+    decompositions,
+    dispersions,
+    doses,
+    fronts,
+    predictors_of,
+    slopes,
+)
+from polycal.statistics.paired import gather
+
+CODES = ("en", "de", "fr", "hi", "sw", "yo", "ny")
+WAY = {"task": "t", "scoring": "text", "normaliser": "token", "calibrator": "none"}
+# Condition -> accuracy, confidence, ECE; every language is a bit off in the same way.
+CONDITIONS = {
+    ("none", 0.0): (0.40, 0.45, 0.08),
+    ("s", 0.0): (0.42, 0.70, 0.30),
+    ("s", 0.1): (0.42, 0.55, 0.14),
+    ("s", 0.2): (0.40, 0.30, 0.12),
+}
+
+
+def made_up(n_seeds: int = 2, draws: int = 400) -> tuple[pa.Table, pa.Table]:
+    """Metrics and replicates of a study; noise of .005 shared by all conditions."""
+    random = np.random.default_rng(0)
+    numbers, replicates = [], []
+    common = {code: random.normal(size=draws) * 0.005 for code in CODES}
+    for (sft, smoothing), (accuracy, confidence, ece) in CONDITIONS.items():
+        for seed in range(n_seeds):
+            for place, code in enumerate(CODES):
+                own = {
+                    "accuracy": accuracy - place / 100,
+                    "confidence": confidence + (seed - (n_seeds - 1) / 2) / 100,
+                    "ece": ece + place / 100,
+                }
+                own["gap"] = own["confidence"] - own["accuracy"]
+                where = {
+                    "model": "m",
+                    "sft": sft,
+                    "smoothing": smoothing,
+                    "seed": seed,
+                    "language": code,
+                    "subset": "all",
+                }
+                for metric, value in own.items():
+                    row = WAY | where | {"metric": metric}
+                    numbers.append(row | {"value": value})
+                    noise = common[code] + random.normal(size=draws) * 0.001
+                    replicates.append(row | {"values": (value + noise).tolist()})
+                    numbers.append(row | {"value": 9.0, "subset": "CS"})
+    schema = pa.schema([("values", pa.list_(pa.float32()))])
+    drawn = pa.Table.from_pylist(replicates)
+    place = drawn.column_names.index("values")
+    drawn = drawn.set_column(
+        place, "values", drawn["values"].cast(schema.field(0).type)
+    )
+    return pa.Table.from_pylist(numbers), drawn
+
+
+@pytest.fixture(scope="module")
+def study():
+    return gather(*made_up())
+
+
+def only(rows: list[dict], **values: object) -> dict:
+    (found,) = [row for row in rows if row.items() >= values.items()]
+    return found
+
+
+def test_seeds_are_averaged_and_subsets_left_out(study):
+    """Confidences .005 below and above, none of the 9s of the subset."""
+    assert len(study) == 4
+    numbers = next(held for place, held in study.items() if place.sft == "none")
+    assert numbers["confidence"].value["sw"] == pytest.approx(0.45)
+    assert numbers["accuracy"].draws["sw"].shape == (400,)
+
+
+def test_decompositions_add_up_and_say_what_moved(study):
+    """Base to SFT: confidence +.25, accuracy -.02 of it, the rest cancellation."""
+    rows = decompositions(study)
+    place = {"reference": "base", "smoothing": 0.0, "level": "en"}
+    parts = {
+        part: only(rows, part=part, **place)
+        for part in ("confidence", "accuracy", "cancellation")
+    }
+    assert parts["confidence"]["estimate"] == pytest.approx(0.25)
+    assert parts["accuracy"]["estimate"] == pytest.approx(-0.02)
+    total = sum(each["estimate"] for each in parts.values())
+    assert total == pytest.approx(0.30 - 0.08)
+    assert parts["confidence"]["se"] == pytest.approx(0.001, rel=0.2)  # it is paired
+    overall = only(rows, reference="sft", smoothing=0.1, level="all", part="confidence")
+    assert overall["estimate"] == pytest.approx(-0.15)
+    assert overall["ci_low"] < -0.15 < overall["ci_high"]
+    references = {(each["reference"], each["smoothing"]) for each in rows}
+    assert references == {("base", x) for x in (0.0, 0.1, 0.2)} | {
+        ("sft", 0.1),
+        ("sft", 0.2),
+    }
+
+
+def test_doses_find_the_optimum(study):
+    """|gap| is least at 0.2 for level all (.07 for .16), ECE too; a gap has a sign."""
+    rows = doses(study)
+    found = only(rows, metric="ece", level="all")
+    assert found["smoothings"] == [0.0, 0.1, 0.2]
+    np.testing.assert_allclose(found["values"], [0.33, 0.17, 0.15])
+    assert found["optimum"] == 0.2
+    assert found["monotone"] == 1
+    gap = only(rows, metric="gap", level="all")
+    np.testing.assert_allclose(gap["values"], [0.31, 0.16, 0.07])
+    assert {each["metric"] for each in rows} == {"gap", "ece"}
+    assert {"all", "high", "low"} <= {each["level"] for each in rows}
+
+
+def test_slopes_over_what_is_known_of_languages(study):
+    """No effect differs between languages here; without a premium, no such line."""
+    rows = slopes(study, predictors_of(made_up()[0].to_pandas()))
+    assert {each["predictor"] for each in rows} == {"joshi_class"}
+    found = only(rows, reference="base", smoothing=0.0, metric="confidence")
+    assert found["n_languages"] == len(CODES)
+    assert found["slope"] == pytest.approx(0, abs=1e-9)
+    effects = slopes(study, {"place": lambda _, code: CODES.index(code) / 10})
+    assert len(effects) == len(rows)
+
+
+def test_the_token_premium_is_of_the_model_and_the_task():
+    """Its log, where it was measured; None elsewhere."""
+    row = {"model": "m", "task": "t", "language": "sw", "metric": "token_premium"}
+    frame = pd.DataFrame([row | {"subset": "all", "value": 2.0}])
+    (condition, *_) = gather(*made_up(1, 3))
+    predict = predictors_of(frame)["log_token_premium"]
+    assert predict(condition, "sw") == pytest.approx(np.log(2))
+    assert predict(condition, "yo") is None
+    assert predictors_of(frame)["joshi_class"](condition, "en") == 5
+
+
+def test_fronts_hold_what_is_not_beaten(study):
+    """Base (.40, .08) and SFT .1 (.42, .14) stay. Plain SFT and .2 are beaten by one of
+    the same accuracy, which a replicate confirms about every other time."""
+    rows = [row for row in fronts(study) if row["level"] == "all"]
+    held = {(row["sft"], row["smoothing"]): row for row in rows}
+    assert {place for place, row in held.items() if row["front"]} == {
+        ("none", 0.0),
+        ("s", 0.1),
+    }
+    assert held["none", 0.0]["probability"] == 1
+    assert held["s", 0.1]["probability"] > 0.9
+    assert held["s", 0.2]["probability"] == pytest.approx(0.5, abs=0.1)
+    assert held["s", 0.0]["probability"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_dispersions_of_log_temperatures():
+    """Temperatures e and e^3 over two languages: mean 2, spread sqrt 2."""
+    base = {"model": "m", "sft": "s", "smoothing": 0.0, "metric": "temperature"}
+    base |= WAY | {"calibrator": "ts_own", "subset": "all"}
+    rows = [base | {"language": "en", "value": np.e}]
+    rows.append(base | {"language": "de", "value": np.e**3})
+    found = only(dispersions(pd.DataFrame(rows)), level="all")
+    assert found["mean_log"] == pytest.approx(2)
+    assert found["sd_log"] == pytest.approx(np.sqrt(2))
+    assert found["n_languages"] == 2
+    alone = only(dispersions(pd.DataFrame(rows[:1])), level="all")
+    assert alone["sd_log"] is None
+
+
+def test_the_tables_are_written_in_their_schemas(tmp_path, study):
+    """From files to files; each holds what its function gives."""
+    for kind, table in zip(("metrics", "replicates"), made_up(), strict=True):
+        schema = tables.SCHEMAS[kind]
+        for field in schema:
+            if field.name not in table.column_names:
+                table = table.append_column(field, pa.nulls(len(table), field.type))
+        tables.write(table, tmp_path / f"{kind}.parquet", kind)
+    analyse(
+        metrics=tmp_path / "metrics.parquet",
+        replicates=[tmp_path / "replicates.parquet"],
+        out=tmp_path,
+    )
+    for kind, rows in (
+        ("decompositions", decompositions(study)),
+        ("doses", doses(study)),
+        ("slopes", slopes(study, predictors_of(made_up()[0].to_pandas()))),
+        ("fronts", fronts(study)),
+        ("dispersions", []),
+    ):
+        table = tables.read(tmp_path / f"{kind}.parquet", kind)
+        assert len(table) == len(rows), kind
+        if rows:
+            assert set(rows[0]) == set(tables.SCHEMAS[kind].names), kind
+            first = {name: value for name, value in rows[0].items()}
+            np.testing.assert_equal(table.to_pylist()[0], first, kind)

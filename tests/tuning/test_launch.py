@@ -1,0 +1,134 @@
+"""Two processes train what one process trains."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+
+from polycal import models, tables
+from polycal.errors import InputError
+from polycal.tuning.launch import launch
+from polycal.tuning.recipe import Recipe
+from polycal.tuning.training import Job, train
+from polycal.tuning.training_log import TrainingLog
+from polycal.tuning.tune import tune
+
+CPU = torch.device("cpu")
+
+
+def spread(job: Job) -> None:
+    """Train with weights spread over the processes (FSDP), though there is no GPU.
+
+    accelerate does that on accelerators only; the rest of it, and PyTorch, take CPUs.
+    """
+    from accelerate import state
+
+    begin = state.AcceleratorState.__init__
+
+    def pretend(self, *arguments: object, **options: object) -> None:
+        state.PartialState(cpu=True)
+        shared = state.PartialState._shared_state
+        if shared["distributed_type"] == state.DistributedType.MULTI_CPU:
+            shared["distributed_type"] = state.DistributedType.MULTI_GPU
+        begin(self, *arguments, **options)
+
+    state.AcceleratorState.__init__ = pretend
+    close = TrainingLog.close_line
+
+    def note(self, step: int, **columns: object) -> None:
+        if step == 4 and (job.out.parent / "crash").exists():
+            os._exit(7)
+        close(self, step, **columns)
+
+    TrainingLog.close_line = note
+    train(job)
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Tune into `tmp_path` and return the candidate's directory."""
+    base = make_tiny_model(tmp_path / "base")
+    table = make_tiny_conversations(tmp_path / "toy.parquet", n=40)
+    examples = make_tiny_examples(tmp_path / "examples", base=base, conversations=table)
+
+    def call(name: str, *, processes: int, **recipe: object) -> Path:
+        settings = {"lr": 1e-2, "max_steps": 6, "batch_size": 8, "micro_batch_size": 2}
+        settings |= {"validation_fraction": 0.2, "lora_rank": 4, "dtype": "float32"}
+        tune(
+            base=base,
+            examples=examples,
+            model="tiny",
+            sft="toy",
+            smoothing=0.1,
+            seed=0,
+            recipe=Recipe(**(settings | recipe)),
+            out=tmp_path / name,
+            checkpoint_minutes=0,
+            processes=processes,
+        )
+        return tmp_path / name
+
+    return call
+
+
+def assert_equal(one: Path, other: Path, base: Path) -> None:
+    """The same loss curve and the same weights, but for rounding."""
+    logs = [
+        tables.read(each / "training_log.parquet", "training_log").to_pylist()
+        for each in (one, other)
+    ]
+    assert len(logs[0]) == 7
+    for first, second in zip(*logs, strict=True):
+        assert first["tokens"] == second["tokens"]
+        of_training = ("grad_norm", "learning_rate")
+        for name in ("loss", "nll", *(of_training * (first["split"] == "train"))):
+            assert first[name] == pytest.approx(second[name], rel=1e-5), name
+    weights = [
+        models.load_model(each, base=base, dtype=torch.float32, device=CPU).state_dict()
+        for each in (one, other)
+    ]
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_with_spread_weights_train_the_same(call, tmp_path, monkeypatch):
+    """Where one of them dies, both end, and the next call goes on."""
+    one = call("one", processes=1)
+    monkeypatch.setattr("polycal.tuning.tune.train", spread)
+    (tmp_path / "crash").touch()
+    with pytest.raises(SystemExit, match="7"):
+        call("two", processes=2)
+    assert not (tmp_path / "two").exists()
+    assert [path.name for path in tmp_path.glob("two.checkpoints/*/*-3")] == ["step-3"]
+    (tmp_path / "crash").unlink()
+    two = call("two", processes=2)
+    assert_equal(one, two, tmp_path / "base")
+    assert not (tmp_path / "two.checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_on_a_cpu_train_the_same_adapter(call, tmp_path):
+    """Each holds all weights there (DDP)."""
+    settings = {"method": "lora", "lora_dropout": 0}
+    made = [call(f"{n}", processes=n, **settings) for n in (1, 2)]
+    assert_equal(*made, tmp_path / "base")
+
+
+def test_a_batch_must_be_whole_micro_batches_of_all_processes(call):
+    """Before anything is read."""
+    with pytest.raises(InputError, match=r"batch_size 8 is not .* 2 x 3 processes"):
+        call("out", processes=3)
+
+
+def stop(code: int) -> None:
+    raise SystemExit(code)
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_badly_is_told():
+    """By its own exit code."""
+    with pytest.raises(SystemExit, match="3"):
+        launch(stop, 3, processes=1)

@@ -1,0 +1,80 @@
+"""A checkpoint is complete or not there, and belongs to one training."""
+
+from pathlib import Path
+
+from polycal.provenance import write_provenance
+from polycal.tuning.resume import Checkpoints, is_made, make_key
+
+
+def keep(checkpoints: Checkpoints, step: int) -> None:
+    """As the Trainer and what follows it write one."""
+    folder = checkpoints.unfinished / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text(str(step))
+    (checkpoints.written() / "log").write_text("lines")
+    checkpoints.keep(step)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_newer_checkpoint_replaces_an_older_one(tmp_path):
+    """There is one at a time, with everything in it; step 10 is newer than step 9."""
+    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
+    assert checkpoints.find() is None
+    for step in (9, 10):
+        keep(checkpoints, step)
+        assert names(checkpoints.place) == {f"step-{step}", "unfinished"}
+        assert checkpoints.find() == checkpoints.place / f"step-{step}"
+    assert names(checkpoints.find()) == {"weights", "log"}
+
+
+def test_the_newest_of_several_counts(tmp_path):
+    """As when the process was killed before it removed the older one."""
+    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
+    for step in (9, 100, 10):
+        (checkpoints.place / f"step-{step}").mkdir(parents=True)
+    assert checkpoints.find().name == "step-100"
+
+
+def test_half_a_checkpoint_is_none(tmp_path):
+    """What is left of it goes, and complete ones stay."""
+    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
+    (checkpoints.unfinished / "checkpoint-3").mkdir(parents=True)
+    assert checkpoints.find() is None
+    with checkpoints.tidied():
+        assert names(tmp_path) == set()
+        (checkpoints.unfinished / "checkpoint-3").mkdir(parents=True)
+    assert names(tmp_path) == set()
+    with checkpoints.tidied():
+        keep(checkpoints, 4)
+        (checkpoints.unfinished / "checkpoint-5").mkdir()
+    assert names(checkpoints.place) == {"step-4"}
+
+
+def test_another_key_sees_nothing_and_all_go_together(tmp_path):
+    """A user's own files in the folder stay."""
+    keys = make_key(lr=0.1, name="a"), make_key(lr=0.2, name="a")
+    assert keys[0] == make_key(name="a", lr=0.1) != keys[1]
+    first, second = (Checkpoints(tmp_path / "all", key) for key in keys)
+    keep(first, 3)
+    assert second.find() is None
+    keep(second, 1)
+    (tmp_path / "all" / "notes").mkdir()
+    second.remove()
+    assert names(tmp_path / "all") == {"notes"}
+    keep(first, 3)
+    (tmp_path / "all" / "notes").rmdir()
+    first.remove()
+    first.remove()
+    assert names(tmp_path) == set()
+
+
+def test_a_result_is_made_if_it_says_so(tmp_path):
+    """Of the same key; a folder that Snakemake made in advance is no result."""
+    assert not is_made(tmp_path / "absent", "a")
+    assert not is_made(tmp_path, "a")
+    write_provenance(tmp_path, key="a")
+    assert is_made(tmp_path, "a")
+    assert not is_made(tmp_path, "b")

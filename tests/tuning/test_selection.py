@@ -1,0 +1,104 @@
+"""The rate with the lowest plain validation loss, over seeds."""
+
+import json
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.files import digest
+from polycal.provenance import read_provenance, write_provenance
+from polycal.tuning.selection import select
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Candidates by (rate, seed) -> plain validation loss; smoothed losses mislead."""
+
+    def make(losses: dict[tuple[float, int], float], **identity: object) -> list[Path]:
+        paths = []
+        for (lr, seed), nll in losses.items():
+            row = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": seed, "lr": lr}
+            row |= {"grad_norm": None, "learning_rate": None, "tokens": 9, **identity}
+            row |= {"tokens_per_second": None}
+            rows = [
+                {**row, "split": "train", "step": 9, "loss": 0.0, "nll": 0.0},
+                {**row, "split": "validation", "step": 9, "loss": -nll, "nll": nll},
+                {**row, "split": "validation", "step": 1, "loss": 0.0, "nll": 0.0},
+            ]
+            path = tmp_path / f"{row['smoothing']}-{lr}-{seed}"
+            path.mkdir()
+            log = pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
+            tables.write(log, path / "training_log.parquet", "training_log")
+            (path / "model.safetensors").write_text(f"{lr} {seed}")
+            (path / ".left_by_snakemake").touch()
+            content = digest([path / "model.safetensors"])
+            write_provenance(path, digest=content, seed=seed)
+            paths.append(path)
+        return paths
+
+    return make
+
+
+def weights(run: Path) -> str:
+    return (run / "model.safetensors").read_text()
+
+
+def test_the_mean_over_seeds_decides(make, tmp_path):
+    """0.01 is best in seed 0, but 0.001 on average; each seed gets its own weights."""
+    losses = {(0.01, 0): 1.0, (0.01, 1): 9.0, (0.001, 0): 2.0, (0.001, 1): 3.0}
+    candidates = make(losses)
+    for seed in (0, 1):
+        out = tmp_path / f"run-{seed}"
+        select(candidates=candidates, seed=seed, out=out)
+        assert weights(out) == f"0.001 {seed}"
+        selection = json.loads((out / "selection.json").read_text())
+        assert selection["lr"] == 0.001
+        assert len(selection["candidates"]) == 4
+        facts = read_provenance(out)
+        assert facts["digest"] == digest([out / "model.safetensors"])
+        assert facts["lr"] == 0.001
+        assert {path.name for path in out.iterdir()} == {
+            "model.safetensors",
+            "provenance.json",
+            "selection.json",
+            "training_log.parquet",
+        }
+
+
+def test_the_order_of_the_candidates_does_not_matter(make, tmp_path):
+    """Of two equal rates the smaller one is taken, whatever comes first."""
+    candidates = make({(0.01, 0): 1.0, (0.001, 0): 1.0, (0.1, 0): 1.0})
+    for number, order in enumerate((candidates, candidates[::-1])):
+        select(candidates=order, seed=0, out=tmp_path / f"run-{number}")
+        assert weights(tmp_path / f"run-{number}") == "0.001 0"
+
+
+def test_a_diverged_rate_is_out(make, tmp_path):
+    """NaN and infinity never win, and none but them is an error."""
+    candidates = make({(0.1, 0): math.nan, (0.01, 0): 5.0, (0.5, 0): math.inf})
+    select(candidates=candidates, seed=0, out=tmp_path / "run")
+    assert weights(tmp_path / "run") == "0.01 0"
+    with pytest.raises(InputError, match=r"all learning rates, \[0\.1\], diverged"):
+        select(candidates=candidates[:1], seed=0, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_does_not_belong_together_is_refused(make, tmp_path):
+    """Other smoothing, missing seeds, the same candidate twice, no candidate."""
+    candidates = make({(0.1, 0): 1.0, (0.1, 1): 1.0, (0.01, 0): 1.0})
+    others = make({(0.01, 1): 1.0}, smoothing=0.2)
+
+    def refuse(chosen: list[Path], match: str, seed: int = 0) -> None:
+        with pytest.raises(InputError, match=match):
+            select(candidates=chosen, seed=seed, out=tmp_path / "run")
+
+    refuse(candidates, "every rate must have the same seeds")
+    refuse(candidates[:2], "the same seeds, 7 too", seed=7)
+    refuse([*candidates[:2], *others], "one model, sft, smoothing is expected")
+    refuse([candidates[0], candidates[0]], "are one candidate")
+    (tmp_path / "empty").mkdir()
+    refuse([tmp_path / "empty"], r"empty has no training_log\.parquet")

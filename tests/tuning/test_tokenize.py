@@ -1,0 +1,124 @@
+"""An SFT set is tokenised once for a model, and says how."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+
+from polycal import tables
+from polycal.checkpoints import load_tokenizer
+from polycal.errors import InputError
+from polycal.files import digest
+from polycal.provenance import read_provenance
+from polycal.tuning.examples import FILE, Examples
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def test_the_directory_holds_examples_a_report_and_what_made_them(tmp_path, base):
+    """Digests and counts are those of the files beside them."""
+    table = make_tiny_conversations(tmp_path / "toy.parquet", n=50)
+    made = make_tiny_examples(
+        tmp_path / "made", base=base, conversations=table, max_length=30
+    )
+    examples, facts = Examples(made / FILE), read_provenance(made)
+    assert sorted(path.name for path in made.iterdir()) == [
+        *("examples.arrow", "provenance.json", "report.txt"),
+    ]
+    counts = facts["counts"]
+    assert counts["examples"] == len(examples) > 10
+    assert counts["examples"] + counts["dropped_no_target"] == 50
+    assert counts["tokens"] == sum(len(each.tokens) for each in examples)
+    assert counts["target_tokens"] == sum(each.n_targets for each in examples)
+    assert facts["rendering"] == {
+        "chat_template": "auto",
+        "bos": "auto",
+        "max_length": 30,
+    }
+    assert facts["conversations"] == digest([table])
+    assert facts["source"] == {
+        "repo": "./toy",
+        "format": "messages",
+        "filter": None,
+        "counts": {},
+    }
+    assert facts["base"] == read_provenance(base)["digest"]
+    assert facts["digest"] == digest([made / FILE])
+    report = (made / "report.txt").read_text(encoding="utf-8")
+    assert f"{counts['truncated']:15,}  truncated" in report
+    tokenizer = load_tokenizer(base)
+    for each in list(examples)[:3]:
+        first = int(np.flatnonzero(each.targets)[0])
+        answer = tokenizer.decode(each.tokens[each.targets].tolist())
+        asked = tokenizer.decode(each.tokens[:first].tolist())
+        assert f"--- row {each.example_id} ---\n{asked}⟦{answer}⟧" in report
+
+
+def test_the_same_set_gives_the_same_bytes(tmp_path, base):
+    """Examples and report; nothing of the moment or of the cores is in them."""
+    table = make_tiny_conversations(tmp_path / "toy.parquet", n=3000)
+    for name in ("a", "b"):
+        make_tiny_examples(tmp_path / name, base=base, conversations=table)
+    for name in (FILE, "report.txt", "provenance.json"):
+        first, second = ((tmp_path / each / name).read_bytes() for each in "ab")
+        assert first == second
+
+
+def test_too_few_sequences_are_an_error_here_and_not_on_the_gpu(tmp_path, base):
+    """With the counts that say why; nothing is left behind."""
+    table = make_tiny_conversations(tmp_path / "toy.parquet", n=20)
+    with pytest.raises(
+        InputError, match=r"gives 0 sequences .*'dropped_no_target': 20"
+    ):
+        make_tiny_examples(
+            tmp_path / "made", base=base, conversations=table, max_length=3
+        )
+    assert not (tmp_path / "made").exists()
+
+
+def test_another_table_is_refused_by_name(tmp_path, base):
+    """A questions table is no SFT set."""
+    table = pa.Table.from_pylist([], tables.SCHEMAS["questions"])
+    tables.write(table, tmp_path / "q.parquet", "questions")
+    with pytest.raises(InputError, match=r"q\.parquet is not a polycal table of kind"):
+        make_tiny_examples(
+            tmp_path / "made", base=base, conversations=tmp_path / "q.parquet"
+        )
+
+
+WITHOUT_TORCH = """
+import sys
+import importlib.util
+
+find = importlib.util.find_spec
+def find_spec(name, *rest):
+    return None if name.split(".")[0] == "torch" else find(name, *rest)
+importlib.util.find_spec = find_spec
+sys.modules["torch"] = None
+from polycal.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_it_needs_no_torch(tmp_path, base):
+    """The job runs in the light environment, where torch is not installed."""
+    table = make_tiny_conversations(tmp_path / "toy.parquet")
+    make_tiny_examples(tmp_path / "with", base=base, conversations=table)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", WITHOUT_TORCH, "tokenize", "--base", base),
+            *("--conversations", table, "--model", "tiny", "--sft", "toy"),
+            *("--out", tmp_path / "without"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (tmp_path / name / FILE for name in ("with", "without"))
+    assert first.read_bytes() == second.read_bytes()

@@ -1,0 +1,83 @@
+"""What the Trainer is given, and what it minimises."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import make_tiny_model
+
+from polycal import models
+from polycal.tuning.batches import pad_examples
+from polycal.tuning.examples import Example
+from polycal.tuning.recipe import Recipe
+from polycal.tuning.trainer import SmoothingTrainer
+
+
+def example(tokens: list[int], targets: list[bool]) -> Example:
+    return Example(0, np.array(tokens, np.int32), np.array(targets))
+
+
+class Counting(list):
+    """A list that counts how often its items are asked for."""
+
+    asked = 0
+
+    def __getitem__(self, index):
+        self.asked += 1
+        return super().__getitem__(index)
+
+
+def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
+    base = make_tiny_model(folder / "base")
+    return SmoothingTrainer(
+        models.load_model(base, dtype=torch.float32, device=torch.device("cpu")),
+        examples,
+        recipe=Recipe(lr=1e-3, **recipe),
+        smoothing=0.1,
+        bfloat16=False,
+        seed=0,
+        folder=folder,
+    )
+
+
+def draw_examples(n: int) -> list[Example]:
+    chance = np.random.default_rng(0)
+    return [
+        example(
+            chance.integers(2, 300, size).tolist(), [False] + [True] * (int(size) - 1)
+        )
+        for size in chance.integers(2, 9, n)
+    ]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_parts_of_a_batch_add_up_to_its_loss(tmp_path, reduction):
+    """Mean or sum over the tokens of the whole batch, however it is cut."""
+    examples = draw_examples(8)
+    tokens = sum(each.n_targets for each in examples)
+    trainer = make_trainer(tmp_path, examples, loss_reduction=reduction)
+    trainer.model.eval()
+
+    def loss(part: list[Example]) -> float:
+        with torch.no_grad():
+            return float(
+                trainer.compute_loss(
+                    trainer.model, pad_examples(part), num_items_in_batch=tokens
+                )
+            )
+
+    whole = loss(examples)
+    assert loss(examples[:3]) + loss(examples[3:]) == pytest.approx(whole, rel=1e-5)
+    with torch.no_grad():  # their mean, not smoothed
+        plain = float(trainer.model(**pad_examples(examples)).loss)
+    factor = tokens if reduction == "sum" else 1
+    assert whole / factor == pytest.approx(plain, rel=0.2)
+
+
+def test_examples_are_asked_for_when_they_are_used(tmp_path):
+    """Training over 8 of 1000 reads 8; nothing makes a list of them all."""
+    examples = Counting(draw_examples(1000))
+    trainer = make_trainer(
+        tmp_path, examples, max_steps=2, batch_size=4, micro_batch_size=4
+    )
+    trainer.train()
+    assert 8 <= examples.asked <= 16

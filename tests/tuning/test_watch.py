@@ -1,0 +1,228 @@
+"""A training survives what kills it, and ends when there is nothing to gain."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.files import digest
+from polycal.provenance import read_provenance
+from polycal.tuning.recipe import Recipe
+from polycal.tuning.selection import select
+from polycal.tuning.training_log import TrainingLog
+from polycal.tuning.tune import tune
+
+RECIPE = {
+    "lr": 1e-2,
+    "max_steps": 12,  # three epochs of four steps
+    "batch_size": 8,
+    "micro_batch_size": 4,
+    "validation_fraction": 0.2,
+    "lora_rank": 4,
+    "attention_dropout": 0.1,
+    "dtype": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory, base) -> Path:
+    folder = tmp_path_factory.mktemp("examples")
+    table = make_tiny_conversations(folder / "toy.parquet", n=40)
+    return make_tiny_examples(folder / "toy", base=base, conversations=table)
+
+
+@pytest.fixture
+def call(tmp_path, base, examples):
+    """Tune into `tmp_path` with a checkpoint at every step; return the directory."""
+
+    def call(name: str, *, minutes: float = 0, **recipe: object) -> Path:
+        tune(
+            base=base,
+            examples=examples,
+            model="tiny",
+            sft="toy",
+            smoothing=0.1,
+            seed=0,
+            recipe=Recipe(**(RECIPE | recipe)),
+            out=tmp_path / name,
+            checkpoint_minutes=minutes,
+        )
+        return tmp_path / name
+
+    return call
+
+
+def contents(candidate: Path) -> dict:
+    """Everything that a candidate holds, but for times."""
+    log = tables.read(candidate / "training_log.parquet", "training_log")
+    others = (path for path in candidate.iterdir() if path.suffix != ".parquet")
+    return {
+        "log": log.drop_columns("tokens_per_second").to_pylist(),
+        **{path.name: digest([path]) for path in others},
+    }
+
+
+@pytest.fixture
+def crash(call, monkeypatch):
+    """Tune until something happens in the log's line of a step."""
+
+    def crash(step: int, happens: Callable, *arguments: object, **recipe: object):
+        close = TrainingLog.close_line
+
+        def fail(self, number: int, **columns: object) -> None:
+            if number == step:  # the weights have changed
+                happens(*arguments)
+            close(self, number, **columns)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingLog, "close_line", fail)
+            call("disturbed", **recipe)
+
+    return crash
+
+
+def fail() -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_training_that_was_cut_off_goes_on(
+    call, crash, tmp_path, monkeypatch, method
+):
+    """By an error or Ctrl-C, within an epoch and at its end: the same bytes."""
+    undisturbed = contents(call("undisturbed", method=method, minutes=99))
+    for step in (2, 5):
+        with pytest.raises(MemoryError):
+            crash(step, fail, method=method)
+        assert not (tmp_path / "disturbed").exists()
+    with pytest.raises(SystemExit, match="130"):
+        crash(9, os.kill, os.getpid(), signal.SIGINT, method=method, minutes=99)
+    seen = []
+    train = TrainingLog.count
+    monkeypatch.setattr(
+        TrainingLog, "count", lambda self, found: seen.append(0) or train(self, found)
+    )
+    assert contents(call("disturbed", method=method)) == undisturbed
+    assert len(seen) == 2 * 2, "the two steps that were left, of two micro-batches"
+    assert {path.name for path in tmp_path.iterdir()} == {"undisturbed", "disturbed"}
+
+
+def test_other_settings_begin_anew(call, crash):
+    """What is left of another learning rate is not gone on from."""
+    expected = contents(call("undisturbed", lr=1e-3))
+    with pytest.raises(MemoryError):
+        crash(5, fail)
+    assert contents(call("disturbed", lr=1e-3)) == expected
+
+
+def test_what_is_made_is_not_made_again(call, monkeypatch):
+    """As by a job that waited for the orphan of a killed workflow; but for other data.
+
+    The base model is not even loaded.
+    """
+    out = call("out", max_steps=1)
+    before = contents(out)
+    with monkeypatch.context() as patch:
+        patch.setattr("polycal.tuning.training.make_network", None)
+        assert contents(call("out", max_steps=1)) == before
+    assert contents(call("out", max_steps=2)) != before
+
+
+@pytest.mark.slow
+def test_killed_processes_leave_an_undisturbed_result(tmp_path, base, examples):
+    """SIGKILL and SIGTERM of real processes at random steps: the same bytes."""
+
+    def start(name: str) -> subprocess.Popen:
+        flags = {**RECIPE, "method": "lora", "model": "m", "sft": "s", "smoothing": 0.1}
+        flags |= {"seed": 0, "base": base, "examples": examples}
+        flags |= {"checkpoints": tmp_path / f"{name}-kept", "checkpoint_minutes": 0}
+        flags |= {"max_steps": 40, "out": tmp_path / name}
+        spelt = [
+            word
+            for flag, value in flags.items()
+            for word in (f"--{flag.replace('_', '-')}", str(value))
+        ]
+        command = [sys.executable, "-m", "polycal", "tune", *spelt]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+    def steps_kept() -> int:
+        kept = (tmp_path / "disturbed-kept").glob("*/step-*")
+        return max((int(path.name[5:]) for path in kept), default=0)
+
+    undisturbed = start("undisturbed")
+    begin = 0
+    for number, code in (
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+    ):
+        begin = random.randint(begin + 1, begin + 8)
+        process = start("disturbed")
+        while steps_kept() < begin and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(number)
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == code, words
+        assert not (tmp_path / "disturbed").exists()
+        begin = steps_kept()
+        print(f"{number.name}: step {begin} is kept")
+    for process in (start("disturbed"), undisturbed):
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == 0, words
+    assert contents(tmp_path / "disturbed") == contents(tmp_path / "undisturbed")
+    left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert left == {"disturbed", "undisturbed"}
+
+
+def test_a_diverged_training_ends_at_once_and_select_passes_it_over(
+    call, tmp_path, caplog
+):
+    """A rate that no training bears: no weights, a reason, and another is selected."""
+    bad = call("bad", lr=1e30, max_steps=50)
+    lines = tables.read(bad / "training_log.parquet", "training_log").to_pylist()
+    assert len(lines) < 10
+    assert {path.name for path in bad.iterdir()} == {
+        "provenance.json",
+        "recipe.json",
+        "training_log.parquet",
+    }
+    reason = read_provenance(bad)["diverged"]
+    assert "the loss" in reason
+    assert reason in caplog.text
+    good = call("good", max_steps=2)
+    assert read_provenance(good)["diverged"] is None
+    select(candidates=[bad, good], seed=0, out=tmp_path / "run")
+    chosen = json.loads((tmp_path / "run/selection.json").read_text())
+    assert chosen["lr"] == RECIPE["lr"]
+    assert [each["diverged"] for each in chosen["candidates"]] == [None, reason]
+    with pytest.raises(InputError, match=r"all .* diverged.*add a smaller one"):
+        select(candidates=[bad], seed=0, out=tmp_path / "none")
+
+
+def test_a_loss_that_blows_up_is_divergence(call):
+    """Finite, but far beyond that of a model that knows nothing."""
+    bad = call("bad", lr=50.0, max_steps=50, warmup_ratio=0, max_grad_norm=0)
+    assert "the loss blew up" in read_provenance(bad)["diverged"]
+    log = tables.read(bad / "training_log.parquet", "training_log")
+    assert log.num_rows < 50
+
+
+def test_a_bad_interval_is_named(call):
+    """Before anything is read."""
+    with pytest.raises(InputError, match="checkpoint_minutes is -1"):
+        call("out", minutes=-1)
