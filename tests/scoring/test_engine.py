@@ -139,13 +139,13 @@ def test_only_what_is_scored_attends_in_the_last_layer(scoring, monkeypatch):
     """Queries of the other layers: every token; of the last: the context's last token
     and what the model reads of the options."""
     asked: list[int] = []
-    attend = attention._attend
+    attend = attention.attend
 
-    def noted(query, *rest):
+    def noted(query, *rest, **more):
         asked.append(query.shape[2])
-        return attend(query, *rest)
+        return attend(query, *rest, **more)
 
-    monkeypatch.setattr(attention, "_attend", noted)
+    monkeypatch.setattr(attention, "attend", noted)
     prompts = make_prompts(scoring, 4)
     engine = Engine(make_model(num_hidden_layers=3), TOKENIZER)
     engine._check = lambda *_: None  # it packs nothing, but reads once more

@@ -13,8 +13,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import torch
-from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
+
+from polycal.scoring.attend import attend
 
 NAME = "polycal_packed"
 _Layer = tuple[torch.Tensor, torch.Tensor]  # keys and values, [1, heads, tokens, size]
@@ -150,8 +151,9 @@ def _attend_packed(
             asking = slice(own.stop - segment.n_scored, own.stop)
             mask_of = segment.last_mask
         mask = mask_of(shared, sliding_window, query.device)
-        attend = _attend if softcap is None else _attend_capped
-        found = attend(query[:, :, asking], keys, values, mask, scaling, softcap)
+        found = attend(
+            query[:, :, asking], keys, values, mask, scaling, softcap=softcap
+        )
         result[:, asking] = found.transpose(1, 2)
     return result, None
 
@@ -169,45 +171,6 @@ def _make_room(
         for held, own in zip(prefix, (key, value), strict=True)
     )
     return prefix[0].shape[2], room
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float,
-    _: None,
-) -> torch.Tensor:
-    return functional.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        is_causal=mask is None,
-        scale=scaling,
-        enable_gqa=key.shape[1] != query.shape[1],
-    )
-
-
-def _attend_capped(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float,
-    softcap: float,
-) -> torch.Tensor:
-    """Scores z become c tanh(z / c) before the softmax (Gemma-2)."""
-    if mask is None:
-        n = query.shape[2]
-        mask = torch.ones(n, n, dtype=torch.bool, device=query.device).tril()
-    groups = query.shape[1] // key.shape[1]
-    key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
-    scores = query @ key.transpose(2, 3) * scaling
-    scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
 
 
 def _no_mask(*_: object, **__: object) -> None:

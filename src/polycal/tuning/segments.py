@@ -10,8 +10,9 @@ caps and dropout stay the architecture's own.
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from polycal.scoring.attend import attend
 
 NAME = "polycal_segments"
 
@@ -42,9 +43,14 @@ def _attend_segments(
 ) -> tuple[torch.Tensor, None]:
     """Transformers' attention function: [1, heads, T, size] -> [1, T, heads, size]."""
     lengths = list(segments or (query.shape[2],))
-    attend = _attend if softcap is None else _attend_capped
     found = [
-        attend(*parts, _mask(parts[0], sliding_window), scaling, dropout, softcap)
+        attend(
+            *parts,
+            _mask(parts[0], sliding_window),
+            scaling,
+            softcap=softcap,
+            dropout=dropout,
+        )
         for parts in zip(
             *(each.split(lengths, dim=2) for each in (query, key, value)), strict=True
         )
@@ -59,48 +65,6 @@ def _mask(query: torch.Tensor, window: int | None) -> torch.Tensor | None:
         return None
     everything = torch.ones(n, n, dtype=torch.bool, device=query.device)
     return everything.tril().triu(1 - window)
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float,
-    _: None,
-) -> torch.Tensor:
-    return functional.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        dropout_p=dropout,
-        is_causal=mask is None,
-        scale=scaling,
-        enable_gqa=key.shape[1] != query.shape[1],
-    )
-
-
-def _attend_capped(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float,
-    softcap: float,
-) -> torch.Tensor:
-    """Scores z become c tanh(z / c) before the softmax (Gemma-2)."""
-    if mask is None:
-        n = query.shape[2]
-        mask = torch.ones(n, n, dtype=torch.bool, device=query.device).tril()
-    groups = query.shape[1] // key.shape[1]
-    key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
-    scores = torch.tanh(query @ key.transpose(2, 3) * scaling / softcap) * softcap
-    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    return functional.dropout(weights, dropout) @ value
 
 
 def _no_mask(*_: object, **__: object) -> None:
