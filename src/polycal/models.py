@@ -4,10 +4,8 @@ Only local directories with safetensors weights are read; no code that comes wit
 checkpoint is run.
 """
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -242,26 +240,3 @@ def save(
             raise
         number = int(found[1])
         raise OSError(number, os.strerror(number), str(folder)) from error
-
-
-@contextlib.contextmanager
-def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
-    """Inside, the model computes logits [1, N, vocabulary] of N positions only.
-
-    Whatever an architecture does to its logits (soft cap, scale) stays in its own
-    forward pass; only what reaches its head is chosen here.
-
-    Args:
-        model: a causal language model.
-        kept: [N] indices into the flattened [rows x width] positions of the input.
-    """
-
-    def select(_: torch.nn.Module, arguments: tuple) -> tuple:
-        (hidden,) = arguments
-        return (hidden.flatten(0, 1)[kept.to(hidden.device)][None],)
-
-    hook = model.get_output_embeddings().register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -7,13 +7,13 @@ Logits are float32 whatever the model's dtype. In bfloat16 one step of a logit o
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from polycal.models import only_positions
+from polycal.heads import is_plain, only_positions, replaced
 
 _COPIED = 2**24  # numbers of the head's weight that are in float32 at the same time
 
@@ -31,11 +31,10 @@ def scored_logits(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
         kept: [N] indices into the flattened [rows x width] positions of the input.
     """
     head = model.get_output_embeddings()
-    plain = isinstance(head, nn.Linear) and type(head).forward is nn.Linear.forward
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_positions(model, kept))
-        if plain and head.weight.dtype != torch.float32:
-            stack.enter_context(_replaced(head, lambda hidden: _multiply(head, hidden)))
+        if is_plain(head) and head.weight.dtype != torch.float32:
+            stack.enter_context(replaced(head, lambda hidden: _multiply(head, hidden)))
         yield
 
 
@@ -82,22 +81,6 @@ def _narrowed(module: nn.Module, kept: torch.Tensor) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextlib.contextmanager
-def _replaced(
-    head: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor]
-) -> Iterator[None]:
-    """Inside, the head computes in another way; its hooks run as ever."""
-    before = vars(head).get("forward")  # accelerate puts one of its own there
-    head.forward = forward
-    try:
-        yield
-    finally:
-        if before is None:
-            del head.forward
-        else:
-            head.forward = before
 
 
 def _multiply(head: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:

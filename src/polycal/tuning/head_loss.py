@@ -1,14 +1,12 @@
 """Both losses of a causal language model, computed in the place of its output head."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from polycal.models import only_positions
+from polycal.heads import is_plain, only_positions, replaced
 from polycal.tuning.loss import Final, Losses, cross_entropies, head_cross_entropies
 
 _PROBE = (0.0, 2.0**-10, -1.0, 1.0, 3.0, -20.0, 100.0, -1e4, 1e30)
@@ -81,24 +79,12 @@ class HeadLoss:
             # Shaped as logits are, and no view: FSDP may lose its hook on one.
             return losses.smoothed * losses.smoothed.new_ones(1, 1, 1)
 
-        with _replacing_forward(head, lose):
+        with replaced(head, lose):
             output = model(**inputs, use_cache=False)
         (losses,) = found
         # Wrappers hang their backward hooks on what the model returns.
         linked = losses.smoothed + 0 * output.logits.sum()
         return Losses(linked, losses.plain)
-
-
-@contextlib.contextmanager
-def _replacing_forward(
-    head: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor]
-) -> Iterator[None]:
-    """Inside, the head computes something else; its hooks run as ever."""
-    head.forward = forward
-    try:
-        yield
-    finally:
-        del head.forward
 
 
 @torch.no_grad()
@@ -107,8 +93,7 @@ def _observe_final(
 ) -> Final | None:
     """What the model makes of its head's output; None: nothing that the loss knows."""
     head = plain_model.get_output_embeddings()
-    plain = isinstance(head, nn.Linear) and type(head).forward is nn.Linear.forward
-    if not plain or "forward" in vars(head):
+    if not is_plain(head) or "forward" in vars(head):
         _logger.warning("no plain output head; its logits are kept in memory")
         return None
     rows = head.out_features
@@ -123,7 +108,7 @@ def _observe_final(
     training = plain_model.training
     plain_model.eval()  # dropout would take random numbers
     try:
-        with _replacing_forward(head, probe):
+        with replaced(head, probe):
             made = model(input_ids=tokens[:1, :1], use_cache=False).logits
     finally:
         plain_model.train(training)
