@@ -20,11 +20,12 @@ from playwright.sync_api import sync_playwright
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from made_up import FIGURES, make_checks, make_study  # noqa: E402
+from made_up import make_checks, make_study  # noqa: E402
 
 from polycal import tables  # noqa: E402
-from polycal.grid import HEADLINE  # noqa: E402
+from polycal.grid import FIGURES, HEADLINE  # noqa: E402
 from polycal.languages import load_languages  # noqa: E402
+from polycal.reporting.figure_values import KINDS  # noqa: E402
 from polycal.reporting.figures import draw  # noqa: E402
 from polycal.reporting.report import report  # noqa: E402
 
@@ -53,18 +54,17 @@ def make_page(folder: Path) -> Path:
         folder, tasks=tasks, sft=("a", "b", "c"), smoothing=(0.0, 0.1, 0.2, 0.3)
     )
     add_calibrators(paths["metrics"])
-    held = {kind: paths[kind] for kind in ("metrics", "reliability", "contrasts")}
+    held = {kind: paths[kind] for kind in KINDS}
     for task in tasks:
         for scoring, normaliser in HEADLINE.items():
-            for figure in FIGURES:
-                draw(
-                    figure=figure,
-                    **held,
-                    task=task,
-                    scoring=scoring,
-                    normaliser=normaliser,
-                    out=folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg",
-                )
+            under = folder / task / f"{scoring}-{normaliser}"
+            draw(
+                **held,
+                task=task,
+                scoring=scoring,
+                normaliser=normaliser,
+                out=[under / f"{figure}.svg" for figure in FIGURES],
+            )
     started = time.perf_counter()
     report(
         study="full size",

@@ -13,9 +13,10 @@ from polycal import tables
 from polycal.grid import BASE
 from polycal.languages import load_languages
 from polycal.statistics.aggregate import summarise
+from polycal.statistics.conditions import ALL
+from polycal.statistics.pareto import pareto_front
 from polycal.statistics.readings import NORMALISERS
 
-FIGURES = ("dumbbell", "heatmap", "levels", "reliability")
 BINS = 15
 _CHANCE = {"mmlu_prox": 0.1}  # 0.25 elsewhere
 _ACCURACY = {"high": 0.45, "mid": 0.36, "low": 0.27}
@@ -66,6 +67,7 @@ def make_study(
         "reliability": pa.Table.from_pandas(_frame(bins, "reliability")),
         "summary": summarise(frame),
         "contrasts": changes,
+        **make_analyses(frame, changes),
         "claims": make_claims(changes),
         "runs": pa.Table.from_pylist(
             [_make_run(*run) for run in _runs(models, sft, smoothing, seeds)],
@@ -118,6 +120,14 @@ def _make_run(model: str, name: str, smoothing: float, seed: int) -> dict:
 
 
 BAND, ENDS = 0.05, 0.02  # half widths of made-up bands and intervals
+MARGIN = 0.03  # differences below it do not matter
+
+
+def _judge(estimate: float) -> str:
+    """The verdict of an interval of made-up width."""
+    if abs(estimate) > ENDS:
+        return "increase" if estimate > 0 else "decrease"
+    return "equivalent" if abs(estimate) + ENDS < MARGIN else "inconclusive"
 
 
 def make_contrasts(metrics: pd.DataFrame) -> pa.Table:
@@ -153,12 +163,64 @@ def make_contrasts(metrics: pd.DataFrame) -> pa.Table:
             both = pd.concat([whole, change]).assign(**place)
             both["ci_low"] = both["estimate"] - ENDS
             both["ci_high"] = both["estimate"] + ENDS
+            both["margin"] = MARGIN
+            both["verdict"] = [_judge(each) for each in both["estimate"]]
             rows.append(both)
     names = tables.SCHEMAS["contrasts"].names
     found = pd.concat(rows) if rows else pd.DataFrame()
     found = found.reindex(columns=names)
     schema = tables.SCHEMAS["contrasts"]
     return pa.Table.from_pandas(found, schema, preserve_index=False)
+
+
+def make_analyses(metrics: pd.DataFrame, contrasts: pa.Table) -> dict[str, pa.Table]:
+    """What figures need of `polycal analyse`: numbers from the means of languages."""
+    changes = contrasts.to_pandas()
+    changes = changes[changes["metric"].isin(["accuracy", "confidence", "ece"])]
+    way = [*changes.columns[:4], "task", "level", *_HOW]
+    wide = changes.pivot_table(index=way, columns="metric", values="estimate")
+    if len(wide):
+        wide["accuracy"] *= -1
+        wide["cancellation"] = wide["ece"] - wide["accuracy"] - wide["confidence"]
+        wide = wide.drop(columns="ece")
+    parts = wide.rename_axis(columns="part").stack().rename("estimate").reset_index()
+    levels = metrics["language"].map(lambda code: load_languages()[code].level)
+    held = pd.concat([metrics.assign(level=levels), metrics.assign(level=ALL)])
+    held = held[held["metric"].isin(["accuracy", "ece", "gap", "nll"])]
+    keys = ["model", "sft", "smoothing", "task", "level", *_HOW]
+    means = held.groupby([*keys, "metric"])["value"].mean().reset_index()
+    curves = []
+    for key, own in means[means["sft"] != BASE].groupby(
+        ["model", "sft", "task", "level", *_HOW, "metric"]
+    ):
+        best = own["smoothing"].iloc[own["value"].argmin()]
+        lists = [list(own["smoothing"]), list(own["value"]), list(own["value"])]
+        curves.append([*key, *lists, 1.0, *[None] * 3, *[best] * 3, lists[0]])
+    points = means.pivot_table(index=keys, columns="metric", values="value")
+    warm = points.reset_index().assign(calibrator="ts_own")
+    points = pd.concat([points.reset_index(), warm.assign(ece=warm["ece"] / 2)])
+    place = [key for key in keys if key not in ("sft", "smoothing", "calibrator")]
+    points["front"] = False
+    points = points.reset_index(drop=True)
+    for _, own in points.groupby(place):
+        points.loc[own.index, "front"] = pareto_front(own["accuracy"], own["ece"])
+    schema = tables.SCHEMAS["doses"]
+    frames = {
+        "decompositions": parts,
+        "doses": pd.DataFrame(curves, columns=schema.names),
+        "fronts": points,
+    }
+    return {
+        kind: pa.Table.from_pandas(
+            frame.reindex(columns=tables.SCHEMAS[kind].names),
+            tables.SCHEMAS[kind],
+            preserve_index=False,
+        )
+        for kind, frame in frames.items()
+    }
+
+
+_HOW = ["scoring", "normaliser", "calibrator"]
 
 
 def make_claims(contrasts: pa.Table) -> pa.Table:
@@ -208,7 +270,9 @@ def _measure(bins: pd.DataFrame, key: list) -> dict[str, float]:
         "nll": 1.2 + ece,
         "chance": _CHANCE.get(key[4], 0.25),
     }
-    return values | ({"log_mass": -0.7 + ece} if key[6] == "letters" else {})
+    if key[6] == "letters":
+        return values | {"log_mass": -0.7 + ece}
+    return values | {"token_premium": 1.0 + 0.7 * (key[5] != "en") + accuracy}
 
 
 def _complete_metrics(rows: list) -> pd.DataFrame:

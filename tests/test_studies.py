@@ -34,7 +34,7 @@ def expected_jobs(study: dict) -> dict[str, int]:
         "analyse": 1,
         "list_runs": 1,
         "find_shifts": models * sets * len(study["tasks"]),
-        "draw": 4 * len(study["tasks"]) * len(study["scoring"]),
+        "draw": len(study["tasks"]) * len(study["scoring"]),
         "report": 1,
     }
 

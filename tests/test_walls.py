@@ -35,13 +35,14 @@ def test_the_light_side_leaves_torch_unimported():
     modules = (
         "calibration grid languages planning.plan preparing.checks "
         "preparing.filters preparing.formats preparing.lead_ins preparing.preview "
-        "preparing.sft preparing.tasks prompts reporting.figures reporting.report "
-        "statistics.aggregate statistics.claims statistics.confidence "
-        "statistics.consistency statistics.contrasts statistics.decomposition "
-        "statistics.dose statistics.inference statistics.measure statistics.pareto "
-        "statistics.readings statistics.resampling statistics.slopes "
-        "statistics.temperature study tables tables.data_page tuning.recipe "
-        "tuning.selection"
+        "preparing.sft preparing.tasks prompts reporting.captions "
+        "reporting.comparisons reporting.figures reporting.report "
+        "reporting.tradeoffs statistics.aggregate statistics.claims "
+        "statistics.confidence statistics.consistency statistics.contrasts "
+        "statistics.decomposition statistics.dose statistics.inference "
+        "statistics.measure statistics.pareto statistics.readings "
+        "statistics.resampling statistics.slopes statistics.temperature study "
+        "tables tables.data_page tuning.recipe tuning.selection"
     )
     imports = ", ".join(f"polycal.{module}" for module in modules.split())
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"

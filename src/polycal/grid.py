@@ -30,8 +30,8 @@ STAGES = {
     "analyse": 1,
     "list_runs": 1,
     "find_shifts": 2,
-    "draw": 3,
-    "report": 5,
+    "draw": 4,
+    "report": 6,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model
@@ -48,12 +48,24 @@ WILDCARDS = {
     "languages": rf"{_LANGUAGE}(?:\+{_LANGUAGE})*",
     "scoring": r"letters|text",
     "normaliser": r"sum|token",
-    "figure": r"[a-z]+",
 }
 
 # The normaliser that each scoring is drawn with: a letter is one token, so its sum is
 # its mean; for option texts the mean is the paper's normalised perplexity.
 HEADLINE = {"letters": "sum", "text": "token"}
+
+# The figures that are drawn of each task and scoring.
+FIGURES = (
+    "decomposition",
+    "doses",
+    "dumbbell",
+    "forest",
+    "front",
+    "heatmap",
+    "levels",
+    "premium",
+    "reliability",
+)
 
 
 def number(value: float) -> str:

@@ -69,16 +69,17 @@ def add_reporting(add: Callable) -> None:
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
     flag = add(
-        "draw", "polycal.reporting.figures", "Draw one figure from a study's tables."
+        "draw", "polycal.reporting.figures", "Draw figures from a study's tables."
     )
-    flag("--figure", required=True, help="such as dumbbell; another lists all")
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
     flag("--contrasts", type=Path, required=True, help="the study's contrasts")
+    _add_analyses(flag)
     flag("--task", required=True, help="short name of the benchmark")
     flag("--scoring", required=True, choices=SCORINGS, help="which scores")
     flag("--normaliser", required=True, choices=("sum", "token"), help="of the scores")
-    flag("--out", type=Path, required=True, help="SVG, PDF or PNG file to write")
+    text = "files to write, such as forest.svg or forest.pdf; another name lists all"
+    flag("--out", type=Path, nargs="+", required=True, help=text)
 
     flag = add("report", "polycal.reporting.report", "Write the study's page.")
     flag("--study", required=True, help="name of the study")
@@ -87,12 +88,19 @@ def add_reporting(add: Callable) -> None:
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
     flag("--contrasts", type=Path, required=True, help="the study's contrasts table")
+    _add_analyses(flag)
     flag("--claims", type=Path, required=True, help="the study's claims table")
     flag("--runs", type=Path, required=True, help="what list_runs wrote")
     flag("--shifts", type=Path, nargs="*", default=[], help="what find_shifts wrote")
     flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
     flag("--figures", type=Path, required=True, help="folder that draw wrote to")
     flag("--out", type=Path, required=True, help="HTML file to write")
+
+
+def _add_analyses(flag: Callable) -> None:
+    """The tables of `analyse` that figures start from."""
+    for name in ("decompositions", "doses", "fronts"):
+        flag(f"--{name}", type=Path, required=True, help=f"the study's {name} table")
 
 
 def _aggregate(*, keep: list[str], **options: object) -> None:

@@ -3,10 +3,12 @@
 import re
 
 import pytest
-from made_up import FIGURES, make_study
+from made_up import make_study
 
 from polycal.errors import InputError
-from polycal.reporting.figures import draw, dumbbell, heatmap, reliability
+from polycal.grid import FIGURES as DRAWN
+from polycal.reporting.figure_values import KINDS, MISSING
+from polycal.reporting.figures import FIGURES, draw, dumbbell, heatmap, reliability
 from polycal.statistics.conditions import per_bin, per_language, select
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
@@ -15,9 +17,9 @@ N = 5  # languages of made_up's study; its conditions are base, SFT, smoothing 0
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """The study's metrics and reliability tables."""
+    """The study's tables that figures start from."""
     made = make_study(tmp_path_factory.mktemp("study"))
-    return {kind: made[kind] for kind in ("metrics", "reliability", "contrasts")}
+    return {kind: made[kind] for kind in KINDS}
 
 
 def test_a_dumbbell_has_two_markers_per_language(paths):
@@ -53,14 +55,36 @@ def test_a_reliability_figure_has_a_panel_per_language(paths):
         assert sum(line.get_linewidth() == 1 for line in axes.lines) >= 3
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_the_same_table_gives_the_same_bytes(paths, figure, tmp_path):
-    """An SVG holds no date and no random id."""
-    for name in ("a.svg", "b.svg"):
-        draw(figure=figure, **paths, **PLACE, out=tmp_path / name)
-    first = (tmp_path / "a.svg").read_bytes()
-    assert first == (tmp_path / "b.svg").read_bytes()
-    assert not re.search(rb"<dc:date>", first)
+@pytest.mark.parametrize("suffix", ["svg", "pdf"])
+def test_the_same_table_gives_the_same_bytes(paths, suffix, tmp_path):
+    """No figure holds a date or a random id."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        files = [tmp_path / name / f"{figure}.{suffix}" for figure in FIGURES]
+        draw(**paths, **PLACE, out=files)
+    for figure in FIGURES:
+        first = (tmp_path / "a" / f"{figure}.{suffix}").read_bytes()
+        assert first == (tmp_path / "b" / f"{figure}.{suffix}").read_bytes()
+        assert not re.search(rb"<dc:date>|/CreationDate|not drawn", first)
+
+
+def test_the_workflow_draws_every_figure():
+    """The light list of names is that of the functions."""
+    assert tuple(FIGURES) == DRAWN
+
+
+def test_a_figure_without_values_says_why(tmp_path):
+    """Base models alone have no comparison, letters no tokens to count."""
+    paths = make_study(tmp_path, sft=())
+    place = {**PLACE, "scoring": "letters", "normaliser": "sum"}
+    names = ("forest", "decomposition", "doses", "front", "premium")
+    draw(
+        **{kind: paths[kind] for kind in KINDS},
+        **place,
+        out=[tmp_path / f"{name}.svg" for name in names],
+    )
+    for name in names:
+        assert f"not drawn; {MISSING[name]}" in (tmp_path / f"{name}.svg").read_text()
 
 
 def test_a_condition_that_the_study_lacks_leaves_its_panel_empty(tmp_path):
@@ -75,11 +99,17 @@ def test_a_condition_that_the_study_lacks_leaves_its_panel_empty(tmp_path):
 def test_bad_requests_are_refused_by_name(paths, tmp_path):
     """An unknown figure or format, and a task that the table lacks."""
     for changed, words in (
-        ({"figure": "pie"}, "no figure is called 'pie'; known: dumbbell"),
-        ({"out": tmp_path / "x.gif"}, "x.gif: a figure is a file that ends in .svg"),
+        (
+            {"out": [tmp_path / "pie.svg"]},
+            "no figure is called 'pie'; known: decomposition",
+        ),
+        (
+            {"out": [tmp_path / "heatmap.gif"]},
+            "heatmap.gif: a figure is a file that ends in .svg",
+        ),
         ({"task": "other"}, "holds nothing about task 'other'"),
     ):
-        asked = {"figure": "heatmap", **paths, **PLACE, "out": tmp_path / "x.svg"}
+        asked = {**paths, **PLACE, "out": [tmp_path / "heatmap.svg"]}
         with pytest.raises(InputError, match=words):
             draw(**asked | changed)
     assert list(tmp_path.iterdir()) == []

@@ -6,15 +6,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up import FIGURES, make_checks, make_study
+from made_up import make_checks, make_study
 
 from polycal.errors import InputError
-from polycal.grid import HEADLINE
+from polycal.grid import FIGURES, HEADLINE
+from polycal.reporting.figure_values import KINDS
 from polycal.reporting.figures import draw
 from polycal.reporting.report import report
 from polycal.reporting.svg import inline
 
-DRAWN_FROM = ("metrics", "reliability", "contrasts")
+NAMES = ("metrics", "reliability", "contrasts", "decompositions", "doses", "fronts")
+NAMES = ("summary", *NAMES[:3], "claims", "runs", *NAMES[3:])  # as the page links them
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
     'xmlns:xlink="http://www.w3.org/1999/xlink"><metadata>http://x.org</metadata>'
@@ -53,19 +55,15 @@ def write_page(
     paths = make_study(folder, **options)
     for task in options["tasks"]:
         for scoring in options.get("scorings", ("text", "letters")):
-            for figure in FIGURES:
-                normaliser = HEADLINE[scoring]
-                place = {"task": task, "scoring": scoring, "normaliser": normaliser}
-                svg = folder / "figures" / task / f"{scoring}-{normaliser}"
-                svg = svg / f"{figure}.svg"
-                if drawn:
-                    held = {
-                        kind: paths[kind]
-                        for kind in ("metrics", "reliability", "contrasts")
-                    }
-                    draw(figure=figure, **held, **place, out=svg)
-                else:
-                    svg.parent.mkdir(parents=True, exist_ok=True)
+            normaliser = HEADLINE[scoring]
+            place = {"task": task, "scoring": scoring, "normaliser": normaliser}
+            under = folder / "figures" / task / f"{scoring}-{normaliser}"
+            files = [under / f"{figure}.svg" for figure in FIGURES]
+            if drawn:
+                draw(**{kind: paths[kind] for kind in KINDS}, **place, out=files)
+            else:
+                under.mkdir(parents=True, exist_ok=True)
+                for svg in files:
                     svg.write_text(SVG)
     out = folder / "report" / "index.html"
     report(
@@ -90,10 +88,7 @@ def page(tmp_path_factory):
 def test_a_page_needs_nothing_from_the_net(page):
     """Links lead into the page or to the tables beside it; images are in it."""
     parsed = Page(page)
-    tables = [
-        f"../{name}.parquet"
-        for name in ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
-    ]
+    tables = [f"../{name}.parquet" for name in NAMES]
     outside = [each for each in parsed.loads if not each.startswith(("#", "data:"))]
     assert outside == tables
     page = page.replace('createElementNS("http://www.w3.org/2000/svg"', "")  # a name
@@ -101,9 +96,9 @@ def test_a_page_needs_nothing_from_the_net(page):
 
 
 def test_ids_are_unique_and_references_arrive(page):
-    """Twelve figures of matplotlib share no id; none lost a clip path or marker."""
+    """Thirty figures of matplotlib share no id; none lost a clip path or marker."""
     parsed = Page(page)
-    assert parsed.tags.count("svg") == 12
+    assert parsed.tags.count("svg") == 30  # 8 a scoring, letters' tokens not
     assert len(parsed.ids) == len(set(parsed.ids))
     wanted = re.findall(r"url\(#([^)]+)\)", page)
     wanted += [each[1:] for each in parsed.loads if each.startswith("#")]
@@ -129,6 +124,11 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said", "unsaid"),
     [
+        (
+            {"sft": ()},
+            ["No figure “forest”: the study has no SFT"],
+            ["No figure “dumb"],
+        ),
         ({"sft": ()}, ["none: base models only", "the ECE"], ["single seed", "†"]),
         ({"smoothing": (0.1,)}, ["SFT, smoothing 0.1, against base"], ["SFT, against"]),
         ({"scorings": ("letters",)}, ["log mass"], ["text (token)", "other scorings"]),
@@ -204,10 +204,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
     """The message says which file, and nothing is written."""
     write_page(tmp_path)
     svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "heatmap.svg"
-    paths = {
-        n: tmp_path / f"{n}.parquet"
-        for n in ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
-    }
+    paths = {n: tmp_path / f"{n}.parquet" for n in NAMES}
     out = tmp_path / "other.html"
     for spoil, words in (
         (lambda: svg.write_text("<svg"), "heatmap.svg is not SVG"),

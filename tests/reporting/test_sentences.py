@@ -139,20 +139,6 @@ def test_changes_are_counted_by_language():
     )
 
 
-def test_captions_count_and_name_what_the_figure_shows():
-    """Counts per condition and facet; the extremes with language and condition."""
-    one = languages((BASE_RANK, "de", 0.5, 0.4), (0.0, "de", 0.5, 0.7))
-    two = pd.concat([one, one.assign(facet="n")])
-    assert sentences.caption_dumbbell(one).endswith("base: 0; SFT: 1.")
-    assert "m (base: 0; SFT: 1); n (base" in sentences.caption_dumbbell(two)
-    assert sentences.caption_heatmap(one) == (
-        "The signed gap lies between −10.0 pp (German, base) "
-        "and +20.0 pp (German, SFT)."
-    )
-    bins = one.assign(n=[10, 30])
-    assert sentences.caption_reliability(bins).endswith("base: 0.0%; SFT: 100.0%.")
-
-
 @pytest.mark.parametrize(
     ("policy", "missing", "differing", "words"),
     [

@@ -204,7 +204,7 @@ def get_figures():
         f"results/report/figures/{task['name']}/{scoring}-{grid.HEADLINE[scoring]}/{figure}.svg"
         for task in config["tasks"]
         for scoring in config["scoring"]
-        for figure in ("dumbbell", "heatmap", "levels", "reliability")
+        for figure in grid.FIGURES
     ]
 
 

@@ -2,9 +2,10 @@
 Draw the figures and write the page that people read.
 
 INPUTS:   results/{metrics,reliability,summary,contrasts,claims,runs}.parquet
+          results/{decompositions,doses,fronts}.parquet
           results/checks/{task}.json
           results/shifts/{model}/{sft}/{task}.parquet
-OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg
+OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.{svg,pdf}
           page    = results/report/index.html
 """
 
@@ -14,26 +15,38 @@ rule draw:
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
         contrasts="results/contrasts.parquet",
+        decompositions="results/decompositions.parquet",
+        doses="results/doses.parquet",
+        fronts="results/fronts.parquet",
     output:
-        report(
-            "results/report/figures/{task}/{scoring}-{normaliser}/{figure}.svg",
-            caption="../report/figure.rst",
-            category="{task}",
-            subcategory="{scoring}, {normaliser}",
-            labels={"figure": "{figure}"},
-        ),
+        *[
+            report(
+                f"results/report/figures/{{task}}/{{scoring}}-{{normaliser}}/{figure}.svg",
+                caption="../report/figure.rst",
+                category="{task}",
+                subcategory="{scoring}, {normaliser}",
+                labels={"figure": figure},
+            )
+            for figure in grid.FIGURES
+        ],
+        *[
+            f"results/report/figures/{{task}}/{{scoring}}-{{normaliser}}/{figure}.pdf"
+            for figure in grid.FIGURES
+        ],
     log:
-        "logs/draw/{task}/{scoring}-{normaliser}/{figure}.log",
+        "logs/draw/{task}/{scoring}-{normaliser}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["draw"],
     shell:
         "python -m polycal draw"
-        " --figure {wildcards.figure}"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
         " --contrasts {input.contrasts:q}"
+        " --decompositions {input.decompositions:q}"
+        " --doses {input.doses:q}"
+        " --fronts {input.fronts:q}"
         " --task {wildcards.task:q}"
         " --scoring {wildcards.scoring}"
         " --normaliser {wildcards.normaliser}"
@@ -46,6 +59,9 @@ rule report:
         metrics="results/metrics.parquet",
         reliability="results/reliability.parquet",
         contrasts="results/contrasts.parquet",
+        decompositions="results/decompositions.parquet",
+        doses="results/doses.parquet",
+        fronts="results/fronts.parquet",
         claims="results/claims.parquet",
         runs="results/runs.parquet",
         shifts=get_shifts(),
@@ -69,6 +85,9 @@ rule report:
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
         " --contrasts {input.contrasts:q}"
+        " --decompositions {input.decompositions:q}"
+        " --doses {input.doses:q}"
+        " --fronts {input.fronts:q}"
         " --claims {input.claims:q}"
         " --runs {input.runs:q}"
         " --shifts {input.shifts:q}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import matplotlib
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -75,13 +76,13 @@ def make_canvas(
     return figure, place
 
 
-def add_legend(figure: Figure, handles: list) -> None:
-    """One line of keys under the title."""
+def add_legend(figure: Figure, handles: list, *, top: float = 0.42) -> None:
+    """One line of keys under the title, so many inches from the top."""
     width, height = figure.get_size_inches()
     figure.legend(
         handles=handles,
         loc="center left",
-        bbox_to_anchor=(0.02 / width, 1 - 0.42 / height),
+        bbox_to_anchor=(0.02 / width, 1 - top / height),
         ncols=len(handles),
         columnspacing=1.4,
     )
@@ -118,6 +119,22 @@ def make_lines(codes: Iterable[str]) -> list[tuple[str, str | None]]:
 def margin_of(lines: Sequence[tuple[str, str | None]]) -> float:
     """Inches that the longest text needs."""
     return 0.25 + 0.062 * max(len(text) for text, _ in lines)
+
+
+def draw_spans(
+    axes: Axes, y: Sequence, low: Sequence, high: Sequence, **look: object
+) -> None:
+    """Horizontal lines as one broken line: hundreds of them stay small in a file.
+
+    Args:
+        axes: the panel.
+        y: [N] where they stand.
+        low: [N] where they begin.
+        high: [N] where they end.
+        look: colour and width, as in `Axes.plot`.
+    """
+    ends = np.column_stack([low, high, np.full(len(y), np.nan)])
+    axes.plot(ends.ravel(), np.repeat(y, 3), solid_capstyle="butt", **look)
 
 
 def label_lines(

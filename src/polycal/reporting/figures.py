@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -14,7 +15,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.reporting.canvas import (
@@ -26,22 +26,19 @@ from polycal.reporting.canvas import (
     UNDER,
     add_legend,
     axes_of,
+    draw_spans,
     label_lines,
     make_canvas,
     make_lines,
     margin_of,
     write_facet,
 )
+from polycal.reporting.comparisons import decomposition, forest
 from polycal.reporting.diagrams import levels, reliability
+from polycal.reporting.figure_values import MISSING, values_of
 from polycal.reporting.sentences import points
-from polycal.statistics.conditions import (
-    label,
-    mark_sure,
-    per_bin,
-    per_language,
-    per_level_bin,
-    select,
-)
+from polycal.reporting.tradeoffs import doses, front, premium
+from polycal.statistics.conditions import label
 
 
 @matplotlib.rc_context(STYLE)
@@ -94,8 +91,10 @@ def _draw_bars(axes: Axes, values: pd.DataFrame, lines: list) -> None:
     places = {code: place for place, (_, code) in enumerate(lines) if code}
     y = [places[code] for code in values.index]
     accuracy, confidence = 100 * values["accuracy"], 100 * values["confidence"]
-    colours = [OVER if gap > 0 else UNDER for gap in values["gap"]]
-    axes.hlines(y, accuracy, confidence, colors=colours, lw=3.2)
+    over = (values["gap"] > 0).to_numpy()
+    for colour, own in ((OVER, over), (UNDER, ~over)):
+        spans = np.array(y)[own], accuracy[own], confidence[own]
+        draw_spans(axes, *spans, color=colour, lw=3.2)
     for chance in (100 * values["chance"]).groupby(level=0).first().round(1).unique():
         axes.axvline(chance, color="0.3", lw=0.9, ls=":", zorder=0)
     axes.plot(accuracy, y, "o", mfc="white", mec="0.15", mew=0.8, ms=4)
@@ -168,62 +167,87 @@ def _write_cells(
                 )
 
 
-FIGURES = {  # drawing, computing, and the table that it starts from
-    "dumbbell": (dumbbell, per_language, "metrics"),
-    "heatmap": (heatmap, per_language, "metrics"),
-    "levels": (levels, per_level_bin, "reliability"),
-    "reliability": (reliability, per_bin, "reliability"),
+FIGURES = {
+    "decomposition": decomposition,
+    "doses": doses,
+    "dumbbell": dumbbell,
+    "forest": forest,
+    "front": front,
+    "heatmap": heatmap,
+    "levels": levels,
+    "premium": premium,
+    "reliability": reliability,
 }
 _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
 
 
 def draw(
     *,
-    figure: str,
     metrics: Path,
     reliability: Path,
     contrasts: Path,
+    decompositions: Path,
+    doses: Path,
+    fronts: Path,
     task: str,
     scoring: str,
     normaliser: str,
-    out: Path,
+    out: list[Path],
 ) -> None:
-    """Draw one figure from a study's tables into an SVG, PDF or PNG file.
+    """Draw figures of one task and scoring from a study's tables.
 
     The same tables give the same bytes: no date, and ids from a fixed salt, which
-    differs from figure to figure so that two of them can stand in one page.
+    differs from figure to figure so that two of them can stand in one page. Where the
+    tables hold nothing for a figure, its file says why.
 
     Args:
-        figure: a key of `FIGURES`.
         metrics: the study's metrics table.
         reliability: the study's reliability table.
         contrasts: the study's differences between conditions.
+        decompositions: what changes of ECE are made of.
+        doses: metrics over smoothing values.
+        fronts: accuracy and ECE of all conditions.
         task: short name of the benchmark.
         scoring: letters or text.
         normaliser: sum or token.
-        out: the file to write; its suffix names the format.
+        out: the files to write: named by a key of `FIGURES`, with .svg, .pdf or .png.
 
     Raises:
         InputError: an unknown figure or format, or no rows for this selection.
     """
-    if figure not in FIGURES:
-        raise InputError(f"no figure is called {figure!r}; known: {', '.join(FIGURES)}")
-    if out.suffix not in _DATES:
-        raise InputError(f"{out}: a figure is a file that ends in {', '.join(_DATES)}")
-    function, compute, kind = FIGURES[figure]
-    path = {"metrics": metrics, "reliability": reliability}[kind]
+    for path in out:
+        if path.stem not in FIGURES:
+            known = ", ".join(FIGURES)
+            raise InputError(f"no figure is called {path.stem!r}; known: {known}")
+        if path.suffix not in _DATES:
+            raise InputError(
+                f"{path}: a figure is a file that ends in {', '.join(_DATES)}"
+            )
+    paths = {"metrics": metrics, "reliability": reliability, "contrasts": contrasts}
+    paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
     place = {"task": task, "scoring": scoring, "normaliser": normaliser}
-    values = compute(select(path, kind, **place))
-    if kind == "metrics":
-        held = tables.read(contrasts, "contrasts")
-        held = tables.where(held, **place, calibrator="none")
-        values = mark_sure(values, held.to_pandas())
-    drawn = function(values, title=f"{task}, {scoring} ({normaliser})")
-    salt = {"svg.hashsalt": f"{figure} {task} {scoring} {normaliser}"}
-    with matplotlib.rc_context({**STYLE, **salt}), replacing(out) as temporary:
-        drawn.savefig(
-            temporary,
-            format=out.suffix[1:],
-            dpi=200,
-            metadata={_DATES[out.suffix]: None},
-        )
+    title = f"{task}, {scoring} ({normaliser})"
+    drawn: dict[str, Figure] = {}
+    for path in out:
+        figure = path.stem
+        if figure not in drawn:
+            values = values_of(figure, paths, place)
+            if values.empty:
+                drawn[figure] = _say(f"{title}: not drawn; {MISSING[figure]}.")
+            else:
+                drawn[figure] = FIGURES[figure](values, title=title)
+        salt = {"svg.hashsalt": f"{figure} {task} {scoring} {normaliser}"}
+        with matplotlib.rc_context({**STYLE, **salt}), replacing(path) as temporary:
+            drawn[figure].savefig(
+                temporary,
+                format=path.suffix[1:],
+                dpi=200,
+                metadata={_DATES[path.suffix]: None},
+            )
+
+
+@matplotlib.rc_context(STYLE)
+def _say(words: str) -> Figure:
+    """A sentence in place of a figure."""
+    figure, _ = make_canvas(6.0, 0.0, title=words)
+    return figure

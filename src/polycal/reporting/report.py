@@ -18,11 +18,12 @@ from polycal.files import replacing
 from polycal.grid import BASE, HEADLINE, number
 from polycal.preparing.checks import read_check
 from polycal.provenance import provenance
+from polycal.reporting.captions import CAPTIONS
 from polycal.reporting.claim_sentences import describe_claims
 from polycal.reporting.explorer import explore, to_json
+from polycal.reporting.figure_values import MISSING, values_of
 from polycal.reporting.report_tables import difference_table, level_table
 from polycal.reporting.sentences import (
-    CAPTIONS,
     describe_compared,
     describe_findings,
     join,
@@ -33,12 +34,20 @@ from polycal.statistics.conditions import (
     per_change,
     per_language,
     per_level,
-    per_level_bin,
     select,
 )
 
 # The figures in the page; every language's diagram is drawn where one chooses it.
-SHOWN = ("dumbbell", "heatmap", "levels")
+SHOWN = (
+    "dumbbell",
+    "forest",
+    "heatmap",
+    "levels",
+    "decomposition",
+    "doses",
+    "front",
+    "premium",
+)
 
 
 def report(
@@ -49,6 +58,9 @@ def report(
     metrics: Path,
     reliability: Path,
     contrasts: Path,
+    decompositions: Path,
+    doses: Path,
+    fronts: Path,
     claims: Path,
     runs: Path,
     shifts: list[Path],
@@ -65,6 +77,9 @@ def report(
         metrics: the study's metrics table.
         reliability: the study's bins.
         contrasts: the study's differences between conditions.
+        decompositions: what changes of ECE are made of.
+        doses: metrics over smoothing values.
+        fronts: accuracy and ECE of all conditions.
         claims: what the study says about the paper's claims.
         runs: how each run came about.
         shifts: questions whose confidence changed, of each SFT set and task.
@@ -78,6 +93,7 @@ def report(
     paths = {"summary": summary, "metrics": metrics}
     paths |= {"reliability": reliability}
     paths |= {"contrasts": contrasts, "claims": claims, "runs": runs}
+    paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
     held = _in_order(select(metrics, "metrics"), scoring)
     compared = {each["task"]: each for each in map(read_check, checks)}
     values = {
@@ -218,7 +234,7 @@ def _scoring(
         "slug": f"{place['task']}-{name}-{normaliser}",
         "facets": facets,
         "figures": (
-            list(_figures(place, languages, paths["reliability"], figures))
+            list(_figures(place, paths, figures))
             if normaliser == HEADLINE[name]
             else []
         ),
@@ -226,17 +242,22 @@ def _scoring(
 
 
 def _figures(
-    place: dict[str, str], languages: pd.DataFrame, reliability: Path, folder: Path
+    place: dict[str, str], paths: Mapping[str, Path], folder: Path
 ) -> Iterator[dict[str, str]]:
-    """The figures of one scoring, each with the sentence that it shows."""
+    """The figures of one scoring, each with the sentence that it shows.
+
+    A figure that the study has no values for has no picture, and its caption says why.
+    """
     task, scoring, normaliser = place.values()
-    rows = select(reliability, "reliability", **place)
     for figure in SHOWN:
         path = folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg"
         if not path.exists():
             raise InputError(f"{path} is missing; draw it and write the page again")
-        told = per_level_bin(rows) if figure == "levels" else languages
-        sentence = CAPTIONS[figure](told)
+        values = values_of(figure, paths, place)
+        if values.empty:
+            yield {"name": figure, "svg": "", "caption": f"{MISSING[figure]}."}
+            continue
+        sentence = CAPTIONS[figure](values)
         slug = f"{task}-{scoring}-{normaliser}-{figure}"
         prefix = f"f{crc32(slug.encode()):08x}"  # short: it is repeated a lot
         yield {

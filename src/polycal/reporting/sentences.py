@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from polycal.statistics.conditions import ALL, label, language_of, reference
+from polycal.statistics.conditions import ALL, label, reference
 
 SMALL = 0.005  # half a percentage point
 
@@ -184,65 +184,3 @@ def describe_compared(check: Mapping) -> str:
         f"{check['n_common']} questions are compared in all languages; {n} "
         f"{'is' if n == 1 else 'are'} left out ({' and '.join(reasons)})."
     )
-
-
-def caption_dumbbell(values: pd.DataFrame) -> str:
-    """In how many languages confidence exceeds accuracy, per condition."""
-    over = values.assign(over=values["gap"] > 0)
-    counts = over.groupby(["facet", "rank"])["over"].sum()
-    n = values["language"].nunique()
-    start = f"Languages, of {n}, in which confidence exceeds accuracy –"
-    return f"{start} {_per_condition(counts.map(str))}."
-
-
-def caption_heatmap(values: pd.DataFrame) -> str:
-    """The largest and the smallest gap, and where they are."""
-    several = values["facet"].nunique() > 1
-
-    def name(row: pd.Series) -> str:
-        facet = f"{row['facet']}, " if several else ""
-        language = language_of(row["language"]).name
-        return f"{points(row['gap'])} ({language}, {facet}{label(row['rank'])})"
-
-    values = values.reset_index(drop=True)
-    least, most = values.loc[values["gap"].idxmin()], values.loc[values["gap"].idxmax()]
-    if least.name == most.name:
-        return f"The signed gap is {name(least)}."
-    return f"The signed gap lies between {name(least)} and {name(most)}."
-
-
-def caption_reliability(bins: pd.DataFrame) -> str:
-    """Which part of the questions lies in over-confident bins, per condition."""
-    over = bins.assign(over=bins["n"].where(bins["confidence"] > bins["accuracy"], 0))
-    sums = over.groupby(["facet", "rank"])[["over", "n"]].sum()
-    shares = (sums["over"] / sums["n"]).map(percent)
-    start = "Share of the questions in bins whose confidence exceeds their accuracy –"
-    return f"{start} {_per_condition(shares)}."
-
-
-def caption_levels(bins: pd.DataFrame) -> str:
-    """The mean gap of the answers of all languages, per condition."""
-    sums = bins[bins["level"] == ALL].groupby(["facet", "rank"])
-    sums = sums[["sum_confidence", "sum_correct", "n"]].sum()
-    gaps = (sums["sum_confidence"] - sums["sum_correct"]) / sums["n"]
-    start = "Confidence minus accuracy over the answers of all languages –"
-    return f"{start} {_per_condition(gaps.map(points))}."
-
-
-def _per_condition(values: pd.Series) -> str:
-    """Base 3; SFT 5 - with the facet in front where there are several."""
-    facets = []
-    for facet, own in values.groupby(level="facet"):
-        parts = [f"{label(rank)}: {value}" for (_, rank), value in own.items()]
-        facets.append((facet, "; ".join(parts)))
-    if len(facets) == 1:
-        return facets[0][1]
-    return "; ".join(f"{facet} ({text})" for facet, text in facets)
-
-
-CAPTIONS = {
-    "dumbbell": caption_dumbbell,
-    "heatmap": caption_heatmap,
-    "levels": caption_levels,
-    "reliability": caption_reliability,
-}

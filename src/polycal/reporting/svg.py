@@ -50,7 +50,7 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
             del element.attrib[name]
             pattern = _LINK if _local(name) == "href" else _URL
             value = _DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value)
-            value = _SUPERFLUOUS.sub("", value)
+            value = _SUPERFLUOUS.sub("", value).replace("  ", " ").strip()
             if value:
                 element.set(_local(name), pattern.sub(rename, value))
     for element in root.iter():
@@ -60,9 +60,30 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
         own = element.attrib.pop("id", None)
         if own in used:
             element.set("id", f"{prefix}-{own}")
+    _share(root)
     root.set("role", "img")
     root.set("aria-label", text)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _share(element: ElementTree.Element) -> None:
+    """Say once for a group what all its marks say, and drop groups that say nothing."""
+    for child in element:
+        _share(child)
+    children = list(element)
+    if element.tag == "g" and len(children) > 1:
+        for name in ("style", "clip-path"):
+            said = {child.get(name) for child in children}
+            marks = all(child.tag in ("use", "path") for child in children)
+            if marks and len(said) == 1 and None not in said and not element.get(name):
+                element.set(name, said.pop())
+                for child in children:
+                    del child.attrib[name]
+    kept = []
+    for child in children:
+        silent = child.tag == "g" and not child.attrib
+        kept += list(child) if silent else [child]
+    element[:] = kept
 
 
 def _local(name: str) -> str:
