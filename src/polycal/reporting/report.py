@@ -38,16 +38,9 @@ from polycal.statistics.conditions import (
 )
 
 # The figures in the page; every language's diagram is drawn where one chooses it.
-SHOWN = (
-    "dumbbell",
-    "forest",
-    "heatmap",
-    "levels",
-    "decomposition",
-    "doses",
-    "front",
-    "premium",
-)
+SHOWN = ("dumbbell", "forest", "heatmap", "levels")
+# Those of the leading scoring only, as their many marks make most of the page's size.
+MORE = ("decomposition", "doses", "front", "premium")
 
 
 def report(
@@ -191,6 +184,7 @@ def _task(
                 {"task": task, "scoring": pair[0], "normaliser": pair[1]},
                 paths,
                 figures,
+                SHOWN + MORE if pair == pairs[0] else SHOWN,
             )
             for pair in pairs
         ],
@@ -204,7 +198,10 @@ def _tell_compared(task: str, checks: Mapping[str, Mapping]) -> str:
 
 
 def _scoring(
-    place: dict[str, str], paths: Mapping[str, Path], figures: Path
+    place: dict[str, str],
+    paths: Mapping[str, Path],
+    figures: Path,
+    shown: tuple[str, ...],
 ) -> dict[str, object]:
     """The findings, tables and figures of one task, scoring and normaliser."""
     levels = per_level(select(paths["summary"], "summary", **place))
@@ -234,7 +231,7 @@ def _scoring(
         "slug": f"{place['task']}-{name}-{normaliser}",
         "facets": facets,
         "figures": (
-            list(_figures(place, paths, figures))
+            list(_figures(place, paths, figures, shown))
             if normaliser == HEADLINE[name]
             else []
         ),
@@ -242,14 +239,17 @@ def _scoring(
 
 
 def _figures(
-    place: dict[str, str], paths: Mapping[str, Path], folder: Path
+    place: dict[str, str],
+    paths: Mapping[str, Path],
+    folder: Path,
+    shown: tuple[str, ...],
 ) -> Iterator[dict[str, str]]:
     """The figures of one scoring, each with the sentence that it shows.
 
     A figure that the study has no values for has no picture, and its caption says why.
     """
     task, scoring, normaliser = place.values()
-    for figure in SHOWN:
+    for figure in shown:
         path = folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg"
         if not path.exists():
             raise InputError(f"{path} is missing; draw it and write the page again")
