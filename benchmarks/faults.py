@@ -33,9 +33,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from slurm import wait_until
-from study import small_study, snakemake, snakemake_command, write_config
-from test_workflow import jobs_of, results
+from study import (
+    jobs_of,
+    results,
+    small_study,
+    snakemake,
+    snakemake_command,
+    wait_until,
+    write_config,
+)
 
 # What is taken away: the verb that runs first then, and the results it has to make.
 MISSING = {

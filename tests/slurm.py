@@ -11,9 +11,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from study import wait_until
 
 CONFIG = Path("/etc/slurm")
 STATE = Path("/var/lib/polycal-slurm")
@@ -128,14 +128,6 @@ class Cluster:
 def call(*command: str) -> str:
     """What a command prints; nothing if it fails."""
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 400) -> None:
-    """Poll until the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.2)
 
 
 def _start_munge() -> subprocess.Popen | None:

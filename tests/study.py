@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +115,38 @@ def job_counts(directory: Path, *arguments: str) -> dict[str, int]:
         for rule, count in counts.items()
         if rule not in ("all", "total")
     }
+
+
+def results(directory: Path) -> dict[str, bytes]:
+    """Everything that has to be the same after any disturbance, byte for byte."""
+    files = [
+        *directory.glob("results/*.parquet"),
+        *directory.glob("results/*.csv"),
+        *directory.glob("results/predictions/**/*.parquet"),
+        *directory.glob("results/report/**/*.svg"),
+        *directory.glob("results/report/**/*.pdf"),
+        directory / "results/report/index.html",
+    ]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def jobs_of(verb: str, directory: Path) -> list[int]:
+    """Processes of a verb that work in the directory."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            here = (place / "cwd").resolve() == directory
+            if here and verb in words and "bash" not in words:
+                found.append(int(place.name))
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 400) -> None:
+    """Poll until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)

@@ -4,21 +4,30 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
-from slurm import Cluster, call, wait_until, why_not
-from study import REPOSITORY, run_study, snakemake_command, write_config
-from test_workflow import jobs_of, results
+from slurm import Cluster, call, why_not
+from study import (
+    REPOSITORY,
+    SMALL,
+    jobs_of,
+    results,
+    run_study,
+    small_study,
+    snakemake_command,
+    wait_until,
+    write_config,
+)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
 ]
 
-STUDY = {
-    "study": "small",
-    "models": [
+STUDY = small_study(
+    models=[
         {
             "name": "miniature",
             "repo": "./resources/miniature/model",
@@ -27,30 +36,12 @@ STUDY = {
             "runtime": {"tune": 1, "score": 7},
         },
     ],
-    "sft": [
-        {"name": "alpaca-en", "repo": "./resources/miniature/sft", "format": "alpaca"},
-    ],
-    "smoothing": [0.1],
-    "seeds": [0],
-    "recipe": {
-        "lr": [1e-3],
-        "max_steps": 3,
-        "batch_size": 4,
-        "micro_batch_size": 4,
-        "max_length": 64,
-        "validation_fraction": 0.1,
-    },
-    "tasks": [
-        {
-            "name": "global_mmlu",
-            "repo": "./resources/miniature/global_mmlu",
-            "format": "global_mmlu",
-            "languages": ["en", "he", "sw"],
-        },
-    ],
-    "scoring": ["text"],
-    "miniature": {"pretrain_steps": 2},
-}
+    smoothing=[0.1],
+    recipe={**SMALL["recipe"], "lr": [1e-3], "max_steps": 3},
+    tasks=SMALL["tasks"][:1],
+    scoring=["text"],
+    languages_per_job=3,
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,16 +147,18 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
     snakemake = submit(prepared, "--retries", "4")
     try:
         (first,) = another(cluster, "tune", set())
-        (process,) = processes("polycal tune", prepared)
-        os.kill(process, signal.SIGSTOP)
+        seen = processes("polycal tune", prepared)
+        os.kill(max(seen), signal.SIGSTOP)
         (second,) = another(cluster, "tune", {first})
         assert "TIMEOUT" in call("scontrol", "show", "job", first)
-        for process in processes("polycal tune", prepared):
+        for process in processes("polycal tune", prepared, seen):
+            seen.add(process)
             os.kill(process, signal.SIGKILL)
         (third,) = another(cluster, "tune", {first, second})
+        seen |= processes("polycal tune", prepared, seen)
         call("scancel", third)
         (fourth,) = another(cluster, "tune", {first, second, third})
-        processes("polycal tune", prepared)
+        processes("polycal tune", prepared, seen)
         call("scontrol", "requeue", fourth)
         wait_until(lambda: not cluster.running("tune"))
         wait_until(lambda: cluster.running("tune") == [fourth])
@@ -214,7 +207,10 @@ def another(cluster: Cluster, rule: str, known: set[str]) -> set[str]:
     return set(cluster.running(rule)) - known
 
 
-def processes(verb: str, directory: Path) -> list[int]:
-    """The processes of a verb that work in the directory, once there are any."""
-    wait_until(lambda: jobs_of(verb, directory))
-    return jobs_of(verb, directory)
+def processes(verb: str, directory: Path, seen: Set[int] = frozenset()) -> set[int]:
+    """The processes of a verb in the directory, once there are any not seen before.
+
+    A job's own processes: SLURM may end those of the job before it a little later.
+    """
+    wait_until(lambda: set(jobs_of(verb, directory)) - seen)
+    return set(jobs_of(verb, directory)) - seen

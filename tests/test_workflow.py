@@ -14,10 +14,13 @@ import yaml
 from study import (
     REPOSITORY,
     job_counts,
+    jobs_of,
+    results,
     run_study,
     small_study,
     snakemake,
     snakemake_command,
+    wait_until,
     write_config,
 )
 
@@ -50,19 +53,6 @@ def study(finished, tmp_path):
     directory = tmp_path / "study"
     subprocess.run(["cp", "-a", str(finished), str(directory)], check=True)
     return directory
-
-
-def results(directory: Path) -> dict[str, bytes]:
-    """Everything that has to be the same after any disturbance, byte for byte."""
-    files = [
-        *directory.glob("results/*.parquet"),
-        *directory.glob("results/*.csv"),
-        *directory.glob("results/predictions/**/*.parquet"),
-        *directory.glob("results/report/**/*.svg"),
-        *directory.glob("results/report/**/*.pdf"),
-        directory / "results/report/index.html",
-    ]
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
@@ -289,14 +279,6 @@ def test_two_workflows_in_one_directory_are_kept_apart(study):
     run_study(study)
 
 
-def wait_until(condition, seconds: float = 120) -> None:
-    """Poll until the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("jobs_too", [False, True], ids=["workflow", "and-its-jobs"])
 def test_a_killed_workflow_goes_on_to_the_same_tables(tmp_path, finished, jobs_too):
     """Kill -9 at random moments, three times, then one run to the end.
@@ -340,20 +322,6 @@ def test_a_killed_job_fails_the_study_and_the_next_run_ends_it(tmp_path, finishe
     assert process.wait(timeout=300) != 0
     run_study(tmp_path)
     assert results(tmp_path) == results(finished)
-
-
-def jobs_of(verb: str, directory: Path) -> list[int]:
-    """Processes of a verb that work in the directory."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            here = (place / "cwd").resolve() == directory
-            if here and verb in words and "bash" not in words:
-                found.append(int(place.name))
-        except OSError:
-            continue  # it ended while we looked
-    return found
 
 
 def test_scores_hold_every_option_of_every_question(finished):
