@@ -1,5 +1,6 @@
 """A result is complete or absent, whatever happens to the process that makes it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -139,3 +140,26 @@ def test_link_survives_the_removal_of_its_source(tmp_path):
     copy_or_link(tmp_path / "source", tmp_path / "target")
     (tmp_path / "source").unlink()
     assert (tmp_path / "target").read_text() == "weights"
+
+
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog):
+    """The work is done; what nobody guards any more is in the warning."""
+
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with exclusive(tmp_path / "a"):
+        (tmp_path / "a").write_text("made")
+    assert "knows no locks (Operation not supported)" in caplog.text
+
+
+def test_other_faults_of_a_lock_are_raised(tmp_path, monkeypatch):
+    """An input or output error is none of a file system without locks."""
+
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match="Input/output"), exclusive(tmp_path / "a"):
+        pass

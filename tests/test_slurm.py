@@ -1,10 +1,12 @@
 """The study on a real SLURM: what it submits, and what it survives."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Set
+import time
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -158,12 +160,14 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
         seen |= processes("polycal tune", prepared, seen)
         call("scancel", third)
         (fourth,) = another(cluster, "tune", {first, second, third})
-        processes("polycal tune", prepared, seen)
+        seen |= processes("polycal tune", prepared, seen)
         call("scontrol", "requeue", fourth)
         wait_until(lambda: not cluster.running("tune"))
         wait_until(lambda: cluster.running("tune") == [fourth])
-        cluster.stop_controller()
-        cluster.start_controller()
+        with paused(processes("polycal tune", prepared, seen)):
+            time.sleep(8)  # the controller writes down its jobs every few seconds
+            cluster.stop_controller()
+            cluster.start_controller()
         scoring = another(cluster, "score", set())
         cluster.set_node("drain")
         processes("polycal score", prepared)
@@ -184,21 +188,30 @@ def test_a_killed_snakemake_goes_on_beside_its_own_jobs(cluster, prepared, undis
     """
     snakemake = submit(prepared)
     (job,) = another(cluster, "tune", set())
-    (first,) = processes("polycal tune", prepared)
+    first = processes("polycal tune", prepared)
     call("scontrol", "update", f"jobid={job}", "timelimit=20")
     wait_until(lambda: list(prepared.glob("results/candidates/**/.seed-0.lock")))
-    os.kill(first, signal.SIGSTOP)  # a long training
-    os.killpg(snakemake.pid, signal.SIGKILL)
-    snakemake.wait()
-    snakemake = submit(prepared)
-    try:
-        wait_until(lambda: len(jobs_of("polycal tune", prepared)) == 2)
-    finally:
-        os.kill(first, signal.SIGCONT)
+    with paused(first):
+        os.killpg(snakemake.pid, signal.SIGKILL)
+        snakemake.wait()
+        snakemake = submit(prepared)
+        processes("polycal tune", prepared, first)
     finish(snakemake, prepared)
     (log,) = prepared.glob("logs/tune/**/*.log")
     assert "nothing is done" in log.read_text()
     assert results(prepared) == results(undisturbed)
+
+
+@contextlib.contextmanager
+def paused(seen: Set[int]) -> Iterator[None]:
+    """Inside, the processes stand still, so that a short job is a long one."""
+    for process in seen:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in seen:
+            os.kill(process, signal.SIGCONT)
 
 
 def another(cluster: Cluster, rule: str, known: set[str]) -> set[str]:

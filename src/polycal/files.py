@@ -1,6 +1,7 @@
 """Files and directories that are complete or absent, and their digests."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
@@ -8,8 +9,10 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 _MARK = ".partial"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # Lustre without -o flock
 _logger = logging.getLogger(__name__)
 
 
@@ -91,16 +94,31 @@ def exclusive(path: Path) -> Iterator[None]:
     under a reader. The lock is the kernel's: it goes with the process that holds it.
 
     Args:
-        path: what is going to be made; the lock is a hidden file beside it.
+        path: what is going to be made; the lock is a hidden file beside it. Where the
+            file system has none, a warning says so, and the body runs.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _logger.warning("another process makes %s; waiting for it to end", path)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, path)
         yield
+
+
+def _lock(lock: IO, path: Path) -> None:
+    """Hold the lock, after a wait for whoever holds it, as far as there are locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _logger.warning("another process makes %s; waiting for it to end", path)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _logger.warning(
+            "the file system of %s knows no locks (%s); never start a study there "
+            "while a killed one's jobs still run",
+            path.parent,
+            error.strerror,
+        )
 
 
 def copy_or_link(source: Path, target: Path) -> None:

@@ -52,6 +52,11 @@ def hold_directory():
         raise WorkflowError(
             f"Another snakemake is at work in {os.getcwd()}; wait for it or stop it."
         ) from None
+    except OSError as error:  # Lustre without -o flock
+        print(
+            f"{os.getcwd()} knows no locks ({error.strerror}): start one snakemake only",
+            file=sys.stderr,
+        )
     return lock
 
 
