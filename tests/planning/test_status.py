@@ -1,14 +1,18 @@
 """`polycal status` counts what jobs have left behind, and touches nothing."""
 
+import os
 import re
-import shutil
+import time
 
+import pyarrow as pa
 import pytest
 from made_up import make_study
 from study import small_study, write_config
 from test_timings import save
 
+from polycal import tables
 from polycal.cli import main
+from polycal.grid import number
 
 TUNE = "tune/miniature/alpaca-en/ls-{}/lr-{}/seed-0"
 
@@ -67,11 +71,52 @@ def test_done_running_and_failed_jobs_are_told_apart(tell, tmp_path):
     ]
 
 
+def test_a_job_that_says_nothing_is_named(tell, tmp_path):
+    """It may have been killed; of one that has just spoken nothing is said."""
+    logs = [
+        tmp_path / "logs" / f"{TUNE.format(0, rate)}.log" for rate in ("0.001", "0.002")
+    ]
+    for log in logs:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("step 1 of 2\n")
+    an_hour_ago = time.time() - 3600
+    os.utime(logs[1], (an_hour_ago, an_hour_ago))
+    text = tell()
+    assert cells(text, "tune")[2] == "2"
+    assert re.findall(r"^silent .*$", text, re.MULTILINE) == [
+        f"silent for 60 minutes: {logs[1]}"
+    ]
+
+
 def test_the_first_numbers_are_shown(tell, tmp_path):
-    """Of every condition that is measured, with its number of languages."""
-    (tmp_path / "m").mkdir()
-    paths = make_study(tmp_path / "made-up", smoothing=(0.0, 0.1))
-    shutil.copy(paths["metrics"], tmp_path / "m")
+    """Of every condition of the study that is measured, over the study's languages.
+
+    A table of another seed and the rows of a language that was taken out do not count.
+    """
+    paths = make_study(
+        tmp_path / "made-up",
+        tasks={"global_mmlu": ("en", "de", "he", "sw")},
+        smoothing=(0.0, 0.1),
+        seeds=(0, 1),
+    )
+    rows = tables.read(paths["metrics"], "metrics").to_pandas()
+    for run, own in rows.groupby(["model", "sft", "smoothing", "seed"]):
+        model, sft, smoothing, seed = run
+        place = f"{model}/{sft}/ls-{number(smoothing)}/seed-{seed}/global_mmlu.parquet"
+        table = pa.Table.from_pandas(own, preserve_index=False)
+        (tmp_path / "m" / place).parent.mkdir(parents=True)
+        tables.write(table, tmp_path / "m" / place, "metrics")
+    own = rows[
+        (rows["smoothing"] == 0.1)
+        & (rows["seed"] == 0)
+        & (rows["metric"] == "accuracy")
+        & (rows["scoring"] == "text")
+        & (rows["normaliser"] == "token")
+        & (rows["subset"] == "all")
+        & (rows["calibrator"] == "none")
+        & rows["language"].isin(["en", "he", "sw"])
+    ]
     text = tell()
     assert "Measured so far" in text
-    assert re.search(r"SFT, smoothing 0\.1 .* \d+ +\d+\.\d +\d+\.\d", text)
+    (line,) = re.findall(r"SFT, smoothing 0\.1 .* text +.*$", text, re.MULTILINE)
+    assert line.split()[-5:-3] == ["3", f"{100 * own['value'].mean():.1f}"]

@@ -3,6 +3,7 @@
 Only files are read: a running workflow is not asked, and holds nobody off.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from polycal import tables
-from polycal.grid import HEADLINE
+from polycal.grid import HEADLINE, expand_runs
 from polycal.planning.forecast import forecast
 from polycal.planning.jobs import Job
 from polycal.planning.sizes import find_gpu
@@ -19,6 +20,7 @@ from polycal.statistics.conditions import by_condition, label
 from polycal.study import load_study
 from polycal.text import align
 
+_SILENT = 15 * 60  # seconds
 _SHOWN = ("accuracy", "confidence", "gap", "ece")
 
 
@@ -32,6 +34,8 @@ class Stage:
         done: that have finished.
         failed: logs whose last words are an error.
         begun: logs of the others that have begun and not finished.
+        silent: those of the begun ones that have had no new line for `_SILENT`
+            seconds, and how many: they wait, take long, or were killed.
         hours: that what is left will take, one job after the other; None if no job of
             the kind has finished yet.
     """
@@ -41,6 +45,7 @@ class Stage:
     done: int
     failed: list[Path]
     begun: list[Path]
+    silent: dict[Path, float]
     hours: float | None
 
 
@@ -65,7 +70,7 @@ def status(
         study, gpu=find_gpu("h200"), timings=taken, resources=resources
     ).jobs
     stages = [find_stage(name, jobs, logs) for name in ("tune", "score")]
-    print("\n".join(write_status(study, stages, read_numbers(measured))))
+    print("\n".join(write_status(study, stages, read_numbers(measured, study))))
 
 
 def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
@@ -83,6 +88,8 @@ def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
         if not job.done and (path := logs / f"{job.address}.log").exists()
     ]
     failed = [path for path in open_logs if _has_failed(path)]
+    begun = [path for path in open_logs if path not in failed]
+    quiet = {path: time.time() - path.stat().st_mtime for path in begun}
     left = [job for job in own if not job.done]
     known = all(job.samples and job.seconds is not None for job in left)
     return Stage(
@@ -90,7 +97,8 @@ def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
         len(own),
         len(own) - len(left),
         failed,
-        [path for path in open_logs if path not in failed],
+        begun,
+        {path: seconds for path, seconds in quiet.items() if seconds > _SILENT},
         sum(job.seconds for job in left) / 3600 if known else None,
     )
 
@@ -104,11 +112,12 @@ def _has_failed(log: Path) -> bool:
     )
 
 
-def read_numbers(folder: Path) -> pd.DataFrame:
+def read_numbers(folder: Path, study: Mapping) -> pd.DataFrame:
     """Means over the languages that are measured: one row per condition and task.
 
     Args:
         folder: of metrics tables; it may be absent.
+        study: a complete study; what a folder holds of another one is left out.
 
     Returns:
         The columns facet, rank, task, scoring and languages, and the shown metrics as
@@ -117,13 +126,21 @@ def read_numbers(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: a file is not a metrics table.
     """
-    paths = sorted(folder.rglob("*.parquet"))
+    paths = [
+        path
+        for run in expand_runs(study)
+        for task in study["tasks"]
+        if (path := folder / run.path / f"{task['name']}.parquet").exists()
+    ]
     if not paths:
         return pd.DataFrame()
     rows = tables.where(
         tables.read_many(paths, "metrics"), subset="all", calibrator="none"
     ).to_pandas()
     rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
+    for task in study["tasks"]:
+        other = ~rows["language"].isin(task["languages"])
+        rows = rows[~(other & (rows["task"] == task["name"]))]
     rows = by_condition(rows[rows["metric"].isin(_SHOWN)])
     keys = ["facet", "rank", "task", "scoring"]
     means = rows.pivot_table(index=keys, columns="metric", values="value")
@@ -154,6 +171,8 @@ def write_status(
     yield "Hours are of one job after the other, by the jobs that have finished."
     for path in (path for each in stages for path in each.failed):
         yield f"failed: {path}"
+    for path, seconds in (item for each in stages for item in each.silent.items()):
+        yield f"silent for {seconds / 60:.0f} minutes: {path}"
     yield ""
     if numbers.empty:
         yield "Nothing is measured yet."
