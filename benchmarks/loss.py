@@ -17,10 +17,13 @@ The peers, each with a smoothing of 0.1 over all given tokens:
 Every measurement is a process of its own, in which tensors are made first and a few
 tokens warm up. Peak memory is what the process held at most, less what it held before;
 that of a trained head includes its gradient. All peers take turns for a number of
-rounds; a ratio is the median over the rounds of full's number over the peer's. A row is
-printed only if the loss and the gradients agree with full's: the difference is that of
-the loss and of projections of the gradients on random directions, relative to their
-norm.
+rounds; a ratio is the median over the rounds of full's number over the peer's. "Of
+ceiling" is the time of the matrix products that nobody can do without (logits, gradient
+of the hidden states, that of a trained head), 256 positions at a time and nothing else,
+over the peer's time: no loss can be faster than full by more than one over full's. A
+row is printed only if the loss and the gradients agree with full's: the difference is
+that of the loss and of projections of the gradients on random directions, relative to
+their norm.
 
 Without options: the three heads of `CASES`. --everything: all hidden sizes and
 vocabularies of `GRID` instead, one round each.
@@ -45,6 +48,7 @@ from polycal.tuning.loss import head_cross_entropies
 SMOOTHING = 0.1
 CASES = [(2048, 1024, 128_256), (512, 4096, 32_000), (512, 2048, 256_000)]
 GRID = list(itertools.product([512], [1024, 2048, 4096], [32_000, 128_256, 256_000]))
+PRODUCTS = "products"
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # relative
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -109,6 +113,19 @@ def pick(name: str) -> Loss:
     return globals()[f"lose_{name}"]
 
 
+def multiply(states: torch.Tensor, weight: torch.Tensor, *, trained: bool) -> None:
+    """The matrix products of a loss, forward and backward, and nothing else."""
+    gradient = torch.empty_like(states)
+    update = torch.zeros_like(weight) if trained else None
+    held = states.new_empty(256, len(weight))
+    for part, result in zip(states.split(256), gradient.split(256), strict=True):
+        logits = held[: len(part)]
+        torch.mm(part, weight.T, out=logits)
+        torch.mm(logits, weight, out=result)
+        if trained:
+            update.addmm_(logits.T, part)
+
+
 def read_memory(key: str) -> float:
     """MiB of this process: VmRSS (now) or VmHWM (the most)."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -166,6 +183,12 @@ def measure(
         torch.randn(size, device=device, dtype=torch.float32)
         for size in (hidden, vocabulary)
     ]
+    if name == PRODUCTS:
+        given = states.detach(), weight.detach()
+        multiply(given[0][:8], given[1], trained=trained)
+        with Meter(device) as meter:
+            multiply(*given, trained=trained)
+        return {"seconds": meter.seconds}
     lose = pick(name)
     few = states[:8].detach().requires_grad_()
     for _ in range(3 if device == "cuda" else 1):
@@ -207,7 +230,10 @@ def compare(case: dict, names: list[str], rounds: int) -> None:
     Raises:
         SystemExit: one does not agree with the first.
     """
-    found = [{name: measure_apart(name, case) for name in names} for _ in range(rounds)]
+    found = [
+        {name: measure_apart(name, case) for name in (PRODUCTS, *names)}
+        for _ in range(rounds)
+    ]
     first = names[0]
     for name in names:
         difference = max(differ(f[name]["marks"], f[first]["marks"]) for f in found)
@@ -221,11 +247,14 @@ def compare(case: dict, names: list[str], rounds: int) -> None:
             )
 
         (seconds, faster), (mib, smaller) = middle("seconds"), middle("mib")
+        ceiling = statistics.median(
+            f[PRODUCTS]["seconds"] / f[name]["seconds"] for f in found
+        )
         print(
             f"{case['tokens']:6d} {case['hidden']:6d} {case['vocabulary']:10d} "
             f"{'trained' if case['trained'] else 'frozen':8s}{name:12s}"
             f"{seconds:8.3f} {mib:8.0f} {faster:7.2f} {smaller:7.2f} "
-            f"{difference:10.1e}",
+            f"{ceiling:10.0%} {difference:10.1e}",
             flush=True,
         )
 
@@ -257,7 +286,7 @@ def main() -> None:
     print(f"{options.device}, {torch.get_num_threads()} threads, {options.dtype}")
     print(
         "tokens hidden vocabulary head    loss         seconds      MiB  faster "
-        "smaller difference"
+        "smaller of ceiling difference"
     )
     for size, head in itertools.product(cases, options.heads):
         case = dict(zip(("tokens", "hidden", "vocabulary"), size, strict=True))

@@ -1,0 +1,105 @@
+"""Run every job of a large study up to its metrics, with commands that do nothing.
+
+    python benchmarks/stub_jobs.py [--study studies/paper.yaml] [--seeds 10]
+
+What is timed is what Snakemake and the workflow's own functions take: expanding the
+study, running its jobs one after the other as fast as they end, writing down what each
+made. In the jobs `python -m polycal` is a module that makes the named outputs, empty,
+so a job's seconds are those of a shell and of Python. Beside it, as a peer, runs a
+workflow of as many independent `touch` jobs. Printed are jobs, seconds, jobs a second
+and the largest process of each, the files below the study's results and resources,
+and what one more seed then takes to be planned.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+STUB = """import pathlib, sys
+
+words = iter(sys.argv)
+for word in words:
+    if word in ("--out", "--metrics", "--reliability", "--replicates"):
+        path = pathlib.Path(next(words))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if path.suffix in (".parquet", ".json") else path.mkdir()
+"""
+TOUCHES = """rule all:
+    input: expand("made/{{i}}", i=range({n}))
+rule touch:
+    output: "made/{{i}}"
+    shell: "touch {{output}}"
+"""
+
+
+def run(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, MiB and words of snakemake in a folder."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
+    begin = time.perf_counter()
+    with open(folder / "printed", "w+") as printed:
+        process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed)
+        _, status, used = os.wait4(process.pid, 0)
+        printed.seek(0)
+        text = printed.read()
+    if status:
+        raise SystemExit(text[-5000:])
+    return time.perf_counter() - begin, used.ru_maxrss / 1024, text
+
+
+def count_jobs(text: str) -> int:
+    """The total of Snakemake's first table of jobs."""
+    return int(re.search(r"^total +(\d+)$", text, flags=re.MULTILINE)[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--study", type=Path, default=REPOSITORY / "studies/paper.yaml")
+    parser.add_argument("--seeds", type=int, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("workflow", "src", "profiles", "envs"):
+            shutil.copytree(REPOSITORY / part, folder / "house" / part)
+        shutil.copy(REPOSITORY / "Snakefile", folder / "house")
+        (folder / "house/src/polycal/__main__.py").write_text(STUB)
+        study = yaml.safe_load(options.study.read_text())
+        for seeds in (options.seeds, options.seeds + 1):
+            text = yaml.safe_dump({**study, "seeds": list(range(seeds))})
+            (folder / f"{seeds}.yaml").write_text(text)
+        own = (
+            *("--snakefile", str(folder / "house/Snakefile"), "--until", "measure"),
+            *("--resources", "gpu=4", "--configfile"),
+        )
+        print(f"{'':24}{'jobs':>6}{'seconds':>9}{'jobs/s':>8}{'MiB':>6}")
+
+        def show(what: str, seconds: float, mib: float, text: str) -> int:
+            jobs = count_jobs(text)
+            rate = f"{jobs / seconds:8.1f}"
+            print(f"{what:24}{jobs:6}{seconds:9.1f}{rate}{mib:6.0f}", flush=True)
+            return jobs
+
+        jobs = show("study", *run(folder, *own, f"{options.seeds}.yaml"))
+        made = [
+            path
+            for part in ("results", "resources")
+            for path in (folder / part).rglob("*")
+            if path.is_file()
+        ]
+        more = (*own, f"{options.seeds + 1}.yaml")
+        show("one more seed, planned", *run(folder, *more, "--dry-run"))
+        (folder / "Touches").write_text(TOUCHES.format(n=jobs))
+        show("touch jobs", *run(folder, "--snakefile", "Touches"))
+        print(f"{len(made)} files below results and resources")
+
+
+if __name__ == "__main__":
+    main()
