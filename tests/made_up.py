@@ -76,7 +76,7 @@ def make_study(
     }
     paths = {kind: folder / f"{kind}.parquet" for kind in held}
     for kind, table in held.items():
-        tables.write(table, paths[kind], kind)
+        tables.write(table, paths[kind], kind, confidence=0.95)
     return paths
 
 

@@ -26,12 +26,12 @@ STAGES = {
     "score": 4,
     "measure": 7,
     "aggregate": 2,
-    "contrast": 2,
-    "analyse": 1,
+    "contrast": 3,
+    "analyse": 2,
     "list_runs": 1,
     "find_shifts": 2,
-    "draw": 4,
-    "report": 6,
+    "draw": 5,
+    "report": 7,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model

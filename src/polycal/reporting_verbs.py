@@ -57,6 +57,7 @@ def add_reporting(add: Callable) -> None:
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     text = "replicates tables of all runs and tasks"
     flag("--replicates", type=Path, nargs="+", required=True, help=text)
+    flag("--confidence", type=float, required=True, help="of the intervals")
     flag("--out", type=Path, required=True, help="directory to write into")
 
     text = "Find the questions whose confidence SFT changed most."

@@ -51,7 +51,7 @@ def test_the_forest_counts_bands_that_leave_0_out(values):
 def test_the_best_smoothing_is_told_with_its_interval(values):
     """The made-up ECE is lower with smoothing, and its interval one value."""
     said = captions.caption_doses(values["doses"])
-    assert said.endswith("lowest with smoothing 0.1, 95% interval 0.1 to 0.1.")
+    assert said.endswith("lowest with smoothing 0.1, interval 0.1 to 0.1.")
 
 
 def test_a_rank_correlation_is_spearman_s():

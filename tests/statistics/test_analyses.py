@@ -85,7 +85,7 @@ def test_seeds_are_averaged_and_subsets_left_out(study):
 
 def test_decompositions_add_up_and_say_what_moved(study):
     """Base to SFT: confidence +.25, accuracy -.02 of it, the rest cancellation."""
-    rows = decompositions(study)
+    rows = decompositions(study, 0.95)
     place = {"reference": "base", "smoothing": 0.0, "level": "en"}
     parts = {
         part: only(rows, part=part, **place)
@@ -108,7 +108,7 @@ def test_decompositions_add_up_and_say_what_moved(study):
 
 def test_doses_find_the_optimum(study):
     """|gap| is least at 0.2 for level all (.07 for .16), ECE too; a gap has a sign."""
-    rows = doses(study)
+    rows = doses(study, 0.95)
     found = only(rows, metric="ece", level="all")
     assert found["smoothings"] == [0.0, 0.1, 0.2]
     np.testing.assert_allclose(found["values"], [0.33, 0.17, 0.15])
@@ -122,12 +122,12 @@ def test_doses_find_the_optimum(study):
 
 def test_slopes_over_what_is_known_of_languages(study):
     """No effect differs between languages here; without a premium, no such line."""
-    rows = slopes(study, predictors_of(made_up()[0].to_pandas()))
+    rows = slopes(study, predictors_of(made_up()[0].to_pandas()), 0.95)
     assert {each["predictor"] for each in rows} == {"joshi_class"}
     found = only(rows, reference="base", smoothing=0.0, metric="confidence")
     assert found["n_languages"] == len(CODES)
     assert found["slope"] == pytest.approx(0, abs=1e-9)
-    effects = slopes(study, {"place": lambda _, code: CODES.index(code) / 10})
+    effects = slopes(study, {"place": lambda _, code: CODES.index(code) / 10}, 0.95)
     assert len(effects) == len(rows)
 
 
@@ -182,12 +182,13 @@ def test_the_tables_are_written_in_their_schemas(tmp_path, study):
     analyse(
         metrics=tmp_path / "metrics.parquet",
         replicates=[tmp_path / "replicates.parquet"],
+        confidence=0.9,
         out=tmp_path,
     )
     for kind, rows in (
-        ("decompositions", decompositions(study)),
-        ("doses", doses(study)),
-        ("slopes", slopes(study, predictors_of(made_up()[0].to_pandas()))),
+        ("decompositions", decompositions(study, 0.9)),
+        ("doses", doses(study, 0.9)),
+        ("slopes", slopes(study, predictors_of(made_up()[0].to_pandas()), 0.9)),
         ("fronts", fronts(study)),
         ("dispersions", []),
     ):
@@ -197,3 +198,24 @@ def test_the_tables_are_written_in_their_schemas(tmp_path, study):
             assert set(rows[0]) == set(tables.SCHEMAS[kind].names), kind
             first = {name: value for name, value in rows[0].items()}
             np.testing.assert_equal(table.to_pylist()[0], first, kind)
+
+
+def test_intervals_have_the_confidence_that_is_asked_for(study):
+    """A normal interval of 90 % is shorter than one of 95 % by 1.645 / 1.960."""
+    for rows in (
+        lambda confidence: decompositions(study, confidence),
+        lambda confidence: slopes(
+            study, {"place": lambda _, code: CODES.index(code) / 10}, confidence
+        ),
+    ):
+        narrow, wide = (
+            [row["ci_high"] - row["ci_low"] for row in rows(confidence)]
+            for confidence in (0.9, 0.95)
+        )
+        ratio = 1.6448536 / 1.9599640
+        np.testing.assert_allclose(narrow, np.array(wide) * ratio, rtol=1e-6)
+    narrow, wide = (doses(study, confidence) for confidence in (0.5, 0.95))
+    assert all(
+        n["slope_high"] - n["slope_low"] < w["slope_high"] - w["slope_low"]
+        for n, w in zip(narrow, wide, strict=True)
+    )

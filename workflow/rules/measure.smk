@@ -132,8 +132,10 @@ rule analyse:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["analyse"],
+        statistics=get_statistics(),
     shell:
         "python -m polycal analyse"
         " --metrics {input.metrics:q}"
         " --replicates {input.replicates:q}"
+        " {params.statistics}"
         " --out results &> {log:q}"

@@ -83,7 +83,7 @@ def caption_doses(curves: pd.DataFrame) -> str:
             for name in ("optimum", "optimum_low", "optimum_high")
         )
         facet = f" ({row['facet']})" if len(rows) > 1 else ""
-        parts.append(f"smoothing {best}{facet}, 95% interval {low} to {high}")
+        parts.append(f"smoothing {best}{facet}, interval {low} to {high}")
     return f"The mean ECE of all languages is lowest with {'; with '.join(parts)}."
 
 

@@ -91,6 +91,7 @@ def report(
     compared = {each["task"]: each for each in map(read_check, checks)}
     values = {
         "study": study,
+        "confidence": f"{100 * read_confidence(contrasts):g} %",
         "run": _describe_run(held),
         "claims": _claims(claims, scoring[0]),
         "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
@@ -118,6 +119,18 @@ def report(
     page = environment.get_template("report.html.j2").render(values)
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def read_confidence(contrasts: Path) -> float:
+    """The confidence of the study's intervals, as `contrast` was told.
+
+    Raises:
+        InputError: the table is of a polycal that did not write it down.
+    """
+    found = tables.read_metadata(contrasts).get("confidence")
+    if not isinstance(found, float):
+        raise InputError(f"{contrasts} does not tell its confidence; contrast again")
+    return found
 
 
 def _claims(path: Path, scoring: str) -> list[dict[str, object]]:

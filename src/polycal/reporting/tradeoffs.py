@@ -39,8 +39,8 @@ CALIBRATORS = {  # marker and name
 def doses(curves: pd.DataFrame, *, title: str = "") -> Figure:
     """ECE, size of the gap and NLL over the smoothing value, a line per level.
 
-    The ring marks the smoothing value with the lowest number, the bar below it where
-    95 % of the replicates have it.
+    The ring marks the smoothing value with the lowest number, the bar below it the
+    interval of that value over the replicates.
 
     Args:
         curves: rows of a doses table with `facet`.

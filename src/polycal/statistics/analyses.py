@@ -16,6 +16,7 @@ from polycal.grid import BASE
 from polycal.statistics.conditions import language_of
 from polycal.statistics.decomposition import decompose
 from polycal.statistics.dose import dose_response
+from polycal.statistics.inference import normal_reach
 from polycal.statistics.paired import (
     CONDITION,
     Condition,
@@ -26,7 +27,7 @@ from polycal.statistics.paired import (
     shared,
 )
 from polycal.statistics.pareto import front_probability, pareto_front
-from polycal.statistics.slopes import Z_95, meta_regression
+from polycal.statistics.slopes import meta_regression
 
 PARTED = ("confidence", "accuracy", "ece")
 DOSED = ("gap", "ece", "brier", "nll")
@@ -36,12 +37,15 @@ Row = dict[str, object]
 Predictor = Callable[[Condition, str], float | None]
 
 
-def analyse(*, metrics: Path, replicates: list[Path], out: Path) -> None:
+def analyse(
+    *, metrics: Path, replicates: list[Path], confidence: float, out: Path
+) -> None:
     """Write the study's decompositions, doses, slopes, fronts and dispersions.
 
     Args:
         metrics: the study's metrics table.
         replicates: the replicates of its runs and tasks.
+        confidence: of the intervals, such as 0.95.
         out: the directory to write into.
 
     Raises:
@@ -51,17 +55,17 @@ def analyse(*, metrics: Path, replicates: list[Path], out: Path) -> None:
     frame = measured.to_pandas()
     study = gather(measured, tables.read_many(replicates, "replicates"))
     for kind, rows in (
-        ("decompositions", decompositions(study)),
-        ("doses", doses(study)),
-        ("slopes", slopes(study, predictors_of(frame))),
+        ("decompositions", decompositions(study, confidence)),
+        ("doses", doses(study, confidence)),
+        ("slopes", slopes(study, predictors_of(frame), confidence)),
         ("fronts", fronts(study)),
         ("dispersions", dispersions(frame)),
     ):
         table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
-        tables.write(table, out / f"{kind}.parquet", kind)
+        tables.write(table, out / f"{kind}.parquet", kind, confidence=confidence)
 
 
-def decompositions(study: Study) -> list[Row]:
+def decompositions(study: Study, confidence: float) -> list[Row]:
     """Where each change of ECE comes from, by language and level.
 
     ECE is decomposed language by language, and the parts are averaged for a level.
@@ -87,11 +91,12 @@ def decompositions(study: Study) -> list[Row]:
                 value = np.mean([getattr(points[code], part) for code in codes])
                 drawn = np.mean([getattr(draws[code], part) for code in codes], axis=0)
                 place = {"reference": reference, "level": level, "part": part}
-                rows.append(after._asdict() | place | _interval(float(value), drawn))
+                found = _interval(float(value), drawn, confidence)
+                rows.append(after._asdict() | place | found)
     return rows
 
 
-def doses(study: Study) -> list[Row]:
+def doses(study: Study, confidence: float) -> list[Row]:
     """Every metric of which less is better over the smoothing values, by level."""
     rows = []
     for sweep, conditions in _sweeps(study).items():
@@ -106,19 +111,25 @@ def doses(study: Study) -> list[Row]:
                 value, drawn = (np.array(each) for each in zip(*means, strict=True))
                 if metric == "gap":  # of which 0 is best
                     value, drawn = abs(value), abs(drawn)
-                dose = dose_response(smoothing, value, drawn.T)._asdict()
+                response = dose_response(
+                    smoothing, value, drawn.T, confidence=confidence
+                )
+                dose = response._asdict()
                 dose |= {"smoothings": smoothing, "values": value.tolist()}
                 rows.append(_swept(sweep) | {"level": level, "metric": metric} | dose)
     return rows
 
 
-def slopes(study: Study, predictors: Mapping[str, Predictor]) -> list[Row]:
+def slopes(
+    study: Study, predictors: Mapping[str, Predictor], confidence: float
+) -> list[Row]:
     """How each change depends on what is known of a language.
 
     Args:
         study: as `gather` gives it.
         predictors: name -> from a condition and a code to a number, or None where it
             is not known; languages without it are left out.
+        confidence: of the intervals.
     """
     rows = []
     for reference, before, after in contrasted(study):
@@ -134,7 +145,12 @@ def slopes(study: Study, predictors: Mapping[str, Predictor]) -> list[Row]:
                 effects = [pair[1].value[c] - pair[0].value[c] for c in known]
                 drawn = np.array([pair[1].draws[c] - pair[0].draws[c] for c in known])
                 try:
-                    line = meta_regression(effects, np.cov(drawn), list(known.values()))
+                    line = meta_regression(
+                        effects,
+                        np.cov(drawn),
+                        list(known.values()),
+                        confidence=confidence,
+                    )
                 except ValueError:
                     continue  # nothing to differ in, or too few replicates
                 place = {"reference": reference, "metric": metric, "predictor": name}
@@ -229,12 +245,13 @@ def _swept(sweep: tuple[str, ...]) -> Row:
     return dict(zip(names, sweep, strict=True))
 
 
-def _interval(value: float, drawn: np.ndarray) -> Row:
-    """Estimate, standard error and 95 % interval from replicates [R]."""
+def _interval(value: float, drawn: np.ndarray, confidence: float) -> Row:
+    """Estimate, standard error and normal interval from replicates [R]."""
     se = float(drawn.std(ddof=1))
+    reach = normal_reach(confidence) * se
     return {
         "estimate": value,
         "se": se,
-        "ci_low": value - Z_95 * se,
-        "ci_high": value + Z_95 * se,
+        "ci_low": value - reach,
+        "ci_high": value + reach,
     }

@@ -106,7 +106,7 @@ def contrast(
         schema = tables.SCHEMAS[kind]
         frame = frame.reindex(columns=schema.names)
         table = pa.Table.from_pandas(frame, schema, preserve_index=False)
-        tables.write_study(table, out, kind)
+        tables.write_study(table, out, kind, confidence=confidence)
 
 
 def _by_run(metrics: pa.Table) -> dict[Run, pd.DataFrame]:

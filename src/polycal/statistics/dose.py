@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike
 
 from polycal.calibration.proper import isotonic
 
-TAILS = (2.5, 97.5)  # percent
-
 
 class Dose(NamedTuple):
     """The response of a metric to the smoothing value.
@@ -18,10 +16,10 @@ class Dose(NamedTuple):
             is nearer to the values).
         monotone: share of the replicates that are in that order without any fit.
         slope: least-squares slope of the metric over smoothing, per unit of smoothing.
-        slope_low: of its 95 % bootstrap interval (percentiles).
+        slope_low: of its bootstrap interval (percentiles).
         slope_high: the same.
         optimum: the smoothing with the lowest value.
-        optimum_low: of the 95 % interval of the replicates' optima, a tried value.
+        optimum_low: of the interval of the replicates' optima, a tried value.
         optimum_high: the same.
         chosen: [D] share of the replicates in which each smoothing is the optimum.
     """
@@ -38,7 +36,11 @@ class Dose(NamedTuple):
 
 
 def dose_response(
-    smoothing: ArrayLike, values: ArrayLike, replicates: ArrayLike
+    smoothing: ArrayLike,
+    values: ArrayLike,
+    replicates: ArrayLike,
+    *,
+    confidence: float = 0.95,
 ) -> Dose:
     """Trend, slope and optimum of a metric of which less is better.
 
@@ -49,6 +51,7 @@ def dose_response(
         smoothing: [D] rising, at least two values.
         values: [D] the metric at each.
         replicates: [R, D] bootstrap replicates, paired over the smoothing values.
+        confidence: of both intervals.
 
     Raises:
         ValueError: the smoothing values do not rise, or shapes do not fit.
@@ -66,12 +69,13 @@ def dose_response(
     contrast = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     slopes = drawn @ contrast
     best = drawn.argmin(axis=1)
-    optima = np.percentile(x[best], TAILS, method="inverted_cdf")
+    tails = 50 - 50 * confidence, 50 + 50 * confidence  # percent
+    optima = np.percentile(x[best], tails, method="inverted_cdf")
     return Dose(
         falling if falls else rising,
         float((steps <= 0 if falls else steps >= 0).all(axis=1).mean()),
         float(y @ contrast),
-        *map(float, np.percentile(slopes, TAILS)),
+        *map(float, np.percentile(slopes, tails)),
         float(x[y.argmin()]),
         *map(float, optima),
         np.bincount(best, minlength=len(x)) / len(drawn),

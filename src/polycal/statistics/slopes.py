@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-Z_95 = 1.959963984540054
+from polycal.statistics.inference import normal_reach
 
 
 class Slope(NamedTuple):
@@ -16,7 +16,7 @@ class Slope(NamedTuple):
         intercept: the effect where the predictor is 0.
         slope: its change per unit of the predictor.
         se: standard error of the slope, languages as a sample of languages.
-        ci_low: of the 95 % interval of the slope.
+        ci_low: of the interval of the slope.
         ci_high: the same.
         p_value: two-sided, of no slope; normal.
         tau: standard deviation of the languages' own effects around the line.
@@ -34,7 +34,11 @@ class Slope(NamedTuple):
 
 
 def meta_regression(
-    effects: ArrayLike, covariance: ArrayLike, predictor: ArrayLike
+    effects: ArrayLike,
+    covariance: ArrayLike,
+    predictor: ArrayLike,
+    *,
+    confidence: float = 0.95,
 ) -> Slope:
     """Random-effects meta-regression of languages' effects on a predictor.
 
@@ -50,6 +54,7 @@ def meta_regression(
         covariance: [L, L] of their sampling errors, of bootstrap replicates; it must
             have an inverse: more replicates than languages.
         predictor: [L] e.g. the Joshi class or the log of the token premium.
+        confidence: of the slope's interval.
 
     Raises:
         ValueError: fewer than three languages, one predictor value only, or a
@@ -79,7 +84,8 @@ def meta_regression(
     (intercept, slope), _ = _least_squares(design, whole, y)
     se = math.sqrt(np.linalg.inv(design.T @ whole @ design)[1, 1])
     p_value = math.erfc(abs(slope) / se / math.sqrt(2))
-    low, high = slope - Z_95 * se, slope + Z_95 * se
+    reach = normal_reach(confidence) * se
+    low, high = slope - reach, slope + reach
     numbers = (intercept, slope, se, low, high, p_value, math.sqrt(variance))
     return Slope(*map(float, numbers), len(y))
 

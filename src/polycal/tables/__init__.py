@@ -124,19 +124,20 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
         writer.add(table)
 
 
-def write_study(table: pa.Table, folder: Path, kind: str) -> None:
+def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> None:
     """Write a table of the whole study, as Parquet and as CSV, each atomically.
 
     Args:
         table: as `Writer.add` takes it.
         folder: gets `{kind}.parquet` and `{kind}.csv`.
         kind: a key of `SCHEMAS`.
+        **facts: as `write` takes them.
 
     Raises:
         ValueError: a column is missing, superfluous or of another type (a defect).
         OSError: the folder cannot be written or the disk is full.
     """
-    write(table, folder / f"{kind}.parquet", kind)
+    write(table, folder / f"{kind}.parquet", kind, **facts)
     with replacing(folder / f"{kind}.csv") as temporary:
         csv.write_csv(table.select(SCHEMAS[kind].names), temporary)
 

@@ -63,8 +63,8 @@ REFERENCE = Column("reference", STRING, "base; or sft: SFT with smoothing 0")
 ESTIMATE = [
     Column("estimate", FLOAT, "mean over languages of the change"),
     Column("se", FLOAT, "standard error, over questions"),
-    Column("ci_low", FLOAT, "lower end of the interval, 95 %"),
-    Column("ci_high", FLOAT, "upper end of the interval, 95 %"),
+    Column("ci_low", FLOAT, "lower end of the interval (statistics.confidence)"),
+    Column("ci_high", FLOAT, "upper end of the interval (statistics.confidence)"),
 ]
 QUESTION = [
     Column("question_id", STRING, "the same in every language"),
