@@ -54,7 +54,7 @@ def make_study(
         for task, languages in tasks.items():
             for language in languages:
                 for scoring in scorings:
-                    for normaliser in NORMALISERS[scoring]:
+                    for normaliser in ("sum",) if scoring == "letters" else NORMALISERS:
                         key = [*run, task, language, scoring, normaliser, "none"]
                         held = _make_bins(key, moved)
                         bins += [[*key, *row] for row in held.to_numpy()]

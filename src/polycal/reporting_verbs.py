@@ -23,6 +23,9 @@ def add_reporting(add: Callable) -> None:
     flag("--n-replicates", type=int, required=True, help="of each metric")
     flag("--seed", type=int, required=True, help="of the replicates; one for a study")
     flag("--confidence", type=float, required=True, help="of intervals")
+    text = "definitions of confidence from option texts"
+    names = ("sum", "token", "byte", "english")
+    flag("--normalisers", nargs="+", choices=names, default=list(names), help=text)
 
     flag = add("aggregate", _aggregate, "Gather the tables of a whole study.")
     flag("--metrics", type=Path, nargs="+", required=True, help="metrics tables")

@@ -73,6 +73,16 @@ def test_every_way_is_there_once():
     assert all(set(each) == {"en", "sw", "de"} for each in ways(table).values())
 
 
+def test_only_the_normalisers_that_are_asked_for():
+    """Of option texts; letters have one."""
+    found = readings(predictions("en", "sw"), ["token", "byte"])
+    assert {(way.scoring, way.normaliser) for way in found} == {
+        ("letters", "sum"),
+        ("text", "token"),
+        ("text", "byte"),
+    }
+
+
 def test_what_needs_english_is_absent_without_it():
     """No English language, or a question that English lacks, in that language only."""
     found = ways(predictions("de", "sw"))

@@ -30,6 +30,7 @@ rule measure:
     params:
         stage=grid.STAGES["measure"],
         statistics=get_statistics(n_replicates="replicates", seed="seed"),
+        normalisers=config["normalisers"],
     shell:
         "python -m polycal measure"
         " --predictions {input.predictions:q}"
@@ -37,6 +38,7 @@ rule measure:
         " --metrics {output.metrics:q}"
         " --reliability {output.reliability:q}"
         " --replicates {output.replicates:q}"
+        " --normalisers {params.normalisers}"
         " {params.statistics} &> {log:q}"
 
 

@@ -18,6 +18,7 @@ from polycal.calibration import Answers
 from polycal.errors import InputError
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.statistics.readings import (
+    NORMALISERS,
     UNCALIBRATED,
     Reading,
     Way,
@@ -43,6 +44,7 @@ def measure(
     n_replicates: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
+    normalisers: Sequence[str] = NORMALISERS,
 ) -> None:
     """Measure a run's answers to a benchmark, all languages together.
 
@@ -56,6 +58,7 @@ def measure(
         n_replicates: how many replicates of each metric.
         seed: of the replicates, the same for a whole study.
         confidence: of the intervals.
+        normalisers: of option texts, some of `polycal.statistics.readings.NORMALISERS`.
 
     Raises:
         InputError: a file is not what it should be; the predictions are of several
@@ -74,7 +77,7 @@ def measure(
         confidence=confidence,
     )
     numbers, bins, drawn = [], [], []
-    for way in readings(scored):
+    for way in readings(scored, normalisers):
         place = {**run, **{name: getattr(way, name) for name in _WAY}}
         for row in _numbers(way, resampler):
             draws = row.pop("replicates", None)

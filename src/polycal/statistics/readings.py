@@ -5,7 +5,7 @@ of its scoring also after each temperature scaling. What compares a reading with
 or with another scaling is a number of the reading, too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,10 @@ from polycal.statistics.confidence import option_scores, parallel, token_premium
 from polycal.statistics.consistency import consistency
 from polycal.statistics.temperature import ENGLISH, Scored, cross_fit, folds, rescale
 
-# What an option's summed log-likelihood is divided by before the softmax. Letters are
+SCORINGS = ("letters", "text")
+# What a text's summed log-likelihood is divided by before the softmax. Letters are
 # single tokens and single bytes, so that dividing them would change nothing.
-NORMALISERS = {"letters": ("sum",), "text": ("sum", "token", "byte", "english")}
+NORMALISERS = ("sum", "token", "byte", "english")
 UNCALIBRATED = "none"
 
 
@@ -60,12 +61,15 @@ class Way(NamedTuple):
     languages: dict[str, Reading]
 
 
-def readings(scored: pa.Table) -> Iterator[Way]:
+def readings(
+    scored: pa.Table, normalisers: Sequence[str] = NORMALISERS
+) -> Iterator[Way]:
     """Read a run's predictions of one task in every way that they allow.
 
     Args:
         scored: a predictions table of one run and task with all of its languages, as
             far as they are compared.
+        normalisers: of option texts, some of `NORMALISERS`.
 
     Yields:
         The ways, one after the other. Where a language's questions have no parallel
@@ -73,13 +77,13 @@ def readings(scored: pa.Table) -> Iterator[Way]:
         any language is left out.
     """
     split = folds(scored["question_id"].unique().to_pylist())
-    for scoring in NORMALISERS:
+    for scoring in SCORINGS:
         languages = _languages(scored, scoring)
         english = {
             code: parallel(rows, languages[ENGLISH]) if ENGLISH in languages else None
             for code, rows in languages.items()
         }
-        for normaliser in NORMALISERS[scoring]:
+        for normaliser in ("sum",) if scoring == "letters" else normalisers:
             plain = {
                 code: _read(rows, normaliser, english[code], is_english=code == ENGLISH)
                 for code, rows in languages.items()
