@@ -23,6 +23,7 @@ lint: $(VENV)/.installed-dev  ## check style and workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint envs/Dockerfile; fi
 
 format: $(VENV)/.installed-dev  ## rewrite files in the house style
 	$(BIN)/ruff check --fix .

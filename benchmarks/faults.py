@@ -9,7 +9,7 @@ message that names a damaged file, without that file. Printed are, per kind, the
 trials, in how many the fault struck or was noticed, and how they ended:
 
 recovered   all tables, predictions, figures and the page are those of the undisturbed
-            study, byte for byte
+            study, byte for byte, but for bits that no reader looks at
 lost        the study does not come to its end
 wrong       it does, with something else in a table, and nobody said so
 
@@ -17,6 +17,7 @@ The study's own files are those of tests/study.py.
 """
 
 import argparse
+import io
 import os
 import random
 import re
@@ -30,6 +31,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -251,6 +254,19 @@ def run_again(trial: Trial, rounds: int = 4) -> str:
     raise RuntimeError(said[-1500:])
 
 
+def same(name: str, found: bytes, expected: bytes) -> bool:
+    """Whether two files are equal, byte for byte or as tables with their metadata.
+
+    A flipped bit that no reader looks at (padding in the footer) stays where it is.
+    """
+    if found == expected:
+        return True
+    if not name.endswith(".parquet"):
+        return False
+    one, other = (pq.read_table(io.BytesIO(each)) for each in (found, expected))
+    return one.equals(other) and one.schema.equals(other.schema, check_metadata=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100)
@@ -274,8 +290,12 @@ def main() -> None:
             try:
                 run_again(trial)
                 found = results(folder)
-                end = "recovered" if found == expected else "wrong"
-                detail = sorted(k for k in expected if found.get(k) != expected[k])
+                detail = sorted(
+                    name
+                    for name in expected
+                    if not same(name, found.get(name, b""), expected[name])
+                )
+                end = "wrong" if detail else "recovered"
             except RuntimeError as error:
                 end, detail = "lost", error
             counts[kind].update({"trials": 1, "struck": trial.struck, end: 1})
