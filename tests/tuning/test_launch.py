@@ -131,4 +131,16 @@ def stop(code: int) -> None:
 def test_a_process_that_ends_badly_is_told():
     """By its own exit code."""
     with pytest.raises(SystemExit, match="3"):
-        launch(stop, 3, processes=1)
+        launch(stop, 3, processes=1, name="polycal tune")
+
+
+def complain(words: str) -> None:
+    raise InputError(words)
+
+
+@pytest.mark.slow
+def test_bad_input_is_told_once_as_any_verb_tells_it(capfd):
+    """By the first of two processes, in the one line that a verb prints."""
+    with pytest.raises(SystemExit):
+        launch(complain, "there is no b.txt", processes=2, name="polycal tune")
+    assert capfd.readouterr().err.count("polycal tune: there is no b.txt") == 1

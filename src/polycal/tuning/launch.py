@@ -8,7 +8,9 @@ from collections.abc import Callable
 from polycal.errors import InputError
 
 
-def launch(function: Callable, argument: object, *, processes: int) -> None:
+def launch(
+    function: Callable, argument: object, *, processes: int, name: str
+) -> None:
     """Call a function in so many processes, with torchrun's environment, and wait.
 
     A process that ends with an error ends the others. SIGTERM and Ctrl-C are passed on,
@@ -19,6 +21,7 @@ def launch(function: Callable, argument: object, *, processes: int) -> None:
         function: of a module, because the processes import it.
         argument: its argument; it is pickled.
         processes: how many.
+        name: what a message about bad input begins with.
 
     Raises:
         SystemExit: a process failed, and said why; or a signal ended them.
@@ -33,13 +36,14 @@ def launch(function: Callable, argument: object, *, processes: int) -> None:
         nproc_per_node=processes,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
+        local_addr="localhost",
         max_restarts=0,
         monitor_interval=0.1,
         start_method="spawn",
     )
     level = logging.getLogger().level
     try:
-        elastic_launch(config, _begin)(function, argument, level)
+        elastic_launch(config, _begin)(function, argument, level, name)
     except SignalException as error:
         sys.exit(128 + error.sigval)
     except ChildFailedError as error:
@@ -47,7 +51,7 @@ def launch(function: Callable, argument: object, *, processes: int) -> None:
         sys.exit(failure.exitcode if failure.exitcode > 0 else 1)
 
 
-def _begin(function: Callable, argument: object, level: int) -> None:
+def _begin(function: Callable, argument: object, level: int, name: str) -> None:
     """What a process does: log as its parent does, if it is the first, and work."""
     logging.basicConfig(
         level=level if rank() == 0 else logging.ERROR,
@@ -57,7 +61,7 @@ def _begin(function: Callable, argument: object, level: int) -> None:
     try:
         function(argument)
     except InputError as error:
-        sys.exit(str(error) if rank() == 0 else 1)
+        sys.exit(f"{name}: {error}" if rank() == 0 else 1)
 
 
 def rank() -> int:

@@ -102,7 +102,7 @@ def tune(
         if processes == 1:
             train(job)
         else:
-            launch(train, job, processes=processes)
+            launch(train, job, processes=processes, name="polycal tune")
     kept.remove()
 
 
