@@ -9,6 +9,7 @@ from polycal.errors import InputError
 from polycal.planning import costs
 from polycal.planning.model_sizes import Model
 from polycal.planning.sizes import Gpu, Questions, SftSet
+from polycal.tuning import loss
 
 # A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.
 TOY = Model(
@@ -137,10 +138,17 @@ def test_memory_of_full_training_is_eighteen_bytes_per_parameter():
 
 
 def test_activations_grow_with_the_micro_batch():
-    """34 bytes per token, layer and unit of width, and 10 per logit."""
+    """34 bytes per token, layer and unit of width; 6 per logit of 256 positions."""
     recipe = RECIPE | {"micro_batch_size": 3, "max_length": 11}
     parts = costs.activation_memory(TOY, recipe)
-    assert parts == {"activations": 34 * 33 * 4 * 2, "logits": 10 * 33 * 5}
+    assert parts == {"activations": 34 * 33 * 4 * 2, "logits": 6 * 33 * 5}
+    longer = costs.activation_memory(TOY, recipe | {"max_length": 1000})
+    assert longer["logits"] == 6 * 256 * 5
+
+
+def test_the_loss_holds_as_many_positions_as_the_plan_says():
+    """A plan imports no torch, so the number stands in two places."""
+    assert costs.LOGIT_POSITIONS == loss._CHUNK
 
 
 def test_layers_that_are_computed_again_cost_time_and_save_memory():
@@ -164,4 +172,6 @@ def test_a_soft_cap_keeps_every_weight_of_every_head():
     capped = dataclasses.replace(TOY, soft_cap=True)
     parts = costs.activation_memory(capped, recipe)
     assert parts.pop("eager attention") == 10 * 3 * 11 * 11 * 2 * 2
-    assert parts == costs.activation_memory(TOY, recipe)
+    assert parts.pop("logits") == 10 * 33 * 5
+    rest = costs.activation_memory(TOY, recipe)
+    assert parts == {"activations": rest["activations"]}

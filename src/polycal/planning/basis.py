@@ -36,8 +36,10 @@ def list_facts(study: Mapping, jobs: Sequence[Job], gpu: Gpu) -> list[str]:
         facts.append(
             f"GPU memory of a training: {per_parameter} bytes per parameter that is "
             f"trained; in a micro-batch {costs.ACTIVATION_BYTES} per token, layer and "
-            f"unit of width, {costs.LOGIT_BYTES} per logit, and {costs.WEIGHT_BYTES} "
-            "per attention weight where a soft cap asks for eager attention (Gemma-2)."
+            f"unit of width, {costs.LOGIT_BYTES} per logit of the "
+            f"{costs.LOGIT_POSITIONS} positions that the loss holds at a time, and "
+            f"{costs.WEIGHT_BYTES} per attention weight where a soft cap asks for "
+            "eager attention (Gemma-2)."
         )
     facts += [
         f"Training: {trained}; padding and attention's products are left out. Tokens "

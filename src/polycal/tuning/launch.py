@@ -8,9 +8,7 @@ from collections.abc import Callable
 from polycal.errors import InputError
 
 
-def launch(
-    function: Callable, argument: object, *, processes: int, name: str
-) -> None:
+def launch(function: Callable, argument: object, *, processes: int, name: str) -> None:
     """Call a function in so many processes, with torchrun's environment, and wait.
 
     A process that ends with an error ends the others. SIGTERM and Ctrl-C are passed on,
