@@ -35,6 +35,7 @@ localrules:  # they take seconds, or download, which compute nodes often cannot
     contrast,
     analyse,
     draw,
+    tabulate,
     report,
 
 
@@ -44,6 +45,7 @@ rule all:
         "results/report/index.html",
         "results/claims.parquet",
         "results/fronts.parquet",
+        get_tables(),
         get_all_predictions(),
 
 

@@ -125,6 +125,7 @@ def results(directory: Path) -> dict[str, bytes]:
         *directory.glob("results/predictions/**/*.parquet"),
         *directory.glob("results/report/**/*.svg"),
         *directory.glob("results/report/**/*.pdf"),
+        *directory.glob("results/report/tables/**/*.*"),
         directory / "results/report/index.html",
     ]
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}

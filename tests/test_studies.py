@@ -35,6 +35,7 @@ def expected_jobs(study: dict) -> dict[str, int]:
         "list_runs": 1,
         "find_shifts": models * sets * len(study["tasks"]),
         "draw": len(study["tasks"]) * len(study["scoring"]),
+        "tabulate": len(study["tasks"]) * len(study["scoring"]),
         "report": 1,
     }
 

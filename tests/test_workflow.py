@@ -34,6 +34,7 @@ AGGREGATES = {
     "contrast": 1,
     "analyse": 1,
     "draw": 4,
+    "tabulate": 4,
     "report": 1,
 }
 
@@ -84,6 +85,7 @@ def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
         "list_runs": 1,
         "find_shifts": models * len(config["sft"]) * 2,
         "draw": len(config["scoring"]) * 2,
+        "tabulate": len(config["scoring"]) * 2,
         "report": 1,
     }
 

@@ -31,6 +31,7 @@ STAGES = {
     "list_runs": 1,
     "find_shifts": 2,
     "draw": 5,
+    "tabulate": 1,
     "report": 7,
 }
 

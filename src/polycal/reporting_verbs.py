@@ -79,10 +79,17 @@ def add_reporting(add: Callable) -> None:
     flag("--reliability", type=Path, required=True, help="the study's bins")
     flag("--contrasts", type=Path, required=True, help="the study's contrasts")
     _add_analyses(flag)
-    flag("--task", required=True, help="short name of the benchmark")
-    flag("--scoring", required=True, choices=SCORINGS, help="which scores")
-    flag("--normaliser", required=True, choices=("sum", "token"), help="of the scores")
+    _add_place(flag)
     text = "files to write, such as forest.svg or forest.pdf; another name lists all"
+    flag("--out", type=Path, nargs="+", required=True, help=text)
+
+    flag = add("tabulate", "polycal.reporting.tabulate", "Write tables for a paper.")
+    flag("--metrics", type=Path, required=True, help="the study's metrics table")
+    flag("--summary", type=Path, required=True, help="the study's summary table")
+    flag("--contrasts", type=Path, required=True, help="the study's contrasts table")
+    flag("--claims", type=Path, required=True, help="the study's claims table")
+    _add_place(flag)
+    text = "files to write: levels, differences, languages or claims; .csv, .md or .tex"
     flag("--out", type=Path, nargs="+", required=True, help=text)
 
     flag = add("report", "polycal.reporting.report", "Write the study's page.")
@@ -99,6 +106,13 @@ def add_reporting(add: Callable) -> None:
     flag("--checks", type=Path, nargs="+", required=True, help="check_task's files")
     flag("--figures", type=Path, required=True, help="folder that draw wrote to")
     flag("--out", type=Path, required=True, help="HTML file to write")
+
+
+def _add_place(flag: Callable) -> None:
+    """Which numbers of a study are shown."""
+    flag("--task", required=True, help="short name of the benchmark")
+    flag("--scoring", required=True, choices=SCORINGS, help="which scores")
+    flag("--normaliser", required=True, choices=("sum", "token"), help="of the scores")
 
 
 def _add_analyses(flag: Callable) -> None:

@@ -213,6 +213,15 @@ def get_figures():
     ]
 
 
+def get_tables():
+    """One of the tables for a paper of each task and scoring; the others come along."""
+    return [
+        f"results/report/tables/{task['name']}/{scoring}-{grid.HEADLINE[scoring]}/claims.csv"
+        for task in config["tasks"]
+        for scoring in config["scoring"]
+    ]
+
+
 def get_gpus(wildcards):
     """GPUs that a job of a model asks for."""
     return grid.entry(config["models"], wildcards.model)["gpus"]

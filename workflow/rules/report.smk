@@ -5,7 +5,8 @@ INPUTS:   results/{metrics,reliability,summary,contrasts,claims,runs}.parquet
           results/{decompositions,doses,fronts}.parquet
           results/checks/{task}.json
           results/shifts/{model}/{sft}/{task}.parquet
-OUTPUTS:  figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.{svg,pdf}
+OUTPUTS:  tables  = results/report/tables/{task}/{scoring}-{normaliser}/{table}.{csv,md,tex}
+          figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.{svg,pdf}
           page    = results/report/index.html
 """
 
@@ -47,6 +48,36 @@ rule draw:
         " --decompositions {input.decompositions:q}"
         " --doses {input.doses:q}"
         " --fronts {input.fronts:q}"
+        " --task {wildcards.task:q}"
+        " --scoring {wildcards.scoring}"
+        " --normaliser {wildcards.normaliser}"
+        " --out {output:q} &> {log:q}"
+
+
+rule tabulate:
+    input:
+        metrics="results/metrics.parquet",
+        summary="results/summary.parquet",
+        contrasts="results/contrasts.parquet",
+        claims="results/claims.parquet",
+    output:
+        expand(
+            "results/report/tables/{{task}}/{{scoring}}-{{normaliser}}/{table}.{suffix}",
+            table=["levels", "differences", "languages", "claims"],
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "logs/tabulate/{task}/{scoring}-{normaliser}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=grid.STAGES["tabulate"],
+    shell:
+        "python -m polycal tabulate"
+        " --metrics {input.metrics:q}"
+        " --summary {input.summary:q}"
+        " --contrasts {input.contrasts:q}"
+        " --claims {input.claims:q}"
         " --task {wildcards.task:q}"
         " --scoring {wildcards.scoring}"
         " --normaliser {wildcards.normaliser}"
