@@ -25,7 +25,20 @@ def levels(*rows: tuple) -> pd.DataFrame:
     )
 
 
-NONE = pd.DataFrame(columns=["rank", "metric", "sim_low", "sim_high"])
+METRICS = ("accuracy", "confidence", "gap", "ece")
+
+
+def changes(verdicts: dict[float, tuple[str, ...]]) -> pd.DataFrame:
+    """For each rank the verdicts of `METRICS` over all languages."""
+    columns = ["rank", "level", "metric", "verdict", "sim_low", "sim_high"]
+    rows = [
+        (rank, "all", metric, verdict, None, None)
+        for rank, words in verdicts.items()
+        for metric, verdict in zip(METRICS, words, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=columns).astype(
+        {"sim_low": float, "sim_high": float}
+    )
 
 
 def languages(*rows: tuple, facet: str = "m") -> pd.DataFrame:
@@ -49,12 +62,17 @@ def test_points_are_signed_unless_zero(value, text):
 
 
 @pytest.mark.parametrize(
-    ("after", "words"),
-    [(0.5, "rises from 40.0%"), (0.3, "falls from 40.0%"), (0.403, "hardly moves")],
+    ("verdict", "words"),
+    [
+        ("increase", "accuracy rises from 40.0% to 41.0%"),
+        ("decrease", "accuracy falls from 40.0% to 41.0%"),
+        ("equivalent", "accuracy stays (40.0% and 41.0%)"),
+        ("inconclusive", "accuracy goes from 40.0% to 41.0%, which may be noise"),
+    ],
 )
-def test_a_change_is_named_by_its_direction(after, words):
-    """Up, down, and too small to speak of."""
-    assert words in sentences.describe_change("accuracy", 0.4, after)
+def test_a_change_is_named_by_its_verdict(verdict, words):
+    """Not by its size: the same change may be sure, or none."""
+    assert sentences.describe_change("accuracy", 0.4, 0.41, verdict) == words
 
 
 @pytest.mark.parametrize(
@@ -66,31 +84,39 @@ def test_a_change_is_named_by_its_direction(after, words):
         (-0.20, -0.05, "under-confidence shrinks"),
         (-0.10, 0.10, "under-confidence turns into over-confidence"),
         (0.10, -0.10, "over-confidence turns into under-confidence"),
-        (0.10, 0.102, "the gap hardly moves"),
         (-0.002, 0.10, "over-confidence arises"),
         (-0.10, 0.0, "under-confidence all but vanishes"),
     ],
 )
 def test_a_gap_is_named_by_its_side_and_size(before, after, words):
     """Every case of two signed gaps has its own words."""
-    assert sentences.describe_gap(before, after).startswith(words)
+    verdict = "increase" if after > before else "decrease"
+    assert sentences.describe_gap(before, after, verdict).startswith(words)
+
+
+def test_a_gap_that_may_be_noise_has_no_side():
+    """Nor has one that stays."""
+    said = sentences.describe_gap(-0.05, 0.05, "inconclusive")
+    assert said == "the gap goes from −5.0 pp to +5.0 pp, which may be noise"
+    said = sentences.describe_gap(0.05, 0.051, "equivalent")
+    assert said == "the gap stays (+5.0 pp and +5.1 pp)"
 
 
 def test_findings_follow_the_numbers_both_ways():
     """The same code says that SFT raises confidence, or that it lowers it."""
     before, after = (0.4, 0.45), (0.4, 0.65)
-    for first, last, words in (
-        (before, after, ("confidence rises from", "over-confidence grows")),
-        (after, before, ("confidence falls from", "over-confidence shrinks")),
+    for first, last, verdict, words in (
+        (before, after, "increase", ("confidence rises from", "over-confidence grows")),
+        (after, before, "decrease", ("confidence falls from", "over-confidence shrin")),
     ):
         ((title, said),) = sentences.describe_findings(
             levels((BASE_RANK, "all", 1, *first), (0.0, "all", 1, *last)),
             languages((BASE_RANK, "de", *first), (0.0, "de", *last)),
-            NONE,
+            changes({0.0: ("equivalent", verdict, verdict, verdict)}),
         )
         assert title == "SFT, against base"
         assert all(each in " ".join(said) for each in words)
-        assert "accuracy hardly moves" in " ".join(said)
+        assert "accuracy stays" in " ".join(said)
 
 
 def test_findings_compare_smoothing_with_what_there_is():
@@ -104,7 +130,7 @@ def test_findings_compare_smoothing_with_what_there_is():
         found = sentences.describe_findings(
             levels(*[(rank, "all", 1, *ranks[rank]) for rank in held]),
             languages(*[(rank, "de", *ranks[rank]) for rank in held]),
-            NONE,
+            changes(dict.fromkeys((0.0, 0.1), ("inconclusive",) * 4)),
         )
         assert [title for title, _ in found] == titles
 
@@ -123,7 +149,7 @@ def test_an_accuracy_at_chance_is_called_so(accuracy, words):
     ((_, said),) = sentences.describe_findings(
         levels((BASE_RANK, "all", 1, accuracy, 0.5)),
         languages((BASE_RANK, "de", accuracy, 0.5)),
-        NONE,
+        changes({}),
     )
     assert (words in said[0]) if words else ("chance" not in said[0])
 
@@ -131,8 +157,8 @@ def test_an_accuracy_at_chance_is_called_so(accuracy, words):
 def test_changes_are_counted_by_language():
     """Only what a simultaneous band leaves 0 out of counts, up or down."""
     rows = [("confidence", 0.1, 0.2), ("confidence", -0.1, 0.2), ("ece", -0.3, -0.1)]
-    changes = pd.DataFrame(rows, columns=["metric", "sim_low", "sim_high"])
-    said = sentences.count_changes(changes, 3)
+    found = pd.DataFrame(rows, columns=["metric", "sim_low", "sim_high"])
+    said = sentences.count_changes(found, 3)
     assert said.startswith(
         "Of 3 languages, confidence rises in 1 and falls in 0; accuracy rises in 0 and "
         "falls in 0; the ECE rises in 0 and falls in 1; in the others"

@@ -1,7 +1,8 @@
 """Findings in words: numbers in, sentences out, the words chosen by the numbers.
 
-A change of a mean below `SMALL` is called no change, and a larger one is named without
-a claim that it is sure; changes of single languages count only where a band says so.
+A change is named by the verdict of its contrast: it rises or falls where its interval
+leaves 0 out, stays where it is surely within the margin, and otherwise may be noise.
+Changes of single languages count only where a band says so.
 """
 
 import math
@@ -11,7 +12,7 @@ import pandas as pd
 
 from polycal.statistics.conditions import ALL, label, reference
 
-SMALL = 0.005  # half a percentage point
+SMALL = 0.005  # half a percentage point: a gap of neither side
 
 
 def points(value: float, *, unit: str = " pp") -> str:
@@ -30,20 +31,37 @@ def join(parts: list[str]) -> str:
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
-def describe_change(name: str, before: float, after: float) -> str:
-    """What happened to one number: rises, falls, or hardly moves."""
-    change = after - before
-    if abs(change) < SMALL:
-        return f"{name} hardly moves ({percent(before)} to {percent(after)})"
-    verb = "rises" if change > 0 else "falls"
-    return f"{name} {verb} from {percent(before)} to {percent(after)}"
+def describe_change(name: str, before: float, after: float, verdict: str) -> str:
+    """What happened to one number: it rises, falls, stays, or moves by chance.
+
+    Args:
+        name: of the number.
+        before: of the reference, a fraction.
+        after: of the condition.
+        verdict: of the contrast.
+    """
+    values = f"from {percent(before)} to {percent(after)}"
+    return {
+        "increase": f"{name} rises {values}",
+        "decrease": f"{name} falls {values}",
+        "equivalent": f"{name} stays ({percent(before)} and {percent(after)})",
+        "inconclusive": f"{name} goes {values}, which may be noise",
+    }[verdict]
 
 
-def describe_gap(before: float, after: float) -> str:
-    """What happened to the signed gap, confidence minus accuracy."""
+def describe_gap(before: float, after: float, verdict: str) -> str:
+    """What happened to the signed gap, confidence minus accuracy.
+
+    Args:
+        before: of the reference, a fraction.
+        after: of the condition.
+        verdict: of the contrast.
+    """
     values = f"from {points(before)} to {points(after)}"
-    if abs(after - before) < SMALL:
-        return f"the gap hardly moves ({points(before)} to {points(after)})"
+    if verdict == "equivalent":
+        return f"the gap stays ({points(before)} and {points(after)})"
+    if verdict == "inconclusive":
+        return f"the gap goes {values}, which may be noise"
     if before < -SMALL and after > SMALL:
         return f"under-confidence turns into over-confidence ({values})"
     if before > SMALL and after < -SMALL:
@@ -56,14 +74,26 @@ def describe_gap(before: float, after: float) -> str:
     return f"{side}-confidence {verb} {values}"
 
 
-def describe_comparison(before: Mapping, after: Mapping) -> str:
-    """What happened to accuracy, confidence, gap and ECE of one group of languages."""
-    return join(
+def describe_comparison(
+    before: Mapping, after: Mapping, verdicts: Mapping[str, str]
+) -> str:
+    """What happened to accuracy, confidence, gap and ECE of one group of languages.
+
+    Args:
+        before: the numbers of the reference.
+        after: those of the condition.
+        verdicts: metric -> the contrast's verdict.
+    """
+
+    def tell(name: str, metric: str) -> str:
+        return describe_change(name, before[metric], after[metric], verdicts[metric])
+
+    return "; ".join(
         [
-            describe_change("accuracy", before["accuracy"], after["accuracy"]),
-            describe_change("confidence", before["confidence"], after["confidence"]),
-            describe_gap(before["gap"], after["gap"]),
-            describe_change("the ECE", before["ece"], after["ece"]),
+            tell("accuracy", "accuracy"),
+            tell("confidence", "confidence"),
+            describe_gap(before["gap"], after["gap"], verdicts["gap"]),
+            tell("the ECE", "ece"),
         ]
     )
 
@@ -129,7 +159,8 @@ def describe_findings(
         else:
             own = changes[changes["rank"] == rank]
             sentences = [count_changes(own, len(tongues[rank]))]
-            what = describe_comparison(whole.loc[start], after)
+            verdicts = own[own["level"] == ALL].set_index("metric")["verdict"]
+            what = describe_comparison(whole.loc[start], after, verdicts)
         n = int(tongues[rank]["n_questions"].min())
         sentences.insert(0, f"{_where(after)}, {what}.{_near_chance(after, n)}")
         against = "" if start is None else f", against {label(start)}"
