@@ -30,9 +30,9 @@ STAGES = {
     "analyse": 2,
     "list_runs": 1,
     "find_shifts": 2,
-    "draw": 5,
+    "draw": 6,
     "tabulate": 1,
-    "report": 7,
+    "report": 8,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model

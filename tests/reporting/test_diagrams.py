@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_up import make_study
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
-from polycal.reporting.diagrams import levels, wilson
+from polycal.reporting.diagrams import consistent, levels, wilson
 from polycal.statistics.conditions import per_level_bin, select
 
 
@@ -33,3 +35,14 @@ def test_levels_are_pooled_and_drawn_in_order(tmp_path):
         "low resource (2)",
         "all (5)",
     ]
+
+
+@given(st.integers(1, 200), st.floats(0.01, 0.99))
+def test_a_calibrated_bin_lies_in_its_band(n, confidence):
+    """In 95 % of the draws or a little more, as a binomial comes in steps."""
+    low, high = consistent(np.array([confidence]), np.array([n]))
+    inside = binom.cdf(round(high[0] * n), n, confidence)
+    inside -= binom.cdf(round(low[0] * n) - 1, n, confidence)
+    assert inside >= 0.95 - 1e-9
+    assert low <= confidence + 1 / n
+    assert high >= confidence - 1 / n

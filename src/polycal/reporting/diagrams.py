@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.stats import binom
 
 from polycal.reporting.canvas import (
     STYLE,
@@ -48,12 +49,30 @@ def wilson(right: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
+def consistent(confidence: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where 95 % of the accuracies of a calibrated model lie.
+
+    The consistency bars of Bröcker and Smith 2007 (Weather and Forecasting 22), bin by
+    bin: quantiles of a binomial with the bin's mean confidence.
+
+    Args:
+        confidence: [B] mean confidences.
+        n: [B] questions.
+
+    Returns:
+        The lower and the upper ends [B], fractions.
+    """
+    return tuple(binom.ppf(tail, n, confidence) / n for tail in (0.025, 0.975))
+
+
 @matplotlib.rc_context(STYLE)
 def reliability(bins: pd.DataFrame, *, title: str = "") -> Figure:
     """Accuracy against confidence, one small panel per language.
 
     A marker grows with its bin's share of the questions. A line skips bins with less
     than `LEAST_SHARE` of them or fewer than `LEAST_N`, so that noise does not shout.
+    Grey is where the accuracies of a calibrated model would lie, for as many questions
+    as the conditions have in a bin on average.
 
     Args:
         bins: as `per_bin` returns it.
@@ -79,6 +98,7 @@ def reliability(bins: pd.DataFrame, *, title: str = "") -> Figure:
             axes = figure.add_axes(box)
             axes.set_title(language_of(code).name, fontsize=7.5, pad=2)
             here = shown[shown["language"] == code]
+            _draw_band(axes, here)
             _draw_curves(axes, here, ranks, fullest=shown["share"].max())
             axes.text(2, 98, language_of(code).level, color="0.35", va="top")
             axes.tick_params(length=2, pad=1.5)
@@ -131,6 +151,19 @@ def levels(bins: pd.DataFrame, *, title: str = "") -> Figure:
                 axes.set_yticklabels([])
     add_legend(figure, _keys(ranks))
     return figure
+
+
+def _draw_band(axes: Axes, bins: pd.DataFrame) -> None:
+    """The accuracies of a calibrated model, of all conditions' bins together."""
+    sums = bins.groupby("bin")[["n", "sum_confidence"]].sum()
+    sums["n_each"] = np.ceil(sums["n"] / bins["rank"].nunique())
+    sums = sums[sums["n_each"] >= LEAST_N]  # fewer leave out nothing
+    n = sums["n_each"].to_numpy()
+    confidence = (sums["sum_confidence"] / sums["n"]).to_numpy()
+    low, high = consistent(confidence, n)
+    axes.fill_between(
+        100 * confidence, 100 * low, 100 * high, color="0.88", lw=0, zorder=-1
+    )
 
 
 def _draw_intervals(axes: Axes, bins: pd.DataFrame, ranks: list[float]) -> None:

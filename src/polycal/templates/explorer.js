@@ -8,7 +8,7 @@ const FIELDS = ["model", "sft", "task", "scoring", "calibrator", "metric", "leve
 const view = { sort: "", lang: "" };
 
 const make = (tag, attributes = {}, ...children) => {
-  const svg = ["svg", "line", "rect", "circle", "text", "path", "title"].includes(tag);
+  const svg = ["svg", "line", "rect", "circle", "text", "path", "polygon", "title"].includes(tag);
   const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
@@ -118,11 +118,24 @@ function wilson(share, n) {
   return [(share + square / 2 - half) / (1 + square), (share + square / 2 + half) / (1 + square)];
 }
 
+// Where 95 % of the accuracies of a calibrated bin lie; a normal law for the binomial.
+function consistent(confidence, n) {
+  const half = 1.959964 * Math.sqrt(confidence * (1 - confidence) / n);
+  return [Math.max(0, confidence - half), Math.min(1, confidence + half)];
+}
+
 function diagram(name, bins, words) {
   const svg = make("svg", { viewBox: "0 0 150 190", width: 200, role: "img", "aria-label": name + ": " + words });
   const x = (share) => 25 + 118 * share, y = (share) => 128 - 118 * share;
   const counts = bins.filter((_, index) => index % 4 === 1);
   const total = counts.reduce((sum, each) => sum + each), most = Math.max(...counts);
+  const low = [], high = [];
+  for (let at = 0; at < bins.length; at += 4) {
+    const confidence = bins[at + 2] / 1000, ends = consistent(confidence, bins[at + 1]);
+    low.push(x(confidence) + "," + y(ends[0]));
+    high.unshift(x(confidence) + "," + y(ends[1]));
+  }
+  svg.append(make("polygon", { points: [...low, ...high].join(" "), class: "band" }));
   svg.append(make("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "faint" }));
   for (const share of [0, 0.5, 1]) {
     svg.append(make("line", { x1: x(0), x2: x(1), y1: y(share), y2: y(share), class: "faint" }));
@@ -157,7 +170,7 @@ function describe() {
   detail.replaceChildren(
     make("h3", {}, data.languages[view.lang].name + " (" + view.lang + "), " + view.task),
     close,
-    make("p", { class: "quiet" }, "Accuracy against confidence per bin, before any calibrator; the bars are Wilson's 95 % intervals, the grey columns the share of the questions."),
+    make("p", { class: "quiet" }, "Accuracy against confidence per bin, before any calibrator; the bars are Wilson's 95 % intervals, the grey area where 95 % of a calibrated model's bins would lie, the grey columns the share of the questions."),
     make("div", { class: "diagrams" }, ...diagrams),
     ...questions(facet));
 }
