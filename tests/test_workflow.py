@@ -25,6 +25,7 @@ from study import (
 )
 
 from polycal import tables
+from polycal.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -324,6 +325,27 @@ def test_a_killed_job_fails_the_study_and_the_next_run_ends_it(tmp_path, finishe
     assert process.wait(timeout=300) != 0
     run_study(tmp_path)
     assert results(tmp_path) == results(finished)
+
+
+def test_a_page_of_what_is_measured_so_far(study):
+    """One run is missing: the page says so, and has the others' numbers and figures."""
+    shutil.rmtree(study / "results/metrics/miniature/alpaca-en/ls-0.1")
+    flags = {"config": study / "study.yaml", "results": study / "results"}
+    main(["partial-report", *(f"--{name}={path}" for name, path in flags.items())])
+    page = (study / "results/partial/index.html").read_text()
+    assert "Not measured yet: 1 of 3 runs (miniature/alpaca-en/ls-0.1/seed-0)" in page
+    whole = tables.read(study / "results/metrics.parquet", "metrics")
+    part = tables.read(study / "results/partial/metrics.parquet", "metrics")
+    assert part.equals(whole.filter(pc.less(whole["smoothing"], 0.1)))
+    assert len(list((study / "results/partial").rglob("forest.svg"))) == 4
+
+
+def test_nothing_measured_makes_no_page(tmp_path):
+    """But a line that says where to look."""
+    config = write_config(tmp_path, small_study())
+    flags = [f"--config={config}", f"--results={tmp_path / 'results'}"]
+    with pytest.raises(SystemExit, match=r"no run is measured below .*results yet"):
+        main(["partial-report", *flags])
 
 
 def test_scores_hold_every_option_of_every_question(finished):

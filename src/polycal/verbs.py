@@ -20,6 +20,7 @@ def add_verbs(add: Callable) -> None:
             with a help text, and returns what adds flags to it.
     """
     _add_planning(add)
+    _add_partial(add)
     _add_preparing(add)
     _add_running(add)
     add_reporting(add)
@@ -44,6 +45,18 @@ def _add_planning(add: Callable) -> None:
         default=Path("results/metrics"),
         help="folder of metrics tables; it may be absent",
     )
+
+
+def _add_partial(add: Callable) -> None:
+    flag = add(
+        "partial_report",
+        "polycal.reporting.partial_report",
+        "Write the report of what is measured so far.",
+    )
+    flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
+    text = "folder that the workflow writes into"
+    flag("--results", type=Path, default=Path("results"), help=text)
+    flag("--out", type=Path, help="folder to write into; none: RESULTS/partial")
 
 
 def _add_folders(flag: Callable) -> None:

@@ -60,6 +60,7 @@ def report(
     checks: list[Path],
     figures: Path,
     out: Path,
+    missing: str | None = None,
 ) -> None:
     """Write the page of a study; the same inputs give the same bytes.
 
@@ -79,6 +80,7 @@ def report(
         checks: what `polycal check_task` wrote of each task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         out: the HTML file to write.
+        missing: what a study that is not finished lacks, as sentences.
 
     Raises:
         InputError: a table is empty or broken, or a figure or a check is missing.
@@ -91,6 +93,7 @@ def report(
     compared = {each["task"]: each for each in map(read_check, checks)}
     values = {
         "study": study,
+        "missing": missing,
         "confidence": f"{100 * read_confidence(contrasts):g} %",
         "run": _describe_run(held),
         "claims": _claims(claims, scoring[0]),

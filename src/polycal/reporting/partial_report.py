@@ -1,0 +1,123 @@
+"""The report of a study that is not finished, from what is measured so far."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from polycal import tables
+from polycal.errors import InputError
+from polycal.grid import BASE, FIGURES, HEADLINE, Run, expand_runs
+from polycal.reporting.figures import draw
+from polycal.reporting.report import report
+from polycal.statistics.aggregate import aggregate
+from polycal.statistics.analyses import analyse
+from polycal.statistics.contrasts import contrast
+from polycal.statistics.runs import list_runs
+from polycal.study import load_study
+
+_MEASURED = ("metrics", "reliability", "replicates")
+_ANALYSED = ("decompositions", "doses", "fronts")
+
+
+def partial_report(*, config: Path, results: Path, out: Path | None = None) -> None:
+    """Write tables, figures and page of the runs that are measured.
+
+    A run counts when it is measured in all languages of every benchmark that any run is
+    measured on. What is missing stands at the top of the page. Only files of
+    `results` that are complete are read, so this may be called while a study runs.
+
+    Args:
+        config: the study's file.
+        results: the folder that the workflow writes into.
+        out: the folder to write into; None: `partial` in `results`.
+
+    Raises:
+        InputError: the study is wrong, nothing is measured yet, or a table is broken.
+    """
+    study = load_study(config)
+    out = out or results / "partial"
+    tasks, runs = find_measured(study, results)
+    if not runs:
+        raise InputError(
+            f"no run is measured below {results} yet on every benchmark that is begun; "
+            "`polycal status` tells how far the study is"
+        )
+    tails = [f"{run.path}/{task}.parquet" for run in runs for task in tasks]
+    paths = {kind: [results / kind / tail for tail in tails] for kind in _MEASURED}
+    statistics = study["statistics"]
+    out.mkdir(parents=True, exist_ok=True)
+    aggregate(
+        metrics=paths["metrics"], reliability=paths["reliability"], keep=tasks, out=out
+    )
+    made = {path.stem: path for path in out.glob("*.parquet")}
+    paired = {"metrics": made["metrics"], "replicates": paths["replicates"], "out": out}
+    paired["confidence"] = statistics["confidence"]
+    contrast(**paired, margin=statistics["margin"])
+    analyse(**paired)
+    list_runs(
+        models=sorted({run.model for run in runs}),
+        runs=[results / "runs" / run.path for run in runs if run.sft != BASE],
+        out=out / "runs.parquet",
+    )
+    names = ("metrics", "reliability", "contrasts", *_ANALYSED)
+    drawn = {name: out / f"{name}.parquet" for name in names}
+    for task in tasks:
+        for scoring in study["scoring"]:
+            place = {"task": task, "scoring": scoring, "normaliser": HEADLINE[scoring]}
+            folder = out / "figures" / task / f"{scoring}-{HEADLINE[scoring]}"
+            draw(**drawn, **place, out=[folder / f"{name}.svg" for name in FIGURES])
+    report(
+        study=study["study"],
+        scoring=study["scoring"],
+        **drawn,
+        **{name: out / f"{name}.parquet" for name in ("summary", "claims", "runs")},
+        shifts=[],
+        checks=[results / "checks" / f"{task}.json" for task in tasks],
+        figures=out / "figures",
+        missing=_tell_missing(study, tasks, runs),
+        out=out / "index.html",
+    )
+
+
+def find_measured(
+    study: Mapping, results: Path
+) -> tuple[dict[str, list[str]], list[Run]]:
+    """The benchmarks that are begun, with their languages, and the runs that have all.
+
+    Args:
+        study: a complete study.
+        results: the folder that the workflow writes into.
+    """
+    languages = {task["name"]: task["languages"] for task in study["tasks"]}
+    held = {
+        (run, task): _has_all(results, run, task, languages[task])
+        for run in expand_runs(study)
+        for task in languages
+    }
+    every = expand_runs(study)
+    begun = [task for task in languages if any(held[run, task] for run in every)]
+    runs = [run for run in every if all(held[run, task] for task in begun)]
+    return {task: languages[task] for task in begun}, runs if begun else []
+
+
+def _has_all(results: Path, run: Run, task: str, languages: list[str]) -> bool:
+    """Whether a run is measured on a benchmark in all of its languages."""
+    paths = [results / kind / run.path / f"{task}.parquet" for kind in _MEASURED]
+    if not all(path.exists() for path in paths):
+        return False
+    found = tables.read(paths[0], "metrics")["language"].unique().to_pylist()
+    return set(languages) <= set(found)
+
+
+def _tell_missing(
+    study: Mapping, tasks: Mapping[str, list[str]], runs: list[Run]
+) -> str | None:
+    """What the page does not hold, in a sentence; None if it holds all."""
+    lacking = [task["name"] for task in study["tasks"] if task["name"] not in tasks]
+    left = [run.path for run in expand_runs(study) if run not in runs]
+    parts = [f"the benchmarks {', '.join(lacking)}"] if lacking else []
+    if left:
+        named = ", ".join(left[:5]) + (" and others" if left[5:] else "")
+        parts.append(f"{len(left)} of {len(left) + len(runs)} runs ({named})")
+    if not parts:
+        return None
+    return f"Not measured yet: {' and '.join(parts)}. Numbers will change."
