@@ -23,6 +23,7 @@ const spell = (whole, metric, signed) => {
   const unit = data.metrics[metric][1];
   const points = unit === "%" || unit === "pp";
   const text = points ? (whole / 100).toFixed(1) : (whole / 10000).toFixed(3);
+  if (Number(text) === 0) return text.replace("-", "");
   return (signed || unit === "pp") && whole > 0 ? "+" + text : minus(text);
 };
 
