@@ -13,8 +13,9 @@ from study import REPOSITORY
 BUILD = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
 
 
-def test_the_wheel_holds_every_file_of_the_package(tmp_path):
-    """Tables, sentences, templates and py.typed, as well as each module."""
+@pytest.fixture
+def source(tmp_path):
+    """A copy of what a wheel is built of; building writes beside it."""
     pytest.importorskip("setuptools", minversion="77")
     source = tmp_path / "source"
     shutil.copytree(
@@ -24,6 +25,11 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path):
     )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
+    return source
+
+
+def test_the_wheel_holds_every_file_of_the_package(tmp_path, source):
+    """Tables, sentences, templates and py.typed, as well as each module."""
     subprocess.run(
         [sys.executable, "-c", BUILD, str(tmp_path)],
         cwd=source,
@@ -48,6 +54,25 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path):
         "polycal/miniature/sentences.csv",
         "polycal/templates/report.html.j2",
     } <= held
+
+
+@pytest.mark.slow
+def test_the_wheel_works_outside_of_the_repository(tmp_path, source, monkeypatch):
+    """Installed elsewhere, its light verbs find their schema and tables."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    options = ["--no-build-isolation", "--target", str(tmp_path / "site")]
+    subprocess.run([*pip, *options, str(source)], check=True, capture_output=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    for words in (
+        ["-c", "import polycal; print(polycal.__file__)"],
+        ["-m", "polycal", "plan", "--config", str(REPOSITORY / "config.yaml")],
+        ["-m", "polycal", "show-tables"],
+    ):
+        command = [sys.executable, *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if "-c" in words:
+            assert done.stdout.startswith(str(tmp_path / "site"))
 
 
 EXAMPLES = [
