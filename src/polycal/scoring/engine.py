@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal.checkpoints import read_length
@@ -168,7 +169,11 @@ class Engine:
             max_length=self._max_length,
             tree=self._packed,
         )
-        self._fill(logprobs, self._score(groups, continuations, packed=self._packed))
+        found = self._score(groups, continuations, packed=self._packed)
+        total = sum(map(len, continuations))
+        # A bar on a terminal, and nothing in a log.
+        bar = tqdm(found, total=total, unit=" options", disable=None, leave=False)
+        self._fill(logprobs, bar)
         if self._packed:
             self._check(groups, contexts, continuations, logprobs)
         return [

@@ -1,6 +1,7 @@
 """transformers' Trainer with the smoothed loss, and a log that holds both losses."""
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
+    ProgressCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -34,6 +36,13 @@ _COMPUTED_AGAIN = {
     "gradient_checkpointing_kwargs": {"use_reentrant": False},
 }
 _LINES = 100  # of a training log, about
+
+
+class _Bar(ProgressCallback):
+    """A bar on a terminal; the training log has the numbers."""
+
+    def on_log(self, *_: object, **__: object) -> None:
+        """Say nothing."""
 
 
 class SmoothingTrainer(Trainer):
@@ -119,6 +128,8 @@ class SmoothingTrainer(Trainer):
             data_collator=self._collate,
             callbacks=[watch] if watch else [],
         )
+        if sys.stderr.isatty():
+            self.add_callback(_Bar)
         self.remove_callback(PrinterCallback)  # our log has the numbers
         self.model_accepts_loss_kwargs = True
         self.training_log = log or TrainingLog(None, {})
