@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format clean
+.PHONY: help setup run test lint docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed-dev  ## check style and workflow
 	$(BIN)/snakemake --lint
 	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint envs/Dockerfile; fi
 
+docs: $(VENV)/.installed-docs  ## build the documentation into build/docs
+	$(BIN)/python -m mkdocs build --quiet
+
 format: $(VENV)/.installed-dev  ## rewrite files in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -39,6 +42,10 @@ $(BIN)/python:
 
 $(VENV)/.installed-run: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[workflow]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
