@@ -5,6 +5,7 @@ in /etc/slurm, because the jobs' nested srun loses SLURM_CONF; a foreign one is 
 alone.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -73,6 +74,14 @@ class Cluster:
     """The services of a cluster that runs while a `with` block does."""
 
     def __enter__(self) -> "Cluster":
+        try:
+            return self._begin()
+        except BaseException:
+            self.__exit__()  # what has started would meet the next one
+            raise
+
+    def _begin(self) -> "Cluster":
+        self._munged = None
         self._host = socket.gethostname().split(".")[0]
         shutil.rmtree(STATE, ignore_errors=True)
         for folder in (CONFIG, STATE / "ctld", STATE / "d"):
@@ -89,25 +98,26 @@ class Cluster:
         self._munged = _start_munge()
         self.start_controller()
         subprocess.run(["slurmd", "-N", self._host], check=True)
-        wait_until(lambda: call("sinfo", "-h", "-o", "%T") == "idle")
+        wait_until(lambda: call("sinfo", "-h", "-o", "%T") == "idle", 60)
         return self
 
     def __exit__(self, *_: object) -> None:
         call("scancel", "--user=root")
-        wait_until(lambda: not call("squeue", "-h"), 60)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not call("squeue", "-h"), 60)
         _stop("slurmd")
         _stop("slurmctld")
         if self._munged is not None:
             self._munged.terminate()
             self._munged.wait()
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
-            (CONFIG / name).unlink()
-        shutil.rmtree(STATE)
+            (CONFIG / name).unlink(missing_ok=True)
+        shutil.rmtree(STATE, ignore_errors=True)
 
     def start_controller(self) -> None:
         """Start the controller; it goes on with the jobs that it knew."""
         subprocess.run(["slurmctld"], check=True)
-        wait_until(lambda: "UP" in call("scontrol", "ping"))
+        wait_until(lambda: "UP" in call("scontrol", "ping"), 60)
 
     def stop_controller(self) -> None:
         """Stop the controller as a crash does; jobs go on."""
