@@ -16,7 +16,8 @@ from polycal.cli import build_parser, main
 from polycal.grid import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
-BESIDE = {"partial_report", "plan", "show_prompt", "show_tables", "status", "with_gpus"}
+BESIDE = {"export_samples", "import_samples", "partial_report", "plan"}
+BESIDE |= {"show_prompt", "show_tables", "status", "with_gpus"}
 
 
 def test_there_is_one_verb_per_stage():

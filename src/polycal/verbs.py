@@ -23,6 +23,7 @@ def add_verbs(add: Callable) -> None:
     _add_partial(add)
     _add_preparing(add)
     _add_running(add)
+    _add_samples(add)
     add_reporting(add)
 
 
@@ -196,6 +197,33 @@ def _add_running(add: Callable) -> None:
     flag("--stage", type=int, default=1, help="version of the scoring stage")
     flag("--store", type=Path, required=True, help="directory of finished languages")
     flag("--out", type=Path, required=True, help="Parquet file to write")
+
+
+def _add_samples(add: Callable) -> None:
+    flag = add(
+        "import_samples",
+        "polycal.preparing.samples",
+        "Read what lm_eval --log_samples has written.",
+    )
+    flag("--samples", type=Path, required=True, help="a samples_*.jsonl of the harness")
+    _add_run(flag)
+    flag("--task", required=True, help="short name of the benchmark")
+    flag("--language", required=True, help="code of the language")
+    text = "field of the document that names a question in every language"
+    flag("--question-id", default="doc_id", help=text)
+    flag("--subject", help="field of the document with its subject")
+    flag("--tokenizer", type=Path, help="the model's directory; needed for texts")
+    flag("--questions", type=Path, required=True, help="questions table to write")
+    flag("--out", type=Path, required=True, help="predictions table to write")
+
+    flag = add(
+        "export_samples",
+        "polycal.preparing.samples",
+        "Write predictions as lm_eval would log them.",
+    )
+    flag("--predictions", type=Path, required=True, help="a predictions table")
+    flag("--questions", type=Path, required=True, help="a language's questions table")
+    flag("--out", type=Path, required=True, help="folder to write into")
 
 
 def _add_repo(flag: Callable) -> None:

@@ -1,0 +1,179 @@
+"""What the harness logs becomes predictions, and predictions become what it logs."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from tiny import make_tiny_model
+
+from polycal import tables
+from polycal.cli import main
+from polycal.errors import InputError
+from polycal.preparing.samples import export_samples, import_samples
+
+DOCS = [
+    {"id": f"q{k}", "topic": "fish", "question": f"What is {k}?", "gold": k % 3}
+    | {"options": ["one fish", "two", "3"][: 3 - k % 2 * (k % 3 < 2)]}
+    for k in range(12)
+]
+RUN = {"model": "toy", "sft": "none", "smoothing": 0.0, "seed": 0, "task": "fish"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="module")
+def logged(base, tmp_path_factory):
+    """Files that lm_eval itself has written: of option texts, and of letters."""
+    pytest.importorskip("lm_eval")
+    import lm_eval
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.models.huggingface import HFLM
+
+    folder = tmp_path_factory.mktemp("logged")
+    data = folder / "docs.jsonl"
+    data.write_text("\n".join(map(json.dumps, DOCS)))
+    choices = {"text": "{{options}}", "letters": "{{['A', 'B', 'C'][:options|length]}}"}
+    shape = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "{{question}}\nAnswer:",
+        "doc_to_target": "gold",
+        "metric_list": [{"metric": "acc"}],
+    }
+    asked = [
+        ConfigurableTask(config={**shape, "task": name, "doc_to_choice": choice})
+        for name, choice in choices.items()
+    ]
+    model = HFLM(pretrained=str(base), device="cpu", dtype="float32", batch_size=4)
+    found = lm_eval.simple_evaluate(model, tasks=asked, bootstrap_iters=0, device="cpu")
+    tracker = EvaluationTracker(output_path=str(folder))
+    tracker.general_config_tracker.model_name_sanitized = "toy"
+    samples = found.pop("samples")
+    tracker.save_results_aggregated(results=found, samples=samples)
+    for name, own in samples.items():
+        tracker.save_results_samples(task_name=name, samples=own)
+    paths = {name: next(folder.rglob(f"samples_{name}_*.jsonl")) for name in choices}
+    return paths, found["results"]
+
+
+def read_in(logged, folder, scoring, **more):
+    """The two tables of a file."""
+    paths = {"questions": folder / "questions.parquet", "out": folder / "en.parquet"}
+    fields = {"question_id": "id", "subject": "topic", "language": "en"}
+    import_samples(samples=logged[0][scoring], **RUN, **fields, **paths, **more)
+    return tuple(
+        tables.read(path, kind).to_pylist()
+        for kind, path in zip(("questions", "predictions"), paths.values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("scoring", ["text", "letters"])
+def test_the_harness_s_accuracy_is_that_of_the_rows(scoring, logged, base, tmp_path):
+    """And its log-likelihoods are theirs, number by number."""
+    questions, rows = read_in(logged, tmp_path, scoring, tokenizer=base)
+    lines = map(json.loads, logged[0][scoring].read_text().splitlines())
+    for row, line in zip(rows, lines, strict=True):
+        theirs = [float(value) for value, _ in line["filtered_resps"]]
+        np.testing.assert_allclose(row["logprobs"], theirs, rtol=1e-6)
+        assert row["question_id"] == line["doc"]["id"]
+    right = [np.argmax(row["logprobs"]) == row["gold"] for row in rows]
+    assert np.mean(right) == pytest.approx(logged[1][scoring]["acc,none"])
+    assert {row["scoring"] for row in rows} == {scoring}
+    assert [each["gold"] for each in questions] == [doc["gold"] for doc in DOCS]
+    if scoring == "letters":
+        assert {n for row in rows for n in row["n_tokens"]} == {1}
+    else:
+        assert rows[0]["n_bytes"][0] == len("one fish")
+        assert rows[0]["n_tokens"][0] > rows[0]["n_tokens"][1]
+
+
+def test_measuring_takes_them(logged, base, tmp_path):
+    """Check and metrics, as of scores of polycal's own."""
+    read_in(logged, tmp_path, "text", tokenizer=base)
+    check = tmp_path / "check.json"
+    kinds = ("metrics", "reliability", "replicates")
+    written = {kind: tmp_path / f"{kind}.parquet" for kind in kinds}
+    task = ["--questions", str(tmp_path / "questions.parquet")]
+    main(["check-task", *task, "--policy=intersection", f"--out={check}"])
+    given = ["--predictions", str(tmp_path / "en.parquet"), f"--check={check}"]
+    out = [f"--{kind}={path}" for kind, path in written.items()]
+    sure = ["--n-replicates=100", "--seed=0", "--confidence=0.95"]
+    main(["measure", *given, *out, *sure])
+    rows = tables.read(written["metrics"], "metrics").to_pylist()
+    wanted = {"metric": "accuracy", "normaliser": "sum", "subset": "all"}
+    wanted["calibrator"] = "none"
+    (accuracy,) = [row["value"] for row in rows if wanted.items() <= row.items()]
+    assert accuracy == pytest.approx(logged[1]["text"]["acc,none"])
+
+
+def test_the_way_there_and_back(logged, base, tmp_path):
+    """Exported and imported again, the scores are the same bytes."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    _, rows = read_in(logged, tmp_path / "a", "text", tokenizer=base)
+    export_samples(
+        predictions=tmp_path / "a/en.parquet",
+        questions=tmp_path / "a/questions.parquet",
+        out=tmp_path,
+    )
+    paths = {"questions": tmp_path / "q.parquet", "out": tmp_path / "p.parquet"}
+    fields = {"question_id": "question_id", "subject": "subject", "language": "en"}
+    samples = tmp_path / "samples_fish_en_text.jsonl"
+    import_samples(samples=samples, **RUN, **fields, **paths, tokenizer=base)
+    again = tables.read(paths["out"], "predictions").to_pylist()
+    for before, after in zip(rows, again, strict=True):
+        assert before["logprobs"] == after["logprobs"]
+        assert before["gold"] == after["gold"]
+        assert before["question_id"] == after["question_id"]
+
+
+def test_texts_need_a_tokenizer(logged, tmp_path):
+    """The harness logs no number of tokens."""
+    with pytest.raises(InputError, match=r"line 1 .*--tokenizer has to count"):
+        read_in(logged, tmp_path, "text")
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"doc": {}}, "'id'"),
+        ({"filtered_resps": "text that was generated"}, "could not convert"),
+        ({"target": "9"}, "not found"),
+        ({"acc": 1.0, "target": "worst"}, "not the option that its accuracy counted"),
+    ],
+)
+def test_other_lines_are_named(change, words, logged, base, tmp_path):
+    """By their number, with what is wrong."""
+    first, second, *_ = logged[0]["text"].read_text().splitlines()
+    line = json.loads(second)
+    scores = [float(value) for value, _ in line["filtered_resps"]]
+    change = dict(change)
+    if change.get("target") == "worst":
+        change["target"] = str(int(np.argmin(scores)))
+    assert math.isfinite(sum(scores))
+    path = tmp_path / "samples.jsonl"
+    path.write_text(f"{first}\n{json.dumps(line | change)}\n")
+    with pytest.raises(InputError, match=rf"line 2 .*{words}"):
+        read_in(({"text": path}, None), tmp_path, "text", tokenizer=base)
+
+
+def test_scores_of_other_questions_are_not_exported(logged, base, tmp_path):
+    """Nothing is written for questions that were not asked."""
+    read_in(logged, tmp_path, "text", tokenizer=base)
+    asked = tables.read(tmp_path / "questions.parquet", "questions")
+    tables.write(asked.slice(3), tmp_path / "few.parquet", "questions")
+    with pytest.raises(InputError, match=r"no scores of the questions .*few\.parquet"):
+        export_samples(
+            predictions=tmp_path / "en.parquet",
+            questions=tmp_path / "few.parquet",
+            out=tmp_path / "out",
+        )
+    assert not (tmp_path / "out").exists()
