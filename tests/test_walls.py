@@ -34,8 +34,8 @@ def test_the_light_side_leaves_torch_unimported():
     """Preparing, measuring, drawing and expanding never load torch."""
     modules = (
         "calibration grid languages planning.plan preparing.checks "
-        "preparing.filters preparing.formats preparing.lead_ins preparing.preview preparing.samples "
-        "preparing.sft preparing.tasks prompts reporting.captions "
+        "preparing.filters preparing.formats preparing.lead_ins preparing.preview "
+        "preparing.samples preparing.sft preparing.tasks prompts reporting.captions "
         "reporting.comparisons reporting.figures reporting.report "
         "reporting.tradeoffs statistics.aggregate statistics.claims "
         "statistics.confidence statistics.consistency statistics.contrasts "

@@ -99,7 +99,12 @@ rule report:
         checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
         figures=get_figures(),
     output:
-        "results/report/index.html",
+        report(
+            "results/report/index.html",
+            caption="../report/page.rst",
+            category="The page",
+            labels={"figure": "all of the study in one page"},
+        ),
     log:
         "logs/report.log",
     conda:
