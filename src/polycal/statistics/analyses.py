@@ -16,7 +16,7 @@ from polycal.grid import BASE
 from polycal.statistics.conditions import language_of
 from polycal.statistics.decomposition import decompose
 from polycal.statistics.dose import dose_response
-from polycal.statistics.inference import normal_reach
+from polycal.statistics.inference import Noise, half_width
 from polycal.statistics.paired import (
     CONDITION,
     Condition,
@@ -248,7 +248,7 @@ def _swept(sweep: tuple[str, ...]) -> Row:
 def _interval(value: float, drawn: np.ndarray, confidence: float) -> Row:
     """Estimate, standard error and normal interval from replicates [R]."""
     se = float(drawn.std(ddof=1))
-    reach = normal_reach(confidence) * se
+    reach = float(half_width(Noise(se, 0.0, 1), confidence=confidence))
     return {
         "estimate": value,
         "se": se,

@@ -38,11 +38,6 @@ class Differences(NamedTuple):
     sd_seeds: np.ndarray
 
 
-def normal_reach(confidence: float) -> float:
-    """Standard errors from a normal interval's middle to its ends: 1.96 of 0.95."""
-    return float(stats.norm.ppf((1 + confidence) / 2))
-
-
 def differences(seeds: np.ndarray, replicates: np.ndarray) -> Differences:
     """Put the noise of questions and that of training together.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polycal.statistics.inference import normal_reach
+from polycal.statistics.inference import Noise, half_width
 
 
 class Slope(NamedTuple):
@@ -84,7 +84,7 @@ def meta_regression(
     (intercept, slope), _ = _least_squares(design, whole, y)
     se = math.sqrt(np.linalg.inv(design.T @ whole @ design)[1, 1])
     p_value = math.erfc(abs(slope) / se / math.sqrt(2))
-    reach = normal_reach(confidence) * se
+    reach = half_width(Noise(se, 0.0, 1), confidence=confidence)
     low, high = slope - reach, slope + reach
     numbers = (intercept, slope, se, low, high, p_value, math.sqrt(variance))
     return Slope(*map(float, numbers), len(y))
