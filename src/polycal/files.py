@@ -99,26 +99,34 @@ def exclusive(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("w") as lock:
-        _lock(lock, path)
+        if not take_lock(lock):
+            _logger.warning("another process makes %s; waiting for it to end", path)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _lock(lock: IO, path: Path) -> None:
-    """Hold the lock, after a wait for whoever holds it, as far as there are locks."""
+def take_lock(lock: IO) -> bool:
+    """Take the kernel's lock of an open file; whether nobody else has it.
+
+    Where the file system has no locks, a warning says so, and nobody is in the way.
+
+    Raises:
+        OSError: the file system has locks, and something else is wrong.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _logger.warning("another process makes %s; waiting for it to end", path)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         _logger.warning(
             "the file system of %s knows no locks (%s); never start a study there "
             "while a killed one's jobs still run",
-            path.parent,
+            lock.name,
             error.strerror,
         )
+    return True
 
 
 def copy_or_link(source: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 Check the config and name what the study consists of. The only file with functions.
 """
 
-import fcntl
 import os
 import sys
 from dataclasses import fields
@@ -15,6 +14,7 @@ sys.path.insert(0, SRC)  # for the import below, without the package being insta
 
 from polycal import grid, study
 from polycal.errors import InputError
+from polycal.files import take_lock
 from polycal.tuning.recipe import Recipe, Rendering
 
 MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
@@ -46,16 +46,9 @@ def hold_directory():
     """
     os.makedirs(".snakemake", exist_ok=True)
     lock = open(".snakemake/polycal.lock", "w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take_lock(lock):
         raise WorkflowError(
             f"Another snakemake is at work in {os.getcwd()}; wait for it or stop it."
-        ) from None
-    except OSError as error:  # Lustre without -o flock
-        print(
-            f"{os.getcwd()} knows no locks ({error.strerror}): start one snakemake only",
-            file=sys.stderr,
         )
     return lock
 
