@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from polycal.errors import InputError
+
 _MARK = ".partial"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # Lustre without -o flock
 _logger = logging.getLogger(__name__)
@@ -127,6 +129,32 @@ def take_lock(lock: IO) -> bool:
             error.strerror,
         )
     return True
+
+
+def check_outputs(
+    paths: Iterable[Path], kind: str, names: Iterable[str], suffixes: Iterable[str]
+) -> None:
+    """Refuse files to write whose name does not say what to write.
+
+    Args:
+        paths: the files.
+        kind: what they are, in the singular.
+        names: what they may be called, without a suffix.
+        suffixes: how they may end.
+
+    Raises:
+        InputError: a name or suffix is not known; the text lists those that are.
+    """
+    known, endings = list(names), list(suffixes)
+    for path in paths:
+        if path.stem not in known:
+            raise InputError(
+                f"no {kind} is called {path.stem!r}; known: {', '.join(known)}"
+            )
+        if path.suffix not in endings:
+            raise InputError(
+                f"{path}: a {kind} is a file that ends in {', '.join(endings)}"
+            )
 
 
 def copy_or_link(source: Path, target: Path) -> None:

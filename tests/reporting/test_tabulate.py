@@ -10,6 +10,7 @@ import pytest
 from made_up import make_study
 
 from polycal import tables
+from polycal.errors import InputError
 from polycal.reporting.tabulate import NAMES, tabulate
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
@@ -92,3 +93,22 @@ def test_the_same_tables_give_the_same_bytes(made, tmp_path):
     given["claims"] = made / "claims.parquet"
     tabulate(**given, **PLACE, out=[tmp_path / "levels.tex"])
     assert (tmp_path / "levels.tex").read_bytes() == (made / "levels.tex").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tables.md", "no table is called 'tables'; known: levels, differences"),
+        ("claims.txt", "claims.txt: a table is a file that ends in .csv, .md, .tex"),
+    ],
+)
+def test_a_file_of_another_name_is_refused_before_anything_is_written(
+    made, tmp_path, name, words
+):
+    given = {
+        kind: made / f"{kind}.parquet"
+        for kind in ("metrics", "summary", "contrasts", "claims")
+    }
+    with pytest.raises(InputError, match=re.escape(words)):
+        tabulate(**given, **PLACE, out=[tmp_path / "levels.md", tmp_path / name])
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.grid import BASE
 from polycal.statistics.conditions import (
@@ -15,6 +14,7 @@ from polycal.statistics.conditions import (
     per_change,
     per_language,
     per_level_bin,
+    rows_of,
     select,
 )
 
@@ -43,6 +43,10 @@ def values_of(
     Raises:
         InputError: the metrics or bins hold nothing about this place.
     """
+
+    def plain(kind: str) -> pd.DataFrame:
+        return rows_of(paths[kind], kind, **place, calibrator="none")
+
     if figure in ("levels", "reliability"):
         pool = per_level_bin if figure == "levels" else per_bin
         return pool(select(paths["reliability"], "reliability", **place))
@@ -52,31 +56,19 @@ def values_of(
             known = "token_premium" in values
             return values.dropna(subset="token_premium") if known else values.iloc[:0]
         if figure == "heatmap":
-            return mark_sure(values, _read(paths, "contrasts", place))
+            return mark_sure(values, plain("contrasts"))
         return values
     if figure == "forest":
-        changes = per_change(_read(paths, "contrasts", place))
+        changes = per_change(plain("contrasts"))
         return changes[changes["metric"].isin(["confidence", "accuracy"])]
     if figure == "decomposition":
-        return per_change(_read(paths, "decompositions", place))
+        return per_change(plain("decompositions"))
     if figure == "doses":
-        curves = _read(paths, "doses", place).assign(smoothing=0.0)
+        curves = plain("doses").assign(smoothing=0.0)
         curves = by_condition(curves) if len(curves) else curves
         return curves[curves["smoothings"].map(len) > 1]
     if figure == "front":
-        points = _read(paths, "fronts", place, calibrated=True)
+        points = rows_of(paths["fronts"], "fronts", **place)
         has_sft = (points["sft"] != BASE).any()
         return by_condition(points) if has_sft else points.iloc[:0]
     raise InputError(f"no figure is called {figure!r}")
-
-
-def _read(
-    paths: Mapping[str, Path],
-    kind: str,
-    place: Mapping[str, str],
-    *,
-    calibrated: bool = False,
-) -> pd.DataFrame:
-    """The rows of a place; without those of other temperatures unless `calibrated`."""
-    chosen = dict(place) if calibrated else {**place, "calibrator": "none"}
-    return tables.where(tables.read(paths[kind], kind), **chosen).to_pandas()

@@ -15,8 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.errors import InputError
-from polycal.files import replacing
+from polycal.files import check_outputs, replacing
 from polycal.reporting.canvas import (
     GAPS,
     LINE,
@@ -215,14 +214,7 @@ def draw(
     Raises:
         InputError: an unknown figure or format, or no rows for this selection.
     """
-    for path in out:
-        if path.stem not in FIGURES:
-            known = ", ".join(FIGURES)
-            raise InputError(f"no figure is called {path.stem!r}; known: {known}")
-        if path.suffix not in _DATES:
-            raise InputError(
-                f"{path}: a figure is a file that ends in {', '.join(_DATES)}"
-            )
+    check_outputs(out, "figure", FIGURES, _DATES)
     paths = {"metrics": metrics, "reliability": reliability, "contrasts": contrasts}
     paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
     place = {"task": task, "scoring": scoring, "normaliser": normaliser}

@@ -34,6 +34,7 @@ from polycal.statistics.conditions import (
     per_change,
     per_language,
     per_level,
+    rows_of,
     select,
 )
 
@@ -139,8 +140,7 @@ def read_confidence(contrasts: Path) -> float:
 def _claims(path: Path, scoring: str) -> list[dict[str, object]]:
     """The claims under the scoring that leads, with its headline normaliser."""
     place = {"scoring": scoring, "normaliser": HEADLINE[scoring]}
-    held = tables.where(tables.read(path, "claims"), **place)
-    return describe_claims(held.to_pandas())
+    return describe_claims(rows_of(path, "claims", **place))
 
 
 def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
@@ -223,10 +223,8 @@ def _scoring(
     levels = per_level(select(paths["summary"], "summary", **place))
     languages = per_language(select(paths["metrics"], "metrics", **place))
     # Base models alone have no contrasts.
-    found = tables.where(
-        tables.read(paths["contrasts"], "contrasts"), **place, calibrator="none"
-    )
-    changes = per_change(found.to_pandas())
+    changes = rows_of(paths["contrasts"], "contrasts", **place, calibrator="none")
+    changes = per_change(changes)
     facets = []
     for facet in sorted(levels["facet"].unique()):
         own = levels[levels["facet"] == facet]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from polycal import tables
-from polycal.files import replacing
+from polycal.files import check_outputs, replacing
 from polycal.reporting.claim_sentences import describe_claims
 from polycal.reporting.report_tables import (
     COLUMNS,
@@ -22,6 +21,7 @@ from polycal.statistics.conditions import (
     per_change,
     per_language,
     per_level,
+    rows_of,
     select,
 )
 
@@ -55,25 +55,22 @@ def tabulate(
         out: files named by one of `NAMES`, with .csv, .md or .tex.
 
     Raises:
-        InputError: no rows for this selection, or a table is not what it should be.
-        KeyError: a file of another name or kind (a defect).
+        InputError: a file of another name or kind, no rows for this selection, or a
+            table is not what it should be.
     """
+    check_outputs(out, "table", NAMES, _SPELT)
     place = {"task": task, "scoring": scoring, "normaliser": normaliser}
-
-    def read(path: Path, kind: str, **more: str) -> pd.DataFrame:
-        return tables.where(tables.read(path, kind), **place, **more).to_pandas()
-
     make: dict[str, Callable[[], pd.DataFrame]] = {
         "levels": lambda: tabulate_levels(
             per_level(select(summary, "summary", **place))
         ),
         "differences": lambda: tabulate_differences(
-            per_change(read(contrasts, "contrasts", calibrator="none"))
+            per_change(rows_of(contrasts, "contrasts", **place, calibrator="none"))
         ),
         "languages": lambda: tabulate_languages(
             per_language(select(metrics, "metrics", **place))
         ),
-        "claims": lambda: tabulate_claims(read(claims, "claims")),
+        "claims": lambda: tabulate_claims(rows_of(claims, "claims", **place)),
     }
     made = {name: make[name]() for name in {path.stem for path in out}}
     for path in out:

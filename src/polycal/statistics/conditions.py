@@ -19,6 +19,11 @@ FACET = ", SFT on "  # stands between a facet's model and its SFT set
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
+def rows_of(path: Path, kind: str, **values: str) -> pd.DataFrame:
+    """Rows of a study's table that hold these values; perhaps none."""
+    return tables.where(tables.read(path, kind), **values).to_pandas()
+
+
 def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
     """Rows of a study's table that hold these values: all questions, no calibrator.
 
