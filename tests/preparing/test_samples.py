@@ -86,6 +86,7 @@ def test_the_harness_s_accuracy_is_that_of_the_rows(scoring, logged, base, tmp_p
     right = [np.argmax(row["logprobs"]) == row["gold"] for row in rows]
     assert np.mean(right) == pytest.approx(logged[1][scoring]["acc,none"])
     assert {row["scoring"] for row in rows} == {scoring}
+    assert {row["truncated"] for row in rows} == {None}
     assert [each["gold"] for each in questions] == [doc["gold"] for doc in DOCS]
     if scoring == "letters":
         assert {n for row in rows for n in row["n_tokens"]} == {1}
@@ -147,6 +148,9 @@ def test_texts_need_a_tokenizer(logged, tmp_path):
         ({"doc": {}}, "'id'"),
         ({"filtered_resps": "text that was generated"}, "could not convert"),
         ({"target": "9"}, "not found"),
+        ({"filtered_resps": [["-1.5", "True"]]}, "1 scores of"),
+        ({"filtered_resps": [["0.5", "True"], ["-1", "False"]]}, "no log-likelihoods"),
+        ({"filtered_resps": [["nan", "True"], ["-1", "False"]]}, "no log-likelihoods"),
         ({"acc": 1.0, "target": "worst"}, "not the option that its accuracy counted"),
     ],
 )

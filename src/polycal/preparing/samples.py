@@ -2,11 +2,13 @@
 
 With `--log_samples` the harness writes a JSON line per question: the document, the
 arguments of every request, and the log-likelihood of every option (`resps`). That is
-what predictions hold, but for the number of tokens, which a tokenizer tells again, and
-for the mass that all letters hold together, which nobody has kept.
+what predictions hold, but for the number of tokens, which a tokenizer tells again.
+Nobody has kept the mass that all letters hold together, nor whether a context was cut:
+these columns are null.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +21,8 @@ from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.prompts import LETTERS
 
-Counter = Callable[[str, str], int]  # tokens of a continuation behind a context
+# Tokens of each continuation behind a context.
+Counter = Callable[[str, list[str]], list[int]]
 
 
 class _Fields(NamedTuple):
@@ -108,6 +111,10 @@ def _read(sample: Mapping, fields: _Fields, count: Counter | None) -> tuple[dict
     if not by_letter and count is None:
         raise ValueError("it scores texts, whose tokens --tokenizer has to count")
     logprobs = [float(answer[0]) for answer in sample["filtered_resps"]]
+    if len(logprobs) != len(options):
+        raise ValueError(f"it has {len(logprobs)} scores of {len(options)} options")
+    if not all(-math.inf < each <= 0 for each in logprobs):
+        raise ValueError(f"its scores are no log-likelihoods: {logprobs}")
     gold = _gold(sample["target"], options)
     if sample.get("acc", 0.0) and logprobs[gold] < max(logprobs):
         raise ValueError("its target is not the option that its accuracy counted")
@@ -122,10 +129,10 @@ def _read(sample: Mapping, fields: _Fields, count: Counter | None) -> tuple[dict
     answer = {
         "scoring": "letters" if by_letter else "text",
         "logprobs": logprobs,
-        "n_tokens": [1 if by_letter else count(context, each) for each in parts],
+        "n_tokens": [1] * len(parts) if by_letter else count(context, parts),
         "n_bytes": [len(each.encode()) for each in options],
         "log_mass": None,
-        "truncated": False,
+        "truncated": None,
     }
     question = {"split": "test", "question": context, "options": options, "lead_in": ""}
     return {**about, **question}, {**about, **answer}
@@ -205,8 +212,9 @@ def _counter(folder: Path | None) -> Counter | None:
         raise InputError(f"{folder} has no tokenizer.json")
     encode = Tokenizer.from_file(str(path)).encode
 
-    def count(context: str, continuation: str) -> int:
-        whole = encode(context + continuation, add_special_tokens=False)
-        return len(whole) - len(encode(context, add_special_tokens=False))
+    def count(context: str, continuations: list[str]) -> list[int]:
+        before = len(encode(context, add_special_tokens=False))
+        wholes = [encode(context + c, add_special_tokens=False) for c in continuations]
+        return [len(whole) - before for whole in wholes]
 
     return count

@@ -69,7 +69,11 @@ KINDS: dict[str, Kind] = {
             Column("n_tokens", pa.list_(INT), "per option: tokens that were summed"),
             Column("n_bytes", pa.list_(INT), "per option: UTF-8 bytes of its text"),
             Column("log_mass", pa.float32(), "nats, all letters; null for text"),
-            Column("truncated", pa.bool_(), "the context was cut on the left"),
+            Column(
+                "truncated",
+                pa.bool_(),
+                "the context was cut on its left; null: unknown",
+            ),
         ],
     ),
     "training_log": Kind(
