@@ -7,46 +7,29 @@ workflow without jobs, which is what no workflow can be faster than. The last li
 the largest study with ten seeds instead of one.
 """
 
-import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
+from snakemakes import count_jobs, run
 
 REPOSITORY = Path(__file__).parents[1]
 ROUNDS = 3  # of which the medians are printed
 
 
-def run(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Median seconds and MiB of a dry run, and what the last one printed."""
-    command = [sys.executable, "-m", "snakemake", "--dry-run", *arguments]
-    seconds, memory = [], []
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        with open(folder / "printed", "w+") as printed:
-            process = subprocess.Popen(
-                command, cwd=folder, stdout=printed, stderr=printed
-            )
-            _, status, used = os.wait4(process.pid, 0)
-            seconds.append(time.perf_counter() - begin)
-            memory.append(used.ru_maxrss / 1024)
-            printed.seek(0)
-            text = printed.read()
-        if status:
-            raise SystemExit(text)
-    return statistics.median(seconds), statistics.median(memory), text
+def plan(folder: Path, *arguments: str) -> tuple[float, float, int]:
+    """Median seconds and MiB of a dry run, and its jobs."""
+    rounds = [run(folder, "--dry-run", *arguments) for _ in range(ROUNDS)]
+    seconds, memory, texts = zip(*rounds, strict=True)
+    return statistics.median(seconds), statistics.median(memory), count_jobs(texts[0])
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
-        empty, own, _ = run(folder, "--snakefile", "Snakefile")
+        empty, own, _ = plan(folder, "--snakefile", "Snakefile")
         print(
             f"{'study':24}{'jobs':>6}{'seconds':>9}{'ratio':>7}{'MiB':>6}{'ratio':>7}"
         )
@@ -56,13 +39,12 @@ def main() -> None:
         tenfold = folder / "paper, ten seeds.yaml"
         tenfold.write_text(yaml.safe_dump({**large, "seeds": list(range(10))}))
         for path in (*paths, tenfold):
-            seconds, memory, text = run(
+            seconds, memory, jobs = plan(
                 folder,
                 *("--snakefile", str(REPOSITORY / "Snakefile")),
                 *("--configfile", str(path)),
                 *("--quiet", "rules", "reason"),
             )
-            jobs = int(re.search(r"^total +(\d+)$", text, flags=re.MULTILINE)[1])
             print(
                 f"{path.stem:24}{jobs:6}{seconds:9.2f}{seconds / empty:7.1f}"
                 f"{memory:6.0f}{memory / own:7.1f}",

@@ -12,16 +12,12 @@ and what one more seed then takes to be planned.
 """
 
 import argparse
-import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
+from snakemakes import count_jobs, run
 
 REPOSITORY = Path(__file__).parents[1]
 STUB = """import pathlib, sys
@@ -41,25 +37,6 @@ rule touch:
 """
 
 
-def run(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Seconds, MiB and words of snakemake in a folder."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "4", *arguments]
-    begin = time.perf_counter()
-    with open(folder / "printed", "w+") as printed:
-        process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed)
-        _, status, used = os.wait4(process.pid, 0)
-        printed.seek(0)
-        text = printed.read()
-    if status:
-        raise SystemExit(text[-5000:])
-    return time.perf_counter() - begin, used.ru_maxrss / 1024, text
-
-
-def count_jobs(text: str) -> int:
-    """The total of Snakemake's first table of jobs."""
-    return int(re.search(r"^total +(\d+)$", text, flags=re.MULTILINE)[1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", type=Path, default=REPOSITORY / "studies/paper.yaml")
@@ -76,8 +53,8 @@ def main() -> None:
             text = yaml.safe_dump({**study, "seeds": list(range(seeds))})
             (folder / f"{seeds}.yaml").write_text(text)
         own = (
-            *("--snakefile", str(folder / "house/Snakefile"), "--until", "measure"),
-            *("--resources", "gpu=4", "--configfile"),
+            *("--cores", "4", "--resources", "gpu=4", "--until", "measure"),
+            *("--snakefile", str(folder / "house/Snakefile"), "--configfile"),
         )
         print(f"{'':24}{'jobs':>6}{'seconds':>9}{'jobs/s':>8}{'MiB':>6}")
 
@@ -97,7 +74,7 @@ def main() -> None:
         more = (*own, f"{options.seeds + 1}.yaml")
         show("one more seed, planned", *run(folder, *more, "--dry-run"))
         (folder / "Touches").write_text(TOUCHES.format(n=jobs))
-        show("touch jobs", *run(folder, "--snakefile", "Touches"))
+        show("touch jobs", *run(folder, "--cores", "4", "--snakefile", "Touches"))
         print(f"{len(made)} files below results and resources")
 
 

@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 SRC = Path(__file__).resolve().parents[1] / "src"
 sys.path.insert(0, str(SRC))
 
-from polycal.cli import build_parser  # noqa: E402
+from polycal.cli import parsers_of_verbs  # noqa: E402
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -25,11 +25,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def write_commands() -> Iterator[str]:
     """Every verb with its flags."""
     yield "# Commands\n\nEvery step of the workflow is a command, too.\n"
-    parser = build_parser()
-    verbs = next(a for a in parser._actions if a.dest == "verb")
-    helps = {each.dest: each.help for each in verbs._choices_actions}
-    for name, verb in verbs.choices.items():
-        yield f"## {name}\n\n{helps.get(name) or ''}\n"
+    for name, verb in parsers_of_verbs().items():
+        yield f"## {name}\n\n{verb.description}\n"
         flags = [a for a in verb._actions if a.dest != "help"]
         if flags:
             yield "| flag | | |\n|---|---|---|"

@@ -12,7 +12,7 @@ import pytest
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal import tables
-from polycal.cli import build_parser, main
+from polycal.cli import main, parsers_of_verbs
 from polycal.grid import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
@@ -22,7 +22,7 @@ BESIDE |= {"show_prompt", "show_tables", "status", "with_gpus"}
 
 def test_there_is_one_verb_per_stage():
     """Every rule of the workflow has a verb of its name; the others make no file."""
-    verbs = next(a for a in build_parser()._actions if a.dest == "verb").choices
+    verbs = parsers_of_verbs()
     assert set(verbs) - BESIDE == set(STAGES)
 
 

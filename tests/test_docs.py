@@ -7,14 +7,14 @@ import pytest
 import yaml
 from study import REPOSITORY
 
-from polycal.cli import build_parser
+from polycal.cli import parsers_of_verbs
 
 PAGES = [
     REPOSITORY / "README.md",
     REPOSITORY / "CONTRIBUTING.md",
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
-VERBS = next(a for a in build_parser()._actions if a.dest == "verb").choices
+VERBS = parsers_of_verbs()
 WRITTEN = {"cli.md", "config.md"}  # by docs/hooks.py, when the site is built
 
 

@@ -70,5 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parsers_of_verbs() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each verb by its name, for those who write or check its docs."""
+    # argparse has no public way to its sub-parsers.
+    return next(a.choices for a in build_parser()._actions if a.dest == "verb")
+
+
 def _call(module: str, verb: str, **options: object) -> None:
     getattr(importlib.import_module(module), verb)(**options)

@@ -138,9 +138,8 @@ def read_numbers(folder: Path, study: Mapping) -> pd.DataFrame:
         tables.read_many(paths, "metrics"), subset="all", calibrator="none"
     ).to_pandas()
     rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
-    for task in study["tasks"]:
-        other = ~rows["language"].isin(task["languages"])
-        rows = rows[~(other & (rows["task"] == task["name"]))]
+    held = [(t["name"], code) for t in study["tasks"] for code in t["languages"]]
+    rows = rows[rows.set_index(["task", "language"]).index.isin(held)]
     rows = by_condition(rows[rows["metric"].isin(_SHOWN)])
     keys = ["facet", "rank", "task", "scoring"]
     means = rows.pivot_table(index=keys, columns="metric", values="value")

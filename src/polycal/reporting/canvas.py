@@ -7,6 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from polycal.statistics.conditions import in_resource_order, language_of
 
@@ -119,6 +120,14 @@ def make_lines(codes: Iterable[str]) -> list[tuple[str, str | None]]:
 def margin_of(lines: Sequence[tuple[str, str | None]]) -> float:
     """Inches that the longest text needs."""
     return 0.25 + 0.062 * max(len(text) for text, _ in lines)
+
+
+def line_keys(names: Sequence[str]) -> list[Line2D]:
+    """The legend's entries of lines that are drawn with `looks`, in their order."""
+    return [
+        Line2D([], [], color=colour, ls=style, marker=marker, ms=3.5, label=name)
+        for name, (colour, style, marker) in zip(names, looks(names), strict=True)
+    ]
 
 
 def draw_spans(

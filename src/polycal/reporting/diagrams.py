@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from scipy.stats import binom
 
 from polycal.reporting.canvas import (
@@ -15,6 +14,7 @@ from polycal.reporting.canvas import (
     TOP,
     add_legend,
     axes_of,
+    line_keys,
     looks,
     make_canvas,
     write_facet,
@@ -110,7 +110,7 @@ def reliability(bins: pd.DataFrame, *, title: str = "") -> Figure:
         figure.text(x, y, "accuracy (%)", rotation=90, va="center")
         x, y, _, _ = place(margin, top + block - 0.2, 0, 0)
         figure.text(x, y, "confidence (%); below 0: share of the questions")
-    add_legend(figure, _keys(ranks))
+    add_legend(figure, line_keys([label(rank) for rank in ranks]))
     return figure
 
 
@@ -149,7 +149,7 @@ def levels(bins: pd.DataFrame, *, title: str = "") -> Figure:
                 axes.set_ylabel("accuracy (%); below 0: share")
             else:
                 axes.set_yticklabels([])
-    add_legend(figure, _keys(ranks))
+    add_legend(figure, line_keys([label(rank) for rank in ranks]))
     return figure
 
 
@@ -171,14 +171,6 @@ def _draw_intervals(axes: Axes, bins: pd.DataFrame, ranks: list[float]) -> None:
         line = bins[(bins["rank"] == rank) & (bins["share"] >= LEAST_SHARE)]
         low, high = wilson(line["sum_correct"].to_numpy(), line["n"].to_numpy())
         axes.vlines(100 * line["confidence"], 100 * low, 100 * high, colour, lw=0.8)
-
-
-def _keys(ranks: list[float]) -> list[Line2D]:
-    """The legend's entries."""
-    return [
-        Line2D([], [], color=colour, ls=style, marker=marker, ms=3.5, label=label(rank))
-        for rank, (colour, style, marker) in zip(ranks, looks(ranks), strict=True)
-    ]
 
 
 def _draw_curves(

@@ -48,9 +48,12 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
     aggregate(
         metrics=paths["metrics"], reliability=paths["reliability"], keep=tasks, out=out
     )
-    made = {path.stem: path for path in out.glob("*.parquet")}
-    paired = {"metrics": made["metrics"], "replicates": paths["replicates"], "out": out}
-    paired["confidence"] = statistics["confidence"]
+    paired = {
+        "metrics": out / "metrics.parquet",
+        "replicates": paths["replicates"],
+        "confidence": statistics["confidence"],
+        "out": out,
+    }
     contrast(**paired, margin=statistics["margin"])
     analyse(**paired)
     list_runs(
@@ -88,12 +91,12 @@ def find_measured(
         results: the folder that the workflow writes into.
     """
     languages = {task["name"]: task["languages"] for task in study["tasks"]}
+    every = expand_runs(study)
     held = {
         (run, task): _has_all(results, run, task, languages[task])
-        for run in expand_runs(study)
+        for run in every
         for task in languages
     }
-    every = expand_runs(study)
     begun = [task for task in languages if any(held[run, task] for run in every)]
     runs = [run for run in every if all(held[run, task] for task in begun)]
     return {task: languages[task] for task in begun}, runs if begun else []

@@ -14,6 +14,7 @@ from polycal.reporting.canvas import (
     Place,
     add_legend,
     axes_of,
+    line_keys,
     looks,
     make_canvas,
     write_facet,
@@ -64,13 +65,7 @@ def doses(curves: pd.DataFrame, *, title: str = "") -> Figure:
             axes.set_xticks(ticks, [number(float(each)) for each in ticks])
             axes.set_title(heading, pad=3)
             axes.set_xlabel("smoothing")
-    add_legend(
-        figure,
-        [
-            Line2D([], [], color=colour, ls=style, marker=marker, ms=3.5, label=name)
-            for name, (colour, style, marker) in zip(names, looks(names), strict=True)
-        ],
-    )
+    add_legend(figure, line_keys(names))
     return figure
 
 
