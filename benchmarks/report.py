@@ -29,14 +29,19 @@ from polycal.reporting.figure_values import KINDS  # noqa: E402
 from polycal.reporting.figures import draw  # noqa: E402
 from polycal.reporting.report import report  # noqa: E402
 
-CALIBRATORS = ("none", "ts_en", "ts_own", "ts_pool", "ts_loo")
+CALIBRATORS = ("ts_en", "ts_own", "ts_pool", "ts_loo")
+CALIBRATED = ("accuracy", "confidence", "gap", "ece", "brier", "nll")  # and temperature
 
 
 def add_calibrators(path: Path) -> None:
     """Repeat the headline readings as if they were calibrated, and add intervals."""
     rows = tables.read(path, "metrics").to_pandas()
+    rows = rows[rows["metric"] != "temperature"]
     headline = rows[rows["scoring"].map(HEADLINE) == rows["normaliser"]]
-    frames = [rows, *(headline.assign(calibrator=each) for each in CALIBRATORS[1:])]
+    primary = headline[headline["metric"].isin(CALIBRATED)]
+    fitted = headline[headline["metric"] == "accuracy"].assign(metric="temperature")
+    scaled = pd.concat([primary, fitted])
+    frames = [rows, *(scaled.assign(calibrator=each) for each in CALIBRATORS)]
     rows = pd.concat(frames, ignore_index=True)
     rows["ci_low"], rows["ci_high"] = rows["value"] - 0.0123, rows["value"] + 0.0123
     table = pa.Table.from_pandas(rows, preserve_index=False)
@@ -97,7 +102,7 @@ def load(page: Path) -> tuple[float, float]:
 def main() -> None:
     """Print what the page weighs, and how long it takes."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
+        folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(temporary)
         page = make_page(folder)
         seconds = [load(page) for _ in range(3)]
         print(f"page size {page.stat().st_size / 1e6:.2f} MB")

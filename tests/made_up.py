@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal import tables
-from polycal.grid import BASE
+from polycal.grid import BASE, HEADLINE
 from polycal.languages import load_languages
 from polycal.statistics.aggregate import summarise
 from polycal.statistics.conditions import ALL
@@ -60,6 +60,8 @@ def make_study(
                         bins += [[*key, *row] for row in held.to_numpy()]
                         values = _measure(held, key)
                         metrics += [[*key, *each] for each in values.items()]
+                        if normaliser == HEADLINE[scoring]:
+                            metrics += _make_temperatures(key, values["gap"])
     frame = _complete_metrics(metrics)
     changes = make_contrasts(frame)
     held = {
@@ -270,9 +272,20 @@ def _measure(bins: pd.DataFrame, key: list) -> dict[str, float]:
         "nll": 1.2 + ece,
         "chance": _CHANCE.get(key[4], 0.25),
     }
+    for percent in range(10, 100, 10):  # the accuracy falls towards that of all
+        values[f"accuracy_at_{percent}"] = (
+            accuracy + (1 - accuracy) * (1 - percent / 100) / 2
+        )
     if key[6] == "letters":
         return values | {"log_mass": -0.7 + ece}
     return values | {"token_premium": 1.0 + 0.7 * (key[5] != "en") + accuracy}
+
+
+def _make_temperatures(key: list, gap: float) -> list[list]:
+    """Higher with the gap; that of all languages is the same everywhere."""
+    fitted = {"ts_own": float(np.exp(3 * gap)), "ts_pool": 1.5, "ts_en": 1.4}
+    rows = fitted.items()
+    return [[*key[:-1], name, "temperature", value] for name, value in rows]
 
 
 def _complete_metrics(rows: list) -> pd.DataFrame:

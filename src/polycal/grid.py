@@ -24,15 +24,15 @@ STAGES = {
     "tune": 4,
     "select": 2,
     "score": 4,
-    "measure": 7,
+    "measure": 8,
     "aggregate": 2,
     "contrast": 3,
     "analyse": 2,
     "list_runs": 1,
     "find_shifts": 2,
-    "draw": 6,
+    "draw": 7,
     "tabulate": 1,
-    "report": 8,
+    "report": 9,
 }
 
 BASE = "none"  # the name of the sft that is no SFT: the untouched base model
@@ -57,6 +57,7 @@ HEADLINE = {"letters": "sum", "text": "token"}
 
 # The figures that are drawn of each task and scoring.
 FIGURES = (
+    "coverage",
     "decomposition",
     "doses",
     "dumbbell",
@@ -66,6 +67,7 @@ FIGURES = (
     "levels",
     "premium",
     "reliability",
+    "temperature",
 )
 
 

@@ -101,7 +101,7 @@ def test_bad_requests_are_refused_by_name(paths, tmp_path):
     for changed, words in (
         (
             {"out": [tmp_path / "pie.svg"]},
-            "no figure is called 'pie'; known: decomposition",
+            "no figure is called 'pie'; known: coverage, decomposition",
         ),
         (
             {"out": [tmp_path / "heatmap.gif"]},

@@ -98,7 +98,7 @@ def test_a_page_needs_nothing_from_the_net(page):
 def test_ids_are_unique_and_references_arrive(page):
     """Figures of matplotlib share no id; none lost a clip path or marker."""
     parsed = Page(page)
-    assert parsed.tags.count("svg") == 2 * (8 + 4)  # text leads, letters follow
+    assert parsed.tags.count("svg") == 2 * (10 + 4)  # text leads, letters follow
     assert len(parsed.ids) == len(set(parsed.ids))
     wanted = re.findall(r"url\(#([^)]+)\)", page)
     wanted += [each[1:] for each in parsed.loads if each.startswith("#")]
@@ -225,12 +225,12 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
 
 
 def test_an_inlined_figure_keeps_what_it_refers_to(tmp_path):
-    """Ids in use get the prefix, others go, as do the metadata and the style."""
+    """Ids in use become the prefix and a number, others go, as do metadata and style."""
     (tmp_path / "x.svg").write_text(SVG)
     text = inline(tmp_path / "x.svg", prefix="2a", text='say "so"')
-    assert 'href="#2a-m1"' in text
-    assert 'clip-path="url(#2a-p2)"' in text
+    assert 'href="#2a-0"' in text
+    assert 'clip-path="url(#2a-1)"' in text
     assert 'fill="#aabbcc"' in text
-    assert re.findall(r' id="([^"]+)"', text) == ["2a-m1", "2a-p2"]
+    assert re.findall(r' id="([^"]+)"', text) == ["2a-0", "2a-1"]
     assert not re.search("axes_1|metadata|style|xmlns|http", text)
     assert 'aria-label="say &quot;so&quot;"' in text

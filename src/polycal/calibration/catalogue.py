@@ -242,6 +242,17 @@ METRICS: dict[str, Metric] = {
         "accuracy of the more confident half",
         "what holding back half of the answers gains",
     ),
+    **{
+        f"accuracy_at_{percent}": Metric(
+            lambda a, share=percent / 100: ranking.accuracy_at_coverage(
+                *a.top, coverage=share
+            ),
+            "comparison",
+            f"accuracy of the most confident {percent} %",
+            "a point of the risk-coverage curve",
+        )
+        for percent in (20, 30, 40, 60, 70, 80, 90)
+    },
     "confidence_right": Metric(
         lambda a: _mean(a.top.confidence[a.top.correct == 1]),
         "diagnostic",

@@ -35,6 +35,7 @@ OVER, UNDER = GAPS(0.8), GAPS(0.08)  # one light, one dark: apart in grey, too
 
 TOP = 0.62  # inches that the title and the legend take
 LINE = 0.155  # inches of one language's line
+_SIDE, _WIDE, _MARGIN, _HEAD = 1.75, 2.25, 0.6, 0.45  # inches of square panels
 
 _COLOURS = sns.color_palette("colorblind")
 _LOOKS = [  # colour, line style, marker
@@ -95,6 +96,53 @@ def write_facet(
     """The name of a facet in bold, at inches from the left and the top."""
     x, y, _, _ = place(left, top, 0, 0)
     figure.text(x, y, facet, fontweight="bold", fontsize=8, va="center")
+
+
+def make_squares(
+    rows: int, columns: int, title: str, *, extra: float = 0.0
+) -> tuple[Figure, Place]:
+    """A canvas for square panels, a row of them per facet.
+
+    Args:
+        rows: facets.
+        columns: panels of each.
+        title: what the numbers belong to.
+        extra: inches that the legend needs beyond one line.
+    """
+    width, height = _MARGIN + columns * _WIDE, extra + rows * _block()
+    return make_canvas(width, height, title=title)
+
+
+def _block() -> float:
+    """Inches from a row of squares to the next one."""
+    return _HEAD + _SIDE + 0.55
+
+
+def add_square(
+    figure: Figure,
+    place: Place,
+    facet: str,
+    row: int,
+    column: int,
+    *,
+    extra: float = 0.0,
+) -> Axes:
+    """A panel; the first one of a row comes with the facet's name."""
+    top = TOP + extra + row * _block()
+    if column == 0:
+        write_facet(figure, place, facet, left=0.08, top=top + 0.08)
+    box = place(_MARGIN + column * _WIDE, top + _HEAD, _SIDE, _SIDE)
+    axes = figure.add_axes(box)
+    axes.tick_params(length=2, pad=1.5)
+    return axes
+
+
+def scale_logs(axes: Axes) -> None:
+    """A logarithmic x axis that names 1, 2 and 5 of each decade."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def axes_of(values) -> tuple[list[str], list[float]]:

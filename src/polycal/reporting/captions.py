@@ -1,5 +1,6 @@
 """One sentence per figure: what it shows, in the numbers of its table."""
 
+import numpy as np
 import pandas as pd
 
 from polycal.grid import number
@@ -115,6 +116,27 @@ def caption_front(points: pd.DataFrame) -> str:
     return f"Not beaten in accuracy and ECE over all languages – {'; '.join(parts)}."
 
 
+def caption_temperature(values: pd.DataFrame) -> str:
+    """The geometric mean of the languages' own temperatures, and their range."""
+    logs = np.log(values.set_index(["facet", "rank"])["own"])
+    found = np.exp(logs.groupby(level=["facet", "rank"]).agg(["mean", "min", "max"]))
+    told = pd.Series(
+        [f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, low, high in found.values],
+        index=found.index,
+    )
+    start = "Mean and range of the languages' own temperatures –"
+    return f"{start} {_per_condition(told)}."
+
+
+def caption_coverage(risks: pd.DataFrame) -> str:
+    """Errors among all answers and among the more confident half, all languages."""
+    rows = risks[(risks["level"] == ALL) & risks["coverage"].isin([0.5, 1.0])]
+    rows = rows.pivot_table(index=["facet", "rank"], columns="coverage", values="risk")
+    told = rows[1.0].map(percent) + " and " + rows[0.5].map(percent)
+    start = "Errors among all answers, and among the more confident half of them –"
+    return f"{start} {_per_condition(told)}."
+
+
 _TEMPERATURES = {
     "none": "",
     "ts_en": " with English's temperature",
@@ -136,6 +158,7 @@ def _per_condition(values: pd.Series) -> str:
 
 
 CAPTIONS = {
+    "coverage": caption_coverage,
     "decomposition": caption_decomposition,
     "doses": caption_doses,
     "dumbbell": caption_dumbbell,
@@ -145,4 +168,5 @@ CAPTIONS = {
     "levels": caption_levels,
     "premium": caption_premium,
     "reliability": caption_reliability,
+    "temperature": caption_temperature,
 }

@@ -35,6 +35,7 @@ from polycal.reporting.canvas import (
 from polycal.reporting.comparisons import decomposition, forest
 from polycal.reporting.diagrams import levels, reliability
 from polycal.reporting.figure_values import MISSING, values_of
+from polycal.reporting.remedies import coverage, temperature
 from polycal.reporting.sentences import points
 from polycal.reporting.tradeoffs import doses, front, premium
 from polycal.statistics.conditions import label
@@ -167,6 +168,7 @@ def _write_cells(
 
 
 FIGURES = {
+    "coverage": coverage,
     "decomposition": decomposition,
     "doses": doses,
     "dumbbell": dumbbell,
@@ -176,6 +178,7 @@ FIGURES = {
     "levels": levels,
     "premium": premium,
     "reliability": reliability,
+    "temperature": temperature,
 }
 _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
 

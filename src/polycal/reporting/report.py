@@ -41,7 +41,7 @@ from polycal.statistics.conditions import (
 # The figures in the page; every language's diagram is drawn where one chooses it.
 SHOWN = ("dumbbell", "forest", "heatmap", "levels")
 # Those of the leading scoring only, as their many marks make most of the page's size.
-MORE = ("decomposition", "doses", "front", "premium")
+MORE = ("decomposition", "doses", "front", "temperature", "coverage", "premium")
 
 
 def report(

@@ -11,16 +11,18 @@ from polycal.errors import InputError
 _DROPPED = {"metadata", "style"}
 # What the page says once for all figures, and what nobody sees.
 _SUPERFLUOUS = re.compile(r" ?font-family: [^;]*;?|rotate\(-0 [^)]*\)")
-_DIGITS = re.compile(r"\d+\.\d{3,}")
+_DECIMAL = re.compile(r"-?\d+\.\d+")
+_AROUND = re.compile(r" ?([A-Za-z]) ?")  # spaces beside the commands of a path
 _URL, _LINK = re.compile(r"(url\(#)([^)]+)"), re.compile(r"^(#)(.+)")
 
 
 def inline(path: Path, *, prefix: str, text: str) -> str:
     """The `<svg>` element of a file, fit to stand beside others in one HTML page.
 
-    Ids that something refers to get the prefix, and all others go, so that no two
+    Ids that something refers to become short ones, and all others go, so that no two
     figures share one. Namespaces go too, as HTML has none, and the family of the font,
-    which is the page's to set. Coordinates are rounded to 1/100 point.
+    which is the page's to set. Coordinates are rounded to 1/10 point, and
+    those within a marker to 1/100.
 
     Args:
         path: the SVG file.
@@ -38,19 +40,21 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
         for child in list(element):
             if _local(child.tag) in _DROPPED:
                 element.remove(child)
-    used: set[str] = set()
+    used: dict[str, str] = {}
 
     def rename(found: re.Match) -> str:
-        used.add(found[2])
-        return f"{found[1]}{prefix}-{found[2]}"
+        new = used.setdefault(found[2], f"{prefix}-{len(used)}")
+        return f"{found[1]}{new}"
 
     for element in root.iter():
         element.tag = _local(element.tag)
         for name, value in list(element.attrib.items()):
             del element.attrib[name]
             pattern = _LINK if _local(name) == "href" else _URL
-            value = _DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value)
+            value = _DECIMAL.sub(_round, value)
             value = _SUPERFLUOUS.sub("", value).replace("  ", " ").strip()
+            if name == "d":
+                value = _AROUND.sub(r"\1", value)
             if value:
                 element.set(_local(name), pattern.sub(rename, value))
     for element in root.iter():
@@ -59,11 +63,17 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
         element.tail = (element.tail or "").strip() or None
         own = element.attrib.pop("id", None)
         if own in used:
-            element.set("id", f"{prefix}-{own}")
+            element.set("id", used[own])
     _share(root)
     root.set("role", "img")
     root.set("aria-label", text)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _round(found: re.Match) -> str:
+    """A number with as many digits as one can see."""
+    value = float(found[0])
+    return f"{value:.{1 if abs(value) >= 10 else 2}f}".rstrip("0").rstrip(".")
 
 
 def _share(element: ElementTree.Element) -> None:

@@ -10,18 +10,16 @@ from matplotlib.lines import Line2D
 from polycal.grid import number
 from polycal.reporting.canvas import (
     STYLE,
-    TOP,
-    Place,
     add_legend,
+    add_square,
     axes_of,
     line_keys,
     looks,
-    make_canvas,
-    write_facet,
+    make_squares,
+    scale_logs,
 )
 from polycal.statistics.conditions import ALL, LEVELS, label, language_of
 
-_SIDE, _WIDE, _MARGIN, _HEAD = 1.75, 2.25, 0.6, 0.45  # inches of square panels
 _METRICS = {  # of the dose-response: heading and scale
     "ece": ("ECE (%)", 100),
     "gap": ("size of the gap (pp)", 100),
@@ -48,10 +46,10 @@ def doses(curves: pd.DataFrame, *, title: str = "") -> Figure:
         title: what the numbers belong to.
     """
     names = [each for each in (*LEVELS, ALL) if each in set(curves["level"])]
-    figure, place = _squares(curves, len(_METRICS), title)
+    figure, place = make_squares(curves["facet"].nunique(), len(_METRICS), title)
     for row, facet in enumerate(sorted(curves["facet"].unique())):
         for column, (metric, (heading, scale)) in enumerate(_METRICS.items()):
-            axes = _square(figure, place, facet, row, column)
+            axes = add_square(figure, place, facet, row, column)
             own = curves[(curves["facet"] == facet) & (curves["metric"] == metric)]
             for line in own.to_dict("records"):
                 colour, style, marker = looks(names)[names.index(line["level"])]
@@ -80,11 +78,11 @@ def premium(values: pd.DataFrame, *, title: str = "") -> Figure:
     facets, ranks = axes_of(values)
     values = values.assign(level=[language_of(c).level for c in values["language"]])
     names = [each for each in LEVELS if each in set(values["level"])]
-    figure, place = _squares(values, len(ranks), title)
+    figure, place = make_squares(len(facets), len(ranks), title)
     x, y = values["token_premium"], 100 * values["gap"]
     for row, facet in enumerate(facets):
         for column, rank in enumerate(ranks):
-            axes = _square(figure, place, facet, row, column)
+            axes = add_square(figure, place, facet, row, column)
             own = values[(values["facet"] == facet) & (values["rank"] == rank)]
             axes.set_title(label(rank), pad=3)
             axes.axhline(0, color="0.6", lw=0.6, zorder=0)
@@ -92,12 +90,9 @@ def premium(values: pd.DataFrame, *, title: str = "") -> Figure:
                 here = own[own["level"] == name]
                 face = {"mfc": "none", "mec": colour, "ms": 3.5, "mew": 0.9}
                 axes.plot(here["token_premium"], 100 * here["gap"], marker, **face)
-            axes.set_xscale("log")
             axes.set_xlim(x.min() / 1.1, x.max() * 1.25)
             axes.set_ylim(y.min() - 2, y.max() + 4)
-            axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+            scale_logs(axes)
             axes.set_xlabel("token premium over English")
             if column == 0:
                 axes.set_ylabel("confidence − accuracy (pp)")
@@ -169,10 +164,10 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
     facets, ranks = axes_of(points)
     names = [each for each in (*LEVELS, ALL) if each in set(points["level"])]
     held = [each for each in CALIBRATORS if each in set(points["calibrator"])]
-    figure, place = _squares(points, len(names), title, extra=0.22)
+    figure, place = make_squares(len(facets), len(names), title, extra=0.22)
     for row, facet in enumerate(facets):
         for column, name in enumerate(names):
-            axes = _square(figure, place, facet, row, column, extra=0.22)
+            axes = add_square(figure, place, facet, row, column, extra=0.22)
             own = points[(points["facet"] == facet) & (points["level"] == name)]
             best = own[own["front"]].sort_values(["accuracy", "ece"])
             axes.plot(100 * best["accuracy"], 100 * best["ece"], color="0.6", lw=0.8)
@@ -218,35 +213,3 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
     best = Line2D([], [], color="0.6", lw=0.8, label="not beaten")
     add_legend(figure, [*temperatures, best], top=0.63)
     return figure
-
-
-def _squares(
-    values: pd.DataFrame, columns: int, title: str, *, extra: float = 0.0
-) -> tuple[Figure, Place]:
-    """A canvas for square panels, a row of them per facet."""
-    rows = values["facet"].nunique()
-    width, height = _MARGIN + columns * _WIDE, extra + rows * _block()
-    return make_canvas(width, height, title=title)
-
-
-def _block() -> float:
-    return _HEAD + _SIDE + 0.55
-
-
-def _square(
-    figure: Figure,
-    place: Place,
-    facet: str,
-    row: int,
-    column: int,
-    *,
-    extra: float = 0.0,
-) -> Axes:
-    """A panel; the first one of a row comes with the facet's name."""
-    top = TOP + extra + row * _block()
-    if column == 0:
-        write_facet(figure, place, facet, left=0.08, top=top + 0.08)
-    box = place(_MARGIN + column * _WIDE, top + _HEAD, _SIDE, _SIDE)
-    axes = figure.add_axes(box)
-    axes.tick_params(length=2, pad=1.5)
-    return axes
