@@ -225,7 +225,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
 
 
 def test_an_inlined_figure_keeps_what_it_refers_to(tmp_path):
-    """Ids in use become the prefix and a number, others go, as do metadata and style."""
+    """Ids in use become short, others go, as do the metadata and the style."""
     (tmp_path / "x.svg").write_text(SVG)
     text = inline(tmp_path / "x.svg", prefix="2a", text='say "so"')
     assert 'href="#2a-0"' in text
