@@ -34,7 +34,8 @@ def add_reporting(add: Callable) -> None:
     flag("--out", type=Path, required=True, help="directory to write into")
 
     flag = add("list_runs", "polycal.statistics.runs", "Tell how each run came about.")
-    flag("--models", nargs="+", required=True, help="short names of the base models")
+    text = "directories of prepare_model, or short names of the base models"
+    flag("--models", type=Path, nargs="+", required=True, help=text)
     flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
@@ -48,6 +49,8 @@ def add_reporting(add: Callable) -> None:
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     text = "replicates tables of all runs and tasks"
     flag("--replicates", type=Path, nargs="+", required=True, help=text)
+    text = "what list_runs wrote: it tells the models' vocabularies"
+    flag("--runs", type=Path, help=text)
     text = "fractions that differ by less are equivalent"
     flag("--margin", type=float, required=True, help=text)
     text = "of intervals, bands and verdicts"

@@ -42,10 +42,12 @@ def make_answers(*, sharpness: float, learned: float = 0.0) -> dict[str, np.ndar
     return scores
 
 
-def save_run(folder: Path, run: tuple, answers: dict[str, np.ndarray]) -> dict:
+def save_run(
+    folder: Path, run: tuple, answers: dict[str, np.ndarray], *, model: str = "m"
+) -> dict:
     """Predictions of a run, and what is measured of them."""
     sft, smoothing, seed = run
-    place = {"model": "m", "sft": sft, "smoothing": smoothing, "seed": seed}
+    place = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     place |= {"task": "t", "scoring": "letters", "gold": 0, "log_mass": None}
     place |= {"n_tokens": [1] * 4, "n_bytes": [1] * 4, "truncated": False}
     place |= dict.fromkeys(("subject", "category", "culture"))
@@ -73,9 +75,11 @@ def save_run(folder: Path, run: tuple, answers: dict[str, np.ndarray]) -> dict:
     return paths
 
 
-def finish(folder: Path, runs: dict[tuple, dict]) -> dict[str, pd.DataFrame]:
+def finish(
+    folder: Path, measured: dict[tuple, dict], **more: object
+) -> dict[str, pd.DataFrame]:
     """The study's contrasts and claims, read back."""
-    files = list(runs.values())
+    files = list(measured.values())
     aggregate(
         metrics=[each["metrics"] for each in files],
         reliability=[each["reliability"] for each in files],
@@ -88,6 +92,7 @@ def finish(folder: Path, runs: dict[tuple, dict]) -> dict[str, pd.DataFrame]:
         margin=0.02,
         confidence=0.95,
         out=folder,
+        **more,
     )
     return {
         kind: tables.read(folder / f"{kind}.parquet", kind).to_pandas()
@@ -140,6 +145,32 @@ def test_what_the_paper_claims_is_found_where_it_is_true(study):
         "everywhere": "holds",
         "cost": "holds",
     }
+
+
+def test_a_model_that_smoothing_helps_less_is_found(measured, study, tmp_path):
+    """With the larger vocabulary; the contrasts stay those within the models."""
+    answers = {
+        BASE: make_answers(sharpness=1),
+        ("bold", 0.0, 0): make_answers(sharpness=3),
+        ("bold", 0.1, 0): make_answers(sharpness=2.8),
+    }
+    wide = {
+        ("wide", *run): save_run(tmp_path / str(number), run, own, model="wide")
+        for number, (run, own) in enumerate(answers.items())
+    }
+    sizes = [{"model": "m", "vocabulary": 32}, {"model": "wide", "vocabulary": 256}]
+    table = pa.Table.from_pylist(sizes, tables.SCHEMAS["runs"])
+    tables.write(table, tmp_path / "runs.parquet", "runs")
+    one_seed = {run: paths for run, paths in measured.items() if not run[-1]}
+    both = finish(tmp_path, one_seed | wide, runs=tmp_path / "runs.parquet")
+    (row,) = both["claims"].query("claim == 'vocabulary'").to_dict("records")
+    assert (row["model"], row["sft"], row["verdict"]) == ("wide", "bold", "holds")
+    gaps = both["contrasts"].query("metric == 'gap' and level == 'all'")
+    gaps = gaps.query("reference == 'sft' and sft == 'bold' and calibrator == 'none'")
+    change = gaps.set_index("model")["estimate"]
+    assert row["estimate"] == pytest.approx(change["wide"] - change["m"])
+    assert set(both["contrasts"]["reference"]) == {"base", "sft"}
+    assert "vocabulary" not in set(study["claims"]["claim"])
 
 
 def test_and_is_denied_where_it_is_not(study):

@@ -1,8 +1,11 @@
 """What `select` wrote becomes one table."""
 
 import json
+from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from polycal import tables
 from polycal.errors import InputError
@@ -25,7 +28,7 @@ def make_run(folder, seed=0):
 def test_a_run_tells_its_rate_its_loss_and_its_recipe(tmp_path):
     """The loss is the mean over seeds; the base model has none."""
     list_runs(
-        models=["m"],
+        models=[Path("m")],
         runs=[make_run(tmp_path / "b", seed=1), make_run(tmp_path / "a")],
         out=tmp_path / "runs.parquet",
     )
@@ -36,6 +39,29 @@ def test_a_run_tells_its_rate_its_loss_and_its_recipe(tmp_path):
     assert first["n_candidates"] == 4
     assert json.loads(first["recipe"]) == {"epochs": 3.0}
     assert (tmp_path / "runs.csv").read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        ({"vocab_size": 256_000}, 256_000),
+        ({"text_config": {"vocab_size": 262_208}}, 262_208),
+        ({"text_config": {}}, 2),
+        (None, None),
+    ],
+    ids=["text", "with-images", "tokenizer", "name"],
+)
+def test_a_model_s_vocabulary_stands_at_all_of_its_runs(config, tokens, tmp_path):
+    """As its config says, or else its tokenizer; unknown without the directory."""
+    model, out = tmp_path / "models" / "m", tmp_path / "runs.parquet"
+    if config is not None:
+        model.mkdir(parents=True)
+        (model / "config.json").write_text(json.dumps(config))
+        Tokenizer(WordLevel({"a": 0, "b": 1})).save(str(model / "tokenizer.json"))
+    list_runs(models=[model], runs=[make_run(tmp_path / "a")], out=out)
+    rows = tables.read(out, "runs").to_pylist()
+    assert [row["vocabulary"] for row in rows] == [tokens, tokens]
+    assert {row["model"] for row in rows} == {"m"}
 
 
 def test_what_is_no_run_is_named(tmp_path):

@@ -97,6 +97,7 @@ rule aggregate:
 rule contrast:
     input:
         metrics="results/metrics.parquet",
+        runs="results/runs.parquet",
         replicates=get_measured("replicates"),
     output:
         expand(
@@ -115,6 +116,7 @@ rule contrast:
         "python -m polycal contrast"
         " --metrics {input.metrics:q}"
         " --replicates {input.replicates:q}"
+        " --runs {input.runs:q}"
         " {params.statistics}"
         " --out results &> {log:q}"
 

@@ -68,7 +68,8 @@ rule select:
 
 rule list_runs:
     input:
-        get_tuned(),
+        models=[f"resources/models/{model['name']}" for model in config["models"]],
+        runs=get_tuned(),
     output:
         table="results/runs.parquet",
         csv="results/runs.csv",
@@ -78,9 +79,8 @@ rule list_runs:
         "../../envs/cpu.yaml"
     params:
         stage=grid.STAGES["list_runs"],
-        models=" ".join(model["name"] for model in config["models"]),
     shell:
         "python -m polycal list_runs"
-        " --models {params.models}"
-        " --runs {input:q}"
+        " --models {input.models:q}"
+        " --runs {input.runs:q}"
         " --out {output.table:q} &> {log:q}"

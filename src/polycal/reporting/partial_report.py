@@ -54,13 +54,15 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
         "confidence": statistics["confidence"],
         "out": out,
     }
-    contrast(**paired, margin=statistics["margin"])
-    analyse(**paired)
+    models = results.parent / "resources" / "models"
     list_runs(
-        models=sorted({run.model for run in runs}),
+        models=[models / name for name in sorted({run.model for run in runs})],
         runs=[results / "runs" / run.path for run in runs if run.sft != BASE],
         out=out / "runs.parquet",
     )
+    margin = statistics["margin"]
+    contrast(**paired, runs=out / "runs.parquet", margin=margin)
+    analyse(**paired)
     names = ("metrics", "reliability", "contrasts", *_ANALYSED)
     drawn = {name: out / f"{name}.parquet" for name in names}
     for task in tasks:

@@ -17,20 +17,11 @@ from polycal.errors import InputError
 from polycal.grid import BASE
 from polycal.statistics.aggregate import ALL
 from polycal.statistics.claims import judge
-from polycal.statistics.conditions import LEVELS, language_of
-from polycal.statistics.inference import (
-    band_width,
-    differences,
-    half_width,
-    p_above,
-    p_equivalence,
-    p_two_sided,
-)
+from polycal.statistics.effects import Effect, describe
+from polycal.statistics.vocabularies import TO_OTHERS, TO_SFT, compare_models, tells
 
-TO_BASE, TO_SFT = "base", "sft"  # what a condition is compared with
+TO_BASE = "base"  # what a condition is compared with, or TO_SFT
 _BIASED = ("ece",)  # upwards, by up to what a calibrated model would show
-# Metrics that are fractions; a margin means nothing for the others.
-_FRACTIONS = ("accuracy", "confidence", "gap", "ece")
 _WAY = ["scoring", "normaliser", "calibrator", "metric"]
 
 
@@ -76,6 +67,7 @@ def contrast(
     *,
     metrics: Path,
     replicates: list[Path],
+    runs: Path | None = None,
     margin: float,
     confidence: float,
     out: Path,
@@ -85,6 +77,8 @@ def contrast(
     Args:
         metrics: the study's metrics table.
         replicates: replicates tables, one for each run and task.
+        runs: the study's runs table, which tells the models' vocabularies; without
+            it, nothing is said about those.
         margin: fractions that differ by less are equivalent.
         confidence: of intervals, bands and verdicts, such as 0.95.
         out: the directory to write into.
@@ -94,19 +88,31 @@ def contrast(
             tables are not about the same runs and languages.
     """
     values = _by_run(tables.read(metrics, "metrics"))
-    frames = []
+    sure = {"margin": margin, "confidence": confidence}
+    frames, of_models = [], []
     for comparisons, files in _families(_index(replicates)):
         held = {run: _load(path, values.get(run)) for run, path in files.items()}
         for each in comparisons:
-            frames += _compare(each, held, margin=margin, confidence=confidence)
+            for effect in _effects(each, held):
+                frames.append(describe(effect, **sure))
+                of_models += [effect] if tells(effect) else []
+    sizes = _vocabularies(runs) if runs else {}
+    frames += [describe(each, **sure) for each in compare_models(of_models, sizes)]
     names = tables.SCHEMAS["contrasts"].names
     found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     found, claims = judge(found.reindex(columns=names), alpha=1 - confidence)
+    found = found[found["reference"] != TO_OTHERS]
     for kind, frame in (("contrasts", found), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
         frame = frame.reindex(columns=schema.names)
         table = pa.Table.from_pandas(frame, schema, preserve_index=False)
         tables.write_study(table, out, kind, confidence=confidence)
+
+
+def _vocabularies(runs: Path) -> dict[str, int]:
+    """The vocabulary of each model that tells it."""
+    rows = tables.read(runs, "runs").select(["model", "vocabulary"]).to_pylist()
+    return {row["model"]: row["vocabulary"] for row in rows if row["vocabulary"]}
 
 
 def _by_run(metrics: pa.Table) -> dict[Run, pd.DataFrame]:
@@ -187,14 +193,10 @@ def _load(path: Path, values: pd.DataFrame | None) -> dict[tuple[str, ...], Meas
     }
 
 
-def _compare(
-    comparison: Comparison,
-    held: Mapping[Run, Mapping[tuple[str, ...], Measured]],
-    *,
-    margin: float,
-    confidence: float,
-) -> Iterator[pd.DataFrame]:
-    """The rows of one condition against its reference, for each way of reading.
+def _effects(
+    comparison: Comparison, held: Mapping[Run, Mapping[tuple[str, ...], Measured]]
+) -> Iterator[Effect]:
+    """One condition against its reference, for each way of reading.
 
     Raises:
         InputError: the two were measured on other languages.
@@ -215,96 +217,12 @@ def _compare(
             )
         if not all(way in side for pair in pairs for side in pair):
             continue
-        seeds = np.stack([b[way].values - a[way].values for a, b in pairs])
         drawn = sum(b[way].replicates - a[way].replicates for a, b in pairs)
-        more = dict(zip(_WAY, way, strict=True))
-        yield _rows(
+        bias = [np.mean([pair[k][way].bias for pair in pairs], axis=0) for k in (0, 1)]
+        yield Effect(
+            place | dict(zip(_WAY, way, strict=True)),
             first.languages,
-            seeds,
+            np.stack([b[way].values - a[way].values for a, b in pairs]),
             drawn / len(pairs),
-            bias=np.array(
-                [
-                    np.mean([pair[side][way].bias for pair in pairs], axis=0)
-                    for side in (0, 1)
-                ]
-            ),
-            margin=margin if more["metric"] in _FRACTIONS else None,
-            confidence=confidence,
-        ).assign(**place, **more, n_seeds=len(pairs))
-
-
-def _rows(
-    languages: list[str],
-    seeds: np.ndarray,
-    replicates: np.ndarray,
-    *,
-    bias: np.ndarray,
-    margin: float | None,
-    confidence: float,
-) -> pd.DataFrame:
-    """One row per language and level.
-
-    Args:
-        languages: L codes.
-        seeds: [S, L] observed differences.
-        replicates: [R, L] of their mean over seeds.
-        bias: [2, L] by which the metric may be too large, before and after.
-        margin: of equivalence; None where it means nothing.
-        confidence: of intervals and verdicts.
-    """
-    found_levels = [language_of(code).level for code in languages]
-    members = {level: np.array(found_levels) == level for level in LEVELS}
-    members[ALL] = np.ones(len(languages), bool)
-    members = {level: held for level, held in members.items() if held.any()}
-    mean = np.array([held / held.sum() for held in members.values()]).T
-    found = differences(
-        np.hstack([seeds, seeds @ mean]),
-        np.hstack([replicates, replicates @ mean]),
-    )
-    noise = found.noise
-    # The true difference lies between these, if there were no noise.
-    before, after = np.hstack([bias, bias @ mean])
-    low, high = found.estimate - after, found.estimate + before
-    half = half_width(noise, confidence=confidence)
-    band = band_width(replicates, noise, confidence=confidence)
-    band[len(languages) :] = np.nan
-    frame = pd.DataFrame(
-        {
-            "level": [*languages, *members],
-            "estimate": found.estimate,
-            "se": np.hypot(noise.questions, noise.training),
-            "ci_low": low - half,
-            "ci_high": high + half,
-            "sim_low": low - band,
-            "sim_high": high + band,
-            "p_value": p_two_sided(np.maximum(low, 0) + np.minimum(high, 0), noise),
-            "p_adjusted": np.nan,
-            "margin": np.nan,
-            "p_equivalence": np.nan,
-            "p_noninferiority": np.nan,
-            "p_nonsuperiority": np.nan,
-            "sd_seeds": found.sd_seeds,
-            "n_languages": [1] * len(languages) + [h.sum() for h in members.values()],
-        }
-    )
-    if margin is not None:
-        frame["margin"] = margin
-        frame["p_noninferiority"] = p_above(low, noise, -margin)
-        frame["p_nonsuperiority"] = p_above(-high, noise, -margin)
-        frame["p_equivalence"] = p_equivalence(low, high, noise, margin)
-    frame["verdict"] = _verdicts(frame, alpha=1 - confidence)
-    return frame
-
-
-def _verdicts(frame: pd.DataFrame, *, alpha: float) -> np.ndarray:
-    """A word per row; a language's interval is the band over all of them."""
-    low = frame["sim_low"].fillna(frame["ci_low"])
-    high = frame["sim_high"].fillna(frame["ci_high"])
-    margin = frame["margin"]
-    inside = (frame["sim_low"] > -margin) & (frame["sim_high"] < margin)
-    alike = inside.where(frame["sim_low"].notna(), frame["p_equivalence"] < alpha)
-    return np.select(
-        [low > 0, high < 0, alike],
-        ["increase", "decrease", "equivalent"],
-        "inconclusive",
-    )
+            np.array(bias),
+        )

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import pyarrow as pa
 from pyarrow import csv
+from tokenizers import Tokenizer
 
 from polycal import tables
 from polycal.errors import InputError
@@ -17,22 +18,23 @@ from polycal.grid import BASE
 _IDENTITY = ("model", "sft", "smoothing", "seed")
 
 
-def list_runs(*, models: list[str], runs: list[Path], out: Path) -> None:
+def list_runs(*, models: list[Path], runs: list[Path], out: Path) -> None:
     """Write the `runs` table of a study, as Parquet and beside it as CSV.
 
     Args:
-        models: short names of the base models, which nobody trained.
+        models: the base models, which nobody trained: the directory of each, which
+            has its short name; or the name alone, and nobody knows its vocabulary.
         runs: directories that `polycal select` wrote.
         out: the Parquet file to write.
 
     Raises:
         InputError: a directory is not a run, or two are the same run.
     """
-    base = [
-        {"model": model, "sft": BASE, "smoothing": 0.0, "seed": 0, "n_candidates": 0}
-        for model in models
-    ]
-    rows = [*base, *map(_read_run, runs)]
+    sizes = {model.name: _count_tokens(model) for model in models}
+    untuned = {"sft": BASE, "smoothing": 0.0, "seed": 0, "n_candidates": 0}
+    rows = [{"model": model, **untuned} for model in sizes]
+    rows += map(_read_run, runs)
+    rows = [{**row, "vocabulary": sizes.get(row["model"])} for row in rows]
     rows.sort(key=_identity)
     for first, second in itertools.pairwise(rows):
         if _identity(first) == _identity(second):
@@ -41,6 +43,19 @@ def list_runs(*, models: list[str], runs: list[Path], out: Path) -> None:
     tables.write(table, out, "runs")
     with replacing(out.with_suffix(".csv")) as temporary:
         csv.write_csv(table, temporary)
+
+
+def _count_tokens(model: Path) -> int | None:
+    """The size of a model's vocabulary, as its config or else its tokenizer says."""
+    if not (model / "config.json").exists():
+        return None
+    config = _read_json(model, "config")
+    held = [config, config.get("text_config") or {}]
+    told = [each["vocab_size"] for each in held if "vocab_size" in each]
+    path = model / "tokenizer.json"
+    if told or not path.exists():
+        return told[0] if told else None
+    return Tokenizer.from_file(str(path)).get_vocab_size()
 
 
 def _identity(row: dict) -> tuple:

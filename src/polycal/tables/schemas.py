@@ -212,6 +212,7 @@ KINDS: dict[str, Kind] = {
             Column("validation_nll", FLOAT, "it was selected by; nats; null for base"),
             Column("n_candidates", INT, "it was selected among; 0 for the base model"),
             Column("recipe", STRING, "settings of the training, JSON; null for base"),
+            Column("vocabulary", INT, "of the model, tokens; null: unknown"),
         ],
     ),
 }
