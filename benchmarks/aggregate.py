@@ -1,4 +1,4 @@
-"""Time and peak memory from predictions to the study's tables, contrasts and claims.
+"""Time and peak memory from predictions to the study's tables, contrasts and analyses.
 
     python benchmarks/aggregate.py            # 4 runs x 4 + 2 languages x 500 questions
     python benchmarks/aggregate.py --full     # 40 x (42 + 29) x 14 042: 40 M rows
@@ -107,11 +107,11 @@ def measure_all(folder: Path, runs: list[dict], codes: dict, n: int) -> dict:
         *("aggregate", "--metrics", *files["metrics"]),
         *("--reliability", *files["reliability"], "--keep", *keep, "--out", folder),
     )
-    stages["contrast"] = call(
-        *("contrast", "--metrics", folder / "metrics.parquet"),
-        *("--replicates", *files["replicates"]),
-        *("--margin", 0.01, "--confidence", 0.95, "--out", folder),
-    )
+    paired = ("--metrics", folder / "metrics.parquet")
+    paired += ("--replicates", *files["replicates"], "--confidence", 0.95)
+    paired += ("--out", folder)
+    stages["contrast"] = call("contrast", *paired, "--margin", 0.01)
+    stages["analyse"] = call("analyse", *paired)
     stored = sum(path.stat().st_size for path in files["replicates"])
     print(f"replicates on disk: {stored / 2**20:.0f} MiB")
     return stages

@@ -80,7 +80,8 @@ def test_no_other_temperature_is_better(n, scale, seed):
 def test_data_without_a_minimum_end_at_the_bounds():
     """All right, all wrong, nothing to tell apart, nothing at all."""
     scores = np.array([[2.0, 0.0], [1.0, 0.0]])
-    assert fit_temperature(scores, [0, 0]) < 2 * LOWEST
+    assert fit_temperature(scores, [0, 0]) == LOWEST
+    assert fit_temperature(1000 * scores, [0, 0]) == LOWEST  # though the slope is 0
     assert fit_temperature(scores, [1, 1]) == pytest.approx(HIGHEST)
     assert fit_temperature(np.zeros((5, 3)), np.zeros(5, int)) == 1
     assert fit_temperature(np.zeros((0, 0)), []) == 1

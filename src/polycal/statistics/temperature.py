@@ -66,8 +66,8 @@ def fit_temperature(scores: ArrayLike, gold: ArrayLike) -> float:
         gold: [N] index of the right option.
 
     Returns:
-        T; above 1 for an over-confident model. Near `LOWEST` where every answer is
-        right, `HIGHEST` where the scores are worse than none, 1 where there is nothing
+        T; above 1 for an over-confident model. `LOWEST` where every answer is right,
+        `HIGHEST` where the scores are worse than none, 1 where there is nothing
         to fit (no questions, or equal scores only).
 
     Example:
@@ -76,6 +76,8 @@ def fit_temperature(scores: ArrayLike, gold: ArrayLike) -> float:
         2.0
     """
     curve = _Curve(scores, gold)
+    if curve.only_falls():  # and may do so too little for a slope above 0
+        return LOWEST
     low, high = -np.log(HIGHEST), -np.log(LOWEST)
     place = 0.0
     for _ in range(_STEPS):
@@ -148,6 +150,10 @@ class _Curve:
         self._right = of_gold(shifted, gold) if len(gold) else np.zeros(0)
         self._shifted = np.ascontiguousarray(shifted.T)  # sums along the long axis
         self._finite = np.where(np.isneginf(self._shifted), 0.0, self._shifted)
+
+    def only_falls(self) -> bool:
+        """Whether no temperature is too low: no option is better than a right one."""
+        return bool((self._right == 0).all() and (self._finite < 0).any())
 
     def derivatives(self, place: float) -> tuple[float, float]:
         """First and second derivative at log(1/T), of the sum over the questions."""
