@@ -27,7 +27,7 @@ STAGES = {
     "measure": 8,
     "aggregate": 2,
     "contrast": 4,
-    "analyse": 2,
+    "analyse": 3,
     "list_runs": 2,
     "find_shifts": 2,
     "draw": 7,

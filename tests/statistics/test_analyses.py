@@ -8,6 +8,7 @@ import pytest
 from polycal import tables
 from polycal.statistics.analyses import (
     analyse,
+    cultures,
     decompositions,
     dispersions,
     doses,
@@ -15,7 +16,7 @@ from polycal.statistics.analyses import (
     predictors_of,
     slopes,
 )
-from polycal.statistics.paired import gather
+from polycal.statistics.paired import Condition, Numbers, gather
 
 CODES = ("en", "de", "fr", "hi", "sw", "yo", "ny")
 WAY = {"task": "t", "scoring": "text", "normaliser": "token", "calibrator": "none"}
@@ -120,6 +121,55 @@ def test_doses_find_the_optimum(study):
     assert {"all", "high", "low"} <= {each["level"] for each in rows}
 
 
+def test_the_size_of_the_gap_is_that_of_each_language():
+    """A gap of +.1 and one of -.1 are no gap of 0 on average."""
+    draws = {code: np.full(50, value) for code, value in (("en", 0.1), ("de", -0.1))}
+    gaps = Numbers({"en": 0.1, "de": -0.1}, draws)
+    plain, smooth = (Condition("m", "s", x, *WAY.values()) for x in (0.0, 0.1))
+    rows = doses({plain: {"gap": gaps}, smooth: {"gap": gaps}}, 0.95)
+    np.testing.assert_allclose(only(rows, level="all")["values"], [0.1, 0.1])
+
+
+def test_cultures_are_compared_in_each_condition_and_in_its_change():
+    """The gap is .1 larger on sensitive questions, after SFT .15: .05 more."""
+    measured, drawn = (made.to_pylist() for made in made_up())
+    for row in measured + drawn:
+        row["subset"] = "CA"
+    both = [row | {"subset": "CS"} for row in measured if row["value"] != 9]
+    more = {("none", 0.0): 0.1, ("s", 0.0): 0.15, ("s", 0.1): 0.1, ("s", 0.2): 0.1}
+    for row in both:
+        raised = row["metric"] in ("gap", "confidence")
+        row["value"] += more[row["sft"], row["smoothing"]] * raised
+    tables_of = {
+        "CA": [row for row in measured if row["value"] != 9],
+        "CS": both,
+    }
+    noise = {"CA": 0, "CS": 1}
+    studies = []
+    for subset, rows in tables_of.items():
+        random = np.random.default_rng(noise[subset])
+        replicates = [
+            row | {"values": row["value"] + random.normal(size=200) * 0.01}
+            for row in rows
+        ]
+        held = pa.Table.from_pylist(replicates)
+        studies.append(gather(pa.Table.from_pylist(rows), held, subset))
+    agnostic, sensitive = studies
+    rows = cultures(sensitive, agnostic, 0.95)
+    place = {"metric": "gap", "level": "en"}
+    within = only(rows, reference=None, sft="s", smoothing=0.0, **place)
+    assert within["estimate"] == pytest.approx(0.15)
+    # Seeds of both subsets are averaged: .01 over the root of 2, twice.
+    assert within["se"] == pytest.approx(0.01, rel=0.2)
+    change = only(rows, reference="base", smoothing=0.0, **place)
+    assert change["estimate"] == pytest.approx(0.05)
+    assert change["ci_low"] < 0.05 < change["ci_high"]
+    overall = only(rows, reference="sft", smoothing=0.1, metric="gap", level="all")
+    assert overall["estimate"] == pytest.approx(-0.05)
+    still = only(rows, reference="base", smoothing=0.0, metric="accuracy", level="en")
+    assert still["estimate"] == pytest.approx(0)
+
+
 def test_slopes_over_what_is_known_of_languages(study):
     """No effect differs between languages here; without a premium, no such line."""
     rows = slopes(study, predictors_of(made_up()[0].to_pandas()), 0.95)
@@ -191,6 +241,7 @@ def test_the_tables_are_written_in_their_schemas(tmp_path, study):
         ("slopes", slopes(study, predictors_of(made_up()[0].to_pandas()), 0.9)),
         ("fronts", fronts(study)),
         ("dispersions", []),
+        ("cultures", []),
     ):
         table = tables.read(tmp_path / f"{kind}.parquet", kind)
         assert len(table) == len(rows), kind

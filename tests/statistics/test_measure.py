@@ -270,6 +270,12 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
         ("en", "CS", 0.5, 2),
         ("en", "CA", 1.0, 1),
     ]
+    drawn = tables.read(tmp_path / "b.parquet", "replicates")
+    kept = {(row["subset"], row["calibrator"]) for row in drawn.to_pylist()}
+    assert {("CS", "none"), ("CA", "none")} < kept
+    assert {calibrator for subset, calibrator in kept if subset != "all"} == {"none"}
+    compared = tables.where(drawn, subset="CS")["metric"].to_pylist()
+    assert sorted(compared) == ["accuracy", "confidence", "gap"]
 
 
 def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):

@@ -10,7 +10,7 @@ INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{s
 OUTPUTS:  metrics     = results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet
           reliability, replicates = results/{reliability,replicates}/...same tail...parquet
           tables      = results/{metrics,reliability,summary,contrasts,claims}.{parquet,csv}
-                        results/{decompositions,doses,slopes,fronts,dispersions}.parquet
+                        results/{decompositions,doses,slopes,fronts,dispersions,cultures}.parquet
           shifts      = results/shifts/{model}/{sft}/{task}.parquet
 """
 
@@ -128,7 +128,14 @@ rule analyse:
     output:
         expand(
             "results/{table}.parquet",
-            table=["decompositions", "doses", "slopes", "fronts", "dispersions"],
+            table=[
+                "decompositions",
+                "doses",
+                "slopes",
+                "fronts",
+                "dispersions",
+                "cultures",
+            ],
         ),
     log:
         "logs/analyse.log",

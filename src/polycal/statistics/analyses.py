@@ -1,4 +1,4 @@
-"""What a study says beyond single numbers: parts, doses, slopes, fronts, dispersions.
+"""What a study says beyond single numbers: parts, doses, slopes, fronts, cultures.
 
 From the study's metrics and their paired bootstrap replicates, so that nothing is
 resampled here. Each function gives the rows of one table.
@@ -17,6 +17,7 @@ from polycal.statistics.conditions import language_of
 from polycal.statistics.decomposition import decompose
 from polycal.statistics.dose import dose_response
 from polycal.statistics.inference import Noise, half_width
+from polycal.statistics.measure import CULTURES
 from polycal.statistics.paired import (
     CONDITION,
     Condition,
@@ -40,7 +41,7 @@ Predictor = Callable[[Condition, str], float | None]
 def analyse(
     *, metrics: Path, replicates: list[Path], confidence: float, out: Path
 ) -> None:
-    """Write the study's decompositions, doses, slopes, fronts and dispersions.
+    """Write the study's decompositions, doses, slopes, fronts and the like.
 
     Args:
         metrics: the study's metrics table.
@@ -53,13 +54,16 @@ def analyse(
     """
     measured = tables.read(metrics, "metrics")
     frame = measured.to_pandas()
-    study = gather(measured, tables.read_many(replicates, "replicates"))
+    drawn = tables.read_many(replicates, "replicates")
+    study = gather(measured, drawn)
+    sensitive, agnostic = (gather(measured, drawn, each) for each in CULTURES)
     for kind, rows in (
         ("decompositions", decompositions(study, confidence)),
         ("doses", doses(study, confidence)),
         ("slopes", slopes(study, predictors_of(frame), confidence)),
         ("fronts", fronts(study)),
         ("dispersions", dispersions(frame)),
+        ("cultures", cultures(sensitive, agnostic, confidence)),
     ):
         table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
         tables.write(table, out / f"{kind}.parquet", kind, confidence=confidence)
@@ -106,11 +110,11 @@ def doses(study: Study, confidence: float) -> list[Row]:
             if len(conditions) < 2 or any(metric not in each for each in found):
                 continue
             numbers = [each[metric] for each in found]
+            if metric == "gap":  # of which 0 is best, in every language
+                numbers = [each.sizes() for each in numbers]
             for level, codes in levels_of(shared(numbers)).items():
                 means = [each.mean(codes) for each in numbers]
                 value, drawn = (np.array(each) for each in zip(*means, strict=True))
-                if metric == "gap":  # of which 0 is best
-                    value, drawn = abs(value), abs(drawn)
                 response = dose_response(
                     smoothing, value, drawn.T, confidence=confidence
                 )
@@ -207,6 +211,39 @@ def dispersions(metrics: pd.DataFrame) -> list[Row]:
             numbers = {"mean_log": float(found.mean()), "sd_log": spread}
             count = {"level": level, "n_languages": len(found)}
             rows.append(dict(zip(keys, place, strict=True)) | count | numbers)
+    return rows
+
+
+def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
+    """Culturally sensitive minus agnostic questions: each condition and each change.
+
+    Args:
+        sensitive: as `gather` gives it of the questions that ask for a culture.
+        agnostic: of those that do not.
+        confidence: of the intervals.
+    """
+    both = [each for each in sensitive if each in agnostic]
+    cases = [(None, None, each) for each in both]
+    cases += [case for case in contrasted(sensitive) if set(case[1:]) <= set(both)]
+    rows = []
+    for reference, before, after in cases:
+        signs = {after: 1} if before is None else {after: 1, before: -1}
+        parts = [
+            (sign * side, study[condition])
+            for condition, sign in signs.items()
+            for side, study in ((1, sensitive), (-1, agnostic))
+        ]
+        for metric in sorted(set.intersection(*(set(held) for _, held in parts))):
+            numbers = [(sign, held[metric]) for sign, held in parts]
+            common = shared(each for _, each in numbers)
+            groups = levels_of(common) | {code: [code] for code in common}
+            for level, codes in groups.items():
+                means = [(sign, each.mean(codes)) for sign, each in numbers]
+                value = sum(sign * mean for sign, (mean, _) in means)
+                drawn = sum(sign * draws for sign, (_, draws) in means)
+                place = {"reference": reference, "level": level, "metric": metric}
+                found = _interval(value, drawn, confidence)
+                rows.append(after._asdict() | place | found)
     return rows
 
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from polycal import calibration, tables
 from polycal.calibration import Answers
 from polycal.errors import InputError
+from polycal.grid import HEADLINE
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.statistics.readings import (
     NORMALISERS,
@@ -31,6 +32,7 @@ _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
 _WAY = ("scoring", "normaliser", "calibrator")
 ALL = "all"  # the subset that holds every question
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
+_CULTURED = ("accuracy", "confidence", "gap")  # what is compared between them
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 
 
@@ -82,7 +84,7 @@ def measure(
         for row in _numbers(way, resampler):
             draws = row.pop("replicates", None)
             numbers.append({**place, **row})
-            if draws is not None and row["subset"] == ALL:
+            if draws is not None and _is_kept(way, row):
                 name = {key: row[key] for key in ("language", "subset", "metric")}
                 drawn.append({**place, **name, "values": draws})
         for language, reading in way.languages.items():
@@ -125,6 +127,12 @@ def _numbers(way: Way, resampler: Resampler) -> Iterator[dict[str, object]]:
                 value = None if np.isnan(value) else value
                 more = sure.get(metric, {})
                 yield {**place, "metric": metric, "value": value, **more}
+
+
+def _is_kept(way: Way, row: Mapping[str, object]) -> bool:
+    """Whether a number's replicates are: of all questions, or to compare cultures."""
+    plain = way.calibrator == UNCALIBRATED and way.normaliser == HEADLINE[way.scoring]
+    return row["subset"] == ALL or (plain and row["metric"] in _CULTURED)
 
 
 def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:

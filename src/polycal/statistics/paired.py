@@ -47,6 +47,13 @@ class Numbers(NamedTuple):
     value: dict[str, float]
     draws: dict[str, np.ndarray]
 
+    def sizes(self) -> "Numbers":
+        """The same without signs."""
+        return Numbers(
+            {code: abs(value) for code, value in self.value.items()},
+            {code: abs(draws) for code, draws in self.draws.items()},
+        )
+
     def mean(self, codes: Iterable[str]) -> tuple[float, np.ndarray]:
         """The mean over languages, and its replicates [R]."""
         codes = list(codes)
@@ -59,19 +66,20 @@ class Numbers(NamedTuple):
 Study = dict[Condition, dict[str, Numbers]]
 
 
-def gather(metrics: pa.Table, replicates: pa.Table) -> Study:
+def gather(metrics: pa.Table, replicates: pa.Table, subset: str = ALL) -> Study:
     """Values and replicates by condition and metric, as far as there are replicates.
 
     Args:
-        metrics: the study's metrics table; rows of all questions are used.
+        metrics: the study's metrics table.
         replicates: the study's replicates table.
+        subset: of the questions.
     """
     keys = [*CONDITION, "language", "metric"]
     drawn: dict[tuple, list[np.ndarray]] = {}
-    for place, draws in _rows(replicates, keys, "values"):
+    for place, draws in _rows(replicates, subset, keys, "values"):
         drawn.setdefault(place, []).append(draws)
     valued: dict[tuple, list[float]] = {}
-    for place, value in _rows(metrics, keys, "value"):
+    for place, value in _rows(metrics, subset, keys, "value"):
         if place in drawn:
             valued.setdefault(place, []).append(value)
     study: Study = {}
@@ -84,10 +92,13 @@ def gather(metrics: pa.Table, replicates: pa.Table) -> Study:
     return study
 
 
-def _rows(table: pa.Table, keys: list[str], column: str) -> Iterator[tuple]:
-    """Key and value of each row that is about all questions."""
-    if "subset" in table.column_names:
-        table = table.filter(pc.equal(table["subset"], ALL))
+def _rows(
+    table: pa.Table, subset: str, keys: list[str], column: str
+) -> Iterator[tuple]:
+    """Key and value of each row that is about a subset of the questions."""
+    table = table.filter(pc.equal(table["subset"], subset))
+    if not len(table):
+        return iter(())
     places = zip(*(table[name].to_pylist() for name in keys), strict=True)
     if pa.types.is_list(table.schema.field(column).type):
         flat = table[column].combine_chunks()

@@ -31,7 +31,7 @@ ANALYSES: dict[str, Kind] = {
         ],
     ),
     "doses": Kind(
-        "a metric over the smoothing values of one SFT set; of the gap its size",
+        "a metric over the smoothing values of one SFT set; of each gap its size",
         [
             *CONDITION[:2],
             TASK,
@@ -81,6 +81,18 @@ ANALYSES: dict[str, Kind] = {
                 "front", pa.bool_(), "no condition is better in one, as good in both"
             ),
             Column("probability", FLOAT, "share of replicates in which that holds"),
+        ],
+    ),
+    "cultures": Kind(
+        "culturally sensitive minus agnostic questions: a condition, or its change",
+        [
+            *CONDITION,
+            Column("reference", STRING, "the change from base or sft; null: no change"),
+            TASK,
+            LEVEL,
+            *HOW,
+            METRIC,
+            *ESTIMATE,
         ],
     ),
     "dispersions": Kind(
