@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 import yaml
+from pages import blocks
 from study import REPOSITORY
 
 from polycal.cli import parsers_of_verbs
@@ -16,12 +17,6 @@ PAGES = [
 ]
 VERBS = parsers_of_verbs()
 WRITTEN = {"cli.md", "config.md"}  # by docs/hooks.py, when the site is built
-
-
-def blocks(text: str, *languages: str) -> list[str]:
-    """The code blocks of these languages."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return [body for language, body in found if language in languages]
 
 
 def commands(text: str) -> list[list[str]]:
