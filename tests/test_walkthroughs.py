@@ -1,4 +1,4 @@
-"""README and tutorial are followed to the letter, in what a fresh clone holds.
+"""README, tutorial and how-to are followed to the letter, in a fresh clone.
 
 Each of their commands is typed in order, in one copy of the repository whose
 `config.yaml` is small. What needs the Hub, a GPU or a cluster is planned and not run.
@@ -15,6 +15,8 @@ import pytest
 import yaml
 from pages import blocks
 from study import REPOSITORY, SMALL, small_study
+
+from polycal.preparing.samples import export_samples
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +61,7 @@ def write_config(folder, **changes):
 def follow(page, clone, before=()):
     """Run a page's blocks; `before` changes the clone ahead of a block with a text."""
     text = (REPOSITORY / page).read_text()
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(clone / ".cache")}
     program = "python <<'EOF'\n{}\nEOF"
     printed = []
     for body in blocks(text, "sh", "python"):
@@ -72,7 +74,7 @@ def follow(page, clone, before=()):
         done = subprocess.run(
             ["bash", "-c", f"set -e\n. .venv/bin/activate\n{script}"],
             cwd=clone,
-            env=environment,
+            env={**os.environ, **offline},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,6 +103,33 @@ def test_the_tutorial_can_be_followed(clone):
     printed = "".join(follow("docs/tutorial.md", clone, before=[added]))
     assert "SFT raises confidence in low-resource languages" in printed
     assert list(clone.glob("results/runs/*/*/ls-0.2/seed-0/recipe.json"))
+
+
+def test_the_how_to_can_be_followed(clone):
+    """Scores are read by three libraries, and the harness's samples become a page."""
+    page = "docs/howto.md"
+    logged = ("import-samples", lambda: log_samples(clone, page))
+    printed = "".join(follow(page, clone, before=[logged]))
+    assert "ts_own" in printed
+    assert "their scores" in (clone / "theirs/results/partial/index.html").read_text()
+
+
+def log_samples(clone, page):
+    """The study's scores of the base model as the harness would have logged them."""
+    (clone / "path/to").mkdir(parents=True)
+    (clone / "path/to/model").symlink_to(clone / "resources/models/miniature")
+    (clone / "theirs").mkdir()
+    study = blocks((REPOSITORY / page).read_text(), "yaml")[-1]
+    (clone / "theirs/study.yaml").write_text(study)
+    (scores,) = clone.glob(
+        "results/predictions/miniature/none/*/*/global_mmlu/*.parquet"
+    )
+    for language in ("en", "sw"):
+        questions = clone / f"resources/tasks/global_mmlu/{language}.parquet"
+        export_samples(predictions=scores, questions=questions, out=clone / "logged")
+        text = (clone / f"logged/samples_global_mmlu_{language}_text.jsonl").read_text()
+        named = text.replace('"question_id"', '"sample_id"')
+        (clone / f"samples_global_mmlu_full_{language}.jsonl").write_text(named)
 
 
 def test_every_stand_in_stands_for_something():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.grid import BASE, FIGURES, HEADLINE, Run, expand_runs
+from polycal.grid import FIGURES, HEADLINE, Run, expand_runs
 from polycal.reporting.figures import draw
 from polycal.reporting.report import report
 from polycal.statistics.aggregate import aggregate
@@ -57,7 +57,8 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
     models = results.parent / "resources" / "models"
     list_runs(
         models=[models / name for name in sorted({run.model for run in runs})],
-        runs=[results / "runs" / run.path for run in runs if run.sft != BASE],
+        # Scores that were imported come without a training.
+        runs=[path for run in runs if (path := results / "runs" / run.path).exists()],
         out=out / "runs.parquet",
     )
     margin = statistics["margin"]
