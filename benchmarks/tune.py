@@ -37,6 +37,7 @@ import torch
 from loss import Meter
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
+from polycal.tuning.effort import needed_flop
 from polycal.tuning.examples import Example
 from polycal.tuning.recipe import Recipe
 from polycal.tuning.trainer import SmoothingTrainer
@@ -193,6 +194,7 @@ def make_trl(model, examples, folder: str, case: dict, clock: Clock) -> object:
 def measure(side: str, case: dict) -> dict:
     """One run, in this process."""
     examples = draw_examples(case["sequences"], SHAPES[case["device"]]["vocab_size"])
+    tokens = sum(len(each.tokens) for each in examples)
     model, clock = make_model(case["device"], case["method"]), Clock()
     with tempfile.TemporaryDirectory() as folder:
         make = {"polycal": make_polycal, "trl": make_trl}[side]
@@ -206,23 +208,10 @@ def measure(side: str, case: dict) -> dict:
         "seconds": statistics.median(clock.seconds[1:]),
         "mib": meter.mib,
         "losses": [line["loss"] for line in lines if "loss" in line],
-        "flops": count_flops(model, examples),
+        "flops": needed_flop(model, tokens, sum(each.n_targets for each in examples)),
         "rate": measure_rate(case["device"]),
-        "tokens": sum(len(each.tokens) for each in examples),
+        "tokens": tokens,
     }
-
-
-def count_flops(model: torch.nn.Module, examples: list[Example]) -> float:
-    """What a step has to compute, attention scores left out."""
-    tokens = sum(len(each.tokens) for each in examples)
-    learnt = sum(each.n_targets for each in examples)
-    head = model.get_output_embeddings().weight
-    shared = model.get_input_embeddings().weight
-    needed = 0.0
-    for weight in model.parameters():
-        if weight is not head and weight is not shared:
-            needed += (4 + 2 * weight.requires_grad) * weight.numel() * tokens
-    return needed + (4 + 2 * head.requires_grad) * head.numel() * learnt
 
 
 def measure_rate(device: str) -> float:

@@ -21,7 +21,7 @@ STAGES = {
     "prepare_task": 3,
     "check_task": 3,
     "tokenize": 1,
-    "tune": 4,
+    "tune": 5,
     "select": 2,
     "score": 4,
     "measure": 8,

@@ -173,6 +173,8 @@ def _add_running(add: Callable) -> None:
     flag("--checkpoints", type=Path, help="folder to go on from; none: OUT.checkpoints")
     flag("--checkpoint-minutes", type=float, default=15, help="between two checkpoints")
     flag("--processes", type=int, default=1, help="at work, each on a GPU of its own")
+    text = "also shown in: wandb, tensorboard or others that transformers knows"
+    flag("--report-to", nargs="*", default=[], help=text)
 
     flag = add(
         "select",

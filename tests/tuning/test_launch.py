@@ -37,10 +37,10 @@ def spread(job: Job) -> None:
     state.AcceleratorState.__init__ = pretend
     close = TrainingLog.close_line
 
-    def note(self, step: int, **columns: object) -> None:
+    def note(self, step: int, **columns: object) -> dict:
         if step == 4 and (job.out.parent / "crash").exists():
             os._exit(7)
-        close(self, step, **columns)
+        return close(self, step, **columns)
 
     TrainingLog.close_line = note
     train(job)

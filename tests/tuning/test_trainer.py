@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from tiny import make_tiny_model
+from transformers import TrainerCallback
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from polycal import models
 from polycal.tuning.batches import pad_examples
@@ -26,7 +28,9 @@ class Counting(list):
         return super().__getitem__(index)
 
 
-def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
+def make_trainer(
+    folder, examples, *, report_to=(), **recipe: object
+) -> SmoothingTrainer:
     base = make_tiny_model(folder / "base")
     return SmoothingTrainer(
         models.load_model(base, dtype=torch.float32, device=torch.device("cpu")),
@@ -36,6 +40,8 @@ def make_trainer(folder, examples, **recipe: object) -> SmoothingTrainer:
         bfloat16=False,
         seed=0,
         folder=folder,
+        report_to=report_to,
+        name="a/b",
     )
 
 
@@ -71,6 +77,24 @@ def test_the_parts_of_a_batch_add_up_to_its_loss(tmp_path, reduction):
         plain = float(trainer.model(**pad_examples(examples)).loss)
     factor = tokens if reduction == "sum" else 1
     assert whole / factor == pytest.approx(plain, rel=0.2)
+
+
+def test_a_reporter_is_told_what_the_log_says(tmp_path, monkeypatch):
+    """Both losses of every line, under the name of the training."""
+    told = []
+
+    class Recorder(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **_):
+            told.append({"name": args.run_name, **logs})
+
+    monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "recorder", Recorder)
+    sizes = {"batch_size": 4, "micro_batch_size": 4, "max_steps": 2}
+    trainer = make_trainer(tmp_path, draw_examples(8), report_to=["recorder"], **sizes)
+    trainer.train()
+    lines = trainer.training_log.lines
+    assert [each["nll"] for each in told[:2]] == [each["nll"] for each in lines]
+    assert [each["loss"] for each in told[:2]] == [each["loss"] for each in lines]
+    assert {each["name"] for each in told} == {"a/b"}
 
 
 def test_examples_are_asked_for_when_they_are_used(tmp_path):

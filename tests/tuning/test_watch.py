@@ -22,6 +22,7 @@ from polycal.tuning.selection import select
 from polycal.tuning.training_log import TrainingLog
 from polycal.tuning.tune import tune
 
+MEASURED = ("tokens_per_second", "tflops", "memory_gib")  # differ each time
 RECIPE = {
     "lr": 1e-2,
     "max_steps": 12,  # three epochs of four steps
@@ -72,7 +73,7 @@ def contents(candidate: Path) -> dict:
     log = tables.read(candidate / "training_log.parquet", "training_log")
     others = (path for path in candidate.iterdir() if path.suffix != ".parquet")
     return {
-        "log": log.drop_columns("tokens_per_second").to_pylist(),
+        "log": log.drop_columns([*MEASURED]).to_pylist(),
         **{path.name: digest([path]) for path in others},
     }
 
@@ -84,10 +85,10 @@ def crash(call, monkeypatch):
     def crash(step: int, happens: Callable, *arguments: object, **recipe: object):
         close = TrainingLog.close_line
 
-        def fail(self, number: int, **columns: object) -> None:
+        def fail(self, number: int, **columns: object) -> dict:
             if number == step:  # the weights have changed
                 happens(*arguments)
-            close(self, number, **columns)
+            return close(self, number, **columns)
 
         with monkeypatch.context() as patch:
             patch.setattr(TrainingLog, "close_line", fail)

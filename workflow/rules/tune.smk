@@ -25,6 +25,8 @@ rule tune:
         gpu=get_gpus,
         mem_mb=get_memory,
         runtime=get_runtime("tune"),
+        # No parameter: to be shown elsewhere, too, is no reason to train again.
+        report_to=" ".join(config["report_to"]),
     params:
         stage=grid.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
@@ -45,6 +47,7 @@ rule tune:
         " --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints:q}"
         " --processes {params.processes}"
+        " --report-to {resources.report_to}"
         " --out {output:q} &> {log:q}"
 
 

@@ -6,6 +6,7 @@ names on the Hub. A size that nobody knows is None, never a guess.
 
 import csv
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -96,6 +97,17 @@ def find_gpu(name: str) -> Gpu:
     if name.lower() not in known:
         raise InputError(f"no GPU {name!r} is known; known are {', '.join(known)}")
     return known[name.lower()]
+
+
+def recognise_gpu(device: str) -> Gpu | None:
+    """A type of GPU by what its driver calls it, such as NVIDIA H100 80GB HBM3.
+
+    None for a device that the table does not have, and for variants of other speed.
+    """
+    for name, row in read_table("gpus.csv").items():
+        if re.search(row["device"], device):
+            return find_gpu(name)
+    return None
 
 
 def find_sft(entry: Mapping, resources: Path) -> SftSet | None:

@@ -88,7 +88,10 @@ KINDS: dict[str, Kind] = {
             Column("learning_rate", FLOAT, "at this step; null for validation"),
             Column("grad_norm", FLOAT, "before clipping; null for validation"),
             Column("tokens", pa.int64(), "target tokens behind this line"),
-            Column("tokens_per_second", FLOAT, "null for validation"),
+            Column("tokens_per_second", FLOAT, "targets; null for validation"),
+            Column("tflops", FLOAT, "needed 10^12 operations a second, all processes"),
+            Column("mfu", FLOAT, "part of the GPUs' speed in bfloat16; null: unknown"),
+            Column("memory_gib", FLOAT, "peak so far, of the GPU or main memory"),
         ],
     ),
     "metrics": Kind(

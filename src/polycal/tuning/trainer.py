@@ -36,6 +36,8 @@ _COMPUTED_AGAIN = {
     "gradient_checkpointing_kwargs": {"use_reentrant": False},
 }
 _LINES = 100  # of a training log, about
+# What else than the Trainer's own numbers a reporter is told.
+_REPORTED = ("loss", "nll", "tokens_per_second", "tflops", "mfu", "memory_gib")
 
 
 class _Bar(ProgressCallback):
@@ -73,6 +75,8 @@ class SmoothingTrainer(Trainer):
         folder: Path | str,
         log: TrainingLog | None = None,
         watch: TrainerCallback | None = None,
+        report_to: Sequence[str] = (),
+        name: str | None = None,
     ) -> None:
         """Set up AdamW, the linear schedule and the order of the examples.
 
@@ -86,6 +90,8 @@ class SmoothingTrainer(Trainer):
             folder: that checkpoints are written into.
             log: what is learnt of the losses; None: one in memory.
             watch: told of every step; without one there are no checkpoints.
+            report_to: where else the log is shown, such as wandb and tensorboard.
+            name: of the training there.
         """
         steps = recipe.count_steps(len(examples))
         ways = count_processes()
@@ -109,7 +115,8 @@ class SmoothingTrainer(Trainer):
             logging_steps=max(1, steps // _LINES),
             logging_nan_inf_filter=False,
             save_strategy="no",
-            report_to="none",
+            report_to=list(report_to),
+            run_name=name,
             disable_tqdm=True,
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
@@ -144,7 +151,9 @@ class SmoothingTrainer(Trainer):
     ) -> torch.Tensor:
         """This micro-batch's part of the batch's smoothed loss (nats)."""
         losses, tokens = self._sum_losses(model, inputs)
-        found = Totals(losses.smoothed.detach(), losses.plain, tokens)
+        padded = inputs.get("attention_mask")
+        read = inputs["labels"].numel() if padded is None else int(padded.sum())
+        found = Totals(losses.smoothed.detach(), losses.plain, tokens, read)
         self.training_log.count(found)
         whole = num_items_in_batch if self._reduction == "mean" else 1
         # Gradients are averaged over the processes, but tokens are counted over all.
@@ -167,12 +176,13 @@ class SmoothingTrainer(Trainer):
         """Keep a line about the steps since the last one; the Trainer calls this."""
         if "learning_rate" in logs and self.training_log.totals.tokens:
             self.training_log.totals = self._add_up(self.training_log.totals)
-            self.training_log.close_line(
+            line = self.training_log.close_line(
                 self.state.global_step,
                 of=self.state.max_steps,
                 learning_rate=logs["learning_rate"],
                 grad_norm=logs.get("grad_norm"),
             )
+            logs |= {name: each for name, each in line.items() if name in _REPORTED}
         super().log(logs, start_time)
 
     @torch.no_grad()
@@ -207,8 +217,8 @@ class SmoothingTrainer(Trainer):
             device=self.args.device,
         )
         distributed.all_reduce(sums)
-        smoothed, plain, tokens = sums.tolist()
-        return Totals(smoothed, plain, int(tokens))
+        smoothed, plain, *counts = sums.tolist()
+        return Totals(smoothed, plain, *map(int, counts))
 
     def gather_weights(self) -> dict[str, torch.Tensor]:
         """All weights by name, on the CPU; in other processes than the first, none."""

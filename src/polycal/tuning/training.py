@@ -22,6 +22,7 @@ from polycal.errors import InputError
 from polycal.files import digest, replacing
 from polycal.provenance import read_digest, write_provenance
 from polycal.tuning.chat import choose_template
+from polycal.tuning.effort import Effort
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import count_processes, rank
 from polycal.tuning.networks import make_network
@@ -49,6 +50,7 @@ class Job:
         key: of everything that determines the result.
         kept: the checkpoints.
         minutes: between two checkpoints.
+        report_to: where else the log is shown.
     """
 
     base: Path
@@ -60,6 +62,7 @@ class Job:
     key: str
     kept: Checkpoints
     minutes: float
+    report_to: tuple[str, ...]
 
 
 def train(job: Job) -> None:
@@ -84,9 +87,11 @@ def train(job: Job) -> None:
     tokenizer = load_tokenizer(job.base)
     choose_template(tokenizer, job.made["rendering"]["chat_template"])
     models.check_rows(network, tokenizer, job.base)
+    bfloat16 = dtype == torch.bfloat16
     log = TrainingLog(
         job.kept.place / LOG if rank() == 0 else None,
         {**job.identity, "lr": recipe.lr},
+        Effort(network, device=device, bfloat16=bfloat16, processes=count_processes()),
     )
     vocabulary = network.get_output_embeddings().weight.shape[0]
     watch = Watch(job.kept, log, minutes=job.minutes, vocabulary=vocabulary)
@@ -95,11 +100,13 @@ def train(job: Job) -> None:
         training,
         recipe=recipe,
         smoothing=job.identity["smoothing"],
-        bfloat16=dtype == torch.bfloat16,
+        bfloat16=bfloat16,
         seed=seed,
         log=log,
         watch=watch,
         folder=job.kept.unfinished,
+        report_to=job.report_to,
+        name="/".join(str(each) for each in (*job.identity.values(), recipe.lr)),
     )
     last = job.kept.find()
     if last:

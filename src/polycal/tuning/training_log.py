@@ -10,16 +10,25 @@ import pyarrow as pa
 import torch
 
 from polycal import tables
+from polycal.tuning.effort import Effort
 
 _logger = logging.getLogger(__name__)
 
 
 class Totals(NamedTuple):
-    """Sums of both losses (nats) over target tokens, and how many these were."""
+    """Sums of both losses (nats) over target tokens, and how many tokens there were.
+
+    Attributes:
+        smoothed: sum of the smoothed loss.
+        plain: sum of the negative log-likelihood.
+        tokens: targets.
+        read: all that the network read, the targets among them.
+    """
 
     smoothed: float | torch.Tensor = 0.0
     plain: float | torch.Tensor = 0.0
     tokens: int = 0
+    read: int = 0
 
     def plus(self, other: "Totals") -> "Totals":
         """The sums over the tokens of both."""
@@ -42,15 +51,21 @@ class TrainingLog:
         totals: sums since the last line.
     """
 
-    def __init__(self, path: Path | None, identity: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        identity: Mapping[str, object],
+        effort: Effort | None = None,
+    ) -> None:
         """Begin with no line.
 
         Args:
             path: the Parquet file that is replaced by a longer one at every line;
                 None: there is none.
             identity: the columns that are the same in every line.
+            effort: tells the speed and the memory of a line; None: nobody does.
         """
-        self._path, self._identity = path, identity
+        self._path, self._identity, self._effort = path, identity, effort
         self.lines: list[dict[str, object]] = []
         self.totals = Totals()
         self._since = time.perf_counter()
@@ -61,8 +76,8 @@ class TrainingLog:
 
     def close_line(
         self, step: int, *, of: int, learning_rate: float, grad_norm: float | None
-    ) -> None:
-        """Write the line about the steps since the last one.
+    ) -> dict[str, object]:
+        """Write the line about the steps since the last one, and return it.
 
         Args:
             step: optimiser steps done.
@@ -79,13 +94,19 @@ class TrainingLog:
             "grad_norm": grad_norm,
             "tokens_per_second": self.totals.tokens / seconds,
         }
+        if self._effort:
+            tokens, targets = self.totals.read, self.totals.tokens
+            line |= self._effort.of_line(
+                tokens=tokens, targets=targets, seconds=seconds
+            )
         self.totals, self._since = Totals(), time.perf_counter()
         self._append(line)
         _logger.info(
-            "step %d of %d: loss %.4f, nll %.4f, learning rate %.2e, %.0f tokens/s",
+            "step %d of %d: loss %.4f, nll %.4f, learning rate %.2e, %.0f tokens/s%s",
             *(step, of, line["loss"], line["nll"]),
-            *(learning_rate, line["tokens_per_second"]),
+            *(learning_rate, line["tokens_per_second"], _tell_effort(line)),
         )
+        return line
 
     def add_validation(self, step: int, totals: Totals) -> dict[str, object]:
         """Write a line about held-out examples, and return it."""
@@ -108,10 +129,10 @@ class TrainingLog:
 
     def state(self) -> dict[str, object]:
         """What `restore` needs to go on from here; JSON can hold it."""
-        smoothed, plain, tokens = self.totals
+        smoothed, plain, *counts = self.totals
         return {
             "lines": self.lines,
-            "totals": [float(smoothed), float(plain), tokens],
+            "totals": [float(smoothed), float(plain), *counts],
             "seconds": time.perf_counter() - self._since,
         }
 
@@ -124,3 +145,11 @@ class TrainingLog:
         self.lines.append(line)
         if self._path:
             tables.write(self.table(), self._path, "training_log")
+
+
+def _tell_effort(line: Mapping[str, object]) -> str:
+    """The speed and the memory of a line, as far as they are known."""
+    if "tflops" not in line:
+        return ""
+    used = f" ({100 * line['mfu']:.0f} % MFU)" if line["mfu"] else ""
+    return f", {line['tflops']:.3g} TFLOP/s{used}, {line['memory_gib']:.1f} GiB"

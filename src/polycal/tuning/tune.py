@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from polycal.tuning.chat import choose_template
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import launch
 from polycal.tuning.recipe import Recipe
+from polycal.tuning.reports import prepare_reports
 from polycal.tuning.resume import Checkpoints, is_made, make_key
 from polycal.tuning.training import Job, split_validation, train
 
@@ -37,6 +39,7 @@ def tune(
     checkpoints: Path | None = None,
     checkpoint_minutes: float = 15,
     processes: int = 1,
+    report_to: Sequence[str] = (),
 ) -> None:
     """Fine-tune and write one candidate, or go on with it where it was cut off.
 
@@ -66,6 +69,10 @@ def tune(
         checkpoint_minutes: between two checkpoints.
         processes: that work on it, each on a GPU of its own where there are GPUs;
             weights, gradients and AdamW's moments are then spread over the GPUs.
+        report_to: where else the log is shown while it is written, as transformers'
+            Trainer spells it, such as wandb and tensorboard (in `out` with
+            .tensorboard added, unless TENSORBOARD_LOGGING_DIR says otherwise); the
+            result does not depend on it.
 
     Raises:
         InputError: the model, the examples or a setting cannot be used.
@@ -94,9 +101,12 @@ def tune(
     if is_made(out, key):
         _logger.info("%s was made of the same inputs before; nothing is done", out)
         return
+    prepare_reports(report_to, out.with_name(f"{out.name}.tensorboard"))
     kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
     job = Job(
-        base, examples, made, identity, recipe, out, key, kept, checkpoint_minutes
+        *(base, examples, made, identity, recipe, out, key, kept),
+        minutes=checkpoint_minutes,
+        report_to=tuple(report_to),
     )
     with kept.tidied():
         if processes == 1:
