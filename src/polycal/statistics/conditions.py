@@ -14,7 +14,7 @@ from polycal.grid import BASE, number
 from polycal.languages import Language, explain_unknown, load_languages
 
 LEVELS = ("high", "mid", "low")
-ALL = "all"  # the level that holds every language
+ALL = "all"  # the level that holds every language, the subset of every question
 FACET = ", SFT on "  # stands between a facet's model and its SFT set
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from polycal import tables
 from polycal.errors import InputError
 from polycal.grid import BASE
-from polycal.statistics.aggregate import ALL
 from polycal.statistics.claims import judge
+from polycal.statistics.conditions import ALL
 from polycal.statistics.effects import Effect, describe
 from polycal.statistics.vocabularies import TO_OTHERS, TO_SFT, compare_models, tells
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from polycal.statistics.aggregate import ALL
-from polycal.statistics.conditions import LEVELS, language_of
+from polycal.statistics.conditions import ALL, LEVELS, language_of
 from polycal.statistics.inference import (
     band_width,
     differences,

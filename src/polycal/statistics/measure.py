@@ -18,6 +18,7 @@ from polycal.calibration import Answers
 from polycal.errors import InputError
 from polycal.grid import HEADLINE
 from polycal.preparing.checks import keep_compared, read_check
+from polycal.statistics.conditions import ALL
 from polycal.statistics.readings import (
     NORMALISERS,
     UNCALIBRATED,
@@ -30,7 +31,6 @@ from polycal.statistics.resampling import Resampler
 
 _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
 _WAY = ("scoring", "normaliser", "calibrator")
-ALL = "all"  # the subset that holds every question
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _CULTURED = ("accuracy", "confidence", "gap")  # what is compared between them
 _RUN = ("model", "sft", "smoothing", "seed", "task")

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polycal.grid import BASE
-from polycal.statistics.conditions import LEVELS, language_of
+from polycal.statistics.conditions import ALL, LEVELS, language_of
 
-ALL = "all"  # the level that holds every language, and the subset of every question
 CONDITION = ("model", "sft", "smoothing", "task", "scoring", "normaliser")
 CONDITION += ("calibrator",)
 
