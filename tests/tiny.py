@@ -31,13 +31,15 @@ def make_tiny_tokenizer(
     return tokenizer
 
 
-def make_tiny_model(path: Path, *, chat_template: str | None = CHAT_TEMPLATE) -> Path:
+def make_tiny_model(
+    path: Path, *, chat_template: str | None = CHAT_TEMPLATE, width: int = 16
+) -> Path:
     """A model directory as `prepare_model` leaves it, with random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=16,
-        intermediate_size=32,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=256,

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -66,6 +67,7 @@ def load_model(
     dtype: torch.dtype,
     device: torch.device | None,
     attention_dropout: float | None = None,
+    four_bits: bool = False,
 ) -> PreTrainedModel:
     """A causal language model in evaluation mode.
 
@@ -80,6 +82,9 @@ def load_model(
             a model that fits one is not divided.
         attention_dropout: of the attention weights, when the model is set to training;
             None: what the checkpoint says.
+        four_bits: whether the layers' weights are quantised to NF4, and their scales
+            once more, by bitsandbytes (Dettmers et al. 2023); embeddings and head are
+            not.
 
     Returns:
         A transformers model, or a peft model that wraps one.
@@ -108,8 +113,15 @@ def load_model(
             f"attention_dropout is {attention_dropout}, but the architecture of {full} "
             "has none; set it to 0"
         )
-    place = {"device_map": "sequential"} if device is None else {}
+    place: dict[str, object] = {"device_map": "sequential"} if device is None else {}
+    if four_bits:
+        place = {"device_map": {"": device}, "quantization_config": _quantise(dtype)}
     model = _load_full(full, dtype, settings, place)
+    for layer in model.modules() if four_bits else ():
+        # Once in evaluation mode on a CPU that has it, bitsandbytes would go on with
+        # a product that has no gradient, in training, too.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
     if device is None:
         _check_spread(model, full)
     if is_adapter:
@@ -121,7 +133,17 @@ def load_model(
             raise InputError(
                 f"{checkpoint} is no adapter of {base}: {error}"
             ) from error
-    return model.eval() if device is None else model.to(device).eval()
+    placed = device is None or four_bits
+    return model.eval() if placed else model.to(device).eval()
+
+
+def _quantise(dtype: torch.dtype) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _check_spread(model: PreTrainedModel, checkpoint: Path) -> None:
@@ -154,7 +176,7 @@ def _load_full(
     checkpoint: Path,
     dtype: torch.dtype,
     settings: dict[str, float],
-    place: dict[str, str],
+    place: dict[str, object],
 ) -> PreTrainedModel:
     source = {"trust_remote_code": False, "local_files_only": True}
     try:

@@ -175,3 +175,11 @@ def test_a_soft_cap_keeps_every_weight_of_every_head():
     assert parts.pop("logits") == 10 * 33 * 5
     rest = costs.activation_memory(TOY, recipe)
     assert parts == {"activations": rest["activations"]}
+
+
+def test_a_frozen_model_in_4_bits_takes_a_quarter_but_for_its_ends():
+    """4.127 bits for 16 of each weight that all tokens are multiplied by."""
+    whole, quantised = (
+        costs.fixed_memory(TOY, LORA | {"load_in_4bit": four}) for four in (False, True)
+    )
+    assert whole - quantised == pytest.approx(TOY.body * (2 - 4.127 / 8))

@@ -26,6 +26,9 @@ SUBJECT_SIZE = 100  # questions that share their shots, about
 TRAINED_BYTES = 4 + 4 + 8
 COPIED_BYTES = 2
 FROZEN_BYTES = 2  # of a base model in bfloat16
+# The same in 4 bits: NF4, and scales that are quantised once more take 0.127 bits
+# (Dettmers et al. 2023, section 3). Embeddings and head keep bfloat16.
+QUANTISED_BYTES = (4 + 0.127) / 8
 # Bytes of activations per token, layer and unit of width that a backward pass keeps
 # when attention is recomputed (Korthikanti et al. 2022, arXiv 2205.05198).
 ACTIVATION_BYTES = 34
@@ -157,7 +160,10 @@ def fixed_memory(model: Model, recipe: Mapping) -> float:
     if recipe["method"] == "lora":
         frozen = 4 if recipe["dtype"] == "float32" else FROZEN_BYTES
         adapter = count_adapter(model, recipe)
-        return frozen * model.parameters + (TRAINED_BYTES + copied) * adapter
+        weights = frozen * model.parameters
+        if recipe["load_in_4bit"]:
+            weights -= (frozen - QUANTISED_BYTES) * model.body
+        return weights + (TRAINED_BYTES + copied) * adapter
     return (TRAINED_BYTES + copied) * model.parameters
 
 

@@ -26,11 +26,17 @@ def needed_flop(network: PreTrainedModel, tokens: int, targets: int) -> float:
     head = network.get_output_embeddings().weight
     embeddings = network.get_input_embeddings().weight
     body = sum(
-        (4 + 2 * weight.requires_grad) * weight.numel()
+        (4 + 2 * weight.requires_grad) * _size(weight)
         for weight in network.parameters()
         if weight is not head and weight is not embeddings
     )
     return tokens * body + targets * (4 + 2 * head.requires_grad) * head.numel()
+
+
+def _size(weight: torch.nn.Parameter) -> int:
+    """Numbers that it stands for; 4-bit ones are packed."""
+    packed = getattr(weight, "quant_state", None)
+    return packed.shape.numel() if packed else weight.numel()
 
 
 class Effort:

@@ -16,7 +16,7 @@ def make_network(
     """The model with float32 weights wherever it is trained.
 
     A bfloat16 weight would round most of AdamW's small steps away. A base model under
-    an adapter is frozen, so it has the dtype of the arithmetic.
+    an adapter is frozen, so it has the dtype of the arithmetic, or 4 bits.
 
     Args:
         base: directory of the base model.
@@ -37,7 +37,11 @@ def make_network(
     from peft import LoraConfig, get_peft_model  # takes a second to import
 
     network = models.load_model(
-        base, dtype=dtype, device=device, attention_dropout=recipe.attention_dropout
+        base,
+        dtype=dtype,
+        device=device,
+        attention_dropout=recipe.attention_dropout,
+        four_bits=recipe.load_in_4bit,
     )
     settings = LoraConfig(
         r=recipe.lora_rank,

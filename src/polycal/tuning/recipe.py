@@ -78,6 +78,9 @@ class Recipe:
     lora_target_modules: str = _setting(
         "layers with an adapter, as peft names them", "all-linear"
     )
+    load_in_4bit: bool = _setting(
+        "true: NF4 weights of the base model under the adapter, to save memory", False
+    )
     dtype: str = _setting("arithmetic; auto: bfloat16 on a GPU, else float32", "auto")
 
     def __post_init__(self) -> None:
@@ -99,6 +102,11 @@ class Recipe:
                 value = getattr(self, name)
                 if value is not None and not _fits(value, wanted):
                     raise InputError(f"{name} is {value}; it must be {wanted}")
+        if self.load_in_4bit and self.method != "lora":
+            raise InputError(
+                f"load_in_4bit is for an adapter's frozen base model; method is "
+                f"{self.method}, choose lora"
+            )
         if self.batch_size % self.micro_batch_size:
             raise InputError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import logging
 import math
 from collections.abc import Sequence
@@ -93,6 +94,8 @@ def tune(
             f"{recipe.micro_batch_size} x {processes} processes; a step would not see "
             "batch_size sequences"
         )
+    if recipe.load_in_4bit:
+        _check_four_bits(processes)
     tokenizer, made = load_tokenizer(base), _read_origin(examples, base)
     choose_template(tokenizer, made["rendering"]["chat_template"])
     split_validation(Examples(examples / FILE), recipe.validation_fraction)
@@ -114,6 +117,20 @@ def tune(
         else:
             launch(train, job, processes=processes, name="polycal tune")
     kept.remove()
+
+
+def _check_four_bits(processes: int) -> None:
+    """Refuse what cannot be loaded in 4 bits, before anything is loaded."""
+    if not importlib.util.find_spec("bitsandbytes"):
+        raise InputError(
+            "load_in_4bit needs bitsandbytes in this environment; install it, as "
+            "`pip install 'polycal[quantised]'` does, or set load_in_4bit to false"
+        )
+    if processes > 1:
+        raise InputError(
+            f"load_in_4bit is for one process, not {processes}; set the model's gpus "
+            "to 1, or load_in_4bit to false"
+        )
 
 
 def _make_key(
