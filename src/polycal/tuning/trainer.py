@@ -182,7 +182,8 @@ class SmoothingTrainer(Trainer):
                 learning_rate=logs["learning_rate"],
                 grad_norm=logs.get("grad_norm"),
             )
-            logs |= {name: each for name, each in line.items() if name in _REPORTED}
+            known = {name: each for name, each in line.items() if each is not None}
+            logs |= {name: known[name] for name in _REPORTED if name in known}
         super().log(logs, start_time)
 
     @torch.no_grad()
