@@ -134,8 +134,7 @@ def log_samples(clone, page):
 
 def test_every_stand_in_stands_for_something():
     """No rule is left over from a command that is no longer there."""
-    pages = "".join(
-        (REPOSITORY / p).read_text() for p in ("README.md", "docs/tutorial.md")
-    )
+    names = ("README.md", "docs/tutorial.md")
+    pages = [(REPOSITORY / name).read_text() for name in names]
     for typed in INSTEAD:
         assert any(typed in page for page in pages), typed
