@@ -1,4 +1,4 @@
-"""A real SLURM of one node with two made-up GPUs, for tests; needs root.
+"""A real SLURM of one node, or two, with two made-up GPUs each, for tests; needs root.
 
 Debian's slurm-wlm and munge, without systemd and cgroups. Its configuration has to be
 in /etc/slurm, because the jobs' nested srun loses SLURM_CONF; a foreign one is left
@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from study import wait_until
@@ -21,6 +22,7 @@ STATE = Path("/var/lib/polycal-slurm")
 _MARK = "ClusterName=polycal-tests"
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 _GPUS = 2
+_SECOND = "polycal-second"  # down, but for tests of several nodes
 
 _SLURM = f"""{_MARK}
 SlurmctldHost={{host}}(127.0.0.1)
@@ -45,13 +47,15 @@ MailProg=/bin/true
 AuthInfo=cred_expire=5
 GresTypes=gpu
 StateSaveLocation={STATE}/ctld
-SlurmdSpoolDir={STATE}/d
+SlurmdSpoolDir={STATE}/d-%n
 SlurmctldPidFile={STATE}/slurmctld.pid
-SlurmdPidFile={STATE}/slurmd.pid
+SlurmdPidFile={STATE}/slurmd-%n.pid
 SlurmctldLogFile={STATE}/slurmctld.log
-SlurmdLogFile={STATE}/slurmd.log
-NodeName={{host}} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:toy:{_GPUS}
-PartitionName=main Nodes={{host}} Default=YES MaxTime=INFINITE State=UP
+SlurmdLogFile={STATE}/slurmd-%n.log
+NodeName=DEFAULT CPUs=4 RealMemory=64000 Gres=gpu:toy:{_GPUS}
+NodeName={{host}} NodeAddr=127.0.0.1 Port=16818
+NodeName={_SECOND} NodeHostname={{host}} NodeAddr=127.0.0.1 Port=16819 State=DOWN
+PartitionName=main Nodes={{host}},{_SECOND} Default=YES MaxTime=INFINITE State=UP
 """
 
 
@@ -84,7 +88,8 @@ class Cluster:
         self._munged = None
         self._host = socket.gethostname().split(".")[0]
         shutil.rmtree(STATE, ignore_errors=True)
-        for folder in (CONFIG, STATE / "ctld", STATE / "d"):
+        spools = (STATE / f"d-{node}" for node in (self._host, _SECOND))
+        for folder in (CONFIG, STATE / "ctld", *spools):
             folder.mkdir(parents=True, exist_ok=True)
         for index in range(_GPUS):
             device = STATE / f"gpu{index}"
@@ -92,20 +97,20 @@ class Cluster:
         gpus = f"{STATE}/gpu[0-{_GPUS - 1}]"
         (CONFIG / "slurm.conf").write_text(_SLURM.format(host=self._host))
         (CONFIG / "gres.conf").write_text(
-            f"NodeName={self._host} Name=gpu Type=toy File={gpus}\n"
+            f"NodeName={self._host},{_SECOND} Name=gpu Type=toy File={gpus}\n"
         )
         (CONFIG / "cgroup.conf").write_text("CgroupAutomount=no\n")
         self._munged = _start_munge()
         self.start_controller()
-        subprocess.run(["slurmd", "-N", self._host], check=True)
-        wait_until(lambda: call("sinfo", "-h", "-o", "%T") == "idle", 60)
+        self._start_node(self._host)
         return self
 
     def __exit__(self, *_: object) -> None:
         call("scancel", "--user=root")
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not call("squeue", "-h"), 60)
-        _stop("slurmd")
+        _stop(f"slurmd-{_SECOND}")
+        _stop(f"slurmd-{self._host}")
         _stop("slurmctld")
         if self._munged is not None:
             self._munged.terminate()
@@ -122,6 +127,21 @@ class Cluster:
     def stop_controller(self) -> None:
         """Stop the controller as a crash does; jobs go on."""
         _stop("slurmctld", signal.SIGKILL)
+
+    def _start_node(self, name: str) -> None:
+        subprocess.run(["slurmd", "-N", name], check=True)
+        wait_until(lambda: call("sinfo", "-h", "-n", name, "-o", "%T") == "idle", 60)
+
+    @contextlib.contextmanager
+    def second_node(self) -> Iterator[None]:
+        """Inside, there are two nodes."""
+        call("scontrol", "update", f"nodename={_SECOND}", "state=resume")
+        try:
+            self._start_node(_SECOND)
+            yield
+        finally:
+            _stop(f"slurmd-{_SECOND}")
+            call("scontrol", "update", f"nodename={_SECOND}", "state=down", "reason=-")
 
     def set_node(self, state: str) -> None:
         """`drain` takes no further job; `resume` does; `down` ends all of them."""

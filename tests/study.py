@@ -27,7 +27,7 @@ SMALL = {
         "lr": [1e-3, 2e-3],
         "max_steps": 2,
         "batch_size": 8,
-        "micro_batch_size": 8,
+        "micro_batch_size": 4,
         "max_length": 64,
         "validation_fraction": 0.1,
     },

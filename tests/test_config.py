@@ -89,7 +89,11 @@ MISTAKES = {
         "YAML reads an unquoted no/off as False",
     ),
     "slash in a name": (changed("models", "name", "a/b"), "models.0.name: 'a/b'"),
-    "several gpus a job": (
+    "gpus that no batch is divided among": (
+        changed("models", "gpus", 3),
+        "models.miniature: recipe.batch_size 8 is not a multiple",
+    ),
+    "less than no GPU": (
         changed("models", "gpus", -1),
         "models.0.gpus: -1 is less than the minimum of 0",
     ),

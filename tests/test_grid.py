@@ -14,12 +14,14 @@ def config(**changes):
         "sft": [{"name": "s", "repo": "./s"}],
         "smoothing": [0, 0.1],
         "seeds": [0, 1],
-        "recipe": {"lr": [1e-5, 2e-5]},
+        "recipe": {"lr": [1e-5, 2e-5], "batch_size": 8, "micro_batch_size": 2},
         "tasks": [{"name": "t", "repo": "./t", "languages": ["de", "sw"]}],
     }
     found = {**plain, **changes}
-    for task in found["tasks"]:
-        task.setdefault("configs", {})  # a schema fills it in
+    for task in found["tasks"]:  # a schema fills these in
+        task.setdefault("configs", {})
+    found["models"] = [{"gpus": 1, "nodes": 1, **each} for each in found["models"]]
+    found["recipe"] = {"load_in_4bit": False, **found["recipe"]}
     return found
 
 
@@ -141,6 +143,20 @@ def test_a_sound_config_passes():
         ),
         ({"sft": [{"name": "none", "repo": "./none"}]}, "means the base model"),
         ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
+        (
+            {"models": [{"name": "m", "repo": "./m", "gpus": 3, "nodes": 2}]},
+            r"models\.m: recipe\.batch_size 8 is not .* 2 x 6 GPUs",
+        ),
+        (
+            {
+                "models": [{"name": "m", "repo": "./m", "gpus": 2}],
+                "recipe": {
+                    **{"lr": [1e-5], "batch_size": 8, "micro_batch_size": 2},
+                    "load_in_4bit": True,
+                },
+            },
+            r"models\.m: recipe\.load_in_4bit is for one GPU, not 2; set",
+        ),
         ({"smoothing": [0.1, 0.10]}, "0.1 is listed twice"),
         (
             {"tasks": [{"name": "t", "repo": "./t", "languages": ["xx"]}]},

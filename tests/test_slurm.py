@@ -23,6 +23,8 @@ from study import (
     write_config,
 )
 
+from polycal import tables
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
@@ -141,6 +143,32 @@ def test_every_job_asks_for_what_its_model_needs(cluster, prepared, undisturbed)
         own = [line.split()[1:] for line in lines if f"rule_{rule}_" in line]
         assert own == [asked] * sent.count(rule)
     assert results(prepared) == results(undisturbed)
+
+
+def test_a_training_works_on_two_nodes(cluster, prepared, undisturbed):
+    """One submission, one command on each node; the losses are those of one process."""
+    two = {**STUDY["models"][0], "nodes": 2, "runtime": {"tune": 5, "score": 7}}
+    write_config(prepared, {**STUDY, "models": [two]})
+    address = "candidates/miniature/alpaca-en/ls-0.1/lr-0.001/seed-0"
+    with cluster.second_node():
+        finish(submit(prepared, f"results/{address}"), prepared)
+    assert submissions(prepared) == ["tune"]
+    columns = "Comment:100,NumNodes:10,tres-per-job:20,tres-per-node:20,State:20"
+    (job,) = [
+        line.split()[1:]
+        for line in call("squeue", "-h", "-t", "all", "-O", columns).splitlines()
+        if "rule_tune_" in line and line.split()[1] == "2"
+    ]
+    assert job == ["2", "gres:gpu:2", "gres:gpu:1", "COMPLETED"]
+    logs = [
+        tables.read(
+            each / "results" / address / "training_log.parquet", "training_log"
+        ).to_pylist()
+        for each in (prepared, undisturbed)
+    ]
+    for ours, theirs in zip(*logs, strict=True):
+        assert ours["tokens"] == theirs["tokens"]
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
 
 
 def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undisturbed):

@@ -192,6 +192,18 @@ def test_a_changed_recipe_trains_again_and_prepares_nothing(study):
     assert not [rule for rule in counts if rule.startswith(prepared)]
 
 
+def test_other_gpus_and_nodes_train_nothing_again(study):
+    """They change the result by rounding only. Without SLURM there is one node."""
+    models = [{**small_study()["models"][0], "gpus": 1, "nodes": 2}]
+    write_config(study, small_study(models=models))
+    assert job_counts(study) == {}
+    shutil.rmtree(study / "results/report")
+    done = snakemake(study, "--cores", "1")
+    assert done.returncode != 0
+    assert "models.miniature.nodes is 2, but only SLURM" in done.stdout
+    assert not (study / "results/report").exists()
+
+
 def test_a_changed_rendering_tokenises_and_trains_again(study):
     """The conversations stay; a changed number of them is read again, too."""
     recipe = {**small_study()["recipe"], "chat_template": "tulu"}

@@ -16,6 +16,7 @@ from pathlib import Path
 import polycal
 from polycal.errors import InputError
 from polycal.files import exclusive
+from polycal.machines import ONE, Machines, find_machines
 from polycal.verbs import add_verbs
 
 
@@ -34,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     written = (options.get(name) for name in ("out", "metrics", "model"))
     product = next((each for each in written if isinstance(each, Path)), None)
     try:
-        with exclusive(product) if product else contextlib.nullcontext():
+        machines = _take_machines(options)
+        # A product has one lock; of several machines the first one takes it for all.
+        alone = product and not machines.number
+        with exclusive(product) if alone else contextlib.nullcontext():
             run(**options)
     except InputError as error:
         sys.exit(f"polycal {verb}: {error}")
@@ -43,6 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         place = error.filename or product or "standard output"
         sys.exit(f"polycal {verb}: {place}: {error.strerror}")
+
+
+def _take_machines(options: dict[str, object]) -> Machines:
+    """Make the flags about machines, if the verb has them, its one argument."""
+    if "nodes" not in options:
+        return ONE
+    told = (options.pop(name) for name in ("nodes", "node_rank", "rendezvous"))
+    options["machines"] = find_machines(*told)
+    return options["machines"]
 
 
 def build_parser() -> argparse.ArgumentParser:

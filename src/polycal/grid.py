@@ -232,6 +232,7 @@ def _problems(config: Mapping) -> Iterator[str]:
                 yield f"sft.{each['name']}.filter: give either `keep` or `drop`"
             if section == "sft" and each["name"] == BASE:
                 yield f"sft: the name {BASE!r} means the base model; choose another"
+    yield from _cannot_share(config)
     for section in ("smoothing", "seeds"):
         yield from _twice(section, config[section])
     yield from _twice("recipe.lr", config["recipe"]["lr"])
@@ -244,6 +245,26 @@ def _problems(config: Mapping) -> Iterator[str]:
         for language in task["languages"]:
             if language not in known:
                 yield f"tasks.{task['name']}.languages: {explain_unknown(language)}"
+
+
+def _cannot_share(config: Mapping) -> Iterator[str]:
+    """Models whose training cannot be divided among the GPUs that they ask for."""
+    recipe = config["recipe"]
+    batch, micro = recipe["batch_size"], recipe["micro_batch_size"]
+    for model in config["models"] if config["sft"] else ():
+        ways = max(1, model["gpus"]) * model["nodes"]
+        place = f"models.{model['name']}"
+        if batch % (micro * ways):
+            yield (
+                f"{place}: recipe.batch_size {batch} is not a multiple of "
+                f"recipe.micro_batch_size {micro} x {ways} GPUs; a step would not see "
+                "batch_size sequences"
+            )
+        if recipe["load_in_4bit"] and ways > 1:
+            yield (
+                f"{place}: recipe.load_in_4bit is for one GPU, not {ways}; set gpus "
+                "and nodes to 1, or load_in_4bit to false"
+            )
 
 
 def _twice(place: str, values: Sequence[float]) -> Iterator[str]:

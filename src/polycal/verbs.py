@@ -173,6 +173,9 @@ def _add_running(add: Callable) -> None:
     flag("--checkpoints", type=Path, help="folder to go on from; none: OUT.checkpoints")
     flag("--checkpoint-minutes", type=float, default=15, help="between two checkpoints")
     flag("--processes", type=int, default=1, help="at work, each on a GPU of its own")
+    flag("--nodes", type=int, default=1, help="machines that this is called on")
+    flag("--node-rank", type=int, help="of this machine, from 0; none: srun knows")
+    flag("--rendezvous", help="HOST:PORT of the first machine, if there are several")
     text = "also shown in: wandb, tensorboard or others that transformers knows"
     flag("--report-to", nargs="*", default=[], help=text)
 

@@ -107,6 +107,19 @@ def test_eight_billion_parameters_do_not_fit(gpu):
     assert "method: lora (38 GB)" in warning
 
 
+def test_more_gpus_are_offered_if_they_divide_a_batch():
+    """On one machine, or on several; weights are spread, a micro-batch is not."""
+    (warning,) = warnings("llama", "h200", batch_size=24)
+    assert "gpus: 2" in warning
+    (warning,) = warnings("llama", "rtx4090", batch_size=64, max_length=2048)
+    assert "gpus: 8 on nodes: 2" in warning
+    (warning,) = warnings("llama", "h200", batch_size=3)
+    assert "gpus:" not in warning
+    config = one_model("llama", batch_size=64)
+    config["models"][0] |= {"gpus": 2, "nodes": 2}
+    assert not [note for note in plan(config, "h200").notes if "fit" in note]
+
+
 def test_what_fits_is_not_warned_of():
     """A small model, an adapter, a CPU, or a study without training."""
     assert not warnings("gemma", "h200")

@@ -1,10 +1,17 @@
 """Two processes train what one process trains."""
 
+import multiprocessing
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from study import wait_until
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal import models, tables
@@ -110,11 +117,39 @@ def test_two_processes_with_spread_weights_train_the_same(call, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_two_processes_on_a_cpu_train_the_same_adapter(call, tmp_path):
-    """Each holds all weights there (DDP)."""
-    settings = {"method": "lora", "lora_dropout": 0}
-    made = [call(f"{n}", processes=n, **settings) for n in (1, 2)]
-    assert_equal(*made, tmp_path / "base")
+def test_two_machines_train_the_same_adapter(call, tmp_path):
+    """One command on each; both hold all weights on a CPU (DDP), the first one writes.
+
+    The lock of what is written is the first one's, so they do not wait for each other.
+    """
+    one = call("one", processes=1, method="lora", lora_dropout=0)
+    commands = [
+        [
+            *(sys.executable, "-m", "polycal", "tune"),
+            *("--base", tmp_path / "base", "--examples", tmp_path / "examples"),
+            *("--model", "tiny", "--sft", "toy", "--smoothing", "0.1", "--seed", "0"),
+            *("--lr", "1e-2", "--max-steps", "6", "--batch-size", "8"),
+            *("--micro-batch-size", "2", "--validation-fraction", "0.2"),
+            *("--method", "lora", "--lora-rank", "4", "--lora-dropout", "0"),
+            *("--dtype", "float32", "--out", tmp_path / "two"),
+            *("--checkpoint-minutes", "0"),
+            *("--nodes", "2", "--node-rank", str(number)),
+            *("--rendezvous", f"localhost:{find_port()}"),
+        ]
+        for number in range(2)
+    ]
+    commands[1][-1] = commands[0][-1]
+    working = [subprocess.Popen(list(map(str, each))) for each in commands]
+    assert [each.wait(120) for each in working] == [0, 0]
+    assert_equal(one, tmp_path / "two", tmp_path / "base")
+    assert not (tmp_path / "two.checkpoints").exists()
+
+
+def find_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
 
 
 def test_a_batch_must_be_whole_micro_batches_of_all_processes(call):
@@ -123,15 +158,46 @@ def test_a_batch_must_be_whole_micro_batches_of_all_processes(call):
         call("out", processes=3)
 
 
-def stop(code: int) -> None:
-    raise SystemExit(code)
+def linger(begun: str) -> None:
+    """End by a signal, but only after two seconds."""
+
+    def end(number: int, _: object) -> None:
+        time.sleep(2)
+        Path(begun).write_text("ended in peace")
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    Path(begun).touch()
+    time.sleep(120)
 
 
 @pytest.mark.slow
-def test_a_process_that_ends_badly_is_told():
-    """By its own exit code."""
-    with pytest.raises(SystemExit, match="3"):
-        launch(stop, 3, processes=1, name="polycal tune")
+def test_processes_take_their_time_after_a_signal(tmp_path, monkeypatch):
+    """torch would kill them after TORCH_ELASTIC_SHUTDOWN_TIMEOUT, half a minute."""
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "1")
+    begun = tmp_path / "begun"
+    launcher = multiprocessing.get_context("fork").Process(
+        target=launch,
+        args=(linger, str(begun)),
+        kwargs={"processes": 1, "name": "polycal tune"},
+    )
+    launcher.start()
+    wait_until(begun.exists)
+    os.kill(launcher.pid, signal.SIGTERM)
+    launcher.join(60)
+    assert launcher.exitcode == 143
+    assert begun.read_text() == "ended in peace"
+
+
+def be_killed(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_told_as_a_shell_tells_it():
+    """128 and the signal's number, so 137 where memory was short."""
+    with pytest.raises(SystemExit, match="137"):
+        launch(be_killed, None, processes=1, name="polycal tune")
 
 
 def complain(words: str) -> None:

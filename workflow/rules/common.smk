@@ -54,13 +54,19 @@ def hold_directory():
 
 
 def check_gpus():
-    """Stop where a job could not have the GPUs that its model needs.
+    """Stop where a job could not have the nodes and GPUs that its model needs.
 
     Snakemake would give it as many as --resources names, and start it with too few.
     """
     limit = workflow.global_resources.get("gpu")
     limit = getattr(limit, "value", limit)  # older Snakemake has plain numbers
     for model in config["models"]:
+        if model["nodes"] > 1 and workflow.executor_plugin.name != "slurm":
+            raise WorkflowError(
+                f"Config: models.{model['name']}.nodes is {model['nodes']}, but only "
+                "SLURM is asked for several; add --workflow-profile profiles/slurm, or "
+                "set nodes to 1"
+            )
         if limit is not None and model["gpus"] > limit:
             raise WorkflowError(
                 f"Config: models.{model['name']}.gpus is {model['gpus']}, but all jobs "
@@ -216,8 +222,18 @@ def get_tables():
 
 
 def get_gpus(wildcards):
-    """GPUs that a job of a model asks for."""
+    """GPUs that a job of a model asks for, on each of its nodes."""
     return grid.entry(config["models"], wildcards.model)["gpus"]
+
+
+def get_all_gpus(wildcards):
+    """GPUs that a training holds on all its nodes."""
+    return get_gpus(wildcards) * get_nodes(wildcards)
+
+
+def get_nodes(wildcards):
+    """Machines that a training of a model works on."""
+    return grid.entry(config["models"], wildcards.model)["nodes"]
 
 
 def get_memory(wildcards):
@@ -235,8 +251,35 @@ def get_runtime(rule):
 
 
 def get_processes(wildcards):
-    """Processes of a training: one for each GPU, and one on the CPU."""
+    """Processes of a training on each node: one for each GPU, and one on the CPU."""
     return max(1, get_gpus(wildcards))
+
+
+def ask_for_nodes():
+    """Resources that let a training begin on every one of its nodes.
+
+    Where there are several, SLURM's plugin leaves it to the rule to call srun ("mpi").
+    A resource of None is not asked for.
+    """
+
+    def where_several(value):
+        return lambda wildcards: value(wildcards) if get_nodes(wildcards) > 1 else None
+
+    return {
+        "nodes": where_several(get_nodes),
+        "tasks": where_several(get_nodes),
+        "tasks_per_gpu": where_several(lambda wildcards: 0),
+        "gres": where_several(lambda wildcards: f"gpu:{get_gpus(wildcards)}"),
+        "mpi": where_several(lambda wildcards: "srun"),
+    }
+
+
+def get_launcher(wildcards):
+    """What a training's command begins with: `env`, or srun for one on each node."""
+    nodes = get_nodes(wildcards)
+    # A node that fails ends the others, one that is done waits for them.
+    once = f"--ntasks={nodes} --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=0"
+    return f"srun {once} --cpu-bind=none" if nodes > 1 else "env"
 
 
 def get_repo(section, name):

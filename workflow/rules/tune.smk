@@ -21,22 +21,29 @@ rule tune:
         "results/timings/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.tsv"
     conda:
         "../../envs/gpu.yaml"
+    threads: get_processes
     resources:
-        gpu=get_gpus,
+        **ask_for_nodes(),
         mem_mb=get_memory,
         runtime=get_runtime("tune"),
-        # No parameter: to be shown elsewhere, too, is no reason to train again.
+        # No parameters: on how many GPUs, and where it is shown, too, is no reason to
+        # train again.
+        gpu=get_all_gpus,
+        gpus_per_node=get_gpus,
+        machines=get_nodes,
+        processes=get_processes,
+        launcher=get_launcher,
         report_to=" ".join(config["report_to"]),
     params:
         stage=grid.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
-        processes=get_processes,
         # Not an output: Snakemake deletes what a job that was killed had written.
         checkpoints=(
             "results/checkpoints/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"
         ),
     shell:
-        "python -m polycal with_gpus --count {resources.gpu} --"
+        "{resources.launcher} python -m polycal with_gpus"
+        " --count {resources.gpus_per_node} --"
         " python -m polycal tune {params.recipe}"
         " --base {input.base:q}"
         " --examples {input.examples:q}"
@@ -46,7 +53,9 @@ rule tune:
         " --lr {wildcards.lr}"
         " --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints:q}"
-        " --processes {params.processes}"
+        " --processes {resources.processes}"
+        " --nodes {resources.machines}"
+        " --rendezvous $(hostname):$((20000 + ${{SLURM_JOB_ID:-0}} % 10000))"
         " --report-to {resources.report_to}"
         " --out {output:q} &> {log:q}"
 

@@ -1,6 +1,7 @@
 """Which models a training cannot hold on one GPU, and what would help."""
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from polycal.planning import costs
 from polycal.planning.model_sizes import Model
 from polycal.planning.scope import Scope
 from polycal.planning.sizes import Gpu, list_gpus
+
+_PER_NODE = 8  # GPUs of one machine, at most, about
+_NODES = 8  # that are worth naming
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def find_misfits(scope: Scope) -> Iterator[Misfit]:
         gpu = scope.gpu_of(name)
         if model is None or gpu is None or not scope.sft:
             continue
-        gpus = grid.entry(scope.config["models"], name)["gpus"]
+        entry = grid.entry(scope.config["models"], name)
+        gpus = entry["gpus"] * entry["nodes"]
         if _count_bytes(model, recipe, gpus) > gpu.memory:
             certain = costs.fixed_memory(model, recipe) / gpus > gpu.memory
             warning = _warn(name, model, recipe, gpu, gpus, certain)
@@ -75,11 +80,24 @@ def _remedies(model: Model, recipe: Mapping, gpu: Gpu, gpus: int) -> Iterator[st
     if larger:
         smallest = min(larger, key=lambda each: each.memory)
         yield f"a GPU like {smallest.name} ({smallest.memory / 1e9:.0f} GB)"
-    more = range(2 * gpus, 9, gpus)
-    enough = [each for each in more if _fits(model, gpu, each, recipe)]
+    enough = [each for each in _share(recipe, gpus) if _fits(model, gpu, each, recipe)]
     if enough:
-        yield f"gpus: {enough[0]}"
+        yield _spell_gpus(enough[0])
     yield "a smaller model"
+
+
+def _share(recipe: Mapping, gpus: int) -> Iterator[int]:
+    """Larger numbers of GPUs, each twice the one before, that divide a batch."""
+    micro_batches = recipe["batch_size"] // recipe["micro_batch_size"]
+    while (gpus := 2 * gpus) <= min(micro_batches, _PER_NODE * _NODES):
+        if micro_batches % gpus == 0:
+            yield gpus
+
+
+def _spell_gpus(gpus: int) -> str:
+    if gpus <= _PER_NODE:
+        return f"gpus: {gpus}"
+    return f"gpus: {_PER_NODE} on nodes: {math.ceil(gpus / _PER_NODE)}"
 
 
 def _fits(model: Model, gpu: Gpu, gpus: int, recipe: Mapping) -> bool:

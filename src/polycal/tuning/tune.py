@@ -15,6 +15,7 @@ from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
 from polycal.files import digest
 from polycal.grid import STAGES
+from polycal.machines import ONE, Machines
 from polycal.provenance import read_digest, read_provenance
 from polycal.tuning.chat import choose_template
 from polycal.tuning.examples import FILE, Examples
@@ -40,6 +41,7 @@ def tune(
     checkpoints: Path | None = None,
     checkpoint_minutes: float = 15,
     processes: int = 1,
+    machines: Machines = ONE,
     report_to: Sequence[str] = (),
 ) -> None:
     """Fine-tune and write one candidate, or go on with it where it was cut off.
@@ -68,8 +70,11 @@ def tune(
         checkpoints: folder of what is needed to go on, which is removed in the end;
             None: `out` with `.checkpoints` added to its name.
         checkpoint_minutes: between two checkpoints.
-        processes: that work on it, each on a GPU of its own where there are GPUs;
-            weights, gradients and AdamW's moments are then spread over the GPUs.
+        processes: of each machine that work on it, each on a GPU of its own where there
+            are GPUs; weights, gradients and AdamW's moments are then spread over the
+            GPUs.
+        machines: that this is called on, with the same arguments and a file system that
+            all see; the first one writes.
         report_to: where else the log is shown while it is written, as transformers'
             Trainer spells it, such as wandb and tensorboard (in `out` with
             .tensorboard added, unless TENSORBOARD_LOGGING_DIR says otherwise); the
@@ -88,19 +93,20 @@ def tune(
             f"checkpoint_minutes is {checkpoint_minutes}; it must be at least 0"
         )
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * processes):
+    ways = processes * machines.count
+    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * ways):
         raise InputError(
             f"batch_size {recipe.batch_size} is not a multiple of micro_batch_size "
-            f"{recipe.micro_batch_size} x {processes} processes; a step would not see "
+            f"{recipe.micro_batch_size} x {ways} processes; a step would not see "
             "batch_size sequences"
         )
     if recipe.load_in_4bit:
-        _check_four_bits(processes)
+        _check_four_bits(ways)
     tokenizer, made = load_tokenizer(base), _read_origin(examples, base)
     choose_template(tokenizer, made["rendering"]["chat_template"])
     split_validation(Examples(examples / FILE), recipe.validation_fraction)
     dtype = models.pick_dtype(recipe.dtype, models.pick_device())
-    key = _make_key(base, made, identity, recipe, dtype, processes)
+    key = _make_key(base, made, identity, recipe, dtype, ways)
     if is_made(out, key):
         _logger.info("%s was made of the same inputs before; nothing is done", out)
         return
@@ -111,12 +117,33 @@ def tune(
         minutes=checkpoint_minutes,
         report_to=tuple(report_to),
     )
+    if machines.number:
+        _help(job, processes, machines)
+        return
     with kept.tidied():
-        if processes == 1:
+        if ways == 1:
             train(job)
         else:
-            launch(train, job, processes=processes, name="polycal tune")
+            launch(
+                *(train, job),
+                processes=processes,
+                name="polycal tune",
+                machines=machines,
+            )
     kept.remove()
+
+
+def _help(job: Job, processes: int, machines: Machines) -> None:
+    """Work with the first machine; checkpoints and result are its own to tidy up."""
+    try:
+        launch(
+            *(train, job), processes=processes, name="polycal tune", machines=machines
+        )
+    except InputError:
+        # The first may have waited for a job that a killed workflow had left, and found
+        # the result there, when this one already waited for it.
+        if not is_made(job.out, job.key):
+            raise
 
 
 def _check_four_bits(processes: int) -> None:
