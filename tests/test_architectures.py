@@ -28,6 +28,7 @@ from polycal.scoring.score import score
 from polycal.tuning.batches import pad_examples
 from polycal.tuning.dialogs import Tally, make_examples
 from polycal.tuning.examples import Example
+from polycal.tuning.networks import make_network, outline_network
 from polycal.tuning.recipe import Recipe, Rendering
 from polycal.tuning.trainer import SmoothingTrainer
 from polycal.tuning.tune import tune
@@ -256,6 +257,31 @@ def test_the_loss_and_its_gradient_are_those_of_full_eager_logits(
     for name, weight in network.named_parameters():
         assert weight.grad.any(), name
         torch.testing.assert_close(weight.grad, theirs[name].grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_an_outline_is_the_network_but_for_its_weights(base, method):
+    """Names, shapes, dtypes, what is tied and what is trained; buffers as they are.
+
+    So a process that did not read the weights computes the same once it has them.
+    """
+    recipe = dataclasses.replace(RECIPE, method=method)
+    network = make_network(base, recipe, torch.float32, CPU)
+    outline = outline_network(base, recipe, torch.float32)
+    assert str(outline) == str(network)
+    ours, theirs = (dict(each.named_parameters()) for each in (outline, network))
+    assert list(ours) == list(theirs)
+    for name, weight in ours.items():
+        for told in ("shape", "dtype", "device", "requires_grad"):
+            assert getattr(weight, told) == getattr(theirs[name], told), name
+    assert len({weight.data_ptr() for weight in ours.values()}) == len(ours)
+    ours, theirs = (dict(each.named_buffers()) for each in (outline, network))
+    assert list(ours) == list(theirs) != []
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    outline.load_state_dict(network.state_dict())
+    tokens = torch.arange(40)[None]
+    given, expected = (each(input_ids=tokens).logits for each in (outline, network))
+    assert torch.equal(given, expected)
 
 
 @pytest.mark.parametrize(("kind", "setting"), SPECIALITIES)

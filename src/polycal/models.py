@@ -9,7 +9,9 @@ import re
 from pathlib import Path
 
 import torch
+from accelerate import init_empty_weights
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -105,14 +107,7 @@ def load_model(
         check_content(base)
     check_content(checkpoint)
     full = base if is_adapter else checkpoint
-    settings = {}
-    if attention_dropout is not None and read_attention_dropout(full) is not None:
-        settings["attention_dropout"] = attention_dropout
-    elif attention_dropout:
-        raise InputError(
-            f"attention_dropout is {attention_dropout}, but the architecture of {full} "
-            "has none; set it to 0"
-        )
+    settings = _choose_dropout(full, attention_dropout)
     place: dict[str, object] = {"device_map": "sequential"} if device is None else {}
     if four_bits:
         place = {"device_map": {"": device}, "quantization_config": _quantise(dtype)}
@@ -135,6 +130,46 @@ def load_model(
             ) from error
     placed = device is None or four_bits
     return model.eval() if placed else model.to(device).eval()
+
+
+def outline_model(
+    checkpoint: Path, *, dtype: torch.dtype, attention_dropout: float | None = None
+) -> PreTrainedModel:
+    """What `load_model` gives of a full model, on the CPU, without reading its weights.
+
+    They are any numbers, in memory that the system provides when it is written to: for
+    a process that gets its part of the weights from another one. Buffers that are in no
+    file, such as the rotary embeddings' frequencies, are right. transformers' way to
+    the same (`FSDP_CPU_RAM_EFFICIENT_LOADING`) leaves weights on the meta device, which
+    an optimizer cannot be told apart by (huggingface/transformers issue 43749).
+
+    Raises:
+        InputError: as `load_model`, of the configuration.
+    """
+    settings = _choose_dropout(checkpoint, attention_dropout)
+    source = {"trust_remote_code": False, "local_files_only": True}
+    config = AutoConfig.from_pretrained(checkpoint, **source, **settings)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation=_pick_attention(config)
+        )
+    for module in model.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty_like(weight, device="cpu")))
+    model.tie_weights()
+    return model.eval()
+
+
+def _choose_dropout(checkpoint: Path, wanted: float | None) -> dict[str, float]:
+    """The setting of a full model's configuration, if it has one."""
+    if wanted is not None and read_attention_dropout(checkpoint) is not None:
+        return {"attention_dropout": wanted}
+    if wanted:
+        raise InputError(
+            f"attention_dropout is {wanted}, but the architecture of {checkpoint} has "
+            "none; set it to 0"
+        )
+    return {}
 
 
 def _quantise(dtype: torch.dtype) -> BitsAndBytesConfig:

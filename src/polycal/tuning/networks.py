@@ -27,22 +27,41 @@ def make_network(
     Raises:
         InputError: the model cannot be read, or has not what the recipe speaks of.
     """
-    if recipe.method == "full":
-        return models.load_model(
-            base,
-            dtype=torch.float32,
-            device=device,
-            attention_dropout=recipe.attention_dropout,
-        )
-    from peft import LoraConfig, get_peft_model  # takes a second to import
-
     network = models.load_model(
         base,
-        dtype=dtype,
+        dtype=_stored(recipe, dtype),
         device=device,
         attention_dropout=recipe.attention_dropout,
         four_bits=recipe.load_in_4bit,
     )
+    return _add_adapter(network, base, recipe)
+
+
+def outline_network(base: Path, recipe: Recipe, dtype: torch.dtype) -> PreTrainedModel:
+    """What `make_network` gives, on the CPU, without reading the weights.
+
+    For a process that gets its part of them from the first one.
+    """
+    network = models.outline_model(
+        base,
+        dtype=_stored(recipe, dtype),
+        attention_dropout=recipe.attention_dropout,
+    )
+    return _add_adapter(network, base, recipe)
+
+
+def _stored(recipe: Recipe, dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if recipe.method == "full" else dtype
+
+
+def _add_adapter(
+    network: PreTrainedModel, base: Path, recipe: Recipe
+) -> PreTrainedModel:
+    """The network itself where all of it is trained."""
+    if recipe.method == "full":
+        return network
+    from peft import LoraConfig, get_peft_model  # takes a second to import
+
     settings = LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,

@@ -35,6 +35,8 @@ _COMPUTED_AGAIN = {
     "gradient_checkpointing": True,
     "gradient_checkpointing_kwargs": {"use_reentrant": False},
 }
+# Weights are read by the first process, which sends the others their parts.
+_FROM_THE_FIRST = {"cpu_ram_efficient_loading": True}
 _LINES = 100  # of a training log, about
 # What else than the Trainer's own numbers a reporter is told.
 _REPORTED = ("loss", "nll", "tokens_per_second", "tflops", "mfu", "memory_gib")
@@ -121,6 +123,7 @@ class SmoothingTrainer(Trainer):
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
             fsdp=True if ways > 1 else None,
+            fsdp_config=_FROM_THE_FIRST if ways > 1 else None,
             ddp_backend="gloo" if ways > 1 and not torch.cuda.is_available() else None,
         )
         arguments._n_gpu = min(arguments.n_gpu, 1)  # no DataParallel, ever

@@ -25,7 +25,7 @@ from polycal.tuning.chat import choose_template
 from polycal.tuning.effort import Effort
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import count_processes, rank
-from polycal.tuning.networks import make_network
+from polycal.tuning.networks import make_network, outline_network
 from polycal.tuning.recipe import Recipe
 from polycal.tuning.resume import Checkpoints
 from polycal.tuning.trainer import SmoothingTrainer
@@ -80,10 +80,13 @@ def train(job: Job) -> None:
     _logger.info("%s: %s", job.examples, counts)
     device = models.pick_device()
     dtype = models.pick_dtype(recipe.dtype, device)
-    # Weights that are spread over GPUs are read into main memory first.
+    # Weights that are spread over GPUs are read into main memory first, and once.
     place = device if count_processes() == 1 else torch.device("cpu")
     set_seed(seed)
-    network = make_network(job.base, recipe, dtype, place)
+    if rank() == 0:
+        network = make_network(job.base, recipe, dtype, place)
+    else:
+        network = outline_network(job.base, recipe, dtype)
     tokenizer = load_tokenizer(job.base)
     choose_template(tokenizer, job.made["rendering"]["chat_template"])
     models.check_rows(network, tokenizer, job.base)
