@@ -62,6 +62,22 @@ def test_a_training_by_hand():
     assert job.seconds == pytest.approx(computing + moving, rel=1e-3)
 
 
+def test_gpus_of_one_training_share_it_and_are_all_held():
+    """On 2 nodes of 4: an eighth of the computing, eight times what it takes."""
+    config = one_model("llama", micro_batch_size=1)
+    (alone,) = of(plan(config), "tune")
+    config["models"][0] |= {"gpus": 4, "nodes": 2}
+    (together,) = of(plan(config), "tune")
+    weights = 8_030_261_248
+    moving = 10 + 2 * 2 * weights / 0.4e9
+    assert together.seconds - moving == pytest.approx(
+        (alone.seconds - moving) / 8, rel=1e-2
+    )
+    assert together.held == 8 * together.seconds
+    scorings = of(plan(config), "score")
+    assert {job.held / job.seconds for job in scorings} == {4.0}
+
+
 def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
     """Its tokens are known for one model; the other's are still estimated."""
     config = paper_study()

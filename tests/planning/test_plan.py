@@ -74,6 +74,19 @@ def test_more_gpus_take_less_time(tell):
     assert 0 < longest < days("--gpus=8")
 
 
+def test_gpus_that_a_job_needs_are_counted(tell, tmp_path):
+    """A finished job's time is that of all its GPUs; the plan has at least as many."""
+    config = paper_study()
+    for model in config["models"]:
+        model |= {"gpus": 4}
+    address = "tune/llama/tulu/ls-0/lr-1e-5/seed-0"
+    save(tmp_path / "timings", address, 3600)
+    text = tell(config, "--gpus=2")
+    assert "Spent by 1 finished job: 4.0 GPU-hours." in text
+    assert "A job holds 4 GPUs, more than --gpus 2." in text
+    assert "With 4 GPUs at a time" in text
+
+
 def test_another_gpu_takes_more_hours(tell):
     """An A100 has a third of an H200's speed."""
 

@@ -52,7 +52,7 @@ class Forecast:
 
     def hours(self) -> float:
         """Hours of GPUs and CPU cores together, as far as they are known."""
-        return sum(job.seconds or 0 for job in self.jobs) / 3600
+        return sum(job.held or 0 for job in self.jobs) / 3600
 
 
 def forecast(

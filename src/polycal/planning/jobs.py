@@ -27,7 +27,7 @@ class Job:
         kind: jobs of a kind take the same time per unit.
         units: 1 for a training, the number of languages of a scoring job.
         questions: that it scores.
-        on_gpu: whether its time is a GPU's, or a CPU core's.
+        devices: GPUs that it holds, or 0 if it runs on a CPU core.
         seconds: what it took or will take; None if nobody knows.
         done: whether it has finished.
         samples: finished jobs whose median its time is; 0 if it is estimated.
@@ -39,10 +39,20 @@ class Job:
     kind: tuple[str, ...]
     units: int
     questions: int
-    on_gpu: bool
+    devices: int
     seconds: float | None
     done: bool = False
     samples: int = 0
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it holds GPUs and not a CPU core."""
+        return self.devices > 0
+
+    @property
+    def held(self) -> float | None:
+        """Seconds of all its GPUs together, or of its CPU core; None if unknown."""
+        return None if self.seconds is None else self.seconds * max(1, self.devices)
 
 
 def list_jobs(scope: Scope, timings: Mapping[str, float]) -> list[Job]:
@@ -72,7 +82,7 @@ def _trainings(scope: Scope) -> Iterator[Job]:
                 kind=("tune", model, sft),
                 units=1,
                 questions=0,
-                on_gpu=scope.gpu_of(model) is not None,
+                devices=_count_devices(scope, model),
                 seconds=taken,
             )
 
@@ -85,7 +95,16 @@ def _estimate_training(scope: Scope, model: str, sft: str) -> float | None:
     flop = costs.training_flop(size, recipe, examples or 0, tokens)
     moved = costs.checkpoint_bytes(size, recipe, on_gpu=gpu is not None)
     moved += costs.weight_bytes("auto", gpu is not None) * size.parameters
-    return costs.seconds(flop, gpu, costs.TRAINING_MFU) + costs.loading_seconds(moved)
+    computing = costs.seconds(flop, gpu, costs.TRAINING_MFU)
+    # Its GPUs share what is computed, and wait together for what is read and written.
+    shared = computing / max(1, _count_devices(scope, model))
+    return shared + costs.loading_seconds(moved)
+
+
+def _count_devices(scope: Scope, model: str) -> int:
+    """GPUs that a training of a model holds on all its nodes."""
+    entry = grid.entry(scope.config["models"], model)
+    return entry["gpus"] * entry["nodes"]
 
 
 def _scorings(scope: Scope, timings: Mapping[str, float]) -> Iterator[Job]:
@@ -104,7 +123,8 @@ def _scorings(scope: Scope, timings: Mapping[str, float]) -> Iterator[Job]:
                     kind=("score", run.model, task["name"]),
                     units=len(languages),
                     questions=sum(each.number for each in sizes if each),
-                    on_gpu=scope.gpu_of(run.model) is not None,
+                    # On one node, and one after the other: layers are divided.
+                    devices=grid.entry(config["models"], run.model)["gpus"],
                     seconds=_estimate_scoring(scope, run.model, task, sizes),
                 )
 

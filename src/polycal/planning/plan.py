@@ -153,6 +153,10 @@ def _write_time(
     sides = "<<>" + ">" * len(units) + "><"
     yield from align([*head, "how it is known"], rows, sides)
     if any(job.on_gpu for job in left):
+        needed = max(job.devices for job in left)
+        if needed > gpus:
+            yield f"A job holds {_count(needed, 'GPU')}, more than --gpus {gpus}."
+        gpus = max(needed, gpus)
         wall = sum(_wall(found.of(stage), gpus) for stage in ("tune", "score"))
         yield (
             f"With {_count(gpus, 'GPU')} at a time: {_quantity(wall)} hours, "
@@ -180,7 +184,7 @@ def _name_others(found: Forecast, timings: Mapping[str, float]) -> Iterator[str]
 
 def _sum_hours(jobs: Iterable[Job], on_gpu: bool) -> str:
     """Hours of the jobs that use a GPU, or do not; with `?` where some are unknown."""
-    held = [job.seconds for job in jobs if job.on_gpu == on_gpu]
+    held = [job.held for job in jobs if job.on_gpu == on_gpu]
     known = [each for each in held if each is not None]
     text = _quantity(sum(known) / 3600) if known or not held else ""
     return text + "?" * (len(known) < len(held))
@@ -209,8 +213,9 @@ def _how(jobs: Sequence[Job]) -> str:
 def _wall(jobs: Sequence[Job], gpus: int) -> float:
     """Hours of what is left of a stage; it takes no less than its longest job."""
     left = [job for job in jobs if job.on_gpu and not job.done]
-    known = [job.seconds / 3600 for job in left if job.seconds is not None]
-    return max(sum(known) / gpus, max(known)) if known else 0.0
+    known = [job for job in left if job.seconds is not None]
+    held = sum(job.held for job in known) / gpus
+    return max(held, *(job.seconds for job in known)) / 3600 if known else 0.0
 
 
 def _write_disk(found: Forecast) -> Iterator[str]:
