@@ -1,6 +1,6 @@
 """How far polycal's and lm_eval's scores are from plain float32 arithmetic.
 
-    python benchmarks/equality.py [--questions 12]
+    python benchmarks/equality.py [--questions 4] [--subjects 4]
 
 For every architecture whose questions are packed: a random model with windows shorter
 than most prompts and with soft caps where there are such, whose weights fit bfloat16
@@ -20,7 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
-from score import ask_lm_eval, make_prompts
+from score import ask_lm_eval
+from subjects import write_subjects
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
@@ -105,7 +106,8 @@ def ask_harness(
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--questions", type=int, default=12)
+    parser.add_argument("--questions", type=int, default=4, help="of a subject")
+    parser.add_argument("--subjects", type=int, default=4)
     options = parser.parse_args()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # that it got a model object
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
@@ -113,7 +115,14 @@ def main() -> None:
         prompt
         for shots in (0, 5)
         for scoring in SCORINGS
-        for prompt in make_prompts(scoring, 4, shots, options.questions)
+        for written in write_subjects(
+            scoring,
+            options=4,
+            shots=shots,
+            n=options.questions,
+            subjects=options.subjects,
+        )
+        for prompt in written
     ]
     print("largest (mean) difference to the float32 reference, nats per option")
     print(

@@ -1,22 +1,18 @@
 """Score the same questions with polycal and with lm_eval, in turn; print the ratios.
 
-    python benchmarks/score.py [--questions 246] [--sample 16] [--rounds 3]
-                               [--shots 0 5] [--size 23m | 8b] [--device cpu | cuda]
+    python benchmarks/score.py [--questions 246] [--subjects 4] [--sample 32]
+                               [--rounds 3] [--shots 0 5] [--size 23m | 50m | 8b]
+                               [--device cpu | cuda]
 
-A random-weight Llama with the embedded study's tokenizer: 23 million parameters below
-the head in float32, or the shape of Llama-3.1-8B in bfloat16 (for a GPU). Both sides
+A random-weight Llama with the embedded study's tokenizer: 23 or 50 million parameters
+below the head in float32, or the shape of Llama-3.1-8B in bfloat16 (for a GPU). Both
 get the same prompts and are timed from text to log-likelihoods, tokenisation included
 and loading excluded.
 
-Lengths are drawn as those of MMLU-Pro (12,032 questions, 9.5 options; read from
-TIGER-AI-Lab/MMLU-Pro on GitHub, commit ff991b5, eval_results/gpt4o). In characters the
-logarithms of its questions have mean 5.14 and standard deviation 0.91, those of its
-options' lengths 3.02 and 1.17 between questions, and 0.28 between the options of one;
-the longest hundredth is cut. The words are the embedded study's, in 48 languages.
-
-All questions are of one subject, which has as many as Global-MMLU's have on average,
-and shots are those of the subject. polycal scores them all, or 96 where there are no
-shots to share. lm_eval has no use for
+Lengths are drawn as those of MMLU (4 options) and MMLU-Pro (10): of subjects that are
+spread evenly over the benchmark's questions in the order of length (`subjects.py`).
+Each has as many questions as MMLU's have on average, and shots of its own lengths.
+polycal scores them all, or 96 where there are no shots to share. lm_eval has no use for
 what questions share, so a sample is enough for it: blocks of neighbours in length, as
 it would batch them among all, and its time is scaled by the tokens of its requests.
 
@@ -31,8 +27,6 @@ scored.
 import argparse
 import itertools
 import logging
-import math
-import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -42,51 +36,28 @@ import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from subjects import BENCHMARKS, write_subjects
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
-from polycal.prompts import SCORINGS, Prompt, build_prompt
+from polycal.prompts import SCORINGS, Prompt
 from polycal.scoring.engine import Engine
 from polycal.scoring.heap import keep_memory
 from polycal.tokens import tokenize_prompts
 
-OPTIONS = (4, 10)
 UNSHARED = 96  # questions without shots: enough for the passes to be full
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
-LONGEST = {"question": 1531, "option": 177}  # characters
 SIZES = {
     "23m": {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 7},
+    "50m": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 7},
     "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
 }
 HEADS = {
     "23m": {"num_attention_heads": 8, "num_key_value_heads": 8},
+    "50m": {"num_attention_heads": 12, "num_key_value_heads": 12},
     "8b": {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256},
 }
-
-
-def make_prompts(scoring: str, n_options: int, shots: int, n: int) -> list[Prompt]:
-    """Questions of the benchmarks' lengths in all languages, one subject."""
-    documents = itertools.islice(draw_documents(load_world(seed=0), seed=0), 3000)
-    text = " ".join(" ".join(documents).split())
-    chance = random.Random(0)
-
-    def some(log_length: float, kind: str) -> str:
-        length = min(LONGEST[kind], max(1, round(math.exp(log_length))))
-        begin = chance.randrange(len(text) - length)
-        return text[begin : begin + length].strip() or "0"
-
-    def prompt() -> Prompt:
-        usual = chance.gauss(3.02, 1.17)
-        options = [some(chance.gauss(usual, 0.28), "option") for _ in range(n_options)]
-        question = some(chance.gauss(5.14, 0.91), "question")
-        return build_prompt(scoring, question, options, "Answer:")
-
-    answered = [prompt() for _ in range(shots)]
-    shared = "".join(f"{p.context}{p.continuations[0]}\n\n" for p in answered)
-    asked = [prompt() for _ in range(n)]
-    return [Prompt(shared + p.context, p.continuations, shared) for p in asked]
 
 
 def make_model(size: str, vocabulary: int, device: str) -> LlamaForCausalLM:
@@ -94,7 +65,7 @@ def make_model(size: str, vocabulary: int, device: str) -> LlamaForCausalLM:
     torch.manual_seed(0)
     settings = {"vocab_size": vocabulary} | SIZES[size] | HEADS[size]
     config = LlamaConfig(max_position_embeddings=8192, **settings)
-    dtype = torch.float32 if size == "23m" else torch.bfloat16
+    dtype = torch.bfloat16 if size == "8b" else torch.float32
     with torch.device(device):
         return LlamaForCausalLM(config).to(dtype).eval()
 
@@ -115,12 +86,14 @@ class Lengths:
     """Tokens of some prompts.
 
     Attributes:
-        shared: of the shots.
+        blocks: of the shots of every subject.
+        shared: of the shots of every prompt.
         contexts: of every context, the shots included.
         options: of every option of every prompt.
     """
 
-    shared: int
+    blocks: list[int]
+    shared: list[int]
     contexts: list[int]
     options: list[list[int]]
 
@@ -135,11 +108,16 @@ class Lengths:
 def count_tokens(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
 ) -> Lengths:
-    """Lengths of prompts that have the same shots."""
+    """Lengths of prompts."""
     contexts, options = tokenize_prompts(tokenizer, prompts)
-    text = prompts[0].shared
+    texts = {each.shared for each in prompts}
+    shared = {
+        text: len(tokenizer(text, verbose=False)["input_ids"]) if text else 0
+        for text in texts
+    }
     return Lengths(
-        len(tokenizer(text, verbose=False)["input_ids"]) if text else 0,
+        list(shared.values()),
+        [shared[each.shared] for each in prompts],
         [len(each) for each in contexts],
         [[len(tokens) for tokens in each] for each in options],
     )
@@ -165,10 +143,12 @@ def count_flops(lengths: Lengths, model: LlamaForCausalLM) -> float:
         for module in (layer.mlp, layer.self_attn.o_proj, layer.self_attn.q_proj)
         for weight in module.parameters()
     )
-    shared = lengths.shared
-    read, scored = shared, 0
-    seen, seen_by_scored = shared * (shared + 1) / 2, 0.0  # keys, summed over queries
-    for context, options in zip(lengths.contexts, lengths.options, strict=True):
+    read, scored = sum(lengths.blocks), 0
+    # Keys, summed over queries.
+    seen, seen_by_scored = sum(n * (n + 1) / 2 for n in lengths.blocks), 0.0
+    for shared, context, options in zip(
+        lengths.shared, lengths.contexts, lengths.options, strict=True
+    ):
         own, branches = context - shared, [each - 1 for each in options]
         last = context + sum(b * context + b * (b + 1) / 2 for b in branches)
         read += own + sum(branches)
@@ -263,11 +243,14 @@ def compare(
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--questions", type=int, default=246, help="of the subject")
-    parser.add_argument("--sample", type=int, default=16, help="of them, for lm_eval")
+    parser.add_argument("--questions", type=int, default=246, help="of a subject")
+    parser.add_argument("--subjects", type=int, default=4)
+    parser.add_argument("--sample", type=int, default=32, help="of all, for lm_eval")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shots", type=int, nargs="+", default=[0, 5])
-    parser.add_argument("--options", type=int, nargs="+", default=OPTIONS)
+    parser.add_argument(
+        "--options", type=int, nargs="+", default=list(BENCHMARKS), choices=BENCHMARKS
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="of lm_eval")
     parser.add_argument("--size", default="23m", choices=SIZES, help="of the model")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -284,9 +267,14 @@ def main() -> None:
     for shots, n_options, scoring in itertools.product(
         options.shots, options.options, SCORINGS
     ):
-        n = options.questions if shots else min(options.questions, UNSHARED)
+        n = options.questions
+        if not shots:
+            n = min(n, UNSHARED // options.subjects)
+        written = write_subjects(
+            scoring, options=n_options, shots=shots, n=n, subjects=options.subjects
+        )
         line = compare(
-            make_prompts(scoring, n_options, shots, n),
+            list(itertools.chain(*written)),
             model,
             tokenizer,
             rounds=options.rounds,
