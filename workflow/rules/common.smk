@@ -277,9 +277,11 @@ def ask_for_nodes():
 def get_launcher(wildcards):
     """What a training's command begins with: `env`, or srun for one on each node."""
     nodes = get_nodes(wildcards)
-    # A node that fails ends the others, one that is done waits for them.
+    # A node that fails ends the others, one that is done waits for them. A step has
+    # the job's cores only if it asks for them.
+    cores = "--cpus-per-task=${SLURM_CPUS_PER_TASK:-1} --cpu-bind=none"
     once = f"--ntasks={nodes} --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=0"
-    return f"srun {once} --cpu-bind=none" if nodes > 1 else "env"
+    return f"srun {once} {cores}" if nodes > 1 else "env"
 
 
 def get_repo(section, name):
