@@ -183,6 +183,7 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
         (first,) = another(cluster, "tune", set())
         seen = processes("polycal tune", prepared)
         os.kill(max(seen), signal.SIGSTOP)
+        call("scontrol", "update", f"jobid={first}", "timelimit=0:20")
         (second,) = another(cluster, "tune", {first})
         assert "TIMEOUT" in call("scontrol", "show", "job", first)
         for process in processes("polycal tune", prepared, seen):
@@ -213,10 +214,13 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
     assert results(prepared) == results(undisturbed)
 
 
-def test_a_killed_snakemake_goes_on_beside_its_own_jobs(cluster, prepared, undisturbed):
-    """Kill -9 of snakemake on the login node, while a training job runs, then again.
+def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
+    cluster, prepared, undisturbed
+):
+    """Kill -9 of snakemake while a training runs; one more language; then again.
 
-    The job lives on. The next run's job waits for it, and does not train again.
+    The job lives on. The next run's job waits for it, and does not train again; what
+    is new is submitted, and the other languages' scores are what they were.
     """
     snakemake = submit(prepared)
     (job,) = another(cluster, "tune", set())
@@ -226,12 +230,19 @@ def test_a_killed_snakemake_goes_on_beside_its_own_jobs(cluster, prepared, undis
     with paused(first):
         os.killpg(snakemake.pid, signal.SIGKILL)
         snakemake.wait()
+        (task,) = STUDY["tasks"]
+        grown = {**task, "languages": [*task["languages"], "zh"]}
+        write_config(prepared, {**STUDY, "tasks": [grown]})
         snakemake = submit(prepared)
         processes("polycal tune", prepared, first)
     finish(snakemake, prepared)
     (log,) = prepared.glob("logs/tune/**/*.log")
     assert "nothing is done" in log.read_text()
-    assert results(prepared) == results(undisturbed)
+    before, after = results(undisturbed), results(prepared)
+    scores = [name for name in before if "predictions" in name]
+    assert all(after[name] == before[name] for name in scores)
+    new = {name for name in after if "predictions" in name}.difference(scores)
+    assert [Path(name).name for name in new] == ["zh.parquet"] * 2
 
 
 @contextlib.contextmanager
