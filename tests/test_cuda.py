@@ -82,7 +82,8 @@ def test_memory_that_runs_out_halves_the_pass(caplog):
     expected = score(model)
     torch.cuda.empty_cache()
     _, whole = torch.cuda.mem_get_info()
-    allowed = torch.cuda.memory_allocated() + 24 * 2**20
+    # Some 100 kB a token in the feed-forward blocks, and thousands of tokens.
+    allowed = torch.cuda.memory_reserved() + 64 * 2**20
     torch.cuda.set_per_process_memory_fraction(allowed / whole)
     try:
         found = score(model, max_tokens=10**6)
