@@ -24,7 +24,10 @@ from polycal.tuning.loss import head_cross_entropies
 from polycal.tuning.recipe import Recipe
 from polycal.tuning.tune import tune
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
 
 TOLERANCE = 1e-3  # nats an option, float32 products of another order
 SETTINGS = {

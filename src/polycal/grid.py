@@ -159,6 +159,11 @@ def entry(entries: Iterable[Mapping], name: str) -> Mapping:
     raise InputError(f"the config has no entry named {name!r}")
 
 
+def count_gpus(model: Mapping) -> int:
+    """GPUs that a training of a model's entry holds on all its nodes."""
+    return model["gpus"] * model["nodes"]
+
+
 def is_local(repo: str) -> bool:
     """Whether `repo` is a path on this machine and not a Hub id such as owner/name."""
     return repo.startswith(("/", "./", "../", "~")) or repo.count("/") != 1

@@ -27,6 +27,7 @@ from polycal.provenance import check_content
 
 ADAPTER = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_SOURCE = {"trust_remote_code": False, "local_files_only": True}
 _UNREADABLE = (OSError, ValueError, SafetensorError)
 _NOT_TEXT = ("pad_token", "image_token", "audio_token", "video_token")
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -146,9 +147,7 @@ def outline_model(
     Raises:
         InputError: as `load_model`, of the configuration.
     """
-    settings = _choose_dropout(checkpoint, attention_dropout)
-    source = {"trust_remote_code": False, "local_files_only": True}
-    config = AutoConfig.from_pretrained(checkpoint, **source, **settings)
+    config = _read_config(checkpoint, **_choose_dropout(checkpoint, attention_dropout))
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation=_pick_attention(config)
@@ -198,13 +197,15 @@ def read_attention_dropout(checkpoint: Path) -> float | None:
     Raises:
         InputError: the directory holds no readable configuration.
     """
+    return getattr(_read_config(checkpoint), "attention_dropout", None)
+
+
+def _read_config(checkpoint: Path, **settings: float) -> PreTrainedConfig:
+    """A full model's configuration, some settings of it replaced."""
     try:
-        config = AutoConfig.from_pretrained(
-            checkpoint, trust_remote_code=False, local_files_only=True
-        )
+        return AutoConfig.from_pretrained(checkpoint, **_SOURCE, **settings)
     except _UNREADABLE as error:
         raise InputError(f"{checkpoint} has no readable model: {error}") from error
-    return getattr(config, "attention_dropout", None)
 
 
 def _load_full(
@@ -213,9 +214,8 @@ def _load_full(
     settings: dict[str, float],
     place: dict[str, object],
 ) -> PreTrainedModel:
-    source = {"trust_remote_code": False, "local_files_only": True}
+    config = _read_config(checkpoint, **settings)
     try:
-        config = AutoConfig.from_pretrained(checkpoint, **source, **settings)
         model, loading = AutoModelForCausalLM.from_pretrained(
             checkpoint,
             config=config,
@@ -223,7 +223,7 @@ def _load_full(
             attn_implementation=_pick_attention(config),
             use_safetensors=True,
             output_loading_info=True,
-            **source,
+            **_SOURCE,
             **place,
         )
     except _UNREADABLE as error:

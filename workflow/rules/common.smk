@@ -228,7 +228,7 @@ def get_gpus(wildcards):
 
 def get_all_gpus(wildcards):
     """GPUs that a training holds on all its nodes."""
-    return get_gpus(wildcards) * get_nodes(wildcards)
+    return grid.count_gpus(grid.entry(config["models"], wildcards.model))
 
 
 def get_nodes(wildcards):

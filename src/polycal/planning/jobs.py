@@ -103,8 +103,7 @@ def _estimate_training(scope: Scope, model: str, sft: str) -> float | None:
 
 def _count_devices(scope: Scope, model: str) -> int:
     """GPUs that a training of a model holds on all its nodes."""
-    entry = grid.entry(scope.config["models"], model)
-    return entry["gpus"] * entry["nodes"]
+    return grid.count_gpus(grid.entry(scope.config["models"], model))
 
 
 def _scorings(scope: Scope, timings: Mapping[str, float]) -> Iterator[Job]:

@@ -38,8 +38,7 @@ def find_misfits(scope: Scope) -> Iterator[Misfit]:
         gpu = scope.gpu_of(name)
         if model is None or gpu is None or not scope.sft:
             continue
-        entry = grid.entry(scope.config["models"], name)
-        gpus = entry["gpus"] * entry["nodes"]
+        gpus = grid.count_gpus(grid.entry(scope.config["models"], name))
         if _count_bytes(model, recipe, gpus) > gpu.memory:
             certain = costs.fixed_memory(model, recipe) / gpus > gpu.memory
             warning = _warn(name, model, recipe, gpu, gpus, certain)

@@ -1,11 +1,12 @@
 """Fine-tune a base model on an SFT set, with label smoothing: one candidate."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -117,28 +118,22 @@ def tune(
         minutes=checkpoint_minutes,
         report_to=tuple(report_to),
     )
+    together = functools.partial(
+        *(launch, train), processes=processes, name="polycal tune", machines=machines
+    )
     if machines.number:
-        _help(job, processes, machines)
+        _help(together, job)
         return
     with kept.tidied():
-        if ways == 1:
-            train(job)
-        else:
-            launch(
-                *(train, job),
-                processes=processes,
-                name="polycal tune",
-                machines=machines,
-            )
+        work = train if ways == 1 else together
+        work(job)
     kept.remove()
 
 
-def _help(job: Job, processes: int, machines: Machines) -> None:
+def _help(together: Callable[[Job], None], job: Job) -> None:
     """Work with the first machine; checkpoints and result are its own to tidy up."""
     try:
-        launch(
-            *(train, job), processes=processes, name="polycal tune", machines=machines
-        )
+        together(job)
     except InputError:
         # The first may have waited for a job that a killed workflow had left, and found
         # the result there, when this one already waited for it.
