@@ -1,7 +1,6 @@
 """What a GPU computes is what a CPU computes, and its memory is not the end."""
 
 import copy
-import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 from toys import WORDS, make_model, make_tokenizer
 
 from polycal import models, tables
@@ -21,8 +20,6 @@ from polycal.provenance import read_provenance
 from polycal.scoring.engine import Engine
 from polycal.scoring.passes import PACKED_TYPES
 from polycal.tuning.loss import head_cross_entropies
-from polycal.tuning.recipe import Recipe
-from polycal.tuning.tune import tune
 
 pytestmark = [
     pytest.mark.gpu,
@@ -131,25 +128,17 @@ def call(tmp_path):
     base = make_tiny_model(tmp_path / "base", width=128)
     table = make_tiny_conversations(tmp_path / "toy.parquet", n=40)
     examples = make_tiny_examples(tmp_path / "examples", base=base, conversations=table)
-    recipe = Recipe(
-        **{"lr": 1e-2, "max_steps": 6, "batch_size": 8, "micro_batch_size": 2},
-        **{"validation_fraction": 0.2, "lora_rank": 4, "lora_dropout": 0},
-    )
+    recipe = {"lr": 1e-2, "max_steps": 6, "batch_size": 8, "micro_batch_size": 2}
+    recipe |= {"validation_fraction": 0.2, "lora_rank": 4, "lora_dropout": 0}
 
     def call(name: str, *, processes: int = 1, **changes: object) -> Path:
-        tune(
+        return tune_tiny(
+            *(tmp_path / name, recipe | changes),
             base=base,
             examples=examples,
-            model="tiny",
-            sft="toy",
-            smoothing=0.1,
-            seed=0,
-            recipe=dataclasses.replace(recipe, **changes),
-            out=tmp_path / name,
             checkpoint_minutes=0,
             processes=processes,
         )
-        return tmp_path / name
 
     return call
 

@@ -1,6 +1,7 @@
 """A random Llama with a chat template, and conversations to tune it on."""
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,8 +10,9 @@ from toys import VOCABULARY, make_tokenizer, save_checkpoint
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from polycal import tables
-from polycal.tuning.recipe import Rendering
+from polycal.tuning.recipe import Recipe, Rendering
 from polycal.tuning.tokenize import tokenize
+from polycal.tuning.tune import tune
 
 WORDS = ["what", "is", "the", "colour", "of", "a", "red", "blue", "stone", "in", "?"]
 CHAT_TEMPLATE = (
@@ -73,6 +75,31 @@ def make_tiny_conversations(path: Path, *, n: int = 40, seed: int = 0) -> Path:
         table, path, "conversations", sft="toy", repo="./toy", format="messages"
     )
     return path
+
+
+def tune_tiny(
+    out: Path,
+    recipe: Mapping[str, object],
+    *,
+    base: Path,
+    examples: Path,
+    smoothing: float = 0.1,
+    seed: int = 0,
+    **options: object,
+) -> Path:
+    """Tune a tiny model on tiny examples, and return the candidate's directory."""
+    tune(
+        base=base,
+        examples=examples,
+        model="tiny",
+        sft="toy",
+        smoothing=smoothing,
+        seed=seed,
+        recipe=Recipe(**recipe),
+        out=out,
+        **options,
+    )
+    return out
 
 
 def make_tiny_examples(

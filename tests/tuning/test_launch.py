@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from study import wait_until
-from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 
 from polycal import models, tables
 from polycal.errors import InputError
 from polycal.tuning.launch import launch
-from polycal.tuning.recipe import Recipe
 from polycal.tuning.training import Job, train
 from polycal.tuning.training_log import TrainingLog
-from polycal.tuning.tune import tune
 
 CPU = torch.device("cpu")
 
@@ -63,19 +61,13 @@ def call(tmp_path):
     def call(name: str, *, processes: int, **recipe: object) -> Path:
         settings = {"lr": 1e-2, "max_steps": 6, "batch_size": 8, "micro_batch_size": 2}
         settings |= {"validation_fraction": 0.2, "lora_rank": 4, "dtype": "float32"}
-        tune(
+        return tune_tiny(
+            *(tmp_path / name, settings | recipe),
             base=base,
             examples=examples,
-            model="tiny",
-            sft="toy",
-            smoothing=0.1,
-            seed=0,
-            recipe=Recipe(**(settings | recipe)),
-            out=tmp_path / name,
             checkpoint_minutes=0,
             processes=processes,
         )
-        return tmp_path / name
 
     return call
 

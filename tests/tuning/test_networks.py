@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 import torch
-from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 
 from polycal import models, tables
 from polycal.errors import InputError
@@ -12,7 +12,6 @@ from polycal.provenance import read_provenance
 from polycal.tuning.effort import needed_flop
 from polycal.tuning.networks import make_network
 from polycal.tuning.recipe import Recipe
-from polycal.tuning.tune import tune
 
 CPU = torch.device("cpu")
 LORA = {"lr": 1e-2, "method": "lora", "lora_rank": 4, "dtype": "float32"}
@@ -34,18 +33,9 @@ def call(base, tmp_path):
 
     def call(name, *, processes=1, **recipe):
         sizes = {"max_steps": 6, "batch_size": 8, "micro_batch_size": 8}
-        tune(
-            base=base,
-            examples=examples,
-            model="tiny",
-            sft="toy",
-            smoothing=0.1,
-            seed=0,
-            recipe=Recipe(**LORA | sizes | {"load_in_4bit": True} | recipe),
-            out=tmp_path / name,
-            processes=processes,
-        )
-        return tmp_path / name
+        settings = LORA | sizes | {"load_in_4bit": True} | recipe
+        places = {"base": base, "examples": examples}
+        return tune_tiny(tmp_path / name, settings, **places, processes=processes)
 
     return call
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 from torch.nn.functional import cross_entropy
 from toys import make_model, save_checkpoint
 from transformers import AutoModelForCausalLM
@@ -63,17 +63,13 @@ def call(tmp_path, base, examples):
             "lora_rank": 4,
             "dtype": "float32",
         }
-        tune(
+        return tune_tiny(
+            *(tmp_path / name, settings | recipe),
             base=base,
             examples=examples,
-            model="tiny",
-            sft="toy",
             smoothing=smoothing,
             seed=seed,
-            recipe=Recipe(**(settings | recipe)),
-            out=tmp_path / name,
         )
-        return tmp_path / name
 
     return call
 

@@ -11,16 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 
 from polycal import tables
 from polycal.errors import InputError
 from polycal.files import digest
 from polycal.provenance import read_provenance
-from polycal.tuning.recipe import Recipe
 from polycal.tuning.selection import select
 from polycal.tuning.training_log import TrainingLog
-from polycal.tuning.tune import tune
 
 MEASURED = ("tokens_per_second", "tflops", "memory_gib")  # differ each time
 RECIPE = {
@@ -52,18 +50,11 @@ def call(tmp_path, base, examples):
     """Tune into `tmp_path` with a checkpoint at every step; return the directory."""
 
     def call(name: str, *, minutes: float = 0, **recipe: object) -> Path:
-        tune(
-            base=base,
-            examples=examples,
-            model="tiny",
-            sft="toy",
-            smoothing=0.1,
-            seed=0,
-            recipe=Recipe(**(RECIPE | recipe)),
-            out=tmp_path / name,
-            checkpoint_minutes=minutes,
+        settings = RECIPE | recipe
+        places = {"base": base, "examples": examples}
+        return tune_tiny(
+            tmp_path / name, settings, **places, checkpoint_minutes=minutes
         )
-        return tmp_path / name
 
     return call
 
