@@ -5,6 +5,7 @@ included. Padded rows are what every model of transformers takes.
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from polycal import products
+from polycal.heads import is_plain, replaced
 from polycal.scoring.attention import NAME, Plan, Segment, following
 from polycal.scoring.packing import Row, pad
 from polycal.scoring.scored import narrow_end, scored_logits
@@ -28,13 +31,29 @@ def can_pack(model: PreTrainedModel) -> bool:
 
 @contextlib.contextmanager
 def packing(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model reads packed rows; `padded_logits` is not for it then."""
+    """Inside, the model reads packed rows; `padded_logits` is not for it then.
+
+    Its linear layers on a CPU use the faster library, which so is compared with
+    PyTorch's choice whenever a packed score is compared with a padded one.
+    """
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
-        yield
+        with contextlib.ExitStack() as stack:
+            for layer in filter(_is_plain_on_cpu, model.modules()):
+                multiply = functools.partial(
+                    products.linear, weight=layer.weight, bias=layer.bias
+                )
+                stack.enter_context(replaced(layer, multiply))
+            yield
     finally:
         model.set_attn_implementation(before)
+
+
+def _is_plain_on_cpu(module: torch.nn.Module) -> bool:
+    """Whether it is a matrix product that no other library has its hands on."""
+    apart = is_plain(module) and "forward" not in vars(module)
+    return apart and module.weight.device.type == "cpu"
 
 
 def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:
