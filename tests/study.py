@@ -12,6 +12,10 @@ from pathlib import Path
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
+# Targets that need every score and measure, but no figure and no page: half the jobs.
+MEASURED = [
+    f"results/{table}.parquet" for table in ("metrics", "reliability", "summary")
+]
 
 SMALL = {
     "study": "small",
@@ -46,7 +50,7 @@ SMALL = {
         },
     ],
     "scoring": ["text", "letters"],
-    "languages_per_job": 2,
+    "languages_per_job": 3,
     "miniature": {"pretrain_steps": 4},
 }
 
@@ -119,16 +123,29 @@ def job_counts(directory: Path, *arguments: str) -> dict[str, int]:
 
 def results(directory: Path) -> dict[str, bytes]:
     """Everything that has to be the same after any disturbance, byte for byte."""
-    files = [
-        *directory.glob("results/*.parquet"),
-        *directory.glob("results/*.csv"),
-        *directory.glob("results/predictions/**/*.parquet"),
-        *directory.glob("results/report/**/*.svg"),
-        *directory.glob("results/report/**/*.pdf"),
-        *directory.glob("results/report/tables/**/*.*"),
-        directory / "results/report/index.html",
-    ]
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+    names = ("*.csv", "report/**/*.svg", "report/**/*.pdf", "report/tables/**/*.*")
+    page = directory / "results/report/index.html"
+    return {
+        **_contents(directory, "*.parquet", "predictions/**/*.parquet", *names),
+        "results/report/index.html": page.read_bytes(),
+    }
+
+
+def measured(directory: Path) -> dict[str, bytes]:
+    """The part of `results` that a run to `MEASURED` makes: scores and metrics."""
+    tables = [Path(name).name for name in MEASURED]
+    found = _contents(directory, *tables, "predictions/**/*.parquet")
+    assert found.keys() >= set(MEASURED)
+    return found
+
+
+def _contents(directory: Path, *patterns: str) -> dict[str, bytes]:
+    """The files below `results` that fit one of the patterns."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for pattern in patterns
+        for path in (directory / "results").glob(pattern)
+    }
 
 
 def jobs_of(verb: str, directory: Path) -> list[int]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from slurm import Cluster, call, why_not
 from study import (
+    MEASURED,
     REPOSITORY,
     SMALL,
     jobs_of,
+    measured,
     results,
     run_study,
     small_study,
@@ -44,7 +46,6 @@ STUDY = small_study(
     recipe={**SMALL["recipe"], "lr": [1e-3], "max_steps": 3},
     tasks=SMALL["tasks"][:1],
     scoring=["text"],
-    languages_per_job=3,
 )
 
 
@@ -178,7 +179,7 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
     and requeued; then the controller crashes while it runs. The node is drained, and
     set down, under the scoring jobs.
     """
-    snakemake = submit(prepared, "--retries", "4")
+    snakemake = submit(prepared, *MEASURED, "--retries", "4")
     try:
         (first,) = another(cluster, "tune", set())
         seen = processes("polycal tune", prepared)
@@ -211,7 +212,7 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
     finally:
         if snakemake.poll() is None:
             os.killpg(snakemake.pid, signal.SIGKILL)
-    assert results(prepared) == results(undisturbed)
+    assert measured(prepared) == measured(undisturbed)
 
 
 def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
@@ -233,12 +234,12 @@ def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
         (task,) = STUDY["tasks"]
         grown = {**task, "languages": [*task["languages"], "zh"]}
         write_config(prepared, {**STUDY, "tasks": [grown]})
-        snakemake = submit(prepared)
+        snakemake = submit(prepared, *MEASURED)
         processes("polycal tune", prepared, first)
     finish(snakemake, prepared)
     (log,) = prepared.glob("logs/tune/**/*.log")
     assert "nothing is done" in log.read_text()
-    before, after = results(undisturbed), results(prepared)
+    before, after = measured(undisturbed), measured(prepared)
     scores = [name for name in before if "predictions" in name]
     assert all(after[name] == before[name] for name in scores)
     new = {name for name in after if "predictions" in name}.difference(scores)
