@@ -179,7 +179,7 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
     and requeued; then the controller crashes while it runs. The node is drained, and
     set down, under the scoring jobs.
     """
-    snakemake = submit(prepared, *MEASURED, "--retries", "4")
+    snakemake = submit(prepared, MEASURED, "--retries", "4")
     try:
         (first,) = another(cluster, "tune", set())
         seen = processes("polycal tune", prepared)
@@ -234,7 +234,7 @@ def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
         (task,) = STUDY["tasks"]
         grown = {**task, "languages": [*task["languages"], "zh"]}
         write_config(prepared, {**STUDY, "tasks": [grown]})
-        snakemake = submit(prepared, *MEASURED)
+        snakemake = submit(prepared, MEASURED)
         processes("polycal tune", prepared, first)
     finish(snakemake, prepared)
     (log,) = prepared.glob("logs/tune/**/*.log")
