@@ -19,11 +19,11 @@ tokens warm up. Peak memory is what the process held at most, less what it held 
 that of a trained head includes its gradient. All peers take turns for a number of
 rounds; a ratio is the median over the rounds of full's number over the peer's. "Of
 ceiling" is the time of the matrix products that nobody can do without (logits, gradient
-of the hidden states, that of a trained head), 256 positions at a time and nothing else,
-over the peer's time: no loss can be faster than full by more than one over full's. A
-row is printed only if the loss and the gradients agree with full's: the difference is
-that of the loss and of projections of the gradients on random directions, relative to
-their norm.
+of the hidden states, that of a trained head), 256 positions at a time by the library
+that polycal takes (`products.py`) and nothing else, over the peer's time: no loss can
+be faster than full by more than one over full's. A row is printed only if the loss and
+the gradients agree with full's: the difference is that of the loss and of projections
+of the gradients on random directions, relative to their norm.
 
 Without options: the three heads of `CASES`. --everything: all hidden sizes and
 vocabularies of `GRID` instead, one round each.
@@ -43,6 +43,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy, linear
 
+from polycal import products
 from polycal.tuning.loss import head_cross_entropies
 
 SMOOTHING = 0.1
@@ -113,15 +114,15 @@ def pick(name: str) -> Loss:
     return globals()[f"lose_{name}"]
 
 
+@torch.no_grad()
 def multiply(states: torch.Tensor, weight: torch.Tensor, *, trained: bool) -> None:
     """The matrix products of a loss, forward and backward, and nothing else."""
     gradient = torch.empty_like(states)
     update = torch.zeros_like(weight) if trained else None
     held = states.new_empty(256, len(weight))
     for part, result in zip(states.split(256), gradient.split(256), strict=True):
-        logits = held[: len(part)]
-        torch.mm(part, weight.T, out=logits)
-        torch.mm(logits, weight, out=result)
+        logits = products.linear(part, weight, out=held[: len(part)])
+        result.copy_(products.linear(logits, weight.T))
         if trained:
             update.addmm_(logits.T, part)
 
