@@ -1,8 +1,8 @@
 """Float32 matrix products on a CPU, by the faster of the libraries that PyTorch has.
 
 PyTorch asks MKL, Intel's library, on every x86 processor. On AMD's, oneDNN multiplies
-1.1 to 1.3 times as fast (benchmarks/products.py), and PyTorch carries it, too: it is
-what the code uses that `torch.compile` makes.
+1.1 to 1.8 times as fast (benchmarks/products.py), and PyTorch carries it, too: its
+operator is one that `torch.compile` puts into the code that it makes.
 """
 
 import functools
