@@ -40,10 +40,10 @@ def cells(text, name):
 
 
 def test_a_study_that_has_not_begun(tell):
-    """Two values of smoothing at two rates; three runs, each in three batches."""
+    """Two values of smoothing at two rates; three runs, each in two batches."""
     text = tell()
     assert cells(text, "tune") == ["4", "0", "0", "0", "4", "?"]
-    assert cells(text, "score") == ["9", "0", "0", "0", "9", "?"]
+    assert cells(text, "score") == ["6", "0", "0", "0", "6", "?"]
     assert "Nothing is measured yet" in text
 
 
