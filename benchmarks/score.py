@@ -157,9 +157,9 @@ def count_flops(lengths: Lengths, model: LlamaForCausalLM) -> float:
         scored += 1 + sum(branches)
         seen += own * shared + own * (own + 1) / 2 + last - context
         seen_by_scored += last
-    products = read * (layers * whole - narrow) + scored * narrow
-    products += 2 * hidden * ((layers - 1) * seen + seen_by_scored)
-    return 2.0 * (products + scored * model.lm_head.weight.numel())
+    multiplied = read * (layers * whole - narrow) + scored * narrow
+    multiplied += 2 * hidden * ((layers - 1) * seen + seen_by_scored)
+    return 2.0 * (multiplied + scored * model.lm_head.weight.numel())
 
 
 def measure_ceilings(model: LlamaForCausalLM) -> list[float]:

@@ -17,6 +17,11 @@ def is_plain(head: nn.Module) -> bool:
     return isinstance(head, nn.Linear) and type(head).forward is nn.Linear.forward
 
 
+def is_untouched(layer: nn.Module) -> bool:
+    """Whether no library has put a forward pass of its own on a plain linear layer."""
+    return is_plain(layer) and "forward" not in vars(layer)
+
+
 @contextlib.contextmanager
 def replaced(
     head: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor]

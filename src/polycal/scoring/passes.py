@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from polycal import products
-from polycal.heads import is_plain, replaced
+from polycal.heads import is_untouched, replaced
 from polycal.scoring.attention import NAME, Plan, Segment, following
 from polycal.scoring.packing import Row, pad
 from polycal.scoring.scored import narrow_end, scored_logits
@@ -40,20 +40,15 @@ def packing(model: PreTrainedModel) -> Iterator[None]:
     model.set_attn_implementation(NAME)
     try:
         with contextlib.ExitStack() as stack:
-            for layer in filter(_is_plain_on_cpu, model.modules()):
-                multiply = functools.partial(
-                    products.linear, weight=layer.weight, bias=layer.bias
-                )
-                stack.enter_context(replaced(layer, multiply))
+            for layer in filter(is_untouched, model.modules()):
+                if layer.weight.device.type == "cpu":
+                    multiply = functools.partial(
+                        products.linear, weight=layer.weight, bias=layer.bias
+                    )
+                    stack.enter_context(replaced(layer, multiply))
             yield
     finally:
         model.set_attn_implementation(before)
-
-
-def _is_plain_on_cpu(module: torch.nn.Module) -> bool:
-    """Whether it is a matrix product that no other library has its hands on."""
-    apart = is_plain(module) and "forward" not in vars(module)
-    return apart and module.weight.device.type == "cpu"
 
 
 def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:

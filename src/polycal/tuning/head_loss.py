@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from polycal.heads import is_plain, only_positions, replaced
+from polycal.heads import is_untouched, only_positions, replaced
 from polycal.tuning.loss import Final, Losses, cross_entropies, head_cross_entropies
 
 _PROBE = (0.0, 2.0**-10, -1.0, 1.0, 3.0, -20.0, 100.0, -1e4, 1e30)
@@ -93,7 +93,7 @@ def _observe_final(
 ) -> Final | None:
     """What the model makes of its head's output; None: nothing that the loss knows."""
     head = plain_model.get_output_embeddings()
-    if not is_plain(head) or "forward" in vars(head):
+    if not is_untouched(head):
         _logger.warning("no plain output head; its logits are kept in memory")
         return None
     rows = head.out_features
