@@ -17,11 +17,11 @@ def attend(
     softcap: float | None,
     dropout: float = 0.0,
 ) -> torch.Tensor:
-    """Attention of N tokens to M: [1, heads, N, size].
+    """Attention of N tokens to M, in every row: [rows, heads, N, size].
 
     Args:
-        query: [1, heads, N, size].
-        key: [1, groups, M, size]; several heads share one where there are fewer.
+        query: [rows, heads, N, size].
+        key: [rows, groups, M, size]; several heads share one where there are fewer.
         value: as `key`.
         mask: [N, M] booleans, what is seen; None: all before a token and itself.
         scaling: of the scores.
@@ -29,22 +29,29 @@ def attend(
             do not, and PyTorch's fused attention computes everything.
         dropout: of the weights, as in training.
     """
+    rows, copies = len(query), query.shape[1] // key.shape[1]
     if softcap is None:
-        return functional.scaled_dot_product_attention(
+        # A head of keys becomes a row, which all its heads of queries see. For one row
+        # these are views; with fewer heads of keys and a mask no fused kernel of CUDA
+        # would do, and PyTorch would silently make all scores.
+        query, key, value = (
+            each.reshape(-1, heads, *each.shape[2:])
+            for each, heads in ((query, copies), (key, 1), (value, 1))
+        )
+        found = functional.scaled_dot_product_attention(
             query,
-            key,
-            value,
+            key.expand(-1, copies, -1, -1),
+            value.expand(-1, copies, -1, -1),
             attn_mask=mask,
             dropout_p=dropout,
             is_causal=mask is None,
             scale=scaling,
-            enable_gqa=key.shape[1] != query.shape[1],
         )
+        return found.reshape(rows, -1, *found.shape[2:])
     if mask is None:
         n = query.shape[2]
         mask = torch.ones(n, n, dtype=torch.bool, device=query.device).tril()
-    groups = query.shape[1] // key.shape[1]
-    key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    key, value = (each.repeat_interleave(copies, dim=1) for each in (key, value))
     scores = query @ key.transpose(2, 3) * scaling
     scores = torch.tanh(scores / softcap) * softcap
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
