@@ -76,7 +76,10 @@ def prepared(undisturbed, tmp_path):
     subprocess.run(["cp", "-a", undisturbed / "resources", tmp_path], check=True)
     (tmp_path / "results").mkdir()
     subprocess.run(["cp", "-a", undisturbed / "results/checks", tmp_path / "results"])
-    return tmp_path
+    yield tmp_path
+    # A job whose node was lost may run on, beside the one that took its place.
+    for process in jobs_of("snakemake", tmp_path):
+        os.kill(process, signal.SIGKILL)
 
 
 def submit(directory: Path, *arguments: str) -> subprocess.Popen:
