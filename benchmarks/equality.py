@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
-from score import ask_lm_eval
+from peers import ask
 from subjects import write_subjects
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -100,7 +100,7 @@ def ask_harness(
         batch_size=8,
         softmax_dtype=torch.float32,
     )
-    return ask_lm_eval(harness, prompts)
+    return ask(harness, prompts)
 
 
 def main() -> None:
@@ -134,8 +134,8 @@ def main() -> None:
         for dtype in (torch.float32, torch.bfloat16):
             rounded = copy.deepcopy(model).to(dtype)
             columns, means = [], []
-            for ask in (ask_polycal, ask_harness):
-                found = ask(rounded, tokenizer, prompts)
+            for way in (ask_polycal, ask_harness):
+                found = way(rounded, tokenizer, prompts)
                 away = [abs(a - b) for a, b in zip(found, expected, strict=True)]
                 means.append(np.array([each.mean() for each in away]))
                 columns.append(f"{np.max(away):.1e} ({means[-1].mean():.1e})")

@@ -1,23 +1,25 @@
-"""Score the same questions with polycal and with lm_eval, in turn; print the ratios.
+"""Score the same questions with polycal and its peers, in turn; print the ratios.
 
     python benchmarks/score.py [--questions 246] [--subjects 4] [--sample 32]
                                [--rounds 3] [--shots 0 5] [--size 23m | 50m | 8b]
                                [--device cpu | cuda]
 
 A random-weight Llama with the embedded study's tokenizer: 23 or 50 million parameters
-below the head in float32, or the shape of Llama-3.1-8B in bfloat16 (for a GPU). Both
-get the same prompts and are timed from text to log-likelihoods, tokenisation included
-and loading excluded.
+below the head in float32, or the shape of Llama-3.1-8B in bfloat16 (for a GPU). The
+peers are lm_eval's hf backend and, where vLLM is installed, its vllm backend. All get
+the same prompts and are timed from text to log-likelihoods, tokenisation included and
+loading excluded.
 
 Lengths are drawn as those of MMLU (4 options) and MMLU-Pro (10): of subjects that are
 spread evenly over the benchmark's questions in the order of length (`subjects.py`).
 Each has as many questions as MMLU's have on average, and shots of its own lengths.
-polycal scores them all, or 96 where there are no shots to share. lm_eval has no use for
-what questions share, so a sample is enough for it: blocks of neighbours in length, as
-it would batch them among all, and its time is scaled by the tokens of its requests.
+polycal scores them all, or 96 where there are no shots to share. The peers have no use
+for what questions share, so a sample is enough for them: blocks of neighbours in
+length, as they would batch them among all. Their time is scaled by the tokens of their
+requests.
 
 In float32 a line is printed only after all sampled options agree to 1e-3 nats and all
-answers are equal. "Ratio" is the median over rounds of lm_eval's time over polycal's.
+answers are equal. "Ratio" is the median over rounds of the peer's time over polycal's.
 "Of torch" and "of fastest" is the time that the needed FLOPs would take at the rate of
 a matrix product, over polycal's time: PyTorch's product, measured in the same round,
 and that of the library that polycal takes. Needed is each context token once, each
@@ -31,12 +33,10 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+from peers import Lengths, Peer, ask, count_tokens, list_peers
 from subjects import BENCHMARKS, write_subjects
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
@@ -46,7 +46,6 @@ from polycal.miniature.model import train_tokenizer
 from polycal.prompts import SCORINGS, Prompt
 from polycal.scoring.engine import Engine
 from polycal.scoring.heap import keep_memory
-from polycal.tokens import tokenize_prompts
 
 UNSHARED = 96  # questions without shots: enough for the passes to be full
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
@@ -72,62 +71,9 @@ def make_model(size: str, vocabulary: int, device: str) -> LlamaForCausalLM:
         return LlamaForCausalLM(config).to(dtype).eval()
 
 
-def ask_lm_eval(harness: HFLM, prompts: Sequence[Prompt]) -> list[np.ndarray]:
-    """Log-likelihoods of all options by the harness."""
-    requests = [
-        Instance("loglikelihood", {}, (prompt.context, each), index)
-        for prompt in prompts
-        for index, each in enumerate(prompt.continuations)
-    ]
-    found = iter(harness.loglikelihood(requests, disable_tqdm=True))
-    return [np.array([next(found)[0] for _ in p.continuations]) for p in prompts]
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Tokens of some prompts.
-
-    Attributes:
-        blocks: of the shots of every subject.
-        shared: of the shots of every prompt.
-        contexts: of every context, the shots included.
-        options: of every option of every prompt.
-    """
-
-    blocks: list[int]
-    shared: list[int]
-    contexts: list[int]
-    options: list[list[int]]
-
-    def read_by_lm_eval(self, index: int) -> int:
-        """Tokens of the prompt's requests; options of one token have one in common."""
-        context, options = self.contexts[index], self.options[index]
-        if max(options) == 1:
-            return context
-        return sum(context + each - 1 for each in options)
-
-
-def count_tokens(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
-) -> Lengths:
-    """Lengths of prompts."""
-    contexts, options = tokenize_prompts(tokenizer, prompts)
-    texts = {each.shared for each in prompts}
-    shared = {
-        text: len(tokenizer(text, verbose=False)["input_ids"]) if text else 0
-        for text in texts
-    }
-    return Lengths(
-        list(shared.values()),
-        [shared[each.shared] for each in prompts],
-        [len(each) for each in contexts],
-        [[len(tokens) for tokens in each] for each in options],
-    )
-
-
 def pick_sample(lengths: Lengths, n: int, block: int) -> list[int]:
     """Indices of some prompts: blocks of neighbours in length, evenly spread."""
-    order = sorted(range(len(lengths.contexts)), key=lengths.read_by_lm_eval)
+    order = sorted(range(len(lengths.contexts)), key=lengths.read_by_hf)
     blocks = [order[start : start + block] for start in range(0, len(order), block)]
     n_blocks = max(1, min(n // block, len(blocks)))
     step = len(blocks) / n_blocks
@@ -205,48 +151,49 @@ def compare(
     prompts: Sequence[Prompt],
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
+    peers: Sequence[Peer],
     *,
     rounds: int,
     sample: int,
-    batch_size: int,
+    block: int,
 ) -> str:
     """One line of the table.
 
     Raises:
-        SystemExit: the two do not agree.
+        SystemExit: polycal and a peer do not agree.
     """
     engine = Engine(model, tokenizer)
-    harness = HFLM(
-        pretrained=model,
-        tokenizer=tokenizer,
-        batch_size=batch_size,
-        softmax_dtype=torch.float32,
-    )
     lengths = count_tokens(tokenizer, prompts)
-    chosen = pick_sample(lengths, sample, batch_size)
+    chosen = pick_sample(lengths, sample, block)
     asked = [prompts[index] for index in chosen]
-    scale = sum(map(lengths.read_by_lm_eval, range(len(prompts))))
-    scale /= sum(map(lengths.read_by_lm_eval, chosen))
     flops = count_flops(lengths, model)
     engine.score(asked)  # the self-check, which a job pays once
-    ours, ratios, shares = [], [], []
+    ours, shares = [], []
+    ratios: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    answers = {}
     for _ in range(rounds):
         rates = measure_ceilings(model)
         own, scored = timed(lambda: engine.score(prompts))
-        peer, expected = timed(lambda: ask_lm_eval(harness, asked))
         ours.append(own)
-        ratios.append(peer * scale / own)
         shares.append([100 * flops / rate / own for rate in rates])
+        for peer in peers:
+            seconds, answers[peer.name] = timed(lambda by=peer: ask(by.harness, asked))
+            scale = sum(peer.reads(lengths, i) for i in range(len(prompts)))
+            scale /= sum(peer.reads(lengths, i) for i in chosen)
+            ratios[peer.name].append(seconds * scale / own)
     found = [scored[index].logprobs for index in chosen]
-    worst = check(found, expected, strict=model.dtype == torch.float32)
-    own, ratio = statistics.median(ours), statistics.median(ratios)
+    own = statistics.median(ours)
     of_torch, of_fastest = map(statistics.median, zip(*shares, strict=True))
     tokens = sum(map(sum, lengths.options)) / sum(map(len, lengths.options))
-    return (
+    line = (
         f"{statistics.mean(lengths.contexts):7.0f} {tokens:6.1f} "
-        f"{len(prompts) / own:11.1f} {len(prompts) / own / ratio:11.2f} {ratio:6.2f} "
-        f"{of_torch:8.0f}% {of_fastest:10.0f}% {worst:10.1e}"
+        f"{len(prompts) / own:11.1f} {of_torch:8.0f}% {of_fastest:10.0f}%"
     )
+    for name, expected in answers.items():
+        ratio = statistics.median(ratios[name])
+        worst = check(found, expected, strict=model.dtype == torch.float32)
+        line += f" {len(prompts) / own / ratio:11.2f} {ratio:6.2f} {worst:10.1e}"
+    return line
 
 
 def main() -> None:
@@ -254,7 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--questions", type=int, default=246, help="of a subject")
     parser.add_argument("--subjects", type=int, default=4)
-    parser.add_argument("--sample", type=int, default=32, help="of all, for lm_eval")
+    parser.add_argument("--sample", type=int, default=32, help="of all, for peers")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shots", type=int, nargs="+", default=[0, 5])
     parser.add_argument(
@@ -269,9 +216,10 @@ def main() -> None:
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
     model = make_model(options.size, len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
+    peers = list_peers(model, tokenizer, options.batch_size)
     print(
-        "options scoring shots context option polycal q/s lm_eval q/s  ratio "
-        "of torch of fastest difference"
+        "options scoring shots context option polycal q/s  of torch  of fastest",
+        *(f"{peer.name + ' q/s':>11s}  ratio difference" for peer in peers),
     )
     for shots, n_options, scoring in itertools.product(
         options.shots, options.options, SCORINGS
@@ -286,9 +234,10 @@ def main() -> None:
             list(itertools.chain(*written)),
             model,
             tokenizer,
+            peers,
             rounds=options.rounds,
             sample=options.sample,
-            batch_size=options.batch_size,
+            block=options.batch_size,
         )
         print(f"{n_options:7d} {scoring:8s}{shots:5d} {line}", flush=True)
 
