@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from toys import WORDS, make_model, make_tokenizer
 
 from polycal import models, tables
 from polycal.planning.sizes import recognise_gpu
 from polycal.prompts import Prompt, build_prompt
 from polycal.provenance import read_provenance
+from polycal.scoring.attend import attend
 from polycal.scoring.engine import Engine
 from polycal.scoring.passes import PACKED_TYPES
 from polycal.tuning.loss import head_cross_entropies
@@ -74,6 +76,22 @@ def test_scores_are_those_of_a_cpu(kind, packed):
         np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
     rounded = score(model.to("cuda", torch.bfloat16), packed=packed)
     assert np.isfinite(np.concatenate(rounded)).all()
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_with_fewer_heads_of_keys_is_fused(dtype, masked):
+    """PyTorch's plain kernel, which makes all scores, is not allowed here."""
+    query, key, value = (
+        torch.randn(1, heads, 40, 64, device="cuda", dtype=dtype) for heads in (8, 2, 2)
+    )
+    mask = torch.ones(40, 40, dtype=torch.bool, device="cuda").tril()
+    fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+    with sdpa_kernel(fused):
+        found = attend(query, key, value, mask if masked else None, 0.1, softcap=None)
+    wide = (each.double() for each in (query, key, value))
+    exact = attend(*wide, mask, 0.1, softcap=None)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=0.05)
 
 
 def test_memory_that_runs_out_halves_the_pass(caplog):

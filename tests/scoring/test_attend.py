@@ -9,11 +9,12 @@ from polycal.scoring.attend import attend
 
 @pytest.mark.parametrize("softcap", [None, 3.0])
 @pytest.mark.parametrize("window", [None, 3])
-def test_equals_transformers(softcap, window):
+@pytest.mark.parametrize("rows", [1, 3])
+def test_equals_transformers(softcap, window, rows):
     """With shared keys, with a window and with none, capped and not."""
     torch.manual_seed(0)
-    query = torch.randn(1, 4, 7, 8)
-    key, value = torch.randn(2, 1, 2, 7, 8)
+    query = torch.randn(rows, 4, 7, 8)
+    key, value = torch.randn(2, rows, 2, 7, 8)
     seen = torch.ones(7, 7, dtype=torch.bool).tril()
     if window:
         seen = seen.triu(1 - window)
