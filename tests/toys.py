@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from polycal import tables
 from polycal.files import digest
+from polycal.models import pick_attention
 from polycal.prompts import LETTERS, Prompt
 from polycal.provenance import write_provenance
 
@@ -63,7 +64,9 @@ def make_model(kind: str = "llama", **changes: object) -> torch.nn.Module:
     }
     config = AutoConfig.for_model(kind, **(settings | changes))
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config).eval()
+    model = AutoModelForCausalLM.from_config(
+        config, attn_implementation=pick_attention(config)
+    ).eval()
     for weight in model.parameters():
         if weight.dim() == 2:
             torch.nn.init.normal_(weight, std=0.3)

@@ -150,7 +150,7 @@ def outline_model(
     config = _read_config(checkpoint, **_choose_dropout(checkpoint, attention_dropout))
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(
-            config, dtype=dtype, attn_implementation=_pick_attention(config)
+            config, dtype=dtype, attn_implementation=pick_attention(config)
         )
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
@@ -220,7 +220,7 @@ def _load_full(
             checkpoint,
             config=config,
             dtype=dtype,
-            attn_implementation=_pick_attention(config),
+            attn_implementation=pick_attention(config),
             use_safetensors=True,
             output_loading_info=True,
             **_SOURCE,
@@ -234,7 +234,7 @@ def _load_full(
     return model
 
 
-def _pick_attention(config: PreTrainedConfig) -> str | None:
+def pick_attention(config: PreTrainedConfig) -> str | None:
     """The name of an attention implementation; None is transformers' default.
 
     PyTorch's fused attention (sdpa) has no soft cap. Before 5.21 transformers takes it
