@@ -72,7 +72,7 @@ def serve(monkeypatch, source: Path, cache: Path) -> list[dict]:
     """Stand in for the Hub: what is asked for is linked into a snapshot of a cache."""
     calls = []
 
-    def snapshot_download(repo, *, repo_type, revision, allow_patterns):
+    def snapshot_download(repo, *, repo_type, revision, allow_patterns, **_):
         calls.append(
             {
                 "repo": repo,

@@ -61,7 +61,12 @@ def download(
         )
     try:
         folder = huggingface_hub.snapshot_download(
-            repo, repo_type=repo_type, revision=revision, allow_patterns=list(patterns)
+            repo,
+            repo_type=repo_type,
+            revision=revision,
+            allow_patterns=list(patterns),
+            # Some versions (1.33) ask for a list of files first, and fail.
+            local_files_only=huggingface_hub.constants.HF_HUB_OFFLINE,
         )
     # HTTPError is httpx's, under the name that it has in every version of the library;
     # RuntimeError is how its transfer engine fails.
