@@ -19,8 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from lm_eval.models.huggingface import HFLM
-from peers import ask
+from peers import ask, load_hf
 from subjects import write_subjects
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -94,13 +93,7 @@ def ask_harness(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt]
 ) -> list[np.ndarray]:
     """The peer."""
-    harness = HFLM(
-        pretrained=model,
-        tokenizer=tokenizer,
-        batch_size=8,
-        softmax_dtype=torch.float32,
-    )
-    return ask(harness, prompts)
+    return ask(load_hf(model, tokenizer, batch_size=8), prompts)
 
 
 def main() -> None:

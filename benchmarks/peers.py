@@ -107,16 +107,23 @@ def list_peers(
         tokenizer: its tokenizer.
         batch_size: requests at a time, for transformers.
     """
-    hf = HFLM(
+    hf = load_hf(model, tokenizer, batch_size)
+    peers = [Peer("lm_eval", hf, Lengths.read_by_hf)]
+    if find_spec("vllm"):
+        peers.append(Peer("vllm", _load_vllm(model, tokenizer), Lengths.read_by_vllm))
+    return peers
+
+
+def load_hf(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int
+) -> LM:
+    """The model behind lm_eval's hf backend, with its softmax in float32."""
+    return HFLM(
         pretrained=model,
         tokenizer=tokenizer,
         batch_size=batch_size,
         softmax_dtype=torch.float32,
     )
-    peers = [Peer("lm_eval", hf, Lengths.read_by_hf)]
-    if find_spec("vllm"):
-        peers.append(Peer("vllm", _load_vllm(model, tokenizer), Lengths.read_by_vllm))
-    return peers
 
 
 def _load_vllm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LM:

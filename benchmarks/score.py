@@ -166,6 +166,11 @@ def compare(
     lengths = count_tokens(tokenizer, prompts)
     chosen = pick_sample(lengths, sample, block)
     asked = [prompts[index] for index in chosen]
+    scales = {
+        peer.name: sum(peer.reads(lengths, i) for i in range(len(prompts)))
+        / sum(peer.reads(lengths, i) for i in chosen)
+        for peer in peers
+    }
     flops = count_flops(lengths, model)
     engine.score(asked)  # the self-check, which a job pays once
     ours, shares = [], []
@@ -178,9 +183,7 @@ def compare(
         shares.append([100 * flops / rate / own for rate in rates])
         for peer in peers:
             seconds, answers[peer.name] = timed(lambda by=peer: ask(by.harness, asked))
-            scale = sum(peer.reads(lengths, i) for i in range(len(prompts)))
-            scale /= sum(peer.reads(lengths, i) for i in chosen)
-            ratios[peer.name].append(seconds * scale / own)
+            ratios[peer.name].append(seconds * scales[peer.name] / own)
     found = [scored[index].logprobs for index in chosen]
     own = statistics.median(ours)
     of_torch, of_fastest = map(statistics.median, zip(*shares, strict=True))

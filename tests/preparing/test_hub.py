@@ -72,7 +72,9 @@ def serve(monkeypatch, source: Path, cache: Path) -> list[dict]:
     """Stand in for the Hub: what is asked for is linked into a snapshot of a cache."""
     calls = []
 
-    def snapshot_download(repo, *, repo_type, revision, allow_patterns, **_):
+    def snapshot_download(
+        repo, *, repo_type, revision, allow_patterns, local_files_only
+    ):
         calls.append(
             {
                 "repo": repo,
