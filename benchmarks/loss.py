@@ -19,11 +19,11 @@ tokens warm up. Peak memory is what the process held at most, less what it held 
 that of a trained head includes its gradient. All peers take turns for a number of
 rounds; a ratio is the median over the rounds of full's number over the peer's. "Of
 ceiling" is the time of the matrix products that nobody can do without (logits, gradient
-of the hidden states, that of a trained head), 256 positions at a time by the library
-that polycal takes (`products.py`) and nothing else, over the peer's time: no loss can
-be faster than full by more than one over full's. A row is printed only if the loss and
-the gradients agree with full's: the difference is that of the loss and of projections
-of the gradients on random directions, relative to their norm.
+of the hidden states, that of a trained head), 256 positions at a time and nothing else,
+over the peer's time: no loss can be faster than full by more than one over full's. A
+row is printed only if the loss and the gradients agree with full's: the difference is
+that of the loss and of projections of the gradients on random directions, relative to
+their norm.
 
 Without options: the three heads of `CASES`. --everything: all hidden sizes and
 vocabularies of `GRID` instead, one round each.
@@ -43,7 +43,6 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from polycal import products
 from polycal.tuning.loss import head_cross_entropies
 
 SMOOTHING = 0.1
@@ -121,8 +120,8 @@ def multiply(states: torch.Tensor, weight: torch.Tensor, *, trained: bool) -> No
     update = torch.zeros_like(weight) if trained else None
     held = states.new_empty(256, len(weight))
     for part, result in zip(states.split(256), gradient.split(256), strict=True):
-        logits = products.linear(part, weight, out=held[: len(part)])
-        result.copy_(products.linear(logits, weight.T))
+        logits = torch.mm(part, weight.T, out=held[: len(part)])
+        torch.mm(logits, weight, out=result)
         if trained:
             update.addmm_(logits.T, part)
 

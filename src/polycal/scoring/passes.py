@@ -5,7 +5,6 @@ included. Padded rows are what every model of transformers takes.
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from polycal import products
-from polycal.heads import is_untouched, replaced
 from polycal.scoring.attention import NAME, Plan, Segment, following
 from polycal.scoring.packing import Row, pad
 from polycal.scoring.scored import narrow_end, scored_logits
@@ -31,22 +28,11 @@ def can_pack(model: PreTrainedModel) -> bool:
 
 @contextlib.contextmanager
 def packing(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model reads packed rows; `padded_logits` is not for it then.
-
-    Its linear layers on a CPU use the faster library, which so is compared with
-    PyTorch's choice whenever a packed score is compared with a padded one.
-    """
+    """Inside, the model reads packed rows; `padded_logits` is not for it then."""
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
-        with contextlib.ExitStack() as stack:
-            for layer in filter(is_untouched, model.modules()):
-                if layer.weight.device.type == "cpu":
-                    multiply = functools.partial(
-                        products.linear, weight=layer.weight, bias=layer.bias
-                    )
-                    stack.enter_context(replaced(layer, multiply))
-            yield
+        yield
     finally:
         model.set_attn_implementation(before)
 

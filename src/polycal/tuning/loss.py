@@ -5,8 +5,6 @@ from typing import NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
-from polycal import products
-
 # Positions at a time. Fewer make slower matrix products; twice as many are 2 % faster,
 # for 125 MiB more at a vocabulary of 128,000 (benchmarks/loss.py).
 _CHUNK = 256
@@ -198,7 +196,7 @@ class _Pass:
             self.of_bias.add_(slope.sum(0))
         slope = slope.to(hidden.dtype)
         if self.of_hidden is not None:
-            product = products.linear(slope, self.weight.t()).to(self.wide)
+            product = (slope @ self.weight).to(self.wide)
             if self.by_mean_row:
                 product.sub_(self.mean_row, alpha=self.scale * self.smoothing)
             self.of_hidden[part] = product
@@ -211,7 +209,7 @@ class _Pass:
         """The logits, and the hyperbolic tangent that a cap is made of."""
         z = self.buffers[0, : len(hidden)]
         if self.wide == hidden.dtype:
-            z = products.linear(hidden, self.weight, out=z)
+            torch.mm(hidden, self.weight.t(), out=z)
         else:
             z.copy_(hidden @ self.weight.t())
         if self.bias is not None:
