@@ -20,14 +20,15 @@ requests.
 
 In float32 a line is printed only after all sampled options agree to 1e-3 nats and all
 answers are equal. "Ratio" is the median over rounds of the peer's time over polycal's.
-"Of torch" and "of fastest" is the time that the needed FLOPs would take at the rate of
-a matrix product, over polycal's time: PyTorch's product, measured in the same round,
-and that of the library that polycal takes. Needed is each context token once, each
-shared token once a subject, attention over what a token sees, and in the last layer and
-the head what is scored.
+"Ceiling" is the time that the needed FLOPs would take at the rate of PyTorch's matrix
+product, measured in the same round, over polycal's time. Needed is each context token
+once, each shared token once a subject, attention over what a token sees, and in the
+last layer and the head what is scored. All run with the settings of
+`polycal.environment`.
 """
 
 import argparse
+import functools
 import itertools
 import logging
 import statistics
@@ -40,12 +41,11 @@ from peers import Lengths, Peer, ask, count_tokens, list_peers
 from subjects import BENCHMARKS, write_subjects
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from polycal import products
+from polycal import environment
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
 from polycal.prompts import SCORINGS, Prompt
 from polycal.scoring.engine import Engine
-from polycal.scoring.heap import keep_memory
 
 UNSHARED = 96  # questions without shots: enough for the passes to be full
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens
@@ -108,19 +108,13 @@ def count_flops(lengths: Lengths, model: LlamaForCausalLM) -> float:
     return 2.0 * (multiplied + scored * model.lm_head.weight.numel())
 
 
-def measure_ceilings(model: LlamaForCausalLM) -> list[float]:
-    """FLOP/s of a matrix product of the body's shapes; the best of ten.
-
-    PyTorch's own, and that of the library that polycal takes, the faster one on an AMD
-    processor (`products.py`).
-    """
+def measure_ceiling(model: LlamaForCausalLM) -> float:
+    """FLOP/s of a matrix product of the body's shapes; the best of ten."""
     weight = model.model.layers[0].mlp.gate_proj.weight
     left = torch.randn(4096, weight.shape[1]).to(weight)
     flops = 2.0 * left.numel() * len(weight)
-    return [
-        flops / min(timed(lambda way=way: way(left, weight))[0] for _ in range(10))
-        for way in (torch.nn.functional.linear, products.linear)
-    ]
+    multiply = functools.partial(torch.nn.functional.linear, left, weight)
+    return flops / min(timed(multiply)[0] for _ in range(10))
 
 
 @torch.inference_mode()
@@ -177,20 +171,19 @@ def compare(
     ratios: dict[str, list[float]] = {peer.name: [] for peer in peers}
     answers = {}
     for _ in range(rounds):
-        rates = measure_ceilings(model)
+        rate = measure_ceiling(model)
         own, scored = timed(lambda: engine.score(prompts))
         ours.append(own)
-        shares.append([100 * flops / rate / own for rate in rates])
+        shares.append(100 * flops / rate / own)
         for peer in peers:
             seconds, answers[peer.name] = timed(lambda by=peer: ask(by.harness, asked))
             ratios[peer.name].append(seconds * scales[peer.name] / own)
     found = [scored[index].logprobs for index in chosen]
     own = statistics.median(ours)
-    of_torch, of_fastest = map(statistics.median, zip(*shares, strict=True))
     tokens = sum(map(sum, lengths.options)) / sum(map(len, lengths.options))
     line = (
         f"{statistics.mean(lengths.contexts):7.0f} {tokens:6.1f} "
-        f"{len(prompts) / own:11.1f} {of_torch:8.0f}% {of_fastest:10.0f}%"
+        f"{len(prompts) / own:11.1f} {statistics.median(shares):7.0f}%"
     )
     for name, expected in answers.items():
         ratio = statistics.median(ratios[name])
@@ -215,13 +208,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # that it got a model object
-    keep_memory()  # as `polycal score` does; lm_eval profits, too
     tokenizer = train_tokenizer(load_world(seed=0), seed=0)
     model = make_model(options.size, len(tokenizer), options.device)
     print(f"{options.device}, {torch.get_num_threads()} threads, {options}")
     peers = list_peers(model, tokenizer, options.batch_size)
     print(
-        "options scoring shots context option polycal q/s  of torch  of fastest",
+        "options scoring shots context option polycal q/s  ceiling",
         *(f"{peer.name + ' q/s':>11s}  ratio difference" for peer in peers),
     )
     for shots, n_options, scoring in itertools.product(
@@ -246,4 +238,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    environment.restart_with_settings(but="PYTHONSAFEPATH")  # lm_eval profits, too
     main()
