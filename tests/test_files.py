@@ -3,14 +3,24 @@
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from polycal.files import copy_or_link, digest, exclusive, replacing
+from polycal.errors import InputError
+from polycal.files import (
+    copy_or_link,
+    digest,
+    exclusive,
+    replacing,
+    replacing_folder,
+)
+from polycal.provenance import write_provenance
 
 
 def test_a_file_appears_only_when_the_body_has_ended(tmp_path):
@@ -23,15 +33,76 @@ def test_a_file_appears_only_when_the_body_has_ended(tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_directory_replaces_an_older_one(tmp_path):
-    """No file of the older directory survives in the new one."""
+def test_a_folder_replaces_one_that_polycal_made(tmp_path):
+    """No file of the older folder survives in the new one."""
     path = tmp_path / "model"
     path.mkdir()
     (path / "old").touch()
-    with replacing(path) as temporary:
-        temporary.mkdir()
+    write_provenance(path)
+    with replacing_folder(path) as temporary:
         (temporary / "new").touch()
     assert [each.name for each in path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("name", [None, ".snakemake_timestamp"])
+def test_an_empty_folder_is_replaced(tmp_path, name):
+    """Snakemake leaves a hidden file of its own in a folder that is an output."""
+    path = tmp_path / "model"
+    path.mkdir()
+    if name:
+        (path / name).touch()
+    with replacing_folder(path) as temporary:
+        (temporary / "new").touch()
+    assert [each.name for each in path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"mine.txt": "m"},
+        {"mine.txt": "m", "provenance.json": "{"},
+        {"mine.txt": "m", "provenance.json": '{"made by": "another tool"}'},
+        {"provenance.json": '["polycal"]'},
+    ],
+)
+def test_a_user_s_folder_is_never_replaced(tmp_path, files):
+    """Nor by a file; a folder does not replace a file."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    refused = pytest.raises(InputError, match="holds files that polycal did not make")
+    with refused, replacing_folder(tmp_path):
+        pass
+    with pytest.raises(InputError, match="is a folder; name the file"):  # noqa: SIM117
+        with replacing(tmp_path):
+            pass
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == files
+    (first, *_) = files
+    refused = pytest.raises(InputError, match="is a file; name the folder")
+    with refused, replacing_folder(tmp_path / first):
+        pass
+
+
+def test_leftovers_of_others_stay(tmp_path):
+    """Of another path, of a living process, and of another machine for a week."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = socket.gethostname()
+    names = {
+        f".llama.{host}.{dead.pid}.partial": False,
+        f".llama.{host}.{os.getppid()}.partial": True,
+        f".llama.v2.{host}.{dead.pid}.partial": True,
+        f".llama.other.{dead.pid}.partial": True,
+        ".llama.json.backup.partial": True,
+        f".llama.ancient.{dead.pid}.partial": False,
+    }
+    for name in names:
+        (tmp_path / name).touch()
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(tmp_path / f".llama.ancient.{dead.pid}.partial", (long_ago, long_ago))
+    with replacing(tmp_path / "llama") as temporary:
+        temporary.touch()
+    left = {each.name for each in tmp_path.iterdir()} - {"llama"}
+    assert left == {name for name, stays in names.items() if stays}
 
 
 def write_half(path):
@@ -101,6 +172,29 @@ def hold(path: Path, seconds: float) -> subprocess.Popen:
     )
     assert process.stdout.readline() == "held\n"
     return process
+
+
+def test_who_does_not_wait_is_told(tmp_path):
+    """The lock's file goes with the one who holds it, and with nobody else."""
+    with exclusive(tmp_path / "a") as mine, exclusive(tmp_path / "a", wait=False) as no:
+        assert (mine, no) == (True, False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_makers_hold_the_lock_one_after_the_other(tmp_path):
+    """Although each removes the file that the others wait for."""
+    inside, most = [], []
+
+    def make(_: int) -> None:
+        with exclusive(tmp_path / "a"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.002)
+            inside.pop()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(make, range(200)))
+    assert most == [1] * 200
 
 
 def test_a_second_maker_waits_for_the_first(tmp_path):

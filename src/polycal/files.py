@@ -4,9 +4,13 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import logging
 import os
+import re
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -14,13 +18,16 @@ from typing import IO
 from polycal.errors import InputError
 
 _MARK = ".partial"
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "-"
+_WEEK = 7 * 24 * 3600  # seconds
+_SNAKEMAKE = ".snakemake_timestamp"  # its own file in a folder that is an output
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # Lustre without -o flock
 _logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success it becomes `path`.
+    """Yield a temporary name beside `path`; the file written there becomes `path`.
 
     The temporary name lies in the same folder, so the final rename is atomic: a
     reader sees the old file, the new one or none, never half of one. When the body
@@ -28,34 +35,114 @@ def replacing(path: Path) -> Iterator[Path]:
     file, which the next writer of the same path removes.
 
     Args:
-        path: the final name of a file or of a directory.
+        path: the final name of a file.
 
     Yields:
-        A name that does not exist yet. The body creates a file or a directory there.
+        A name that does not exist yet. The body creates a file there.
 
     Raises:
+        InputError: `path` is a folder.
         OSError: the folder cannot be written or the disk is full.
     """
-    path = Path(path)
+    check_file(path)
+    with _renaming(path) as temporary:
+        yield temporary
+        _sync(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, which becomes `path`; else as `replacing`.
+
+    Args:
+        path: the final name of a folder. An older one is removed as a whole.
+
+    Yields:
+        An empty folder. The body writes the result's files and `provenance.json`, by
+        which the next writer knows that polycal made it.
+
+    Raises:
+        InputError: `check_folder` refuses `path`.
+        OSError: the folder cannot be written or the disk is full.
+    """
+    check_folder(path)
+    with _renaming(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+        _sync(temporary)
+        check_folder(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def check_file(path: Path) -> None:
+    """Refuse to write a file where a folder is.
+
+    Raises:
+        InputError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the file to write")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse to replace a folder whose files polycal did not make.
+
+    Raises:
+        InputError: `path` is a file, or a folder that is neither empty nor says in its
+            `provenance.json` that polycal made it.
+    """
+    if not path.is_dir():
+        if path.exists():
+            raise InputError(f"{path} is a file; name the folder to write")
+        return
+    if not any(each.name != _SNAKEMAKE for each in path.iterdir()):
+        return
+    try:
+        made = json.loads((path / "provenance.json").read_text()).get("polycal")
+    except (OSError, ValueError, AttributeError):
+        made = None
+    if not made:
+        raise InputError(
+            f"{path} holds files that polycal did not make; name a folder that is new "
+            "or empty"
+        )
+
+
+@contextlib.contextmanager
+def _renaming(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*{_MARK}"):
-        if not _alive(leftover):
-            _remove(leftover)
-    temporary = path.parent / f".{path.name}.{os.getpid()}{_MARK}"
+    _remove_leftovers(path)
+    temporary = path.parent / f".{path.name}.{_HOST}.{os.getpid()}{_MARK}"
     try:
         yield temporary
-        if path.is_dir():  # an older result, or one that Snakemake made in advance
-            shutil.rmtree(path)
-        _sync(temporary)
         os.replace(temporary, path)
         _fsync(path.parent)
     finally:
         _remove(temporary)
 
 
-def _alive(leftover: Path) -> bool:
-    """Whether the process that the temporary name belongs to still runs here."""
-    pid = int(leftover.name.removesuffix(_MARK).rsplit(".", 1)[1])
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of a path have left.
+
+    A process of another machine cannot be asked whether it lives. What it writes has
+    changed within a week.
+    """
+    name, mark = re.escape(path.name), re.escape(_MARK)
+    names = re.compile(rf"\.{name}\.(?:([^.]+)\.)?(\d+){mark}")
+    for leftover in path.parent.iterdir():
+        if found := names.fullmatch(leftover.name):
+            host, pid = found[1], int(found[2])
+            try:
+                age = time.time() - leftover.stat().st_mtime
+            except FileNotFoundError:  # its writer has ended meanwhile
+                continue
+            if (not _lives(pid)) if host == _HOST else age > _WEEK:
+                _remove(leftover)
+
+
+def _lives(pid: int) -> bool:
+    """Return whether a process of this machine, and not this one, has the number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -88,23 +175,59 @@ def _fsync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Wait until no other process on this machine makes `path`, and hold others off.
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of `path`, so that one process on this machine makes it at a time.
 
     A workflow that was killed leaves its jobs running. The same job started again
     waits here for the one that is left, so the two never replace each other's result
     under a reader. The lock is the kernel's: it goes with the process that holds it.
 
     Args:
-        path: what is going to be made; the lock is a hidden file beside it. Where the
-            file system has none, a warning says so, and the body runs.
+        path: what is going to be made; the lock is a hidden file beside it, which is
+            removed afterwards. Where the file system has no locks, a warning says so,
+            and the body runs.
+        wait: for another process that holds the lock; False yields at once.
+
+    Yields:
+        Whether this process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        if not take_lock(lock):
-            _logger.warning("another process makes %s; waiting for it to end", path)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    lock_path = path.parent / f".{path.name}.lock"
+    while True:
+        with _open_lock(lock_path) as lock:
+            mine = take_lock(lock)
+            if not mine and wait:
+                _logger.warning("another process makes %s; waiting for it to end", path)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                mine = True
+            if mine and not _is_named(lock, lock_path):
+                continue  # the process that held it has removed the file
+            try:
+                yield mine
+            finally:
+                if mine:
+                    lock_path.unlink(missing_ok=True)
+            return
+
+
+def _open_lock(path: Path) -> IO:
+    """Open a lock's file, and nothing that somebody has put in its place.
+
+    Raises:
+        OSError: it is a symbolic link, or is not a file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o666), "r+")
+
+
+def _is_named(lock: IO, path: Path) -> bool:
+    """Return whether `path` is still the name of an open file."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+        return False
 
 
 def take_lock(lock: IO) -> bool:

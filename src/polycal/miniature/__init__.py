@@ -31,10 +31,12 @@ def make_miniature(
         mmlu_prox: directory to write, in the columns of MMLU-ProX.
 
     Raises:
-        InputError: `pretrain_steps` is below 1, or `seed` is negative.
+        InputError: `pretrain_steps` is below 1, `seed` is negative, or a folder holds
+            files that polycal did not make.
         OSError: a folder cannot be written or the disk is full.
     """
     from polycal.errors import InputError
+    from polycal.files import check_folder
     from polycal.miniature.facts import load_world
     from polycal.miniature.instructions import make_instructions
     from polycal.miniature.model import write_model
@@ -45,6 +47,8 @@ def make_miniature(
         raise InputError(f"pretrain_steps is {pretrain_steps}; use 1 or more")
     if seed < 0:
         raise InputError(f"seed is {seed}; use 0 or more")
+    for folder in (model, sft, global_mmlu, mmlu_prox):
+        check_folder(folder)
     world = load_world(seed=seed)
     questions = make_questions(world, seed=seed)
     write_sft(make_instructions(world, seed=seed), sft)

@@ -15,11 +15,12 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from polycal.files import replacing
+from polycal.files import replacing_folder
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import World, written_languages
 from polycal.models import save
 from polycal.prompts import LETTERS
+from polycal.provenance import write_provenance
 
 _logger = logging.getLogger(__name__)
 _BOS, _EOS, _PAD, _UNK = "<s>", "</s>", "<pad>", "<unk>"
@@ -42,8 +43,9 @@ def write_model(world: World, *, seed: int, steps: int, out: Path) -> None:
     """Train the tokenizer and the model; write them as `save_pretrained` does."""
     tokenizer = train_tokenizer(world, seed=seed)
     model = pretrain(tokenizer, world, seed=seed, steps=steps)
-    with replacing(out) as folder:
+    with replacing_folder(out) as folder:
         save(model, tokenizer, folder)
+        write_provenance(folder, seed=seed, pretrain_steps=steps)
 
 
 def train_tokenizer(world: World, *, seed: int) -> PreTrainedTokenizerFast:

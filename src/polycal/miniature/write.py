@@ -6,10 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polycal.files import replacing
+from polycal.files import replacing_folder
 from polycal.miniature.facts import World, written_languages
 from polycal.miniature.questions import Question
 from polycal.prompts import LETTERS
+from polycal.provenance import write_provenance
 
 _GLOBAL_MMLU = pa.schema(
     [
@@ -63,7 +64,7 @@ _ORIGIN = (
 def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,dev}-00000-of-00001.parquet` and the card."""
     codes = [code for code, each in written_languages().items() if each.in_global_mmlu]
-    with replacing(out) as folder:
+    with replacing_folder(out) as folder:
         for code in codes:
             for split in ("test", "dev"):
                 rows = [
@@ -73,6 +74,7 @@ def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) ->
                 ]
                 _write_split(rows, _GLOBAL_MMLU, folder / code, split)
         _write_card(folder, codes, ("test", "dev"))
+        write_provenance(folder)
 
 
 def _global_mmlu_row(each: Question, world: World, language: str) -> dict:
@@ -100,7 +102,7 @@ def write_mmlu_prox(questions: Sequence[Question], world: World, out: Path) -> N
     """Write `<language>/{test,validation}-00000-of-00001.parquet` and the card."""
     codes = [code for code, each in written_languages().items() if each.in_mmlu_prox]
     ordered = sorted(questions, key=lambda each: each.split)  # dev has the first ids
-    with replacing(out) as folder:
+    with replacing_folder(out) as folder:
         for code in codes:
             rows = [
                 (each.split, _mmlu_prox_row(number, each, world, code))
@@ -110,6 +112,7 @@ def write_mmlu_prox(questions: Sequence[Question], world: World, out: Path) -> N
                 chosen = [row for held, row in rows if held == split]
                 _write_split(chosen, _MMLU_PROX, folder / code, name)
         _write_card(folder, codes, ("test", "validation"))
+        write_provenance(folder)
 
 
 def _mmlu_prox_row(number: int, each: Question, world: World, language: str) -> dict:
@@ -135,7 +138,7 @@ def _topic(kind: str) -> str:
 
 def write_sft(rows: Sequence[dict[str, str]], out: Path) -> None:
     """Write `data/train-00000-of-00001.parquet` in Alpaca's columns, and the card."""
-    with replacing(out) as folder:
+    with replacing_folder(out) as folder:
         _write_split(rows, _ALPACA, folder / "data", "train")
         (folder / "README.md").write_text(
             "---\nconfigs:\n- config_name: default\n  data_files:\n"
@@ -143,6 +146,7 @@ def write_sft(rows: Sequence[dict[str, str]], out: Path) -> None:
             f"{_ORIGIN}\n\nEnglish only. Half of the facts, drawn by chance, so about "
             "half of the benchmarks' questions are about a fact that is in this set.\n"
         )
+        write_provenance(folder)
 
 
 def _write_split(

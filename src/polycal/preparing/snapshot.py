@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.files import copy_or_link, digest, replacing
+from polycal.files import copy_or_link, digest, replacing_folder
 from polycal.grid import is_local
 from polycal.preparing import hub
 from polycal.provenance import write_provenance
@@ -59,8 +59,7 @@ def prepare_model(*, repo: str, revision: str | None, model: str, out: Path) -> 
     weights = _find_weights(repo, source)
     _check_complete(repo, source, weights)
     names = [*weights, *_find_others(repo, source)]
-    with replacing(out) as temporary:
-        temporary.mkdir()
+    with replacing_folder(out) as temporary:
         for name in names:
             copy_or_link(source / name, temporary / name)
         _logger.info("%s: %d files of %s", model, len(names), repo)

@@ -7,7 +7,7 @@ from pathlib import Path
 from polycal import tables
 from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest, replacing
+from polycal.files import digest, replacing_folder
 from polycal.provenance import read_digest, write_provenance
 from polycal.tuning.dialogs import BATCH, Tally, make_examples
 from polycal.tuning.examples import FILE, write_examples
@@ -48,8 +48,7 @@ def tokenize(
     facts = tables.read_metadata(conversations)
     source = {key: facts.get(key) for key in ("repo", "format", "filter")}
     source["counts"] = facts.get("counts", {})
-    with replacing(out) as temporary:
-        temporary.mkdir()
+    with replacing_folder(out) as temporary:
         path = temporary / FILE
         batches = tables.stream(conversations, "conversations", rows=BATCH)
         made = write_examples(make_examples(batches, tokenizer, rendering, tally), path)
