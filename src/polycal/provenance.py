@@ -96,6 +96,41 @@ def read_digest(folder: Path) -> object:
         return None
 
 
+def digest_notes(folder: Path) -> str:
+    """Digest of what lies beside a checkpoint's own files, `provenance.json` left out.
+
+    Args:
+        folder: of a run; its files are complete.
+    """
+    notes = (folder / name for name in _NOTES if name != "provenance.json")
+    return digest(path for path in notes if path.exists())
+
+
+def check_notes(folder: Path) -> None:
+    """Refuse a run whose selection, recipe or log is not the one that was written.
+
+    Args:
+        folder: of a run; what states no digest of them is taken as it is.
+
+    Raises:
+        InputError: a file is another one than was written, or is missing.
+    """
+    try:
+        stated = read_provenance(folder).get("notes")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder} has no readable provenance.json ({error}); delete the folder "
+            "and run again"
+        ) from error
+    if stated is not None and stated != digest_notes(folder):
+        raise InputError(
+            f"{folder} is damaged: its selection, recipe or log is not the one that "
+            "was written; delete the folder and run again"
+        )
+
+
 def check_content(folder: Path) -> None:
     """Refuse a checkpoint whose files are not the ones that its digest was made of.
 

@@ -9,6 +9,7 @@ from tokenizers.models import WordLevel
 
 from polycal import tables
 from polycal.errors import InputError
+from polycal.provenance import digest_notes, write_provenance
 from polycal.statistics.runs import list_runs
 
 RECIPE = {"model": "m", "sft": "s", "smoothing": 0.1, "lr": 0.002, "epochs": 3.0}
@@ -62,6 +63,20 @@ def test_a_model_s_vocabulary_stands_at_all_of_its_runs(config, tokens, tmp_path
     rows = tables.read(out, "runs").to_pylist()
     assert [row["vocabulary"] for row in rows] == [tokens, tokens]
     assert {row["model"] for row in rows} == {"m"}
+
+
+def test_an_edited_selection_is_not_reported(tmp_path):
+    """Another rate than the one that was selected; or a provenance that is cut."""
+    run, out = make_run(tmp_path / "a"), tmp_path / "runs.parquet"
+    write_provenance(run, notes=digest_notes(run))
+    list_runs(models=[], runs=[run], out=out)
+    selection = json.loads((run / "selection.json").read_text())
+    (run / "selection.json").write_text(json.dumps(selection | {"lr": 0.001}))
+    with pytest.raises(InputError, match="a is damaged: its selection, recipe or log"):
+        list_runs(models=[], runs=[run], out=out)
+    (run / "provenance.json").write_text('{"notes": ')
+    with pytest.raises(InputError, match=r"has no readable provenance\.json"):
+        list_runs(models=[], runs=[run], out=out)
 
 
 def test_what_is_no_run_is_named(tmp_path):

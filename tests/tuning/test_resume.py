@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from polycal.provenance import write_provenance
 from polycal.tuning.resume import Checkpoints, is_made, make_key
 
@@ -27,7 +29,7 @@ def test_a_newer_checkpoint_replaces_an_older_one(tmp_path):
         keep(checkpoints, step)
         assert names(checkpoints.place) == {f"step-{step}", "unfinished"}
         assert checkpoints.find() == checkpoints.place / f"step-{step}"
-    assert names(checkpoints.find()) == {"weights", "log"}
+    assert names(checkpoints.find()) == {"weights", "log", "provenance.json", "digest"}
 
 
 def test_the_newest_of_several_counts(tmp_path):
@@ -36,6 +38,43 @@ def test_the_newest_of_several_counts(tmp_path):
     for step in (9, 100, 10):
         (checkpoints.place / f"step-{step}").mkdir(parents=True)
     assert checkpoints.find().name == "step-100"
+
+
+@pytest.mark.parametrize("damage", ["a bit", "the end", "a file", "the statement"])
+@pytest.mark.parametrize("before", [False, True], ids=["alone", "one-before"])
+def test_a_damaged_checkpoint_is_set_aside(tmp_path, caplog, damage, before):
+    """With one line; the training goes on from the one before, or begins again."""
+    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
+    keep(checkpoints, 3)
+    (checkpoints.place / "step-3").rename(tmp_path / "earlier")
+    keep(checkpoints, 4)
+    if before:  # as where a process was killed before it removed it
+        (tmp_path / "earlier").rename(checkpoints.place / "step-3")
+    weights = checkpoints.find() / "weights"
+    if damage == "a file":
+        weights.unlink()
+    elif damage == "the statement":
+        (weights.parent / "digest").write_bytes(b"\xff")
+    else:
+        weights.write_text({"a bit": "5", "the end": ""}[damage])
+    for _ in range(2):
+        with checkpoints.tidied():
+            checkpoints.set_aside_damaged()
+            found = checkpoints.find()
+            assert (found and found.name) == ("step-3" if before else None)
+        assert (checkpoints.place / "step-4.damaged").is_dir()
+    assert caplog.text.count("step-4 is damaged; it is kept as step-4.damaged") == 1
+    checkpoints.remove()
+    assert not (tmp_path / "all").exists()
+
+
+def test_a_checkpoint_without_a_digest_counts(tmp_path):
+    """Its process may have been killed while the digest was computed."""
+    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
+    keep(checkpoints, 4)
+    (checkpoints.find() / "digest").unlink()
+    checkpoints.set_aside_damaged()
+    assert checkpoints.find().name == "step-4"
 
 
 def test_half_a_checkpoint_is_none(tmp_path):

@@ -357,6 +357,26 @@ def test_examples_of_another_model_are_refused(tmp_path, examples, monkeypatch):
         tune(base=other, examples=tmp_path, **place)
 
 
+@pytest.mark.parametrize("damage", ["a bit", "no file", "provenance"])
+def test_damaged_examples_are_refused(tmp_path, base, examples, damage, monkeypatch):
+    """Before the model is loaded: training on flipped bits gives other weights."""
+    monkeypatch.setattr(models, "load_model", None)
+    shutil.copytree(examples, tmp_path / "examples")
+    path = tmp_path / "examples" / FILE
+    if damage == "a bit":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "no file":
+        path.unlink()
+    else:
+        (path.parent / "provenance.json").write_text("{")
+    place = {"model": "m", "sft": "toy", "smoothing": 0.0, "seed": 0}
+    place |= {"recipe": Recipe(lr=1e-3), "out": tmp_path / "out"}
+    with pytest.raises(InputError, match=r"is damaged.*; delete .*examples|folder"):
+        tune(base=base, examples=tmp_path / "examples", **place)
+
+
 def test_the_split_is_the_same_for_every_candidate(tmp_path):
     """It keeps the order, loses nothing and never leaves a side empty."""
 

@@ -14,6 +14,7 @@ from polycal import tables
 from polycal.errors import InputError
 from polycal.files import replacing
 from polycal.grid import BASE
+from polycal.provenance import check_notes
 
 _IDENTITY = ("model", "sft", "smoothing", "seed")
 
@@ -65,6 +66,7 @@ def _identity(row: dict) -> tuple:
 def _read_run(run: Path) -> dict[str, object]:
     """The row of one run; its loss is the mean that its rate was selected by."""
     selection, recipe = _read_json(run, "selection"), _read_json(run, "recipe")
+    check_notes(run)
     try:
         identity = {name: recipe.pop(name) for name in _IDENTITY}
         del recipe["lr"]  # the candidate's own, which is the selected one

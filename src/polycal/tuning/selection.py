@@ -9,8 +9,13 @@ from statistics import fmean
 
 from polycal import tables
 from polycal.errors import InputError
-from polycal.files import copy_or_link, replacing
-from polycal.provenance import check_content, read_provenance, write_provenance
+from polycal.files import copy_or_link, replacing_folder
+from polycal.provenance import (
+    check_content,
+    digest_notes,
+    read_provenance,
+    write_provenance,
+)
 
 _SAME = ("model", "sft", "smoothing")
 _logger = logging.getLogger(__name__)
@@ -90,15 +95,15 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     chosen = places[best, seed]
     check_content(chosen)
     made = read_provenance(chosen)
-    with replacing(out) as temporary:
-        temporary.mkdir()
+    with replacing_folder(out) as temporary:
         for path in sorted(chosen.glob("[!.]*")):  # hidden files are not tune's
             if path.name != "provenance.json":
                 copy_or_link(path, temporary / path.name)
         text = json.dumps(selection, indent=2, sort_keys=True)
         (temporary / "selection.json").write_text(text + "\n")
         kept = ("model", "sft", "smoothing", "seed", "base", "conversations", "digest")
-        write_provenance(temporary, lr=best, **{name: made.get(name) for name in kept})
+        origin = {name: made.get(name) for name in kept}
+        write_provenance(temporary, lr=best, **origin, notes=digest_notes(temporary))
 
 
 def _read_candidate(candidate: Path) -> tuple[tuple, float, int, float, str | None]:

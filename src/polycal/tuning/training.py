@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, set_seed
 from polycal import models, tables
 from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest, replacing
+from polycal.files import digest, replacing_folder
 from polycal.provenance import read_digest, write_provenance
 from polycal.tuning.chat import choose_template
 from polycal.tuning.effort import Effort
@@ -111,6 +111,10 @@ def train(job: Job) -> None:
         report_to=job.report_to,
         name="/".join(str(each) for each in (*job.identity.values(), recipe.lr)),
     )
+    if rank() == 0:
+        job.kept.set_aside_damaged()
+    if count_processes() > 1:
+        distributed.barrier()
     last = job.kept.find()
     if last:
         _logger.info("going on from %s", last)
@@ -132,8 +136,7 @@ def train(job: Job) -> None:
             return
         network = make_network(job.base, recipe, dtype, torch.device("cpu"))
         network.load_state_dict(weights)
-    with replacing(job.out) as temporary:
-        temporary.mkdir()
+    with replacing_folder(job.out) as temporary:
         if diverged:
             _logger.warning("%s: %s; no weights are kept", job.out, diverged)
         else:

@@ -185,15 +185,27 @@ def _read_origin(examples: Path, base: Path) -> dict:
     """What made the examples, if it was this base model's tokenizer.
 
     Raises:
-        InputError: they were made with another one, or not by polycal.
+        InputError: they were made with another one, or not by polycal, or have changed
+            on disk.
     """
     try:
         made = read_provenance(examples)
+        stated, origin = made["digest"], made["base"]
     except FileNotFoundError:
         raise InputError(
             f"{examples} holds no examples; `polycal tokenize` makes them"
         ) from None
-    if made["base"] != read_digest(base):
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{examples}/provenance.json is damaged ({error}); delete the folder and "
+            "run again"
+        ) from None
+    if not (examples / FILE).exists() or stated != digest([examples / FILE]):
+        raise InputError(
+            f"{examples / FILE} is damaged: it is not the file that was written; "
+            f"delete {examples} and run again"
+        )
+    if origin != read_digest(base):
         raise InputError(
             f"{examples} was made with the tokenizer of another model than {base}; run "
             "`polycal tokenize` with this one"
