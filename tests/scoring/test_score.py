@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -325,9 +326,9 @@ def test_the_next_language_is_tokenised_while_one_is_scored(call, monkeypatch):
         next(begun).set()
         return found
 
-    def waiting(self, asked):
+    def waiting(self, asked, follow):
         assert next(scored).wait(timeout=60)
-        return score_tokens(self, asked)
+        return score_tokens(self, asked, follow)
 
     monkeypatch.setattr(engine.Engine, "tokenize", noted)
     monkeypatch.setattr(engine.Engine, "score_tokens", waiting)
@@ -335,12 +336,69 @@ def test_the_next_language_is_tokenised_while_one_is_scored(call, monkeypatch):
     assert list(dict.fromkeys(row["language"] for row in rows)) == list(LANGUAGES)
 
 
+def test_jobs_of_one_checkpoint_score_at_the_same_time(
+    call, monkeypatch, tmp_path, questions
+):
+    """Eight jobs, as on eight GPUs: each waits in its scoring until all are there."""
+    score_tokens, all_there = engine.Engine.score_tokens, threading.Barrier(8)
+
+    def meeting(self, asked, follow):
+        all_there.wait(timeout=60)
+        return score_tokens(self, asked, follow)
+
+    monkeypatch.setattr(engine.Engine, "score_tokens", meeting)
+    codes = [f"a{letter}" for letter in "abcdefgh"]
+    for code in codes:
+        questions[code] = save_questions(tmp_path / f"{code}.parquet", language=code)
+    with ThreadPoolExecutor(8) as jobs:
+        calls = [
+            jobs.submit(call, code, name=code, scoring=["letters"]) for code in codes
+        ]
+        assert [len(read(each.result())) for each in calls] == [6] * 8
+    assert not list((tmp_path / "store").glob(".*"))
+
+
+def test_two_jobs_never_score_the_same_part(call, monkeypatch, tmp_path):
+    """What the first is scoring the second leaves to it, and scores the rest first."""
+    score_tokens = engine.Engine.score_tokens
+    begun, others_done, scored = threading.Event(), threading.Event(), []
+
+    def noted(self, asked, follow):
+        job = threading.current_thread().name
+        scored.append(job)
+        if job.startswith("first"):
+            begun.set()
+            assert others_done.wait(timeout=60)
+        found = score_tokens(self, asked, follow)
+        if scored.count(job) == 2:
+            others_done.set()
+        return found
+
+    monkeypatch.setattr(engine.Engine, "score_tokens", noted)
+    one = {"scoring": ["text"]}
+    with (
+        ThreadPoolExecutor(1, "first") as first,
+        ThreadPoolExecutor(1, "second") as second,
+    ):
+        slow = first.submit(call, "de", name="slow", **one)
+        assert begun.wait(timeout=60)
+        timing = tmp_path / "timing.tsv"
+        job = second.submit(call, *LANGUAGES, name="all", timing=timing, **one)
+        assert len(read(job.result())) == 18
+        assert len(read(slow.result())) == 6
+    assert [job.split("_")[0] for job in scored] == ["first", "second", "second"]
+    head, row = (line.split("\t") for line in timing.read_text().splitlines())
+    assert head == ["s", "questions", "scoring", "loading"]
+    assert row[1] == "12"
+    assert float(row[0]) == pytest.approx(float(row[2]) + float(row[3]), abs=0.01)
+
+
 def test_the_size_of_a_pass_can_be_given(call, caplog):
     """It is in the log, beside what the start-up took; none is refused at once."""
     with caplog.at_level(logging.INFO):
         call("en", max_tokens=70)
     assert re.search(
-        r"start-up took [\d.]+ s \(imports [\d.]+ s\): .* 70 tokens a pass", caplog.text
+        r"imports took [\d.]+ s: .* 70 tokens a pass(.|\n)*start-up took", caplog.text
     )
     with pytest.raises(InputError, match="--max-tokens is 0; give 1 or more"):
         call("en", max_tokens=0)
@@ -410,10 +468,10 @@ score(
 
 
 @pytest.mark.slow
-def test_kill_9_loses_only_the_language_in_progress(checkpoint, tmp_path):
+def test_kill_9_loses_only_the_language_in_progress(call, checkpoint, tmp_path):
     """Started again, it scores the rest only and ends with the undisturbed bytes."""
     files = [
-        save_questions(tmp_path / f"{each}.parquet", language=each, n=1000)
+        save_questions(tmp_path / f"{each}.parquet", language=each, n=400)
         for each in ("aa", "bb", "cc", "dd")
     ]
     folder = tmp_path / "killed"
@@ -432,10 +490,8 @@ def test_kill_9_loses_only_the_language_in_progress(checkpoint, tmp_path):
     second = run(command(checkpoint, files, folder))
     assert scored_parts(second) == 8 - len(before)
     assert before.items() <= stored(folder).items()
-    (tmp_path / "calm").mkdir()
-    assert scored_parts(run(command(checkpoint, files, tmp_path / "calm"))) == 8
-    out = (folder / "out.parquet").read_bytes()
-    assert out == (tmp_path / "calm" / "out.parquet").read_bytes()
+    calm = call(questions=files, name="calm", store=tmp_path / "another")
+    assert (folder / "out.parquet").read_bytes() == calm.read_bytes()
 
     third = run(command(checkpoint, files, folder))
     assert scored_parts(third) == 0
@@ -458,4 +514,4 @@ def run(arguments: list[str]) -> str:
 
 
 def scored_parts(log: str) -> int:
-    return len(re.findall("1000 questions in", log))
+    return len(re.findall("400 questions in", log))

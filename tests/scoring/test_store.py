@@ -71,10 +71,14 @@ def test_an_unfinished_entry_is_none(tmp_path, monkeypatch):
 
 
 def test_a_lock_excludes_and_goes_with_a_killed_process(tmp_path, caplog):
-    """A second process waits, says so, and is let in when the first one is killed."""
+    """A second process waits, says so, and is let in when the first one is killed.
+
+    Another entry's lock is free meanwhile, and who does not want to wait goes on.
+    """
     code = (
         "import sys, time; from polycal.scoring.store import Store\n"
-        "with Store(sys.argv[1]).lock('abc'): print('in', flush=True); time.sleep(60)"
+        "with Store(sys.argv[1]).lock({'a': 1}, wait=True):\n"
+        "    print('in', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -82,13 +86,15 @@ def test_a_lock_excludes_and_goes_with_a_killed_process(tmp_path, caplog):
     entered = threading.Event()
 
     def enter() -> None:
-        with Store(tmp_path).lock("abc"):
+        with Store(tmp_path).lock({"a": 1}, wait=True):
             entered.set()
 
     try:
         assert other.stdout.readline() == "in\n"
-        with Store(tmp_path).lock("another"):
-            pass
+        with Store(tmp_path).lock({"a": 2}, wait=True) as mine:
+            assert mine
+        with Store(tmp_path).lock({"a": 1}, wait=False) as mine:
+            assert not mine
         with caplog.at_level(logging.WARNING):
             waiting = threading.Thread(target=enter)
             waiting.start()

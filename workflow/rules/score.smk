@@ -5,6 +5,7 @@ INPUTS:   checkpoint  = resources/models/{model}/ or results/runs/.../seed-{seed
           questions   = resources/tasks/{task}/{language}.parquet for each of {languages}
 OUTPUTS:  predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet
           store       = results/store/ (finished languages, so that nothing is scored twice)
+          timing      = results/timings/score/...same tail...tsv (what it scored, and how fast)
 """
 
 
@@ -17,8 +18,6 @@ rule score:
         "results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
     log:
         "logs/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.log",
-    benchmark:
-        "results/timings/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.tsv"
     conda:
         "../../envs/gpu.yaml"
     resources:
@@ -29,6 +28,8 @@ rule score:
         stage=grid.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
         shots=lambda wildcards: get_task(wildcards)["shots"],
+        # No benchmark file: it would count waiting, and what lies in the store.
+        timing="results/timings/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.tsv",
     shell:
         "python -m polycal with_gpus --count {resources.gpu} --"
         " python -m polycal score"
@@ -43,4 +44,5 @@ rule score:
         " --seed {wildcards.seed}"
         " --stage {params.stage}"
         " --store results/store"
+        " --timing {params.timing:q}"
         " --out {output:q} &> {log:q}"

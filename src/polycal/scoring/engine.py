@@ -13,12 +13,11 @@ exact so, every continuation gets a padded row of its own.
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal.checkpoints import read_length
@@ -144,13 +143,17 @@ class Engine:
                 )
         return Tokenized([each.shared for each in prompts], contexts, continuations)
 
-    def score_tokens(self, asked: Tokenized) -> list[Scored]:
+    def score_tokens(
+        self, asked: Tokenized, follow: Callable[..., Iterable] | None = None
+    ) -> list[Scored]:
         """Score all continuations of all prompts.
 
         Of every kind of row that is new, the longest is scored in the padded way, too.
 
         Args:
             asked: by `tokenize`.
+            follow: called with the scored options, one after the other, and
+                `n_options`, how many there are; it passes them on.
 
         Returns:
             One item per prompt, in their order.
@@ -170,10 +173,9 @@ class Engine:
             tree=self._packed,
         )
         found = self._score(groups, continuations, packed=self._packed)
-        total = sum(map(len, continuations))
-        # A bar on a terminal, and nothing in a log.
-        bar = tqdm(found, total=total, unit=" options", disable=None, leave=False)
-        self._fill(logprobs, bar)
+        if follow:
+            found = follow(found, n_options=sum(map(len, continuations)))
+        self._fill(logprobs, found)
         if self._packed:
             self._check(groups, contexts, continuations, logprobs)
         return [

@@ -32,11 +32,13 @@ class Part:
     Attributes:
         path: the questions table.
         key: all that determines the scores.
+        n_questions: test questions.
         fewer_shots: test questions whose subject has fewer dev questions than shots.
     """
 
     path: Path
     key: dict[str, object]
+    n_questions: int
     fewer_shots: int
 
     def __str__(self) -> str:
@@ -133,7 +135,7 @@ def list_parts(
                 "scoring": scoring,
                 "questions": asked,
             }
-            parts[task, language, scoring] = Part(path, key, fewer)
+            parts[task, language, scoring] = Part(path, key, len(test), fewer)
     return list(parts.values())
 
 

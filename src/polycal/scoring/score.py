@@ -5,6 +5,7 @@ scored again, and if everything is there, neither torch nor the model is loaded.
 """
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,8 @@ import pyarrow as pa
 from polycal import tables
 from polycal.errors import InputError
 from polycal.provenance import read_digest
-from polycal.scoring.heap import keep_memory
 from polycal.scoring.parts import Part, list_parts
+from polycal.scoring.progress import Progress, Work
 from polycal.scoring.store import Store
 
 if TYPE_CHECKING:  # it imports torch
@@ -44,6 +45,7 @@ def score(
     max_tokens: int | None = None,
     stage: int = 1,
     store: Path,
+    timing: Path | None = None,
     out: Path,
 ) -> None:
     """Score the test questions of some languages; write one predictions table.
@@ -70,6 +72,8 @@ def score(
             Scores depend on it by rounding only.
         stage: version of the scoring stage; another one finds nothing in the store.
         store: directory of finished languages, shared by any number of runs.
+        timing: the table that is written of what was scored and how long it took;
+            None: no table.
         out: the Parquet file that is written.
 
     Raises:
@@ -95,9 +99,9 @@ def score(
     _logger.info(
         "%d of %d parts are in the store", len(parts) - len(missing), len(parts)
     )
+    work = Work()
     if missing:
-        with finished.lock(settings["checkpoint"]):
-            _score_missing(missing, finished, checkpoint, base, dtype, max_tokens)
+        work = _score_missing(missing, finished, checkpoint, base, dtype, max_tokens)
     scored = [finished.get(part.key) for part in parts]
     used = {
         name: sorted({finished.facts(part.key)[name] for part in parts})
@@ -120,6 +124,8 @@ def score(
         fewer_shots=fewer,
         questions={part.key["language"]: part.key["questions"] for part in parts},
     )
+    if timing:  # last: it says that the job is done
+        work.write(timing)
 
 
 def _need_digest(checkpoint: Path) -> object:
@@ -139,20 +145,50 @@ def _score_missing(
     base: Path | None,
     dtype: str,
     max_tokens: int | None,
-) -> None:
-    """Score what nobody else has scored since; each part is stored at once."""
-    missing = [part for part in missing if store.get(part.key) is None]
-    if not missing:
-        return
+) -> Work:
+    """Score parts and store each at once.
+
+    A part that another job is scoring comes last, and is left to that job if it ends
+    well: two jobs never score the same, and never wait while they have something to do.
+    """
+    begin = time.perf_counter()
+    engine, facts = _load(checkpoint, base, dtype, max_tokens)
+    work = Work(loading=time.perf_counter() - begin)
+    _logger.info("start-up took %.1f s", work.loading)
+    progress = Progress(sum(part.n_questions for part in missing))
+    for wait in (False, True):
+        taken = []  # by another job
+        for part, test, asked in _read_ahead(missing, engine, checkpoint):
+            with store.lock(part.key, wait=wait) as mine:
+                if not mine:
+                    taken.append(part)
+                elif store.get(part.key) is not None:
+                    progress.skip(part.n_questions)
+                else:
+                    begin = time.perf_counter()
+                    follow = functools.partial(
+                        progress.follow, n_questions=part.n_questions
+                    )
+                    with _naming(part, test, checkpoint):
+                        scored = engine.score_tokens(asked, follow)
+                    table = part.make_rows(test, scored, checkpoint)
+                    store.put(part.key, table, **facts)
+                    work.add(part.n_questions, time.perf_counter() - begin, part)
+        missing = taken
+    return work
+
+
+def _load(
+    checkpoint: Path, base: Path | None, dtype: str, max_tokens: int | None
+) -> tuple["Engine", dict[str, str]]:
+    """An engine, and what the store notes of how it scores."""
     begin = time.perf_counter()
     from polycal import models  # torch and transformers: seconds
     from polycal.checkpoints import load_tokenizer
     from polycal.scoring.engine import Engine
 
-    imported = time.perf_counter()
+    imported = time.perf_counter() - begin
     device = models.pick_device()
-    if device.type == "cpu":
-        keep_memory()
     picked = models.pick_dtype(dtype, device)
     place = models.pick_place()
     network = models.load_model(checkpoint, base=base, dtype=picked, device=place)
@@ -164,22 +200,10 @@ def _score_missing(
         "dtype": str(picked).removeprefix("torch."),
     }
     _logger.info(
-        "start-up took %.1f s (imports %.1f s): %s in %s on %s, %d tokens a pass",
-        *(time.perf_counter() - begin, imported - begin, checkpoint),
-        *(facts["dtype"], facts["device"], engine.max_tokens),
+        "imports took %.1f s: %s in %s on %s, %d tokens a pass",
+        *(imported, checkpoint, facts["dtype"], facts["device"], engine.max_tokens),
     )
-    begin = time.perf_counter()
-    for part, test, asked in _read_ahead(missing, engine, checkpoint):
-        with _naming(part, test, checkpoint):
-            scored = engine.score_tokens(asked)
-        table = part.make_rows(test, scored, checkpoint)
-        store.put(part.key, table, **facts)
-        seconds = time.perf_counter() - begin
-        _logger.info(
-            "%s: %d questions in %.1f s, %.1f questions/s",
-            *(part, len(table), seconds, len(table) / seconds),
-        )
-        begin = time.perf_counter()
+    return engine, facts
 
 
 def _read_ahead(
@@ -200,12 +224,13 @@ def _read_ahead(
             return part, test, engine.tokenize(prompts)
 
     with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting = thread.submit(read, parts[0])
+        waiting = [thread.submit(read, part) for part in parts[:1]]
         for following in parts[1:]:
-            found = waiting.result()
-            waiting = thread.submit(read, following)
+            found = waiting.pop().result()
+            waiting.append(thread.submit(read, following))
             yield found
-        yield waiting.result()
+        for last in waiting:
+            yield last.result()
 
 
 @contextlib.contextmanager

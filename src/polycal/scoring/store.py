@@ -67,13 +67,18 @@ class Store:
         tables.write(table, path, "predictions", key=dict(key), **facts)
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Wait until no other process on this machine holds the lock `name`.
+    def lock(self, key: Mapping[str, object], *, wait: bool) -> Iterator[bool]:
+        """Hold the lock of one entry, so that one process makes it at a time.
 
-        The kernel releases the lock of a process that dies.
+        Args:
+            key: the entry's key.
+            wait: for another process that holds the lock; False yields at once.
+
+        Yields:
+            Whether this process holds the lock.
         """
-        with exclusive(self._folder / name):
-            yield
+        with exclusive(self._path(key), wait=wait) as mine:
+            yield mine
 
     def _path(self, key: Mapping[str, object]) -> Path:
         text = json.dumps(key, sort_keys=True, ensure_ascii=True)

@@ -1,0 +1,96 @@
+"""How far a scoring job is, and what it took."""
+
+import csv
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from polycal.files import replacing
+
+_EVERY = 60.0  # seconds between two lines of a log
+_logger = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+
+
+class Progress:
+    """Log questions done, of how many, and the time left: a line a minute."""
+
+    def __init__(self, total: int, *, every: float = _EVERY) -> None:
+        """Begin at 0.
+
+        Args:
+            total: questions that the job scores, each once for every scoring.
+            every: seconds between two lines.
+        """
+        self._total, self._done, self._every = total, 0, every
+        self._begin = self._last_line = time.monotonic()
+
+    def follow(
+        self, options: Iterable[_Item], *, n_options: int, n_questions: int
+    ) -> Iterator[_Item]:
+        """Pass on the scored options of a part, and log on the way.
+
+        Args:
+            options: as they are scored.
+            n_options: how many options there are.
+            n_questions: how many questions they belong to.
+        """
+        for count, option in enumerate(options, start=1):
+            yield option
+            if time.monotonic() - self._last_line >= self._every:
+                self._log(self._done + n_questions * count / n_options)
+        self._done += n_questions
+
+    def skip(self, n_questions: int) -> None:
+        """Take questions out that another job has scored."""
+        self._total -= n_questions
+
+    def _log(self, done: float) -> None:
+        self._last_line = time.monotonic()
+        left = (self._last_line - self._begin) * (self._total - done) / max(done, 1)
+        _logger.info(
+            "%d of %d questions, %.1f minutes left", done, self._total, left / 60
+        )
+
+
+@dataclass
+class Work:
+    """What a job has scored; neither waiting nor what it found in the store counts.
+
+    Attributes:
+        questions: each counts once for every scoring.
+        scoring: seconds.
+        loading: seconds of imports and of reading the model.
+    """
+
+    questions: int = 0
+    scoring: float = 0.0
+    loading: float = 0.0
+
+    def add(self, questions: int, seconds: float, part: object) -> None:
+        """Count and log what was scored of a part."""
+        self.questions += questions
+        self.scoring += seconds
+        _logger.info(
+            "%s: %d questions in %.1f s, %.1f questions/s",
+            *(part, questions, seconds, questions / seconds),
+        )
+
+    def write(self, path: Path) -> None:
+        """Write a table with one row; `s` is the sum of the seconds.
+
+        A job that scored nothing leaves the table of the one that did as it is.
+        """
+        if not self.questions and path.exists():
+            return
+        row = {"s": self.scoring + self.loading, **asdict(self)}
+        with replacing(path) as temporary, temporary.open("w", newline="") as lines:
+            table = csv.writer(lines, delimiter="\t", lineterminator="\n")
+            table.writerow(["s", *(field.name for field in fields(self))])
+            table.writerow(
+                round(value, 3) if isinstance(value, float) else value
+                for value in row.values()
+            )
