@@ -9,6 +9,7 @@ from polycal import grid
 from polycal.planning.jobs import list_jobs
 from polycal.planning.scope import measure_scope
 from polycal.planning.sizes import find_gpu
+from polycal.planning.timings import Timing
 
 
 def plan(config, timings=()):
@@ -94,31 +95,61 @@ def test_finished_trainings_measure_those_of_their_kind():
     config = paper_study()
     before = of(plan(config), "tune")
     kind = [job for job in before if job.kind == ("tune", "llama", "tulu")]
-    taken = dict(
-        zip((job.address for job in kind), (100.0, 300.0, 200.0), strict=False)
-    )
+    addresses = (job.address for job in kind)
+    timings = map(Timing, (100.0, 300.0, 200.0))
+    taken = dict(zip(addresses, timings, strict=False))
     after = {job.address: job for job in of(plan(config, taken), "tune")}
     for old in before:
         new = after[old.address]
         if old.kind != kind[0].kind:
             assert new == old
         elif old.address in taken:
-            assert (new.done, new.seconds) == (True, taken[old.address])
+            assert (new.done, new.seconds) == (True, taken[old.address].seconds)
         else:
             assert (new.done, new.seconds, new.samples) == (False, 200.0, 3)
     assert sum(job.done for job in after.values()) == 3
 
 
-def test_finished_scorings_measure_the_languages_that_are_left():
-    """A file of two languages in 60 s: 30 s for each language, in new batches."""
+def test_a_training_s_work_is_that_of_its_log():
+    """What it waited is left out, what it did before an interruption is not.
+
+    Beside its steps it takes what was estimated, or what it took if that is less.
+    """
+    config = one_model("llama")
+    config["smoothing"] = [0, 0.1]
+    first, _ = of(plan(config), "tune")
+    assert first.moving > 30
+    for seconds, beside in ((10.0, first.moving), (50_000.0, first.moving), (1030, 30)):
+        taken = {first.address: Timing(seconds, training=1000.0)}
+        jobs = of(plan(config, taken), "tune")
+        assert [job.seconds for job in jobs] == [1000.0 + beside] * 2
+
+
+def test_finished_scorings_measure_the_questions_that_are_left():
+    """Two languages, by two scorings, in 60 s after loading for 7: .001068 s each.
+
+    A job of which all lay in the store says nothing about the others.
+    """
     config = one_model("gemma")
     config["tasks"][0]["languages"] = ["de", "en", "fr", "hi", "te"]
-    timings = {"score/gemma/none/ls-0/seed-0/global_mmlu/en+fr": 60.0}
+    place = "score/gemma/{}/ls-0/seed-0/global_mmlu/en+fr"
+    work = {"questions": 2 * 2 * 14042, "scoring": 60.0, "loading": 7.0}
+    timings = {
+        place.format("none"): Timing(67.0, **work),
+        place.format("alpaca"): Timing(0.0),
+    }
     jobs = [j for j in plan(config, timings) if j.kind[2] == "global_mmlu"]
     base = {job.address.split("/")[-1]: job for job in jobs if "/none/" in job.address}
     assert {name: (j.done, j.seconds) for name, j in base.items()} == {
-        "en+fr": (True, 60.0),
-        "de+hi+te": (False, 90.0),
+        "en+fr": (True, 67.0),
+        "de+hi+te": (False, pytest.approx(97.0)),
+    }
+    tuned = {
+        job.address.split("/")[-1]: job for job in jobs if "/none/" not in job.address
+    }
+    assert {name: (j.done, j.seconds) for name, j in tuned.items()} == {
+        "en+fr": (True, 0.0),
+        "de+hi+te": (False, pytest.approx(97.0)),
     }
     others = [job for job in plan(config, timings) if job.kind[2] == "mmlu_prox"]
     assert others
@@ -131,7 +162,7 @@ def test_measured_times_need_no_size():
     config = paper_study(models=[model])
     jobs = of(plan(config), "tune")
     assert all(job.seconds is None for job in jobs)
-    timings = {jobs[0].address: 50.0}
+    timings = {jobs[0].address: Timing(50.0)}
     measured = [j for j in plan(config, timings) if j.kind == jobs[0].kind]
     assert len(measured) > 1
     assert {job.seconds for job in measured} == {50.0}
@@ -140,7 +171,8 @@ def test_measured_times_need_no_size():
 def test_timings_of_other_jobs_change_nothing():
     """A rate that the study no longer has is not one of its jobs."""
     config = paper_study()
-    stale = {"tune/llama/tulu/ls-0/lr-0.5/seed-0": 1.0, "make_miniature": 2.0}
+    names = ("tune/llama/tulu/ls-0/lr-0.5/seed-0", "make_miniature")
+    stale = dict.fromkeys(names, Timing(1.0))
     assert plan(config, stale) == plan(config)
 
 

@@ -19,7 +19,7 @@ def tell(tmp_path, capsys):
     def tell(config, *flags):
         path = tmp_path / "study.yaml"
         path.write_text(yaml.safe_dump(config))
-        folders = [f"--timings={tmp_path / 'timings'}", f"--resources={tmp_path / 'r'}"]
+        folders = [f"--results={tmp_path}", f"--resources={tmp_path / 'r'}"]
         main(["plan", "--config", str(path), *folders, *flags])
         return capsys.readouterr().out
 
@@ -110,7 +110,6 @@ def test_finished_jobs_replace_the_estimate(tell, tmp_path):
     assert cells[2] == "28 of 36"
     assert cells[-1] == "measured, median of 8 jobs; estimated"
     assert "Spent by 8 finished jobs: 16.0 GPU-hours." in text
-    assert "Besides, 1 finished job of make_miniature: 0.10 hours." in text
     assert row(text, "tune", "gemma")[-1] == "estimated"
 
 
@@ -152,7 +151,7 @@ def test_the_embedded_study_before_its_first_run(capsys, monkeypatch, tmp_path):
 
 
 def test_the_embedded_study_half_way(capsys, monkeypatch, tmp_path):
-    """Core-hours, from the default folder of timings."""
+    """Core-hours, from the default folder of results."""
     monkeypatch.chdir(tmp_path)
     timings = Path("results", "timings")
     for lr in ("0.001", "0.002"):

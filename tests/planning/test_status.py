@@ -23,9 +23,8 @@ def tell(tmp_path, capsys):
     config = write_config(tmp_path, small_study())
 
     def tell():
-        folders = {"logs": "logs", "timings": "timings", "measured": "m"}
+        folders = {"logs": "logs", "results": ".", "resources": "resources"}
         flags = [f"--{flag}={tmp_path / name}" for flag, name in folders.items()]
-        flags.append(f"--resources={tmp_path / 'resources'}")
         before = sorted(tmp_path.rglob("*"))
         main(["status", "--config", str(config), *flags])
         assert sorted(tmp_path.rglob("*")) == before
@@ -55,7 +54,7 @@ def test_done_running_and_failed_jobs_are_told_apart(tell, tmp_path):
     save(tmp_path / "timings", TUNE.format(0, "0.001"), 1800)
     for address, words in (
         (TUNE.format(0, "0.001"), "step 2 of 2\n"),
-        (TUNE.format(0, "0.002"), "step 1 of 2\n"),
+        (TUNE.format(0, "0.002"), "step 1 of 2: loss 3.0\nsome other line\n"),
         (TUNE.format(0.1, "0.001"), "step 1 of 2\npolycal tune: no space left\n"),
         (TUNE.format(0.1, "0.002"), "Traceback ...\nValueError: a defect\n"),
     ):
@@ -64,11 +63,25 @@ def test_done_running_and_failed_jobs_are_told_apart(tell, tmp_path):
         log.write_text(words)
     text = tell()
     assert cells(text, "tune") == ["4", "1", "1", "2", "0", "1.5"]
+    (at,) = re.findall(r"^at .*$", text, re.MULTILINE)
+    assert re.fullmatch(r"at step 1 of 2: \S+ls-0/lr-0.002/seed-0.log", at)
     failed = re.findall(r"^failed: (\S+)$", text, re.MULTILINE)
     assert [path.split("logs/tune/miniature/alpaca-en/")[1] for path in failed] == [
         "ls-0.1/lr-0.001/seed-0.log",
         "ls-0.1/lr-0.002/seed-0.log",
     ]
+
+
+def test_a_scoring_says_how_far_it_is(tell, tmp_path):
+    """By the last of its lines a minute, and not by the lines of its parts."""
+    log = tmp_path / "logs/score/miniature/none/ls-0/seed-0/mmlu_prox/en+zh.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        "INFO: 100 of 400 questions, 6.0 minutes left\n"
+        "INFO: 300 of 400 questions, 2.0 minutes left\n"
+        "INFO: mmlu_prox, en, text: 200 questions in 9.0 s, 22.2 questions/s\n"
+    )
+    assert f"at 300 of 400 questions, 2.0 minutes left: {log}" in tell()
 
 
 def test_a_job_that_says_nothing_is_named(tell, tmp_path):
@@ -104,8 +117,8 @@ def test_the_first_numbers_are_shown(tell, tmp_path):
         model, sft, smoothing, seed = run
         place = f"{model}/{sft}/ls-{number(smoothing)}/seed-{seed}/global_mmlu.parquet"
         table = pa.Table.from_pandas(own, preserve_index=False)
-        (tmp_path / "m" / place).parent.mkdir(parents=True)
-        tables.write(table, tmp_path / "m" / place, "metrics")
+        (tmp_path / "metrics" / place).parent.mkdir(parents=True)
+        tables.write(table, tmp_path / "metrics" / place, "metrics")
     own = rows[
         (rows["smoothing"] == 0.1)
         & (rows["seed"] == 0)

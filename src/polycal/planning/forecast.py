@@ -12,6 +12,7 @@ from polycal.planning.jobs import Job, list_jobs
 from polycal.planning.memory import Misfit, find_misfits
 from polycal.planning.scope import UNKNOWN_TOKENS, Scope, measure_scope
 from polycal.planning.sizes import BYTES_PER_TOKEN, Gpu, Questions
+from polycal.planning.timings import Timing
 
 # What takes disk space.
 MODELS = "downloads: models"
@@ -28,7 +29,7 @@ class Forecast:
 
     Attributes:
         jobs: trainings and scoring jobs.
-        others: other stages -> number of jobs.
+        others: other stages -> addresses of their jobs.
         disk: what is written -> bytes, for the whole study.
         partial: keys of `disk` from which things of unknown size are left out.
         notes: what is not in the numbers, and what will not work; whole sentences.
@@ -36,7 +37,7 @@ class Forecast:
     """
 
     jobs: list[Job]
-    others: dict[str, int]
+    others: dict[str, list[str]]
     disk: dict[str, float]
     partial: set[str]
     notes: list[str]
@@ -56,7 +57,7 @@ class Forecast:
 
 
 def forecast(
-    config: Mapping, *, gpu: Gpu, timings: Mapping[str, float], resources: Path
+    config: Mapping, *, gpu: Gpu, timings: Mapping[str, Timing], resources: Path
 ) -> Forecast:
     """List a study's jobs and what they cost.
 
@@ -73,9 +74,13 @@ def forecast(
     jobs = list_jobs(scope, timings)
     tuned = [run for run in grid.expand_runs(config) if run.sft != grid.BASE]
     others = {
-        "tokenize": len({(run.model, run.sft) for run in tuned}),
-        "select": len(tuned),
-        "measure": len(grid.expand_runs(config)) * len(config["tasks"]),
+        "tokenize": sorted({f"tokenize/{run.model}/{run.sft}" for run in tuned}),
+        "select": [f"select/{run.path}" for run in tuned],
+        "measure": [
+            f"measure/{run.path}/{task['name']}"
+            for run in grid.expand_runs(config)
+            for task in config["tasks"]
+        ],
     }
     misfits = list(find_misfits(scope))
     notes = [*_name_unknown(scope), *(each.warning for each in misfits)]

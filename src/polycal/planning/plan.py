@@ -11,7 +11,7 @@ from polycal.planning.forecast import Forecast, forecast
 from polycal.planning.jobs import Job
 from polycal.planning.savings import Saving, find_savings
 from polycal.planning.sizes import Gpu, find_gpu
-from polycal.planning.timings import read_timings
+from polycal.planning.timings import Timing, read_timings
 from polycal.study import load_study
 from polycal.text import align
 
@@ -25,14 +25,15 @@ _STAGES = {
 }
 
 
-def plan(*, config: Path, gpu: str, gpus: int, timings: Path, resources: Path) -> None:
+def plan(*, config: Path, gpu: str, gpus: int, results: Path, resources: Path) -> None:
     """Print what a study consists of and what is left of it costs.
 
     Args:
         config: the study's file.
         gpu: the type of GPU that its jobs run on.
         gpus: how many of them work at a time.
-        timings: folder of what finished jobs took; it may be absent.
+        results: the folder that the workflow writes into; what finished jobs took is
+            read from it. It may be absent.
         resources: folder of prepared models, SFT sets and tasks, whose sizes are
             exact; it may be absent.
 
@@ -43,7 +44,7 @@ def plan(*, config: Path, gpu: str, gpus: int, timings: Path, resources: Path) -
         raise InputError(f"--gpus is {gpus}; it must be at least 1")
     study = load_study(config)
     kind = find_gpu(gpu)
-    taken = read_timings(timings)
+    taken = read_timings(results)
     found = forecast(study, gpu=kind, timings=taken, resources=resources)
     savings = find_savings(study, gpu=kind, resources=resources)
     print(write_plan(study, found, savings, gpu=kind, gpus=gpus, timings=taken))
@@ -56,7 +57,7 @@ def write_plan(
     *,
     gpu: Gpu,
     gpus: int,
-    timings: Mapping[str, float],
+    timings: Mapping[str, Timing],
 ) -> str:
     """The plan's text; the same arguments give the same text.
 
@@ -66,13 +67,13 @@ def write_plan(
         savings: its cheaper variants.
         gpu: the type of GPU.
         gpus: how many work at a time.
-        timings: what finished jobs took, in seconds by address.
+        timings: what finished jobs took, by address.
     """
     where = f"{gpus} x {gpu.name}" if any(job.on_gpu for job in found.jobs) else "CPU"
     sections = [
         [f"Plan of the study {study['study']!r} on {where}"],
         [*_write_jobs(study, found, timings), *_write_misfits(found, gpu)],
-        _write_time(found, gpus, timings),
+        _write_time(found, gpus),
         (line for note in found.notes for line in _wrap(note)),
         _write_disk(found),
         _write_savings(savings, found),
@@ -83,17 +84,16 @@ def write_plan(
 
 
 def _write_jobs(
-    study: Mapping, found: Forecast, timings: Mapping[str, float]
+    study: Mapping, found: Forecast, timings: Mapping[str, Timing]
 ) -> Iterator[str]:
     rows = []
     for stage, meaning in _STAGES.items():
-        finished = sum(each.startswith(f"{stage}/") for each in timings)
-        done = f"{finished:,}" if finished else "-"
-        n = found.others.get(stage)
-        if n is None:
-            jobs = [job for job in found.jobs if job.stage == stage]
-            n, done = len(jobs), f"{sum(job.done for job in jobs):,}"
-        rows.append([stage, f"{n:,}", done, meaning])
+        addresses = found.others.get(stage)
+        if addresses is None:
+            addresses = [job.address for job in found.of(stage)]
+        done = sum(address in timings for address in addresses)
+        shown = f"{done:,}" if done or stage not in found.others else "-"
+        rows.append([stage, f"{len(addresses):,}", shown, meaning])
     yield from align(["Jobs", "all", "done", "one of them is"], rows, "<>><")
     yield "-: no times of it are there; it needs no GPU."
     scored = [job for job in found.jobs if job.stage == "score"]
@@ -125,9 +125,7 @@ def _write_misfits(found: Forecast, gpu: Gpu) -> Iterator[str]:
         )
 
 
-def _write_time(
-    found: Forecast, gpus: int, timings: Mapping[str, float]
-) -> Iterator[str]:
+def _write_time(found: Forecast, gpus: int) -> Iterator[str]:
     units = {"GPU-hours": True, "core-hours": False}
     units = {
         unit: on_gpu
@@ -167,19 +165,6 @@ def _write_time(
         texts = zip(hours(spent), units, strict=True)
         amount = ", ".join(" ".join(each) for each in texts)
         yield f"Spent by {_count(len(spent), 'finished job')}: {amount}."
-    yield from _name_others(found, timings)
-
-
-def _name_others(found: Forecast, timings: Mapping[str, float]) -> Iterator[str]:
-    """Timings that are of none of the jobs above, by stage."""
-    planned = {job.address for job in found.jobs}
-    stages: dict[str, list[float]] = {}
-    for address, seconds in timings.items():
-        if address not in planned:
-            stages.setdefault(address.split("/")[0], []).append(seconds)
-    for stage, taken in stages.items():
-        jobs, hours = _count(len(taken), "finished job"), _quantity(sum(taken) / 3600)
-        yield f"Besides, {jobs} of {stage}: {hours} hours."
 
 
 def _sum_hours(jobs: Iterable[Job], on_gpu: bool) -> str:

@@ -3,6 +3,7 @@
 Only files are read: a running workflow is not asked, and holds nobody off.
 """
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from polycal.study import load_study
 from polycal.text import align
 
 _SILENT = 15 * 60  # seconds
+_DONE = re.compile(r"\bstep \d+ of \d+|\d+ of \d+ questions, .* left").search
 _SHOWN = ("accuracy", "confidence", "gap", "ece")
 
 
@@ -33,7 +35,8 @@ class Stage:
         all: how many.
         done: that have finished.
         failed: logs whose last words are an error.
-        begun: logs of the others that have begun and not finished.
+        begun: logs of the others that have begun and not finished -> how far their
+            last line about it says that they are, or nothing.
         silent: those of the begun ones that have had no new line for `_SILENT`
             seconds, and how many: they wait, take long, or were killed.
         hours: that what is left will take, one job after the other; None if no job of
@@ -44,33 +47,31 @@ class Stage:
     all: int
     done: int
     failed: list[Path]
-    begun: list[Path]
+    begun: dict[Path, str]
     silent: dict[Path, float]
     hours: float | None
 
 
-def status(
-    *, config: Path, logs: Path, timings: Path, measured: Path, resources: Path
-) -> None:
+def status(*, config: Path, logs: Path, results: Path, resources: Path) -> None:
     """Print how many jobs are done, running or failed, and the first numbers.
 
     Args:
         config: the study's file.
         logs: folder of the jobs' logs.
-        timings: folder of what finished jobs took.
-        measured: folder of the metrics tables that are there.
+        results: the folder that the workflow writes into; it may be absent.
         resources: folder of prepared models, SFT sets and tasks.
 
     Raises:
         InputError: the study, a timing or a table is wrong.
     """
     study = load_study(config)
-    taken = read_timings(timings)
+    taken = read_timings(results)
     jobs = forecast(
         study, gpu=find_gpu("h200"), timings=taken, resources=resources
     ).jobs
     stages = [find_stage(name, jobs, logs) for name in ("tune", "score")]
-    print("\n".join(write_status(study, stages, read_numbers(measured, study))))
+    numbers = read_numbers(results / "metrics", study)
+    print("\n".join(write_status(study, stages, numbers)))
 
 
 def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
@@ -88,7 +89,7 @@ def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
         if not job.done and (path := logs / f"{job.address}.log").exists()
     ]
     failed = [path for path in open_logs if _has_failed(path)]
-    begun = [path for path in open_logs if path not in failed]
+    begun = {path: _find_progress(path) for path in open_logs if path not in failed}
     quiet = {path: time.time() - path.stat().st_mtime for path in begun}
     left = [job for job in own if not job.done]
     known = all(job.samples and job.seconds is not None for job in left)
@@ -101,6 +102,12 @@ def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
         {path: seconds for path, seconds in quiet.items() if seconds > _SILENT},
         sum(job.seconds for job in left) / 3600 if known else None,
     )
+
+
+def _find_progress(log: Path) -> str:
+    """Return the last `step 3 of 9` or `3 of 9 questions, ...` of a log, or nothing."""
+    lines = log.read_text(errors="replace").splitlines()
+    return next((found[0] for line in reversed(lines) if (found := _DONE(line))), "")
 
 
 def _has_failed(log: Path) -> bool:
@@ -168,6 +175,9 @@ def write_status(
     head = ["jobs", "all", "done", "begun", "failed", "waiting", "hours left"]
     yield from align(head, rows, "<" + 6 * ">")
     yield "Hours are of one job after the other, by the jobs that have finished."
+    for path, done in (item for each in stages for item in each.begun.items()):
+        if done:
+            yield f"at {done}: {path}"
     for path in (path for each in stages for path in each.failed):
         yield f"failed: {path}"
     for path, seconds in (item for each in stages for item in each.silent.items()):
