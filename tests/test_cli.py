@@ -1,6 +1,7 @@
 """The command line: light to start, and clear when something is wrong."""
 
 import json
+import os
 import re
 import resource
 import signal
@@ -9,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from repositories import make_repository, mmlu_prox_row
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal import tables
-from polycal.cli import main, parsers_of_verbs
+from polycal.cli import find_product, main, parsers_of_verbs
 from polycal.grid import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
@@ -52,6 +54,135 @@ def test_help_does_not_import_the_heavy_libraries():
         "sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'pyarrow')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+HEAVY = {"torch", "transformers", "datasets", "huggingface_hub", "jsonschema", "pandas"}
+HEAVY |= {"matplotlib", "seaborn", "scipy.stats", "scipy.optimize", "pyarrow.parquet"}
+TABLES = {"pyarrow.parquet"}
+FRAMES = {*TABLES, "pandas"}
+NEEDED = {
+    "plan": {*TABLES, "jsonschema"},
+    "status": {*FRAMES, "jsonschema"},
+    "prepare_model": set(),
+    "prepare_sft": TABLES,
+    "prepare_task": {*TABLES, "jsonschema"},
+    "check_task": TABLES,
+    "select": TABLES,
+    "list_runs": TABLES,
+    "measure": FRAMES,
+    "find_shifts": FRAMES,
+    "aggregate": FRAMES,
+    "contrast": FRAMES,
+    "analyse": FRAMES,
+    "tabulate": FRAMES,
+    "draw": {*FRAMES, "matplotlib", "seaborn", "scipy.stats", "scipy.optimize"},
+    "report": FRAMES,
+}
+
+
+@pytest.mark.parametrize("verb", NEEDED)
+def test_a_verb_imports_what_it_needs(verb):
+    """Of the modules that take a tenth of a second and more."""
+    code = (
+        "import importlib, sys\n"
+        "from polycal.cli import parsers_of_verbs\n"
+        "run = parsers_of_verbs()[sys.argv[1]].get_default('run')\n"
+        "importlib.import_module(\n"
+        "    getattr(run, 'args', ['polycal.statistics.aggregate'])[0]\n"
+        ")\n"
+        "print(*set(sys.argv[2:]) & set(sys.modules))\n"
+    )
+    words = [sys.executable, "-c", code, verb, *HEAVY]
+    found = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert set(found.stdout.split()) == NEEDED[verb]
+
+
+def test_a_language_is_prepared_without_pandas(tmp_path):
+    """pyarrow would import it; nor does a local folder need huggingface_hub."""
+    repository = make_repository(tmp_path / "toy", "mmlu_prox", [mmlu_prox_row()])
+    arguments = {"repo": repository, "format": "mmlu_prox", "task": "t"}
+    arguments |= {"language": "sw", "out": tmp_path / "sw.parquet"}
+    words = [f"--{name}={value}" for name, value in arguments.items()]
+    code = (
+        "import atexit, sys\n"
+        "from polycal.__main__ import run\n"
+        f"atexit.register(lambda: print(*{HEAVY} & set(sys.modules)))\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", code, "prepare_task", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == NEEDED["prepare_task"]
+    assert len(tables.read(tmp_path / "sw.parquet", "questions")) == 2
+
+
+def test_what_a_verb_reads_is_not_locked():
+    """Only the first file that it writes: other jobs read the table meanwhile."""
+    options = {"metrics": Path("results/metrics.parquet")}
+    options |= {"out": [Path("folder/forest.svg"), Path("folder/forest.pdf")]}
+    for verb in ("draw", "tabulate"):
+        makes = parsers_of_verbs()[verb].get_default("makes")
+        assert find_product(makes, options) == Path("folder/forest.svg")
+
+
+def test_every_product_is_a_flag_s():
+    """What a verb makes is named by flags that it has."""
+    made = {
+        verb: parser.get_default("makes") for verb, parser in parsers_of_verbs().items()
+    }
+    assert set(STAGES) == {verb for verb in made if made[verb]} - {"import_samples"}
+    # Three verbs write into the folder of results, each a table of its own.
+    shared = [made[verb] for verb in ("aggregate", "contrast", "analyse")]
+    assert len(set(shared)) == 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "flags", "message"),
+    [
+        ("list_runs", "--models m --out mine", "mine is a folder; name the file"),
+        (
+            "prepare_model",
+            "--repo ./x --model m --out mine",
+            "mine holds files that polycal did not make; name a folder that is new",
+        ),
+        (
+            "make_miniature",
+            "--model mine --sft s --global-mmlu g --mmlu-prox p",
+            "mine holds files that polycal did not make",
+        ),
+        (
+            "tune",
+            "--base b --examples e --model m --sft s --smoothing 0 --seed 0 --lr 1 "
+            "--out mine/notes.txt",
+            "notes.txt is a file; name the folder",
+        ),
+    ],
+)
+def test_nothing_of_a_user_s_is_replaced(verb, flags, message, tmp_path, monkeypatch):
+    """Before anything else is looked at, in one line; the files are as they were."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("years of work")
+    with pytest.raises(SystemExit, match=f"polycal {verb}: .*{message}"):
+        main([verb, *flags.split()])
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
+    assert (tmp_path / "mine/notes.txt").read_text() == "years of work"
+
+
+def test_python_files_of_a_study_s_folder_are_not_run(tmp_path):
+    """A module that polycal or a library imports may have a namesake there."""
+    for name in ("pyarrow", "statistics", "logging", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('it was run')")
+    plain = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", "polycal", "show_tables"],
+        cwd=tmp_path,
+        env=plain,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "logprobs" in done.stdout
 
 
 def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
@@ -151,6 +282,20 @@ def test_a_filter_is_a_json_object(tmp_path, capsys):
             main(["prepare_sft", *place, "--filter", text])
         assert ended.value.code == 2
         assert "argument --filter: invalid json_object value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "one"])
+def test_a_number_is_finite(value, capsys):
+    """A NaN passes every comparison that asks whether it is too large."""
+    flags = ["--metrics", "m", "--replicates", "r", "--confidence", "0.9", "--out", "o"]
+    with pytest.raises(SystemExit) as ended:
+        main(["contrast", *flags, f"--margin={value}"])
+    assert ended.value.code == 2
+    assert "argument --margin: invalid finite value" in capsys.readouterr().err
+    place = ["--base", "b", "--examples", "e", "--model", "m", "--sft", "s", "--seed=0"]
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", *place, "--smoothing=0", "--out=o", f"--lr={value}"])
+    assert ended.value.code == 2
 
 
 def test_an_unwritable_place_is_one_line_and_exit_code_1(tmp_path):

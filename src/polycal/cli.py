@@ -15,26 +15,30 @@ from pathlib import Path
 
 import polycal
 from polycal.errors import InputError
-from polycal.files import exclusive
+from polycal.files import check_file, check_folder, exclusive
 from polycal.machines import ONE, Machines, find_machines
 from polycal.verbs import add_verbs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; bad input and full disks end it with one line and exit code 1."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    own_process = arguments is None
+    arguments = list(sys.argv[1:] if own_process else arguments)
     if arguments and not arguments[0].startswith("-"):
         arguments[0] = arguments[0].replace("-", "_")  # show-prompt is show_prompt
     options = vars(build_parser().parse_args(arguments))
     verb, run = options.pop("verb"), options.pop("run")
+    makes = options.pop("makes")
+    if options.pop("without_pandas") and own_process:
+        _keep_pandas_out()
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    written = (options.get(name) for name in ("out", "metrics", "model"))
-    product = next((each for each in written if isinstance(each, Path)), None)
+    product = None
     try:
+        product = find_product(makes, options)
         machines = _take_machines(options)
         # A product has one lock; of several machines the first one takes it for all.
         alone = product and not machines.number
@@ -47,6 +51,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         place = error.filename or product or "standard output"
         sys.exit(f"polycal {verb}: {place}: {error.strerror}")
+
+
+def find_product(makes: str | None, options: dict[str, object]) -> Path | None:
+    """Return the path that a verb makes, which one process makes at a time.
+
+    Args:
+        makes: a format string over the flags, such as `{out}`, or `{out}/` where it is
+            a folder that is replaced as a whole; None: no path.
+        options: the flags.
+
+    Raises:
+        InputError: the path is there and must not be replaced.
+    """
+    if makes is None:
+        return None
+    path = Path(makes.format_map(options))
+    (check_folder if makes.endswith("/") else check_file)(path)
+    return path
+
+
+class _NoPandas:
+    """A finder of modules that finds no pandas."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Leave every other module to the other finders."""
+        if name == "pandas":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+
+def _keep_pandas_out() -> None:
+    """Tell pyarrow that there is no pandas, which it would import: 0.2 s of CPU.
+
+    pyarrow looks for pandas once, at the first Python value that it converts. From
+    then on a table's `to_pandas` fails in this process.
+    """
+    import pyarrow
+
+    sys.meta_path.insert(0, finder := _NoPandas())
+    pyarrow.scalar(0)
+    sys.meta_path.remove(finder)
 
 
 def _take_machines(options: dict[str, object]) -> Machines:
@@ -66,7 +110,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def add(name: str, run: str | Callable, text: str) -> Callable:
+    def add(
+        name: str,
+        run: str | Callable,
+        text: str,
+        *,
+        makes: str | None = None,
+        without_pandas: bool = False,
+    ) -> Callable:
         """Add a verb, run by a function or by its namesake in a module."""
         verb = verbs.add_parser(
             name,
@@ -76,7 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
         if isinstance(run, str):
             run = functools.partial(_call, run, name)
-        verb.set_defaults(run=run)
+        verb.set_defaults(run=run, makes=makes, without_pandas=without_pandas)
         return verb.add_argument
 
     add_verbs(add)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from polycal.errors import InputError
+from polycal.flags import finite
 from polycal.prompts import SCORINGS
 
 
@@ -13,6 +14,7 @@ def add_reporting(add: Callable) -> None:
         "measure",
         "polycal.statistics.measure",
         "Compute the calibration metrics of one run and task.",
+        makes="{metrics}",
     )
     text = "the run's predictions tables of the task"
     flag("--predictions", type=Path, nargs="+", required=True, help=text)
@@ -22,18 +24,29 @@ def add_reporting(add: Callable) -> None:
     flag("--replicates", type=Path, required=True, help="replicates table to write")
     flag("--n-replicates", type=int, required=True, help="of each metric")
     flag("--seed", type=int, required=True, help="of the replicates; one for a study")
-    flag("--confidence", type=float, required=True, help="of intervals")
+    flag("--confidence", type=finite, required=True, help="of intervals")
     text = "definitions of confidence from option texts"
     names = ("sum", "token", "byte", "english")
     flag("--normalisers", nargs="+", choices=names, default=list(names), help=text)
 
-    flag = add("aggregate", _aggregate, "Gather the tables of a whole study.")
+    flag = add(
+        "aggregate",
+        _aggregate,
+        "Gather the tables of a whole study.",
+        makes="{out}/metrics.parquet",
+    )
     flag("--metrics", type=Path, nargs="+", required=True, help="metrics tables")
     flag("--reliability", type=Path, nargs="+", required=True, help="their bins")
     flag("--keep", nargs="+", required=True, metavar="TASK=DE+FR", help="languages")
     flag("--out", type=Path, required=True, help="directory to write into")
 
-    flag = add("list_runs", "polycal.statistics.runs", "Tell how each run came about.")
+    flag = add(
+        "list_runs",
+        "polycal.statistics.runs",
+        "Tell how each run came about.",
+        makes="{out}",
+        without_pandas=True,
+    )
     text = "directories of prepare_model, or short names of the base models"
     flag("--models", type=Path, nargs="+", required=True, help=text)
     flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
@@ -45,6 +58,7 @@ def add_reporting(add: Callable) -> None:
         "contrast",
         "polycal.statistics.contrasts",
         "Compare conditions, and judge the claims.",
+        makes="{out}/contrasts.parquet",
     )
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     text = "replicates tables of all runs and tasks"
@@ -52,22 +66,25 @@ def add_reporting(add: Callable) -> None:
     text = "what list_runs wrote: it tells the models' vocabularies"
     flag("--runs", type=Path, help=text)
     text = "fractions that differ by less are equivalent"
-    flag("--margin", type=float, required=True, help=text)
+    flag("--margin", type=finite, required=True, help=text)
     text = "of intervals, bands and verdicts"
-    flag("--confidence", type=float, required=True, help=text)
+    flag("--confidence", type=finite, required=True, help=text)
     flag("--out", type=Path, required=True, help="directory to write into")
 
     flag = add(
-        "analyse", "polycal.statistics.analyses", "Tell where changes come from."
+        "analyse",
+        "polycal.statistics.analyses",
+        "Tell where changes come from.",
+        makes="{out}/decompositions.parquet",
     )
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     text = "replicates tables of all runs and tasks"
     flag("--replicates", type=Path, nargs="+", required=True, help=text)
-    flag("--confidence", type=float, required=True, help="of the intervals")
+    flag("--confidence", type=finite, required=True, help="of the intervals")
     flag("--out", type=Path, required=True, help="directory to write into")
 
     text = "Find the questions whose confidence SFT changed most."
-    flag = add("find_shifts", "polycal.statistics.shifts", text)
+    flag = add("find_shifts", "polycal.statistics.shifts", text, makes="{out}")
     text = "of a base model, and of one run per smoothing value"
     flag("--predictions", type=Path, nargs="+", required=True, help=text)
     flag("--questions", type=Path, nargs="+", required=True, help="the task's tables")
@@ -76,7 +93,10 @@ def add_reporting(add: Callable) -> None:
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
     flag = add(
-        "draw", "polycal.reporting.figures", "Draw figures from a study's tables."
+        "draw",
+        "polycal.reporting.figures",
+        "Draw figures from a study's tables.",
+        makes="{out[0]}",
     )
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--reliability", type=Path, required=True, help="the study's bins")
@@ -86,7 +106,12 @@ def add_reporting(add: Callable) -> None:
     text = "files to write, such as forest.svg or forest.pdf; another name lists all"
     flag("--out", type=Path, nargs="+", required=True, help=text)
 
-    flag = add("tabulate", "polycal.reporting.tabulate", "Write tables for a paper.")
+    flag = add(
+        "tabulate",
+        "polycal.reporting.tabulate",
+        "Write tables for a paper.",
+        makes="{out[0]}",
+    )
     flag("--metrics", type=Path, required=True, help="the study's metrics table")
     flag("--summary", type=Path, required=True, help="the study's summary table")
     flag("--contrasts", type=Path, required=True, help="the study's contrasts table")
@@ -95,7 +120,9 @@ def add_reporting(add: Callable) -> None:
     text = "files to write: levels, differences, languages or claims; .csv, .md or .tex"
     flag("--out", type=Path, nargs="+", required=True, help=text)
 
-    flag = add("report", "polycal.reporting.report", "Write the study's page.")
+    flag = add(
+        "report", "polycal.reporting.report", "Write the study's page.", makes="{out}"
+    )
     flag("--study", required=True, help="name of the study")
     flag("--scoring", nargs="+", choices=SCORINGS, required=True, help="first leads")
     flag("--summary", type=Path, required=True, help="the study's summary table")

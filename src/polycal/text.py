@@ -1,6 +1,19 @@
-"""Plain-text tables for a terminal."""
+"""Plain text: tables for a terminal, and YAML."""
 
 from collections.abc import Iterator, Sequence
+
+import yaml
+
+
+def load_yaml(text: str) -> object:
+    """Read YAML that polycal or a repository ships, by the C library where it is there.
+
+    It is ten times as fast as PyYAML's own reader, but names no place in its errors.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def align(

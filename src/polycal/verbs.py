@@ -1,15 +1,17 @@
 """What each verb of the command line takes: flags, and how they become arguments."""
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
 
+from polycal.flags import finite, json_object, true_or_false
 from polycal.prompts import SCORINGS
 from polycal.reporting_verbs import add_reporting
 from polycal.tuning.recipe import Recipe, Rendering
+
+_NEW_FOLDER = "folder to write: a new or empty one, or one that polycal made"
 
 
 def add_verbs(add: Callable) -> None:
@@ -17,7 +19,8 @@ def add_verbs(add: Callable) -> None:
 
     Args:
         add: adds a verb of a name, run by a function or by its namesake in a module,
-            with a help text, and returns what adds flags to it.
+            with a help text and, as a format string over its flags, the path that it
+            makes, and whether pandas is of no use to it; returns what adds flags to it.
     """
     _add_planning(add)
     _add_partial(add)
@@ -40,12 +43,6 @@ def _add_planning(add: Callable) -> None:
     flag("--config", type=Path, default=Path("config.yaml"), help="the study's file")
     _add_folders(flag)
     flag("--logs", type=Path, default=Path("logs"), help="folder of the jobs' logs")
-    flag(
-        "--measured",
-        type=Path,
-        default=Path("results/metrics"),
-        help="folder of metrics tables; it may be absent",
-    )
 
 
 def _add_partial(add: Callable) -> None:
@@ -63,10 +60,10 @@ def _add_partial(add: Callable) -> None:
 def _add_folders(flag: Callable) -> None:
     """What tells how much of a study is done and how large it is."""
     flag(
-        "--timings",
+        "--results",
         type=Path,
-        default=Path("results/timings"),
-        help="folder of what finished jobs took; it may be absent",
+        default=Path("results"),
+        help="folder that the workflow writes into; it may be absent",
     )
     flag(
         "--resources",
@@ -81,25 +78,29 @@ def _add_preparing(add: Callable) -> None:
         "make_miniature",
         "polycal.miniature",
         "Make the embedded study's model, SFT set and tasks.",
+        makes="{model}/",
     )
     flag("--seed", type=int, default=0, help="everything is a function of it")
     flag("--pretrain-steps", type=int, default=600, help="of the base model")
     for name in ("model", "sft", "global-mmlu", "mmlu-prox"):
-        flag(f"--{name}", type=Path, required=True, help="directory to write")
+        flag(f"--{name}", type=Path, required=True, help=_NEW_FOLDER)
 
     flag = add(
         "prepare_model",
         "polycal.preparing.snapshot",
         "Bring a base model into a directory of its own.",
+        makes="{out}/",
     )
     _add_repo(flag)
     flag("--model", required=True, help="short name of the model")
-    flag("--out", type=Path, required=True, help="directory to write")
+    flag("--out", type=Path, required=True, help=_NEW_FOLDER)
 
     flag = add(
         "prepare_sft",
         "polycal.preparing.sft",
         "Read an SFT set into polycal's conversations table.",
+        makes="{out}",
+        without_pandas=True,
     )
     _add_repo(flag)
     flag("--format", required=True, help="alpaca, messages or sharegpt")
@@ -113,18 +114,25 @@ def _add_preparing(add: Callable) -> None:
     flag("--max-examples", type=int, help="take so many, by chance; else all")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
-    flag = add("tokenize", _tokenize, "Tokenise an SFT set for a model, with a report.")
+    flag = add(
+        "tokenize",
+        _tokenize,
+        "Tokenise an SFT set for a model, with a report.",
+        makes="{out}/",
+    )
     flag("--base", type=Path, required=True, help="directory of the base model")
     flag("--conversations", type=Path, required=True, help="conversations table")
     flag("--model", required=True, help="short name of the base model")
     flag("--sft", required=True, help="short name of the SFT set")
     _add_settings(flag, Rendering)
-    flag("--out", type=Path, required=True, help="directory to write")
+    flag("--out", type=Path, required=True, help=_NEW_FOLDER)
 
     flag = add(
         "prepare_task",
         "polycal.preparing.tasks",
         "Read a benchmark's language into a questions table.",
+        makes="{out}",
+        without_pandas=True,
     )
     _add_repo(flag)
     text = "global_mmlu, mmlu_prox, or a description as JSON"
@@ -138,6 +146,8 @@ def _add_preparing(add: Callable) -> None:
         "check_task",
         "polycal.preparing.checks",
         "Find out which questions a benchmark's languages share.",
+        makes="{out}",
+        without_pandas=True,
     )
     flag("--questions", type=Path, nargs="+", required=True, help="questions tables")
     policies = ("intersection", "identical", "own")
@@ -164,14 +174,16 @@ def _add_running(add: Callable) -> None:
     flag("--count", type=int, required=True, help="GPUs that the command needs")
     flag("command", nargs="+", help="the command, after --")
 
-    flag = add("tune", _tune, "Fine-tune a model with label smoothing.")
+    flag = add("tune", _tune, "Fine-tune a model with label smoothing.", makes="{out}/")
     flag("--base", type=Path, required=True, help="directory of the base model")
     flag("--examples", type=Path, required=True, help="directory that tokenize made")
     _add_run(flag)
     _add_settings(flag, Recipe)
-    flag("--out", type=Path, required=True, help="directory to write")
+    flag("--out", type=Path, required=True, help=_NEW_FOLDER)
     flag("--checkpoints", type=Path, help="folder to go on from; none: OUT.checkpoints")
-    flag("--checkpoint-minutes", type=float, default=15, help="between two checkpoints")
+    flag(
+        "--checkpoint-minutes", type=finite, default=15, help="between two checkpoints"
+    )
     flag("--processes", type=int, default=1, help="at work, each on a GPU of its own")
     flag("--nodes", type=int, default=1, help="machines that this is called on")
     flag("--node-rank", type=int, help="of this machine, from 0; none: srun knows")
@@ -183,13 +195,18 @@ def _add_running(add: Callable) -> None:
         "select",
         "polycal.tuning.selection",
         "Take the candidate with the best learning rate as the run.",
+        makes="{out}/",
+        without_pandas=True,
     )
     flag("--candidates", type=Path, nargs="+", required=True, help="directories")
     flag("--seed", type=int, required=True, help="the seed of the run")
-    flag("--out", type=Path, required=True, help="directory to write")
+    flag("--out", type=Path, required=True, help=_NEW_FOLDER)
 
     flag = add(
-        "score", "polycal.scoring.score", "Score every option of every question."
+        "score",
+        "polycal.scoring.score",
+        "Score every option of every question.",
+        makes="{out}",
     )
     flag("--checkpoint", type=Path, required=True, help="model or adapter directory")
     flag("--base", type=Path, help="base model of an adapter")
@@ -201,6 +218,7 @@ def _add_running(add: Callable) -> None:
     flag("--max-tokens", type=int, help="of a forward pass; default: what fits the GPU")
     flag("--stage", type=int, default=1, help="version of the scoring stage")
     flag("--store", type=Path, required=True, help="directory of finished languages")
+    flag("--timing", type=Path, help="table to write: questions scored, and seconds")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
 
@@ -209,6 +227,7 @@ def _add_samples(add: Callable) -> None:
         "import_samples",
         "polycal.preparing.samples",
         "Read what lm_eval --log_samples has written.",
+        makes="{out}",
     )
     flag("--samples", type=Path, required=True, help="a samples_*.jsonl of the harness")
     _add_run(flag)
@@ -239,7 +258,7 @@ def _add_repo(flag: Callable) -> None:
 def _add_run(flag: Callable) -> None:
     flag("--model", required=True, help="short name of the base model")
     flag("--sft", required=True, help="short name of the SFT set; none = base model")
-    flag("--smoothing", type=float, required=True, help="label-smoothing epsilon")
+    flag("--smoothing", type=finite, required=True, help="label-smoothing epsilon")
     flag("--seed", type=int, required=True, help="seed of the training")
 
 
@@ -253,7 +272,7 @@ def _add_settings(flag: Callable, kind: type) -> None:
         needed = field.default is dataclasses.MISSING
         flag(
             f"--{field.name.replace('_', '-')}",
-            type=true_or_false if inner is bool else inner,
+            type={bool: true_or_false, float: finite}.get(inner, inner),
             required=needed,
             default=None if needed else field.default,
             help=field.metadata["help"],
@@ -265,21 +284,6 @@ def _take_settings(options: dict[str, object], kind: type) -> object:
     return kind(
         **{each.name: options.pop(each.name) for each in dataclasses.fields(kind)}
     )
-
-
-def true_or_false(text: str) -> bool:
-    """A flag's truth value, as YAML or Python spell it; argparse quotes the name."""
-    if text.lower() not in ("true", "false"):
-        raise ValueError
-    return text.lower() == "true"
-
-
-def json_object(text: str) -> dict[str, object]:
-    """A flag's JSON object; argparse quotes the name of this function."""
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError
-    return found
 
 
 def _tokenize(**options: object) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-import yaml
-
 from polycal.errors import InputError
 from polycal.preparing.lead_ins import find_lead_in
 from polycal.prompts import LETTERS
+from polycal.text import load_yaml
 
 HINT = "is `format:` right?"
 BLANK_OPTION, BLANK_QUESTION = "dropped_blank_option", "dropped_blank_question"
@@ -33,7 +32,7 @@ def load_known(name: str) -> dict:
             f"format {name!r} is not known; use {', '.join(names)}, or describe the "
             "benchmark's columns (docs/benchmarks.md)"
         )
-    return yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    return load_yaml((folder / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

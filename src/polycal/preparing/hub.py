@@ -8,13 +8,20 @@ copy of the data into the user's cache, behind a lock; and it takes longer to im
 than a language takes to read.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yaml import YAMLError
+
 from polycal.errors import InputError
 from polycal.grid import is_local
-from polycal.preparing.rows import KINDS
+from polycal.text import load_yaml
+
+# That can be read (`rows.py`); not CSV: it cannot tell "None" from null.
+KINDS = (".parquet", ".json", ".jsonl")
+_HEADER = re.compile(r"\s*---[\r\n]+(.*?)[\r\n]+---(?:[\r\n]|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -194,16 +201,18 @@ def _read_patterns(
 
 
 def _read_configs(repo: str, readme: Path) -> dict[str, dict]:
-    """The `configs` in the header of README.md, by name."""
-    from huggingface_hub import DatasetCard
-    from yaml import YAMLError
+    """The `configs` in the header of README.md, by name.
 
+    huggingface_hub's `DatasetCard` reads the same; importing it takes longer than all
+    that a local benchmark's language needs.
+    """
     if not readme.exists():
         return {}
     try:
-        configs = DatasetCard.load(readme).data.to_dict().get("configs", [])
-        return {str(config["config_name"]): config for config in configs}
-    except (YAMLError, ValueError, TypeError, KeyError) as error:
+        header = _HEADER.match(readme.read_text(encoding="utf-8"))
+        configs = (load_yaml(header[1]) or {}).get("configs") if header else None
+        return {str(config["config_name"]): config for config in configs or ()}
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
         line = str(error).splitlines()[0]
         raise InputError(f"{repo}: cannot read README.md's header ({line})") from error
 

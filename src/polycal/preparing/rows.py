@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 
 from polycal.errors import InputError
 
-KINDS = (".parquet", ".json", ".jsonl")  # not CSV: it cannot tell "None" from null
-
 _BATCH = 4096  # Parquet rows that are Python objects at one time
 _CHUNK = 1 << 22  # characters of JSON that are read at once
 _LONGEST = 1 << 26  # characters of one JSON row; more means that it never ends
