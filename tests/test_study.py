@@ -36,6 +36,12 @@ def test_the_shipped_config_is_a_study():
         ("a: [1", "study.yaml is not YAML"),
         ("- a", "it has no keys"),
         ("study: x", "study.yaml: the study: 'models' is a required property"),
+        (
+            "smoothing: [0]\nseeds: [0]\nsmoothing: [0.1]",
+            "study.yaml: the key 'smoothing' is there twice, in lines 1 and 3; delete",
+        ),
+        ("a: {b: 1,\n  c: 2, b: 3}", "the key 'b' is there twice, in lines 1 and 2"),
+        ("study: \x00", "study.yaml is not YAML"),
     ],
 )
 def test_a_file_that_is_no_study_is_one_line(tmp_path, text, message):
@@ -44,6 +50,59 @@ def test_a_file_that_is_no_study_is_one_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message) as caught:
         study.load_study(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_another_encoding_is_one_line(tmp_path):
+    """UTF-16, as some editors of Windows write it."""
+    path = tmp_path / "study.yaml"
+    path.write_text("study: x", encoding="utf-16")
+    with pytest.raises(InputError, match=r"study\.yaml is not YAML: .*utf-8"):
+        study.load_study(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(("statistics", name) for name in ("margin", "confidence", "replicates")),
+        *(("recipe", name) for name in ("epochs", "weight_decay", "max_steps")),
+        ("smoothing", 0),
+        ("recipe", "lr", 0),
+        ("models", 0, "runtime", "tune"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused(place, value):
+    """Every bound of a schema is false for NaN, and so is no help."""
+    asked = small_study()
+    inner = asked
+    for key in place[:-1]:
+        inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner[key]
+    inner[place[-1]] = value
+    where = r"\.".join(map(str, place))
+    with pytest.raises(InputError, match=rf"^{where}: .*not a finite number"):
+        study.complete(asked)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("statistics", "replicates"), 10**12, "greater than the maximum of 100000"),
+        (("recipe", "max_steps"), 10**30, "greater than the maximum of 1000000000"),
+        (("recipe", "lr"), [1e300], "greater than the maximum of 10"),
+        (("models", 0, "name"), "llama\n", "does not match"),
+        (("models", 0, "name"), "a" * 300, "is too long"),
+    ],
+)
+def test_sizes_have_an_end(place, value, message):
+    """What would take years, or no file system can name."""
+    asked = small_study()
+    inner = asked
+    for key in place[:-1]:
+        inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(InputError, match=message) as caught:
+        study.complete(asked)
     assert "\n" not in str(caught.value)
 
 

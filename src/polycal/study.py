@@ -4,6 +4,7 @@ import copy
 import difflib
 import functools
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
@@ -16,6 +17,7 @@ from polycal import grid
 from polycal.errors import InputError
 from polycal.preparing.formats import load_known, make_format
 from polycal.preparing.lead_ins import find_lead_in
+from polycal.text import load_yaml
 
 _SCHEMA = files("polycal") / "data" / "config.schema.yaml"
 
@@ -30,16 +32,46 @@ def load_study(path: Path) -> dict:
         InputError: the file is not YAML, or not a study; one line says where.
         FileNotFoundError: there is no such file.
     """
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(
-            f"{path} is not YAML: {' '.join(str(error).split())}"
-        ) from None
+    config = read_config(path)
     if not isinstance(config, Mapping):
         raise InputError(f"{path} is not a study: it has no keys")
     try:
         return complete(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Make a dictionary of a node's keys and values."""
+        seen: dict[object, int] = {}
+        for key_node, _ in node.value:
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
+            if isinstance(key, str) and key in seen:
+                raise InputError(
+                    f"the key {key!r} is there twice, in lines {seen[key]} and {line}; "
+                    "delete one"
+                )
+            seen |= {key: line} if isinstance(key, str) else {}
+        return super().construct_mapping(node, deep)
+
+
+def read_config(path: Path) -> object:
+    """Read a config file as it stands, without any default.
+
+    Raises:
+        InputError: the file is not YAML in UTF-8, or has a key twice; one line says
+            where.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} is not YAML: {' '.join(str(error).split())}"
+        ) from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -72,7 +104,7 @@ def complete(config: Mapping) -> dict:
 @functools.cache
 def _read_schema() -> Mapping:
     """The schema of a study; every format of a study is checked by a part of it."""
-    return yaml.safe_load(_SCHEMA.read_text(encoding="utf-8"))
+    return load_yaml(_SCHEMA.read_text(encoding="utf-8"))
 
 
 def complete_format(format: str | Mapping) -> dict:
@@ -134,10 +166,20 @@ def _validator(schema: Mapping) -> jsonschema.protocols.Validator:
                     instance.setdefault(key, copy.deepcopy(value["default"]))
         yield from plain(validator, keys, instance, inner)
 
+    checker = jsonschema.Draft202012Validator.TYPE_CHECKER
     kind = jsonschema.validators.extend(
-        jsonschema.Draft202012Validator, {"properties": fill}
+        jsonschema.Draft202012Validator,
+        {"properties": fill},
+        # Every bound is false for NaN, so a bound alone would let it pass.
+        type_checker=checker.redefine(
+            "number", lambda _, value: _is_finite(checker, value)
+        ),
     )
     return kind(schema)
+
+
+def _is_finite(checker: jsonschema.TypeChecker, value: object) -> bool:
+    return checker.is_type(value, "number") and math.isfinite(value)
 
 
 def explain(
@@ -165,6 +207,8 @@ def explain(
             f"{where}: YAML reads {value} as text, not as a number; write it with a "
             f"decimal point and a signed exponent, such as {float(value):.1e}"
         )
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{where}: {value} is not a finite number"
     unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
     for key in sorted(unknown, key=str):
         near = difflib.get_close_matches(str(key), known, n=1)
