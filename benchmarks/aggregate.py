@@ -2,10 +2,13 @@
 
     python benchmarks/aggregate.py            # 4 runs x 4 + 2 languages x 500 questions
     python benchmarks/aggregate.py --full     # 40 x (42 + 29) x 14 042: 40 M rows
+    python benchmarks/aggregate.py --like results/  # 168 runs with a study's readings
 
 Synthetic predictions of two tasks and one scoring are written first, which is not
 counted. Each stage runs in a process of its own, as in the workflow, whose peak memory
-is told.
+is told. With --like nothing is measured: what a finished study has measured of a base
+model on a task becomes that of 6 models x (1 + 3 SFT sets x 3 smoothing values x 3
+seeds), so the tables have all languages, scorings and readings of a real study.
 """
 
 import argparse
@@ -102,6 +105,12 @@ def measure_all(folder: Path, runs: list[dict], codes: dict, n: int) -> dict:
             predictions.unlink()
     spent, peaks = zip(*found, strict=True)
     stages = {f"measure, {len(found)} jobs": (sum(spent), max(peaks))}
+    return stages | gather_all(folder, files, codes)
+
+
+def gather_all(folder: Path, files: dict[str, list[Path]], codes: dict) -> dict:
+    """The stages of a whole study, from the files of its runs."""
+    stages = {}
     keep = [f"{task}={'+'.join(held)}" for task, held in codes.items()]
     stages["aggregate"] = call(
         *("aggregate", "--metrics", *files["metrics"]),
@@ -117,11 +126,41 @@ def measure_all(folder: Path, runs: list[dict], codes: dict, n: int) -> dict:
     return stages
 
 
+def copy_runs(results: Path, folder: Path) -> tuple[dict, dict]:
+    """What a study has measured, under the names of many runs; and its languages."""
+    (model, *_) = (results / "metrics").iterdir()
+    (source, *_) = (model / "none/ls-0/seed-0").glob("[!.]*.parquet")
+    runs = [
+        {"model": f"m{model}", "sft": sft, "smoothing": smoothing, "seed": seed}
+        for model in range(6)
+        for sft in ("none", "s0", "s1", "s2")
+        for smoothing in (SMOOTHING if sft != "none" else (0.0,))
+        for seed in (range(3) if sft != "none" else (0,))
+    ]
+    files: dict[str, list[Path]] = {}
+    for kind in ("metrics", "reliability", "replicates"):
+        path = results / kind / source.relative_to(results / "metrics")
+        table = tables.read(path, kind)
+        codes = {source.stem: sorted(table["language"].unique().to_pylist())}
+        for number, run in enumerate(runs):
+            files.setdefault(kind, []).append(folder / f"{kind}-{number}.parquet")
+            renamed = tables.same(table.drop_columns(list(run)), **run)
+            tables.write(renamed, files[kind][-1], kind)
+    print(f"{len(runs)} runs x {len(codes[source.stem])} languages")
+    return files, codes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="40 million rows")
     parser.add_argument("--runs", type=int, help="instead of 4, or 40 with --full")
+    parser.add_argument("--like", type=Path, help="results of a finished study")
     options = parser.parse_args()
+    if options.like:
+        with tempfile.TemporaryDirectory() as folder:
+            files, codes = copy_runs(options.like, Path(folder))
+            show(gather_all(Path(folder), files, codes))
+        return
     sizes = FULL if options.full else SIZES
     runs = make_runs(options.runs or sizes["runs"])
     known = sorted(load_languages())
@@ -133,7 +172,11 @@ def main() -> None:
         f"{rows / 1e6:.2f} M rows"
     )
     with tempfile.TemporaryDirectory() as folder:
-        stages = measure_all(Path(folder), runs, codes, sizes["questions"])
+        show(measure_all(Path(folder), runs, codes, sizes["questions"]))
+
+
+def show(stages: dict[str, tuple[float, float]]) -> None:
+    """Seconds and peak memory of each stage."""
     for name, (seconds, peak) in stages.items():
         print(f"{name:20} {seconds:8.1f} s   peak {peak:6.2f} GiB")
 

@@ -1,7 +1,6 @@
 """The study's further tables, from numbers and replicates whose answer is known."""
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -66,9 +65,14 @@ def made_up(n_seeds: int = 2, draws: int = 400) -> tuple[pa.Table, pa.Table]:
     return pa.Table.from_pylist(numbers), drawn
 
 
+def gather_one(measured, drawn):
+    (study,) = gather(measured, [drawn])
+    return study
+
+
 @pytest.fixture(scope="module")
 def study():
-    return gather(*made_up())
+    return gather_one(*made_up())
 
 
 def only(rows: list[dict], **values: object) -> dict:
@@ -153,7 +157,8 @@ def test_cultures_are_compared_in_each_condition_and_in_its_change():
             for row in rows
         ]
         held = pa.Table.from_pylist(replicates)
-        studies.append(gather(pa.Table.from_pylist(rows), held, subset))
+        (found,) = gather(pa.Table.from_pylist(rows), [held], [subset])
+        studies.append(found)
     agnostic, sensitive = studies
     rows = cultures(sensitive, agnostic, 0.95)
     place = {"metric": "gap", "level": "en"}
@@ -172,7 +177,7 @@ def test_cultures_are_compared_in_each_condition_and_in_its_change():
 
 def test_slopes_over_what_is_known_of_languages(study):
     """No effect differs between languages here; without a premium, no such line."""
-    rows = slopes(study, predictors_of(made_up()[0].to_pandas()), 0.95)
+    rows = slopes(study, predictors_of(made_up()[0]), 0.95)
     assert {each["predictor"] for each in rows} == {"joshi_class"}
     found = only(rows, reference="base", smoothing=0.0, metric="confidence")
     assert found["n_languages"] == len(CODES)
@@ -184,12 +189,12 @@ def test_slopes_over_what_is_known_of_languages(study):
 def test_the_token_premium_is_of_the_model_and_the_task():
     """Its log, where it was measured; None elsewhere."""
     row = {"model": "m", "task": "t", "language": "sw", "metric": "token_premium"}
-    frame = pd.DataFrame([row | {"subset": "all", "value": 2.0}])
-    (condition, *_) = gather(*made_up(1, 3))
-    predict = predictors_of(frame)["log_token_premium"]
+    measured = pa.Table.from_pylist([row | {"subset": "all", "value": 2.0}])
+    (condition, *_) = gather_one(*made_up(1, 3))
+    predict = predictors_of(measured)["log_token_premium"]
     assert predict(condition, "sw") == pytest.approx(np.log(2))
     assert predict(condition, "yo") is None
-    assert predictors_of(frame)["joshi_class"](condition, "en") == 5
+    assert predictors_of(measured)["joshi_class"](condition, "en") == 5
 
 
 def test_fronts_hold_what_is_not_beaten(study):
@@ -213,11 +218,11 @@ def test_dispersions_of_log_temperatures():
     base |= WAY | {"calibrator": "ts_own", "subset": "all"}
     rows = [base | {"language": "en", "value": np.e}]
     rows.append(base | {"language": "de", "value": np.e**3})
-    found = only(dispersions(pd.DataFrame(rows)), level="all")
+    found = only(dispersions(pa.Table.from_pylist(rows)), level="all")
     assert found["mean_log"] == pytest.approx(2)
     assert found["sd_log"] == pytest.approx(np.sqrt(2))
     assert found["n_languages"] == 2
-    alone = only(dispersions(pd.DataFrame(rows[:1])), level="all")
+    alone = only(dispersions(pa.Table.from_pylist(rows[:1])), level="all")
     assert alone["sd_log"] is None
 
 
@@ -238,7 +243,7 @@ def test_the_tables_are_written_in_their_schemas(tmp_path, study):
     for kind, rows in (
         ("decompositions", decompositions(study, 0.9)),
         ("doses", doses(study, 0.9)),
-        ("slopes", slopes(study, predictors_of(made_up()[0].to_pandas()), 0.9)),
+        ("slopes", slopes(study, predictors_of(made_up()[0]), 0.9)),
         ("fronts", fronts(study)),
         ("dispersions", []),
         ("cultures", []),
@@ -270,3 +275,29 @@ def test_intervals_have_the_confidence_that_is_asked_for(study):
         n["slope_high"] - n["slope_low"] < w["slope_high"] - w["slope_low"]
         for n, w in zip(narrow, wide, strict=True)
     )
+
+
+def test_a_front_is_of_one_reading():
+    """The letters' base model is better than both others, which are not its rivals."""
+
+    def numbers(accuracy: float, ece: float) -> dict[str, Numbers]:
+        made = {"accuracy": accuracy, "ece": ece}
+        return {k: Numbers({"en": v}, {"en": np.full(9, v)}) for k, v in made.items()}
+
+    def place(sft: str, **changes: str) -> Condition:
+        return Condition("m", sft, 0.0, *(WAY | changes).values())
+
+    ways = {"scoring": {"scoring": "letters"}, "normaliser": {"normaliser": "sum"}}
+    ways |= {"task": {"task": "another"}}
+    for changes in ways.values():
+        assert changes.items().isdisjoint(WAY.items())
+        study = {
+            place("none"): numbers(0.4, 0.2),
+            place("s"): numbers(0.5, 0.3),
+            place("none", **changes): numbers(0.9, 0.1),
+        }
+        assert [row["front"] for row in fronts(study) if row["level"] == "all"] == [
+            True,
+            True,
+            True,
+        ]

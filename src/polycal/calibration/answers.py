@@ -1,9 +1,13 @@
 """What a question is answered with: probabilities of its options, choice, ties."""
 
+import functools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from polycal.calibration.bins import Blocks, blocks
 
 
 class TopLabel(NamedTuple):
@@ -18,7 +22,8 @@ class TopLabel(NamedTuple):
     correct: np.ndarray
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Answers:
     """N questions with all that any metric of them needs.
 
     Attributes:
@@ -32,6 +37,11 @@ class Answers(NamedTuple):
     probs: np.ndarray
     gold: np.ndarray
     top: TopLabel
+
+    @functools.cached_property
+    def ties(self) -> Blocks:
+        """Questions of equal confidence, which every ranking begins with."""
+        return blocks(*self.top)
 
 
 def answer(scores: ArrayLike, gold: ArrayLike) -> Answers:

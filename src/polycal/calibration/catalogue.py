@@ -1,5 +1,6 @@
 """Every metric by name: its formula, its range, what it is good for."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -29,6 +30,12 @@ class Metric(NamedTuple):
     formula: str
     use: str
     span: tuple[float, float] = (0.0, 1.0)
+
+
+@functools.lru_cache(maxsize=1)
+def _corp(given: Answers) -> proper.Decomposition:
+    """The decomposition that two metrics are parts of."""
+    return proper.corp(*given.top, ties=given.ties)
 
 
 def all_metrics(scores: ArrayLike, gold: ArrayLike) -> dict[str, float]:
@@ -193,13 +200,13 @@ METRICS: dict[str, Metric] = {
         "what the corp parts add up to",
     ),
     "corp_miscalibration": Metric(
-        lambda a: proper.corp(*a.top).miscalibration,
+        lambda a: _corp(a).miscalibration,
         "secondary",
         "brier_top - that of the isotonic fit",
         "what recalibrating could gain",
     ),
     "corp_discrimination": Metric(
-        lambda a: proper.corp(*a.top).discrimination,
+        lambda a: _corp(a).discrimination,
         "secondary",
         "uncertainty - brier_top of the isotonic fit",
         "what confidence tells about correctness",
@@ -212,32 +219,32 @@ METRICS: dict[str, Metric] = {
         (0.0, 0.25),
     ),
     "auroc": Metric(
-        lambda a: ranking.auroc(*a.top),
+        lambda a: ranking.auroc(*a.top, ties=a.ties),
         "secondary",
         "P(confidence of a right answer > of a wrong one), ties 1/2",
         "whether confidence still ranks; 0.5 says nothing",
     ),
     "aurc": Metric(
-        lambda a: ranking.aurc(*a.top),
+        lambda a: ranking.aurc(*a.top, ties=a.ties),
         "comparison",
         "mean over k of the errors among the k most confident / k",
         "selective answering as mostly published; dominated by the first few answers",
     ),
     "augrc": Metric(
-        lambda a: ranking.augrc(*a.top),
+        lambda a: ranking.augrc(*a.top, ties=a.ties),
         "secondary",
         "(1 - auroc) acc (1 - acc) + (1 - acc)^2 / 2",
         "selective answering, accuracy and ranking together",
         (0.0, 0.5),
     ),
     "accuracy_at_10": Metric(
-        lambda a: ranking.accuracy_at_coverage(*a.top, coverage=0.1),
+        lambda a: ranking.accuracy_at_coverage(*a.top, coverage=0.1, ties=a.ties),
         "comparison",
         "accuracy of the most confident tenth",
         "HELM's selective accuracy",
     ),
     "accuracy_at_50": Metric(
-        lambda a: ranking.accuracy_at_coverage(*a.top, coverage=0.5),
+        lambda a: ranking.accuracy_at_coverage(*a.top, coverage=0.5, ties=a.ties),
         "secondary",
         "accuracy of the more confident half",
         "what holding back half of the answers gains",
@@ -245,7 +252,7 @@ METRICS: dict[str, Metric] = {
     **{
         f"accuracy_at_{percent}": Metric(
             lambda a, share=percent / 100: ranking.accuracy_at_coverage(
-                *a.top, coverage=share
+                *a.top, coverage=share, ties=a.ties
             ),
             "comparison",
             f"accuracy of the most confident {percent} %",

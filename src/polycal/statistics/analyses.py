@@ -4,16 +4,15 @@ From the study's metrics and their paired bootstrap replicates, so that nothing 
 resampled here. Each function gives the rows of one table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from polycal import tables
 from polycal.grid import BASE
-from polycal.statistics.conditions import language_of
+from polycal.statistics.conditions import ALL, language_of
 from polycal.statistics.decomposition import decompose
 from polycal.statistics.dose import dose_response
 from polycal.statistics.inference import Noise, half_width
@@ -24,6 +23,7 @@ from polycal.statistics.paired import (
     Study,
     contrasted,
     gather,
+    index_runs,
     levels_of,
     shared,
 )
@@ -33,6 +33,7 @@ from polycal.statistics.slopes import meta_regression
 PARTED = ("confidence", "accuracy", "ece")
 DOSED = ("gap", "ece", "brier", "nll")
 SLOPED = ("accuracy", "confidence", "gap", "ece")
+_KINDS = ("decompositions", "doses", "slopes", "fronts", "dispersions", "cultures")
 Row = dict[str, object]
 # From a condition and a language to a number, or None where it is not known.
 Predictor = Callable[[Condition, str], float | None]
@@ -53,20 +54,31 @@ def analyse(
         InputError: a table is not what it should be.
     """
     measured = tables.read(metrics, "metrics")
-    frame = measured.to_pandas()
-    drawn = tables.read_many(replicates, "replicates")
-    study = gather(measured, drawn)
-    sensitive, agnostic = (gather(measured, drawn, each) for each in CULTURES)
-    for kind, rows in (
-        ("decompositions", decompositions(study, confidence)),
-        ("doses", doses(study, confidence)),
-        ("slopes", slopes(study, predictors_of(frame), confidence)),
-        ("fronts", fronts(study)),
-        ("dispersions", dispersions(frame)),
-        ("cultures", cultures(sensitive, agnostic, confidence)),
-    ):
+    predictors = predictors_of(measured)
+    found: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
+    found["dispersions"] += dispersions(measured)
+    # What is compared is of one model and task: the others need not be in memory.
+    for (model, task), paths in _by_model_and_task(replicates).items():
+        study, sensitive, agnostic = gather(
+            tables.where(measured, model=model, task=task),
+            (tables.read(path, "replicates") for path in paths),
+            (ALL, *CULTURES),
+        )
+        found["decompositions"] += decompositions(study, confidence)
+        found["doses"] += doses(study, confidence)
+        found["slopes"] += slopes(study, predictors, confidence)
+        found["fronts"] += fronts(study)
+        found["cultures"] += cultures(sensitive, agnostic, confidence)
+    for kind, rows in found.items():
         table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
         tables.write(table, out / f"{kind}.parquet", kind, confidence=confidence)
+
+
+def _by_model_and_task(paths: Iterable[Path]) -> dict[tuple[str, str], list[Path]]:
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for run, path in sorted(index_runs(paths).items()):
+        groups.setdefault((run.model, run.task), []).append(path)
+    return groups
 
 
 def decompositions(study: Study, confidence: float) -> list[Row]:
@@ -191,7 +203,7 @@ def fronts(study: Study) -> list[Row]:
     return rows
 
 
-def dispersions(metrics: pd.DataFrame) -> list[Row]:
+def dispersions(metrics: pa.Table) -> list[Row]:
     """How much over-confidence is left when one number repairs it in all languages.
 
     The logarithm of a language's own temperature is its over-confidence; the mean over
@@ -200,7 +212,7 @@ def dispersions(metrics: pd.DataFrame) -> list[Row]:
     Args:
         metrics: the study's metrics table.
     """
-    held = metrics[(metrics["metric"] == "temperature") & (metrics["subset"] == "all")]
+    held = tables.where(metrics, metric="temperature", subset=ALL).to_pandas()
     rows = []
     keys = [*CONDITION]
     for place, own in held.groupby(keys, sort=True):
@@ -247,15 +259,13 @@ def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
     return rows
 
 
-def predictors_of(metrics: pd.DataFrame) -> dict[str, Predictor]:
+def predictors_of(metrics: pa.Table) -> dict[str, Predictor]:
     """What is known of a language that an effect may depend on.
 
     Args:
         metrics: the study's metrics table, for the token premium: text scoring.
     """
-    held = metrics[
-        (metrics["metric"] == "token_premium") & (metrics["subset"] == "all")
-    ]
+    held = tables.where(metrics, metric="token_premium", subset=ALL).to_pandas()
     premium = held.groupby(["model", "task", "language"])["value"].mean().to_dict()
 
     def log_premium(condition: Condition, code: str) -> float | None:

@@ -4,7 +4,7 @@ Differences between conditions on the same questions, per language and averaged 
 languages, from metrics and replicates that exist; nothing is measured again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,21 +18,12 @@ from polycal.grid import BASE
 from polycal.statistics.claims import judge
 from polycal.statistics.conditions import ALL
 from polycal.statistics.effects import Effect, describe
+from polycal.statistics.paired import Run, index_runs
 from polycal.statistics.vocabularies import TO_OTHERS, TO_SFT, compare_models, tells
 
 TO_BASE = "base"  # what a condition is compared with, or TO_SFT
 _BIASED = ("ece",)  # upwards, by up to what a calibrated model would show
 _WAY = ["scoring", "normaliser", "calibrator", "metric"]
-
-
-class Run(NamedTuple):
-    """A run on a task, as its tables name it."""
-
-    model: str
-    sft: str
-    smoothing: float
-    seed: int
-    task: str
 
 
 class Measured(NamedTuple):
@@ -90,7 +81,7 @@ def contrast(
     values = _by_run(tables.read(metrics, "metrics"))
     sure = {"margin": margin, "confidence": confidence}
     frames, of_models = [], []
-    for comparisons, files in _families(_index(replicates)):
+    for comparisons, files in _families(index_runs(replicates)):
         held = {run: _load(path, values.get(run)) for run, path in files.items()}
         for each in comparisons:
             for effect in _effects(each, held):
@@ -121,24 +112,6 @@ def _by_run(metrics: pa.Table) -> dict[Run, pd.DataFrame]:
     kept = [*_WAY, "language", "value", "null_mean"]
     groups = frame.groupby(list(Run._fields))
     return {Run(*key): own[kept] for key, own in groups}
-
-
-def _index(paths: Iterable[Path]) -> dict[Run, Path]:
-    """Which run each file is of.
-
-    Raises:
-        InputError: two files are of the same run.
-    """
-    found: dict[Run, Path] = {}
-    for path in paths:
-        for first in tables.stream(path, "replicates", rows=1):
-            row = first.to_pylist()[0]
-            run = Run(*(row[name] for name in Run._fields))
-            if run in found:
-                raise InputError(f"{path} and {found[run]} are of the same run")
-            found[run] = path
-            break
-    return found
 
 
 def _families(

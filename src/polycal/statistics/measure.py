@@ -67,6 +67,12 @@ def measure(
             runs, checkpoints or ways of scoring; or they are about other questions
             than the check.
     """
+    if not 2 <= n_replicates <= 100_000:
+        raise InputError(
+            f"{n_replicates} replicates are asked for; take from 2 to 100000"
+        )
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; it must be above 0 and below 1")
     compared = read_check(check)
     scored, facts = _read(predictions, compared)
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}

@@ -4,18 +4,32 @@ Seeds are averaged. Replicate r of every number was drawn with the same weights 
 questions, so that differences and means of replicates are replicates themselves.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polycal import tables
+from polycal.errors import InputError
 from polycal.grid import BASE
 from polycal.statistics.conditions import ALL, LEVELS, language_of
 
 CONDITION = ("model", "sft", "smoothing", "task", "scoring", "normaliser")
 CONDITION += ("calibrator",)
+
+
+class Run(NamedTuple):
+    """A run on a task, as its tables name it."""
+
+    model: str
+    sft: str
+    smoothing: float
+    seed: int
+    task: str
 
 
 class Condition(NamedTuple):
@@ -65,30 +79,60 @@ class Numbers(NamedTuple):
 Study = dict[Condition, dict[str, Numbers]]
 
 
-def gather(metrics: pa.Table, replicates: pa.Table, subset: str = ALL) -> Study:
+def index_runs(paths: Iterable[Path]) -> dict[Run, Path]:
+    """Which run each replicates table is of.
+
+    Raises:
+        InputError: two files are of the same run.
+    """
+    found: dict[Run, Path] = {}
+    for path in paths:
+        for first in tables.stream(path, "replicates", rows=1):
+            row = first.to_pylist()[0]
+            run = Run(*(row[name] for name in Run._fields))
+            if run in found:
+                raise InputError(f"{path} and {found[run]} are of the same run")
+            found[run] = path
+            break
+    return found
+
+
+def gather(
+    metrics: pa.Table, replicates: Iterable[pa.Table], subsets: Sequence[str] = (ALL,)
+) -> list[Study]:
     """Values and replicates by condition and metric, as far as there are replicates.
 
     Args:
-        metrics: the study's metrics table.
-        replicates: the study's replicates table.
-        subset: of the questions.
+        metrics: the study's metrics table; it may hold more than the replicates.
+        replicates: replicates tables, one run each; one at a time is in memory.
+        subsets: of the questions.
+
+    Returns:
+        A study for each subset.
     """
     keys = [*CONDITION, "language", "metric"]
-    drawn: dict[tuple, list[np.ndarray]] = {}
-    for place, draws in _rows(replicates, subset, keys, "values"):
-        drawn.setdefault(place, []).append(draws)
-    valued: dict[tuple, list[float]] = {}
-    for place, value in _rows(metrics, subset, keys, "value"):
-        if place in drawn:
-            valued.setdefault(place, []).append(value)
-    study: Study = {}
-    for place, values in valued.items():
-        *condition, code, metric = place
-        held = study.setdefault(Condition(*condition), {})
-        numbers = held.setdefault(metric, Numbers({}, {}))
-        numbers.value[code] = float(np.mean(values))
-        numbers.draws[code] = np.mean(drawn[place], axis=0)
-    return study
+    drawn: list[dict[tuple, np.ndarray]] = [{} for _ in subsets]
+    seeds: list[Counter[tuple]] = [Counter() for _ in subsets]
+    for table in replicates:
+        for subset, sums, counts in zip(subsets, drawn, seeds, strict=True):
+            for place, draws in _rows(table, subset, keys, "values"):
+                sums[place] = sums[place] + draws if place in sums else draws.copy()
+                counts[place] += 1
+    studies = []
+    for subset, sums, counts in zip(subsets, drawn, seeds, strict=True):
+        valued: dict[tuple, list[float]] = {}
+        for place, value in _rows(metrics, subset, keys, "value"):
+            if place in sums:
+                valued.setdefault(place, []).append(value)
+        study: Study = {}
+        for place, values in valued.items():
+            *condition, code, metric = place
+            held = study.setdefault(Condition(*condition), {})
+            numbers = held.setdefault(metric, Numbers({}, {}))
+            numbers.value[code] = float(np.mean(values))
+            numbers.draws[code] = sums.pop(place) / counts[place]
+        studies.append(study)
+    return studies
 
 
 def _rows(
