@@ -52,7 +52,8 @@ rule all:
 onstart:
     check_gpus()
     workflow.directory_lock = hold_directory()
+    note_study()
 
 
 onsuccess:
-    print(f"The report is {os.path.abspath('results/report/index.html')}")
+    end_study()

@@ -6,15 +6,17 @@ import os
 import sys
 from dataclasses import fields
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
 SRC = f"{workflow.basedir}/src"
 sys.path.insert(0, SRC)  # for the import below, without the package being installed
 
-from polycal import grid, study
+from polycal import environment, grid, study
 from polycal.errors import InputError
 from polycal.files import take_lock
+from polycal.tuning.leftovers import note_trainings, remove_leftovers
 from polycal.tuning.recipe import Recipe, Rendering
 
 MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
@@ -22,7 +24,14 @@ MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
 
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong."""
+    if "{" in SRC or "}" in SRC:
+        raise WorkflowError(
+            f"Snakemake takes braces in {workflow.basedir} for wildcards; move the "
+            "checkout to a path without them"
+        )
     try:
+        for path in dict.fromkeys(workflow.configfiles):
+            study.read_config(Path(path))
         config.update(study.complete(config))
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
@@ -53,6 +62,45 @@ def hold_directory():
     return lock
 
 
+def note_study():
+    """Write down which trainings the study asks for, for `end_study`."""
+    conditions = {
+        (run.model, run.sft, run.smoothing) for run in grid.expand_runs(config)
+    }
+    asked = [
+        path
+        for model, sft, smoothing in conditions
+        if sft != grid.BASE
+        for path in grid.candidate_paths(config, model, sft, smoothing)
+    ]
+    try:
+        note_trainings(Path("results/studies"), config["study"], asked)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def end_study():
+    """Tidy up, and say where the report is, if there is one."""
+    folders = ("results/studies", "results/candidates", "results/checkpoints")
+    try:
+        removed, waiting = remove_leftovers(*map(Path, folders))
+    except (InputError, OSError) as error:
+        removed, waiting = 0, 0  # the results are complete all the same
+        print(f"Checkpoints that nobody needs are left: {error}")
+    if removed:
+        print(f"Removed {removed / 1e9:.1f} GB of checkpoints that nobody needs.")
+    if waiting:
+        print(
+            f"Checkpoints of trainings that the study has given up take "
+            f"{waiting / 1e9:.1f} GB; a run in a day or later removes them."
+        )
+    page = os.path.abspath("results/report/index.html")
+    if os.path.exists(page):
+        print(f"The report is {page}")
+    else:
+        print("There is no report yet; `polycal status` tells how far the study is.")
+
+
 def check_gpus():
     """Stop where a job could not have the nodes and GPUs that its model needs.
 
@@ -79,11 +127,14 @@ def find_tools():
 
     The prefix replaces Snakemake's default, so strict mode is repeated. The package
     comes from this checkout; python from the environment that runs Snakemake, except
-    where Snakemake itself deploys one.
+    where Snakemake itself deploys one. What the user has set in the environment wins.
     """
-    lines = ["set -euo pipefail", f"export PYTHONPATH='{SRC}'"]
+    lines = ["set -euo pipefail", f"export PYTHONPATH={quote(SRC)}"]
     if not workflow.deployment_settings.deployment_method:
-        lines.append(f"export PATH='{os.path.dirname(sys.executable)}':\"$PATH\"")
+        lines.append(f'export PATH={quote(os.path.dirname(sys.executable))}:"$PATH"')
+    settings = environment.missing(os.environ, environment.EVERYWHERE)
+    for name, value in settings.items():
+        lines.append(f"export {name}={quote(value)}")
     return "; ".join(lines) + "; "
 
 

@@ -42,8 +42,8 @@ rule prepare_model:
     log:
         "logs/prepare_model/{model}.log",
     # As with data and questions: a repository that cannot be had should stop a study
-    # before it has cost GPU hours.
-    priority: 100
+    # before it has cost GPU hours. Trainings wait for models and SFT sets.
+    priority: 110
     conda:
         "../../envs/cpu.yaml"
     params:
@@ -64,7 +64,7 @@ rule prepare_sft:
         "logs/prepare_sft/{sft}.log",
     benchmark:
         "results/timings/prepare_sft/{sft}.tsv"
-    priority: 100
+    priority: 110
     conda:
         "../../envs/cpu.yaml"
     params:

@@ -17,9 +17,12 @@ rule tokenize:
         "logs/tokenize/{model}/{sft}.log",
     benchmark:
         "results/timings/tokenize/{model}/{sft}.tsv"
+    # Every training waits for it. One thread: rendering, which has no second one, takes
+    # most of the time.
+    priority: 105
     conda:
         "../../envs/cpu.yaml"
-    threads: 8
+    threads: 1
     params:
         stage=grid.STAGES["tokenize"],
         rendering=get_settings(Rendering),

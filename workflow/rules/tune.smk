@@ -19,6 +19,8 @@ rule tune:
         "logs/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.log",
     benchmark:
         "results/timings/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.tsv"
+    # Before scoring, since the longest chain of jobs leads through the trainings.
+    priority: 50
     conda:
         "../../envs/gpu.yaml"
     threads: get_processes
@@ -67,6 +69,7 @@ rule select:
         directory("results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}"),
     log:
         "logs/select/{model}/{sft}/ls-{smoothing}/seed-{seed}.log",
+    priority: 50
     conda:
         "../../envs/cpu.yaml"
     params:

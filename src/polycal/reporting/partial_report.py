@@ -82,6 +82,7 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
         missing=_tell_missing(study, tasks, runs),
         out=out / "index.html",
     )
+    print(f"The report is {out.absolute() / 'index.html'}")
 
 
 def find_measured(
