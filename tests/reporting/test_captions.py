@@ -68,3 +68,28 @@ def test_what_nothing_beats_is_named():
     assert captions.caption_front(shown).endswith(
         "SFT and SFT, smoothing 0.1 with each language's own temperature."
     )
+
+
+def test_a_change_counts_by_its_band_and_not_by_its_interval():
+    """Three languages: a band above 0, one that only its interval leaves, one below."""
+    rows = {
+        "facet": "m",
+        "rank": 0.0,
+        "metric": "confidence",
+        "level": ["de", "en", "sw"],
+        "sim_low": [0.1, -0.1, -0.5],
+        "sim_high": [0.5, 0.6, -0.1],
+        "ci_low": [0.2, 0.1, -0.4],
+        "ci_high": [0.4, 0.5, -0.2],
+    }
+    both = pd.concat([pd.DataFrame(rows), pd.DataFrame(rows | {"metric": "accuracy"})])
+    said = captions.caption_forest(both)
+    assert "of 3, whose band" in said
+    assert said.count("SFT: 1 up, 1 down") == 2
+
+
+def test_a_gap_is_confidence_minus_accuracy():
+    """60 of 100 sure, 45 right: +15, and not −15."""
+    bins = {"facet": "m", "rank": 0.0, "level": ["all", "low"]}
+    bins |= {"sum_confidence": [60.0, 1.0], "sum_correct": [45.0, 9.0], "n": [100, 10]}
+    assert captions.caption_levels(pd.DataFrame(bins)).endswith("SFT: +15.0 pp.")

@@ -146,6 +146,20 @@ def test_the_numbers_are_the_table_s(tmp_path):
     assert sum(bins[1::4]) == sum(table["n"].to_pylist())
 
 
+def test_an_interval_reaches_as_far_as_the_table_s(tmp_path):
+    """Below the value by value - ci_low, above it by ci_high - value."""
+    paths = make_study(tmp_path)
+    rows = tables.read(paths["metrics"], "metrics").to_pandas()
+    rows["ci_low"], rows["ci_high"] = rows["value"] - 0.02, rows["value"] + 0.05
+    table = pa.Table.from_pandas(rows, tables.SCHEMAS["metrics"], preserve_index=False)
+    tables.write(table, tmp_path / "skewed.parquet", "metrics")
+    told = explore(tmp_path / "skewed.parquet", paths["reliability"], [], ["text"])
+    found = told["values"]["global_mmlu|text|token|none|ece"]
+    (own,) = found.values()
+    assert {each for line in own["below"] for each in line} == {200}
+    assert {each for line in own["above"] for each in line} == {500}
+
+
 def test_json_cannot_end_the_script_that_holds_it():
     """A question may contain any markup."""
     text = to_json({"a": "</script><b>"})

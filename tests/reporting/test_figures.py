@@ -34,6 +34,35 @@ def test_a_dumbbell_has_two_markers_per_language(paths):
     assert names.index("English (en)") < names.index("Swahili (sw)")
 
 
+def test_a_circle_is_an_accuracy_and_a_diamond_a_confidence(paths):
+    """As the legend says; the two are 20 points apart after SFT."""
+    values = per_language(select(paths["metrics"], "metrics", **PLACE))
+    for axes, (_, own) in zip(
+        dumbbell(values).axes, values.groupby("rank"), strict=True
+    ):
+        markers = {line.get_marker(): line for line in axes.lines}
+        for marker, metric in (("o", "accuracy"), ("D", "confidence")):
+            assert sorted(markers[marker].get_xdata()) == pytest.approx(
+                sorted(100 * own[metric])
+            )
+
+
+def test_reliability_is_accuracy_over_confidence(paths):
+    """By the first language's bins, which are off the diagonal."""
+    bins = per_bin(select(paths["reliability"], "reliability", **PLACE))
+    axes = reliability(bins).axes[0]
+    own = bins[(bins["language"] == "en") & (bins["rank"] == 0)]
+    assert (abs(own["confidence"] - own["accuracy"]) > 0.05).any()
+    drawn = {
+        (round(x, 6), round(y, 6))
+        for line in axes.lines
+        if line.get_marker() != "None"
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+    pairs = zip(100 * own["confidence"], 100 * own["accuracy"], strict=True)
+    assert {(round(x, 6), round(y, 6)) for x, y in pairs} <= drawn
+
+
 def test_a_heatmap_writes_each_gap(paths):
     """One number per language and condition, the table's own."""
     values = per_language(select(paths["metrics"], "metrics", **PLACE))
@@ -55,17 +84,25 @@ def test_a_reliability_figure_has_a_panel_per_language(paths):
         assert sum(line.get_linewidth() == 1 for line in axes.lines) >= 3
 
 
-@pytest.mark.parametrize("suffix", ["svg", "pdf"])
-def test_the_same_table_gives_the_same_bytes(paths, suffix, tmp_path):
-    """No figure holds a date or a random id."""
+def test_no_figure_holds_a_date(paths, tmp_path):
+    """Nor is any of them left out."""
+    kinds = ("svg", "pdf")
+    draw(**paths, **PLACE, out=[tmp_path / f"{f}.{k}" for f in FIGURES for k in kinds])
+    for path in tmp_path.iterdir():
+        drawn = path.read_bytes()
+        assert not re.search(rb"<dc:date>|/CreationDate|not drawn", drawn), path.name
+    assert len(list(tmp_path.iterdir())) == 2 * len(FIGURES)
+
+
+def test_the_same_table_gives_the_same_bytes(paths, tmp_path):
+    """No random id. (Two runs of a whole study compare all figures: test_workflow.)"""
     for name in "ab":
         (tmp_path / name).mkdir()
-        files = [tmp_path / name / f"{figure}.{suffix}" for figure in FIGURES]
+        files = [tmp_path / name / f"forest.{kind}" for kind in ("svg", "pdf")]
         draw(**paths, **PLACE, out=files)
-    for figure in FIGURES:
-        first = (tmp_path / "a" / f"{figure}.{suffix}").read_bytes()
-        assert first == (tmp_path / "b" / f"{figure}.{suffix}").read_bytes()
-        assert not re.search(rb"<dc:date>|/CreationDate|not drawn", first)
+    for kind in ("svg", "pdf"):
+        first, second = (tmp_path / name / f"forest.{kind}" for name in "ab")
+        assert first.read_bytes() == second.read_bytes()
 
 
 def test_the_workflow_draws_every_figure():

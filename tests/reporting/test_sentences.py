@@ -86,12 +86,23 @@ def test_a_change_is_named_by_its_verdict(verdict, words):
         (0.10, -0.10, "over-confidence turns into under-confidence"),
         (-0.002, 0.10, "over-confidence arises"),
         (-0.10, 0.0, "under-confidence all but vanishes"),
+        (-0.10, 0.004, "under-confidence all but vanishes"),
+        (0.10, -0.004, "over-confidence all but vanishes"),
+        (0.004, -0.10, "under-confidence arises"),
     ],
 )
 def test_a_gap_is_named_by_its_side_and_size(before, after, words):
     """Every case of two signed gaps has its own words."""
     verdict = "increase" if after > before else "decrease"
     assert sentences.describe_gap(before, after, verdict).startswith(words)
+
+
+def test_a_state_is_told_in_its_own_numbers():
+    """Each under its own name, the gap with its sign."""
+    values = {"accuracy": 0.4, "confidence": 0.55, "gap": 0.15, "ece": 0.2}
+    assert sentences.describe_state(values) == (
+        "accuracy is 40.0%, confidence 55.0%, the gap +15.0 pp and the ECE 20.0%"
+    )
 
 
 def test_a_gap_that_may_be_noise_has_no_side():

@@ -116,3 +116,13 @@ def test_only_the_headline_reading_is_judged():
     contrasts, claims = judge(pd.DataFrame([row, *others]), alpha=0.05)
     assert len(claims) == 1
     assert contrasts["p_adjusted"].notna().tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("others", "verdict"), [(1, "fails"), (2, "inconclusive")])
+def test_one_language_of_many_may_speak_against_a_claim_by_chance(others, verdict):
+    """p = .02 against it in one language: .04 of two languages, .06 of three."""
+    se = 0.006
+    against = contrast("everywhere", -MARGIN + 2.0537 * se, se, level="l0")
+    assert against["p_noninferiority"] == pytest.approx(0.02, abs=1e-4)
+    rest = [contrast("everywhere", -0.05, level=f"l{n}") for n in range(1, others + 1)]
+    assert verdicts(against, *rest) == [verdict]

@@ -13,6 +13,7 @@ from polycal.statistics.conditions import (
     in_resource_order,
     label,
     language_of,
+    mark_sure,
     per_bin,
     per_language,
     per_level,
@@ -114,3 +115,24 @@ def test_languages_go_from_many_resources_to_few():
     assert in_resource_order(["sw", "de", "he", "en"]) == ["en", "de", "he", "sw"]
     with pytest.raises(InputError, match="'xx' is not in polycal's table"):
         language_of("xx")
+
+
+def test_a_star_is_by_the_band_over_all_languages():
+    """An interval that leaves 0 out is not enough; a band is, on either side of 0."""
+    ends = {
+        "de": (-0.02, 0.30, 0.01, 0.27),  # the band holds 0, the interval does not
+        "en": (0.02, 0.30, 0.05, 0.27),
+        "sw": (-0.30, -0.02, -0.27, -0.05),
+    }
+    rows = [
+        {"model": "m", "sft": "s", "smoothing": 0.0, "reference": "base"}
+        | {"metric": metric, "level": code}
+        | dict(zip(("sim_low", "sim_high", "ci_low", "ci_high"), own, strict=True))
+        for metric in ("gap", "ece")
+        for code, own in (
+            ends if metric == "gap" else dict.fromkeys(ends, [9.0] * 4)
+        ).items()
+    ]
+    values = pd.DataFrame({"language": list(ends), "rank": 0.0, "facet": "m, SFT on s"})
+    marked = mark_sure(values, pd.DataFrame(rows))
+    assert marked["sure"].tolist() == [False, True, True]

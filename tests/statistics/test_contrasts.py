@@ -309,3 +309,22 @@ def test_verdicts_do_not_depend_on_the_order_of_files(study, measured, tmp_path)
     found = finish(tmp_path, dict(reversed(list(measured.items()))))
     for kind, frame in found.items():
         pd.testing.assert_frame_equal(frame, study[kind])
+
+
+def test_a_seed_is_compared_with_plain_sft_of_the_same_seed(study, measured):
+    """Seeds 0 and 1 differ without smoothing, too: both differences by hand."""
+    gaps = {}
+    for smoothing in (0.0, 0.1):
+        for seed in (0, 1):
+            run = measured["bold", smoothing, seed]["metrics"]
+            held = tables.where(
+                tables.read(run, "metrics"), language="sw", metric="gap"
+            )
+            held = tables.where(held, subset="all", calibrator="none")
+            (gaps[smoothing, seed],) = held["value"].to_pylist()
+    assert gaps[0.0, 0] != gaps[0.0, 1]
+    own = [gaps[0.1, seed] - gaps[0.0, seed] for seed in (0, 1)]
+    place = {"sft": "bold", "smoothing": 0.1, "reference": "sft", "metric": "gap"}
+    row = one(study["contrasts"], **place, level="sw")
+    assert row["estimate"] == pytest.approx(np.mean(own), abs=1e-12)
+    assert row["sd_seeds"] == pytest.approx(np.std(own, ddof=1), abs=1e-12)

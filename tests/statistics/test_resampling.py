@@ -169,3 +169,13 @@ def test_means_over_languages_keep_the_correlation_of_translations():
     assert backwards[0]["ece"]["replicates"] == pytest.approx(
         one["ece"]["replicates"], abs=1e-6
     )
+
+
+def test_a_skewed_interval_of_an_ece_is_reflected():
+    """A long tail above the mean of the replicates reaches below the debiased value.
+
+    Quantiles .1 and .8 around the mean .35: .5 - (.8 - .35) to .5 + (.35 - .1).
+    """
+    values = np.array([0.1, 0.2, 0.3, 0.8])
+    low, high = spread(values, confidence=1.0, debiased=0.5)[1:]
+    assert (low, high) == pytest.approx((0.05, 0.75))
