@@ -53,6 +53,16 @@ def test_a_file_that_is_no_study_is_one_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_that_is_merged_may_be_overridden(tmp_path):
+    """YAML's `<<`, also of a mapping that has merged and overridden itself."""
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "a: &a {x: 1, y: 1}\nb: &b\n  <<: *a\n  x: 2\nc:\n  <<: *b\n  x: 3\nd: *b\n"
+    )
+    expected = {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 3, "y": 1}}
+    assert study.read_config(path) == expected | {"d": {"x": 2, "y": 1}}
+
+
 def test_a_file_in_another_encoding_is_one_line(tmp_path):
     """UTF-16, as some editors of Windows write it."""
     path = tmp_path / "study.yaml"

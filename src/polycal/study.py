@@ -44,18 +44,21 @@ def load_study(path: Path) -> dict:
 class _Loader(yaml.SafeLoader):
     """Refuses a key that comes twice, of which YAML would silently take the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """Make a dictionary of a node's keys and values."""
-        seen: dict[object, int] = {}
-        for key_node, _ in node.value:
-            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
-            if isinstance(key, str) and key in seen:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """Compose a mapping as it is written: what `<<` merges comes later."""
+        node = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in seen:
                 raise InputError(
-                    f"the key {key!r} is there twice, in lines {seen[key]} and {line}; "
-                    "delete one"
+                    f"the key {key.value!r} is there twice, in lines {seen[name]} and "
+                    f"{line}; delete one"
                 )
-            seen |= {key: line} if isinstance(key, str) else {}
-        return super().construct_mapping(node, deep)
+            seen[name] = line
+        return node
 
 
 def read_config(path: Path) -> object:
