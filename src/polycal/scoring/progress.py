@@ -4,7 +4,7 @@ import csv
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,8 +89,5 @@ class Work:
         row = {"s": self.scoring + self.loading, **asdict(self)}
         with replacing(path) as temporary, temporary.open("w", newline="") as lines:
             table = csv.writer(lines, delimiter="\t", lineterminator="\n")
-            table.writerow(["s", *(field.name for field in fields(self))])
-            table.writerow(
-                round(value, 3) if isinstance(value, float) else value
-                for value in row.values()
-            )
+            table.writerow(row)
+            table.writerow(round(value, 3) for value in row.values())
