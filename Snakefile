@@ -42,9 +42,9 @@ localrules:  # they take seconds, or download, which compute nodes often cannot
 rule all:
     default_target: True
     input:
-        "results/report/index.html",
-        "results/claims.parquet",
-        "results/fronts.parquet",
+        layout.PAGE,
+        layout.table("claims"),
+        layout.table("fronts"),
         get_tables(),
         get_all_predictions(),
 

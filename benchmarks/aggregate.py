@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from polycal import tables
-from polycal.languages import load_languages
+from polycal.storage import tables
+from polycal.study.languages import load_languages
 
 SIZES = {"runs": 4, "questions": 500, "languages": {"a": 4, "b": 2}}
 FULL = {"runs": 40, "questions": 14_042, "languages": {"a": 42, "b": 29}}

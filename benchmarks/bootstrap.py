@@ -15,7 +15,7 @@ import numpy as np
 
 from polycal import calibration
 from polycal.calibration import Answers, answer
-from polycal.statistics.resampling import REPLICATED, Resampler, replicate
+from polycal.measuring.resampling import REPLICATED, Resampler, replicate
 
 NAIVE = 5  # replicates that are timed one by one
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from polycal import calibration
 from polycal.calibration import Answers, answer
-from polycal.statistics.resampling import REPLICATED, Resampler
+from polycal.measuring.resampling import REPLICATED, Resampler
 
 FACTORS = (1.0, 1.1, 1.5)
 POPULATION = 1_000_000

@@ -26,10 +26,11 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
-from polycal.prompts import SCORINGS, Prompt
+from polycal.models.passes import PACKED_TYPES
+from polycal.models.tokens import tokenize_prompts
 from polycal.scoring.engine import Engine
-from polycal.scoring.passes import PACKED_TYPES
-from polycal.tokens import tokenize_prompts
+from polycal.study.prompts import Prompt
+from polycal.study.scorings import SCORINGS
 
 WINDOW = {"sliding_window": 48}
 SETTINGS = {

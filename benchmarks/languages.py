@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from polycal import tables
 from polycal.preparing.tasks import prepare_task
+from polycal.storage import tables
 
 HOME = Path(__file__).resolve().parents[1]
 SCORINGS = ("letters", "text")

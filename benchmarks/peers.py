@@ -18,8 +18,8 @@ from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from polycal.prompts import Prompt
-from polycal.tokens import tokenize_prompts
+from polycal.models.tokens import tokenize_prompts
+from polycal.study.prompts import Prompt
 
 _AT_ONCE = 4096  # requests that vLLM is given; it makes its batches itself
 

@@ -22,12 +22,13 @@ sys.path.insert(0, str(TESTS))
 
 from made_up import make_checks, make_study  # noqa: E402
 
-from polycal import tables  # noqa: E402
-from polycal.grid import FIGURES, HEADLINE  # noqa: E402
-from polycal.languages import load_languages  # noqa: E402
 from polycal.reporting.figure_values import KINDS  # noqa: E402
 from polycal.reporting.figures import draw  # noqa: E402
 from polycal.reporting.report import report  # noqa: E402
+from polycal.storage import tables  # noqa: E402
+from polycal.study.figures import FIGURES  # noqa: E402
+from polycal.study.languages import load_languages  # noqa: E402
+from polycal.study.scorings import HEADLINE  # noqa: E402
 
 CALIBRATORS = ("ts_en", "ts_own", "ts_pool", "ts_loo")
 CALIBRATED = ("accuracy", "confidence", "gap", "ece", "brier", "nll")  # and temperature

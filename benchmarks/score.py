@@ -44,8 +44,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from polycal import environment
 from polycal.miniature.facts import load_world
 from polycal.miniature.model import train_tokenizer
-from polycal.prompts import SCORINGS, Prompt
 from polycal.scoring.engine import Engine
+from polycal.study.prompts import Prompt
+from polycal.study.scorings import SCORINGS
 
 UNSHARED = 96  # questions without shots: enough for the passes to be full
 TOLERANCE = 1e-3  # nats per option, float32 sums over some 20 tokens

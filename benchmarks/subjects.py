@@ -18,7 +18,7 @@ from pathlib import Path
 
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world
-from polycal.prompts import Prompt, build_prompt
+from polycal.study.prompts import Prompt, build_prompt
 
 BENCHMARKS = {4: "mmlu", 10: "mmlu_pro"}  # by the number of options
 _LONGEST = 2.33  # standard deviations: the longest hundredth is cut

@@ -47,8 +47,8 @@ def score(steps: int) -> float:
 
     from polycal.miniature.facts import load_world
     from polycal.miniature.model import train_tokenizer
-    from polycal.prompts import build_prompt
     from polycal.scoring.engine import Engine
+    from polycal.study.prompts import build_prompt
 
     torch.set_num_threads(2)
     world = load_world(seed=0)

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from polycal import tables
-from polycal.grid import BASE, HEADLINE
-from polycal.languages import load_languages
-from polycal.statistics.aggregate import summarise
-from polycal.statistics.conditions import ALL
-from polycal.statistics.pareto import pareto_front
-from polycal.statistics.readings import NORMALISERS
+from polycal.comparing.aggregate import summarise
+from polycal.comparing.pareto import pareto_front
+from polycal.storage import tables
+from polycal.study.grid import BASE
+from polycal.study.languages import ALL, load_languages
+from polycal.study.scorings import HEADLINE, NORMALISERS
 
 BINS = 15
 _CHANCE = {"mmlu_prox": 0.1}  # 0.25 elsewhere

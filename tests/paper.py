@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal import study, tables
-from polycal.languages import load_languages
-from polycal.provenance import write_provenance
-from polycal.tuning.recipe import Rendering
+from polycal.storage import tables
+from polycal.storage.provenance import write_provenance
+from polycal.study import config as study
+from polycal.study.languages import load_languages
+from polycal.study.recipe import Rendering
 
 MODELS = {
     "mistral": "mistralai/Mistral-7B-v0.1",

@@ -18,18 +18,19 @@ from torch.nn.functional import cross_entropy
 from toys import make_model, make_tokenizer, reference, save_checkpoint, save_questions
 from transformers import AutoModelForCausalLM, GemmaTokenizer
 
-from polycal import models, tables
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.prompts import Prompt, build_prompt
-from polycal.provenance import read_provenance
+from polycal.models import loading as models
+from polycal.models.checkpoints import load_tokenizer
 from polycal.scoring.engine import Engine
 from polycal.scoring.score import score
+from polycal.storage import tables
+from polycal.storage.provenance import read_provenance
+from polycal.study.prompts import Prompt, build_prompt
+from polycal.study.recipe import Recipe, Rendering
 from polycal.tuning.batches import pad_examples
 from polycal.tuning.dialogs import Tally, make_examples
 from polycal.tuning.examples import Example
 from polycal.tuning.networks import make_network, outline_network
-from polycal.tuning.recipe import Recipe, Rendering
 from polycal.tuning.trainer import SmoothingTrainer
 from polycal.tuning.tune import tune
 

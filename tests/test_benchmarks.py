@@ -9,11 +9,12 @@ from repositories import belebele_row, include_row, write_repository
 from study import REPOSITORY, small_study
 from toys import make_model, save_checkpoint
 
-from polycal import study, tables
+from polycal.measuring.measure import measure
 from polycal.preparing.checks import check_task
 from polycal.preparing.tasks import prepare_task
 from polycal.scoring.score import score
-from polycal.statistics.measure import measure
+from polycal.storage import tables
+from polycal.study import config as study
 
 PAGE = (REPOSITORY / "docs" / "benchmarks.md").read_text()
 ENTRIES = {

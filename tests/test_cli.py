@@ -13,9 +13,9 @@ import pytest
 from repositories import make_repository, mmlu_prox_row
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
-from polycal import tables
 from polycal.cli import find_product, main, parsers_of_verbs
-from polycal.grid import STAGES
+from polycal.storage import tables
+from polycal.study.stages import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
 BESIDE = {"export_samples", "import_samples", "partial_report", "plan"}
@@ -88,7 +88,7 @@ def test_a_verb_imports_what_it_needs(verb):
         "from polycal.cli import parsers_of_verbs\n"
         "run = parsers_of_verbs()[sys.argv[1]].get_default('run')\n"
         "importlib.import_module(\n"
-        "    getattr(run, 'args', ['polycal.statistics.aggregate'])[0]\n"
+        "    getattr(run, 'args', ['polycal.comparing.aggregate'])[0]\n"
         ")\n"
         "print(*set(sys.argv[2:]) & set(sys.modules))\n"
     )

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from study import REPOSITORY, job_counts, small_study, snakemake, write_config
 
-from polycal.tuning.recipe import Recipe, Rendering
+from polycal.study.recipe import Recipe, Rendering
 
 SCHEMA = yaml.safe_load(
     (REPOSITORY / "src/polycal/data/config.schema.yaml").read_text()

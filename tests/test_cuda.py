@@ -14,13 +14,14 @@ from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, t
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from toys import WORDS, make_model, make_tokenizer
 
-from polycal import models, tables
-from polycal.planning.sizes import recognise_gpu
-from polycal.prompts import Prompt, build_prompt
-from polycal.provenance import read_provenance
-from polycal.scoring.attend import attend
+from polycal.models import loading as models
+from polycal.models.attend import attend
+from polycal.models.gpu_types import recognise_gpu
+from polycal.models.passes import PACKED_TYPES
 from polycal.scoring.engine import Engine
-from polycal.scoring.passes import PACKED_TYPES
+from polycal.storage import tables
+from polycal.storage.provenance import read_provenance
+from polycal.study.prompts import Prompt, build_prompt
 from polycal.tuning.loss import head_cross_entropies
 
 pytestmark = [

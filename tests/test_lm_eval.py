@@ -8,11 +8,12 @@ import pytest
 import torch
 from toys import WORDS, make_model, make_tokenizer, save_checkpoint, save_questions
 
-from polycal import tables
-from polycal.prompts import LETTERS, SCORINGS, Prompt, build_prompt
+from polycal.models.passes import PACKED_TYPES
 from polycal.scoring.engine import Engine
-from polycal.scoring.passes import PACKED_TYPES
 from polycal.scoring.score import score
+from polycal.storage import tables
+from polycal.study.prompts import LETTERS, Prompt, build_prompt
+from polycal.study.scorings import SCORINGS
 
 TOLERANCE = 1e-4  # nats per option
 N_QUESTIONS = 20

@@ -25,7 +25,7 @@ from study import (
     write_config,
 )
 
-from polycal import tables
+from polycal.storage import tables
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,7 +5,7 @@ import math
 import pytest
 from study import REPOSITORY, job_counts
 
-from polycal.study import load_study
+from polycal.study.config import load_study
 
 STUDIES = sorted((REPOSITORY / "studies").glob("*.yaml"))
 

@@ -1,10 +1,15 @@
 """Who may know whom: the walls of the house."""
 
+import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from study import REPOSITORY
+
+PACKAGE = REPOSITORY / "src" / "polycal"
 
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
 
@@ -17,43 +22,103 @@ def test_the_package_does_not_know_snakemake():
         assert not re.search(r"wildcards", code.replace("WILDCARDS", "")), source
 
 
-def test_the_package_does_not_know_where_results_lie():
-    """Paths below results/ and resources/ are the workflow's business.
+def test_paths_are_spelt_by_the_layout():
+    """Nothing else writes `results/...`, or joins a folder of it to a path.
 
-    But for what a user calls beside a study, which has the folder as its default.
+    But for the folders that a flag has as its default. The workflow's shell commands
+    name `results` and its store.
     """
-    for source in SOURCES:
-        strings = re.findall(r"[\"'](?:results|resources)/\w*", source.read_text())
-        assert not strings, source
+    folders = "candidates|checkpoints|checks|examples|metrics|miniature|models|"
+    folders += "predictions|reliability|replicates|resources|results|runs|sft|shifts|"
+    folders += "store|studies|tasks|timings"
+    spelt = re.compile(rf"""["'](?:results|resources)/|/ f?["'](?:{folders})\b(?!\.)""")
+    for source in [*SOURCES, *sorted((REPOSITORY / "workflow").rglob("*.smk"))]:
+        if source.name != "layout.py":
+            lines = source.read_text().splitlines()
+            assert not [line for line in lines if spelt.search(line)], source
 
 
-def test_the_light_side_leaves_torch_unimported():
-    """Preparing, measuring, drawing and expanding never load torch."""
-    modules = (
-        "calibration grid languages planning.plan preparing.checks "
-        "preparing.filters preparing.formats preparing.lead_ins preparing.preview "
-        "preparing.samples preparing.sft preparing.tasks prompts reporting.captions "
-        "reporting.comparisons reporting.figures reporting.report "
-        "reporting.tradeoffs statistics.aggregate statistics.claims "
-        "statistics.confidence statistics.consistency statistics.contrasts "
-        "statistics.decomposition statistics.dose statistics.inference "
-        "statistics.measure statistics.pareto statistics.readings "
-        "statistics.resampling statistics.slopes statistics.temperature study "
-        "tables tables.data_page tuning.recipe tuning.selection"
-    )
-    imports = ", ".join(f"polycal.{module}" for module in modules.split())
-    code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
+# Rooms that the data passes, in its order; each imports from those before it.
+ROOMS = (
+    "study preparing tuning scoring measuring comparing reporting planning miniature"
+)
+# Rooms below all of them, and what they may import of each other.
+BELOW = {
+    "storage": set(),
+    "calibration": set(),
+    "models": {"storage", "study"},
+    "study": {"storage"},
+}
+WITH_TORCH = {"models", "tuning", "scoring", "miniature"}
+
+
+def imports_of(source: Path) -> set[str]:
+    """The rooms that a module imports from, wherever in the module."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [f"{node.module}.{name.name}" for name in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [name.name for name in node.names]
+        else:
+            continue
+        for module in modules:
+            package, _, rest = module.partition(".")
+            room = rest.partition(".")[0]
+            if package == "polycal" and room and (PACKAGE / room).is_dir():
+                found.add(room)
+    return found
+
+
+def allowed_imports(room: str) -> set[str]:
+    """The rooms that a room may import from."""
+    if room in BELOW:
+        return BELOW[room]
+    order = ROOMS.split()
+    return {*BELOW, *order[: order.index(room)]}
+
+
+def test_no_room_imports_against_the_data():
+    """Every room imports from rooms before it only; the drawing in docs says so."""
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms == {*ROOMS.split(), *BELOW}
+    for room in rooms:
+        for source in (PACKAGE / room).glob("*.py"):
+            assert imports_of(source) - {room} <= allowed_imports(room), source
+
+
+@pytest.mark.parametrize("room", sorted({*ROOMS.split(), *BELOW} - WITH_TORCH))
+def test_rooms_without_torch_leave_it_unimported(room):
+    """Every module of the room, in an interpreter of its own."""
+    modules = [
+        f"polycal.{room}.{path.stem}"
+        for path in sorted((PACKAGE / room).glob("*.py"))
+        if path.stem != "__init__"
+    ]
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_the_grid_needs_the_standard_library_only():
-    """The Snakefile can import it where nothing is installed."""
+def test_the_workflow_needs_the_standard_library_only_to_expand():
+    """The Snakefile can import grid and layout where nothing is installed."""
     code = (
         f"import sys; sys.path.insert(0, {str(REPOSITORY / 'src')!r}); "
-        "import polycal.grid"
+        "import polycal.study.grid, polycal.study.layout"
     )
     done = subprocess.run([sys.executable, "-S", "-I", "-c", code])
     assert done.returncode == 0
+
+
+def test_the_workflow_knows_study_and_locks():
+    """It imports what expands the study, settings of processes, and a lock."""
+    allowed = (
+        r"polycal(\.(study|errors|environment)\b| import environment|\.storage\.files)"
+    )
+    rules = sorted((REPOSITORY / "workflow").rglob("*.smk"))
+    for source in [REPOSITORY / "Snakefile", *rules]:
+        for line in source.read_text().splitlines():
+            if re.match(r"\s*(from|import) polycal", line):
+                assert re.match(rf"\s*(from|import) {allowed}", line), line
 
 
 def test_modules_fit_in_a_head():

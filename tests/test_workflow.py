@@ -26,8 +26,8 @@ from study import (
     write_config,
 )
 
-from polycal import tables
 from polycal.cli import main
+from polycal.storage import tables
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import torch
 from toys import VOCABULARY, make_tokenizer, save_checkpoint
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from polycal import tables
-from polycal.tuning.recipe import Recipe, Rendering
+from polycal.storage import tables
+from polycal.study.recipe import Recipe, Rendering
 from polycal.tuning.tokenize import tokenize
 from polycal.tuning.tune import tune
 

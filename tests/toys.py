@@ -10,11 +10,11 @@ from tokenizers import models as tokenizer_models
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from polycal import tables
-from polycal.files import digest
-from polycal.models import pick_attention
-from polycal.prompts import LETTERS, Prompt
-from polycal.provenance import write_provenance
+from polycal.models.loading import pick_attention
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.storage.provenance import write_provenance
+from polycal.study.prompts import LETTERS, Prompt
 
 VOCABULARY = 330  # at most; most of it are single bytes
 WORDS = [

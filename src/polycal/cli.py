@@ -15,8 +15,8 @@ from pathlib import Path
 
 import polycal
 from polycal.errors import InputError
-from polycal.files import check_file, check_folder, exclusive
-from polycal.machines import ONE, Machines, find_machines
+from polycal.storage.files import check_file, check_folder, exclusive
+from polycal.tuning.machines import ONE, Machines, find_machines
 from polycal.verbs import add_verbs
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from polycal.errors import InputError
 from polycal.flags import finite
-from polycal.prompts import SCORINGS
+from polycal.study.scorings import SCORINGS
 
 
 def add_reporting(add: Callable) -> None:
     """Add the verbs from `measure` on; `add` is as in `polycal.verbs`."""
     flag = add(
         "measure",
-        "polycal.statistics.measure",
+        "polycal.measuring.measure",
         "Compute the calibration metrics of one run and task.",
         makes="{metrics}",
     )
@@ -42,7 +42,7 @@ def add_reporting(add: Callable) -> None:
 
     flag = add(
         "list_runs",
-        "polycal.statistics.runs",
+        "polycal.comparing.runs",
         "Tell how each run came about.",
         makes="{out}",
         without_pandas=True,
@@ -52,11 +52,11 @@ def add_reporting(add: Callable) -> None:
     flag("--runs", type=Path, nargs="*", default=[], help="directories of select")
     flag("--out", type=Path, required=True, help="Parquet file to write")
 
-    add("show_tables", "polycal.tables.data_page", "Print the columns of every table.")
+    add("show_tables", "polycal.storage.data_page", "Print the columns of every table.")
 
     flag = add(
         "contrast",
-        "polycal.statistics.contrasts",
+        "polycal.comparing.contrasts",
         "Compare conditions, and judge the claims.",
         makes="{out}/contrasts.parquet",
     )
@@ -73,7 +73,7 @@ def add_reporting(add: Callable) -> None:
 
     flag = add(
         "analyse",
-        "polycal.statistics.analyses",
+        "polycal.comparing.analyses",
         "Tell where changes come from.",
         makes="{out}/decompositions.parquet",
     )
@@ -84,7 +84,7 @@ def add_reporting(add: Callable) -> None:
     flag("--out", type=Path, required=True, help="directory to write into")
 
     text = "Find the questions whose confidence SFT changed most."
-    flag = add("find_shifts", "polycal.statistics.shifts", text, makes="{out}")
+    flag = add("find_shifts", "polycal.comparing.shifts", text, makes="{out}")
     text = "of a base model, and of one run per smoothing value"
     flag("--predictions", type=Path, nargs="+", required=True, help=text)
     flag("--questions", type=Path, nargs="+", required=True, help="the task's tables")
@@ -152,7 +152,7 @@ def _add_analyses(flag: Callable) -> None:
 
 
 def _aggregate(*, keep: list[str], **options: object) -> None:
-    from polycal.statistics.aggregate import aggregate
+    from polycal.comparing.aggregate import aggregate
 
     languages = {}
     for each in keep:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from polycal.flags import finite, json_object, true_or_false
-from polycal.prompts import SCORINGS
 from polycal.reporting_verbs import add_reporting
-from polycal.tuning.recipe import Recipe, Rendering
+from polycal.study.recipe import Recipe, Rendering
+from polycal.study.scorings import SCORINGS
 
 _NEW_FOLDER = "folder to write: a new or empty one, or one that polycal made"
 
@@ -170,7 +170,9 @@ def _add_preparing(add: Callable) -> None:
 
 
 def _add_running(add: Callable) -> None:
-    flag = add("with_gpus", "polycal.gpus", "Run a command with GPUs of its own.")
+    flag = add(
+        "with_gpus", "polycal.models.gpus", "Run a command with GPUs of its own."
+    )
     flag("--count", type=int, required=True, help="GPUs that the command needs")
     flag("command", nargs="+", help="the command, after --")
 
@@ -190,6 +192,13 @@ def _add_running(add: Callable) -> None:
     flag("--rendezvous", help="HOST:PORT of the first machine, if there are several")
     text = "also shown in: wandb, tensorboard or others that transformers knows"
     flag("--report-to", nargs="*", default=[], help=text)
+
+    flag = add(
+        "remove_leftovers",
+        "polycal.tuning.leftovers",
+        "Remove checkpoints of trainings that are done or given up.",
+    )
+    flag("--results", type=Path, default=Path("results"), help="folder of the study")
 
     flag = add(
         "select",

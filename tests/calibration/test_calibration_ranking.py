@@ -10,13 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from polycal.calibration import (
-    accuracy_at_coverage,
-    augrc,
-    aurc,
-    auroc,
-    risk_coverage,
-)
+from polycal.calibration import accuracy_at_coverage, augrc, aurc, auroc, risk_coverage
 
 FEW = st.lists(
     st.tuples(st.sampled_from([0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=6

@@ -6,8 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polycal import tables
-from polycal.languages import load_languages
 from polycal.miniature.facts import load_world
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.questions import make_questions
@@ -15,7 +13,9 @@ from polycal.miniature.write import write_global_mmlu, write_mmlu_prox, write_sf
 from polycal.preparing.checks import check_task
 from polycal.preparing.sft import prepare_sft
 from polycal.preparing.tasks import prepare_task
-from polycal.prompts import LETTERS
+from polycal.storage import tables
+from polycal.study.languages import load_languages
+from polycal.study.prompts import LETTERS
 
 # Copied from the cards of CohereLabs/Global-MMLU and li-lab/MMLU-ProX, not from us.
 COLUMNS = {

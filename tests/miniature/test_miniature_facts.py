@@ -11,12 +11,12 @@ from importlib.resources import files
 import pytest
 from babel.numbers import get_territory_currencies
 
-from polycal.languages import load_languages
 from polycal.miniature import facts as facts_module
 from polycal.miniature.corpus import language_shares
 from polycal.miniature.facts import KINDS, Fact, load_world, written_languages
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.questions import make_questions
+from polycal.study.languages import load_languages
 
 LANGUAGES = {
     code: each

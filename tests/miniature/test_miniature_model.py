@@ -16,7 +16,7 @@ from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.questions import make_questions
-from polycal.prompts import LETTERS, build_prompt
+from polycal.study.prompts import LETTERS, build_prompt
 
 pytestmark = pytest.mark.slow  # two processes make the study: 20 s
 PARTS = ("model", "sft", "global_mmlu", "mmlu_prox")

@@ -6,9 +6,10 @@ import pytest
 from paper import one_model
 
 from polycal.errors import InputError
+from polycal.models.gpu_types import Gpu
 from polycal.planning import costs
 from polycal.planning.model_sizes import Model
-from polycal.planning.sizes import Gpu, Questions, SftSet
+from polycal.planning.sizes import Questions, SftSet
 from polycal.tuning import loss
 
 # A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.
@@ -100,7 +101,7 @@ def test_scoring_computes_contexts_and_options_once(scorings, shots, per_questio
 
 def test_seconds_on_a_gpu_and_on_a_core():
     """The datasheet's speed, times the part of it that is reached."""
-    gpu = Gpu("g", flops=1e12, memory=1e9)
+    gpu = Gpu("g", flops=1e12, memory=1e9, device="g")
     assert costs.seconds(4e12, gpu, 0.4) == pytest.approx(10)
     assert costs.seconds(costs.CORE_FLOPS, None, 0.4) == 1
 

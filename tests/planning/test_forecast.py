@@ -6,9 +6,9 @@ import pytest
 from paper import one_model, paper_study
 from study import job_counts, small_study, write_config
 
-from polycal import study
+from polycal.models.gpu_types import find_gpu
 from polycal.planning.forecast import forecast
-from polycal.planning.sizes import find_gpu
+from polycal.study import config as study
 
 
 def plan(config, gpu="h200", resources=Path("nowhere")):

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from paper import one_model, paper_study, save_tokenised
 
-from polycal import grid
+from polycal.models.gpu_types import find_gpu
 from polycal.planning.jobs import list_jobs
 from polycal.planning.scope import measure_scope
-from polycal.planning.sizes import find_gpu
 from polycal.planning.timings import Timing
+from polycal.study import grid
 
 
 def plan(config, timings=()):

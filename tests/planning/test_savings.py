@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from paper import one_model, paper_study, save_prepared, save_tokenised
 
+from polycal.models.gpu_types import find_gpu
 from polycal.planning.forecast import forecast
 from polycal.planning.savings import find_savings
-from polycal.planning.sizes import find_gpu
 
 GPU, NOWHERE = find_gpu("h200"), Path("nowhere")
 

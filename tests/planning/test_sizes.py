@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from paper import paper_study, save_prepared, save_tokenised
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.languages import load_languages
 from polycal.planning import sizes
-from polycal.provenance import write_provenance
+from polycal.storage import tables
+from polycal.storage.provenance import write_provenance
+from polycal.study.languages import load_languages
 
 NOWHERE = Path("nowhere")
 
@@ -180,10 +180,3 @@ def test_every_row_has_a_source(name):
     rows = list(sizes.read_table(f"{name}.csv").values())
     assert len(rows) > 3
     assert all(row["source"].strip() and None not in row for row in rows)
-
-
-def test_an_unknown_gpu_is_met_with_the_known():
-    """The line lists them."""
-    assert sizes.find_gpu("H200").memory == 141e9
-    with pytest.raises(InputError, match=r"'k80' is known; known are .*h100"):
-        sizes.find_gpu("k80")

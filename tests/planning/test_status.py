@@ -10,9 +10,9 @@ from made_up import make_study
 from study import small_study, write_config
 from test_timings import save
 
-from polycal import tables
 from polycal.cli import main
-from polycal.grid import number
+from polycal.storage import tables
+from polycal.study.layout import number
 
 TUNE = "tune/miniature/alpaca-en/ls-{}/lr-{}/seed-0"
 

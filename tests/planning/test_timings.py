@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.planning.timings import Timing, read_timings, scored_files
 from polycal.scoring.progress import Work
+from polycal.storage import tables
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\n"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.preparing.checks import check_task, compare, keep_compared, read_check
+from polycal.storage import tables
 
 
 def write_language(

@@ -11,9 +11,9 @@ from study import small_study, write_config
 from toys import make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
+from polycal.models.tokens import to_ids
 from polycal.preparing import hub
 from polycal.preparing.preview import show_prompt
-from polycal.tokens import to_ids
 
 DEV = [mmlu_prox_row(number, category="math") for number in range(2)]
 DEV += [mmlu_prox_row(number) for number in range(2, 5)]

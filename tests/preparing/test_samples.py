@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tiny import make_tiny_model
 
-from polycal import tables
 from polycal.cli import main
 from polycal.errors import InputError
 from polycal.preparing.samples import export_samples, import_samples
+from polycal.storage import tables
 
 DOCS = [
     {"id": f"q{k}", "topic": "fish", "question": f"What is {k}?", "gold": k % 3}

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.preparing import sft as module
 from polycal.preparing.sft import prepare_sft
+from polycal.storage import tables
 
 
 def alpaca(output: str | None = "answer", *, instruction="ask", input="") -> dict:

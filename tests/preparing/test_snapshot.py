@@ -8,9 +8,9 @@ import huggingface_hub
 import pytest
 
 from polycal.errors import InputError
-from polycal.files import digest
 from polycal.preparing.snapshot import prepare_model
-from polycal.provenance import read_provenance
+from polycal.storage.files import digest
+from polycal.storage.provenance import read_provenance
 
 OTHER = "\x03" + 7 * "\0" + "{ }"
 EMPTY = "\x02" + 7 * "\0" + "{}"  # safetensors without a tensor

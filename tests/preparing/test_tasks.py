@@ -16,10 +16,10 @@ from repositories import (
     mmlu_prox_row,
 )
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.preparing.tasks import prepare_task
-from polycal.study import complete_format
+from polycal.storage import tables
+from polycal.study.config import complete_format
 
 
 def prepare(folder: Path, format: str, test: list[dict], dev=None) -> Path:

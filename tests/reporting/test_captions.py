@@ -5,10 +5,10 @@ import pytest
 from made_up import make_study
 from test_sentences import languages
 
-from polycal.grid import FIGURES
+from polycal.comparing.conditions import BASE_RANK
 from polycal.reporting import captions
 from polycal.reporting.figure_values import KINDS, values_of
-from polycal.statistics.conditions import BASE_RANK
+from polycal.study.figures import FIGURES
 
 
 def test_captions_count_and_name_what_the_figure_shows():

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from made_up import make_study
 from scipy.stats import binom, binomtest
 
+from polycal.comparing.conditions import per_level_bin, select
 from polycal.reporting.diagrams import consistent, levels, wilson
-from polycal.statistics.conditions import per_level_bin, select
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (3, 10), (99, 100), (7, 7)])

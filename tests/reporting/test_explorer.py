@@ -8,8 +8,8 @@ import pytest
 from made_up import make_study
 from test_report import write_page
 
-from polycal import tables
 from polycal.reporting.explorer import explore, to_json
+from polycal.storage import tables
 
 QUESTION = "מה? </script>"
 LANGUAGES = ("en", "de", "he", "sw", "yo")  # in the order of resources

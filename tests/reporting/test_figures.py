@@ -5,11 +5,11 @@ import re
 import pytest
 from made_up import make_study
 
+from polycal.comparing.conditions import per_bin, per_language, select
 from polycal.errors import InputError
-from polycal.grid import FIGURES as DRAWN
 from polycal.reporting.figure_values import KINDS, MISSING
 from polycal.reporting.figures import FIGURES, draw, dumbbell, heatmap, reliability
-from polycal.statistics.conditions import per_bin, per_language, select
+from polycal.study.figures import FIGURES as DRAWN
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 N = 5  # languages of made_up's study; its conditions are base, SFT, smoothing 0.1

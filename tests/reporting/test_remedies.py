@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from made_up import make_study
 
+from polycal.comparing.conditions import per_language, select
 from polycal.reporting.figure_values import values_of
 from polycal.reporting.remedies import coverage, temperature
-from polycal.statistics.conditions import per_language, select
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 

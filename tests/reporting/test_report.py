@@ -9,11 +9,12 @@ import pytest
 from made_up import make_checks, make_study
 
 from polycal.errors import InputError
-from polycal.grid import FIGURES, HEADLINE
 from polycal.reporting.figure_values import KINDS
 from polycal.reporting.figures import draw
 from polycal.reporting.report import report
 from polycal.reporting.svg import inline
+from polycal.study.figures import FIGURES
+from polycal.study.scorings import HEADLINE
 
 NAMES = ("metrics", "reliability", "contrasts", "decompositions", "doses", "fronts")
 NAMES = ("summary", *NAMES[:3], "claims", "runs", *NAMES[3:])  # as the page links them

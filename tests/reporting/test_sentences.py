@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from polycal.comparing.conditions import BASE_RANK
 from polycal.reporting import sentences
-from polycal.statistics.conditions import BASE_RANK
 
 
 def numbers(accuracy: float, confidence: float, **others: float) -> dict[str, float]:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from made_up import make_study
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.reporting.tabulate import NAMES, tabulate
+from polycal.storage import tables
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 

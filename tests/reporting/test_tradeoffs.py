@@ -3,10 +3,10 @@
 import pytest
 from made_up import make_study
 
-from polycal.languages import load_languages
+from polycal.comparing.conditions import per_language, select
 from polycal.reporting.figure_values import values_of
 from polycal.reporting.tradeoffs import doses, front, premium
-from polycal.statistics.conditions import per_language, select
+from polycal.study.languages import load_languages
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 CODES = [each.code for each in load_languages().values() if each.in_global_mmlu]

@@ -2,8 +2,8 @@
 
 from made_up import make_study
 
-from polycal import tables
 from polycal.reporting.trainings import describe_trainings
+from polycal.storage import tables
 
 
 def describe(folder, **options):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from toys import WORDS, make_model, make_tokenizer, reference
 
 from polycal.errors import InputError
-from polycal.prompts import Prompt, build_prompt
-from polycal.scoring import attention, passes
+from polycal.models import attention, passes
+from polycal.models.passes import PACKED_TYPES
 from polycal.scoring.engine import Engine, UnscorableError
-from polycal.scoring.passes import PACKED_TYPES
+from polycal.study.prompts import Prompt, build_prompt
 
 TOLERANCE = 1e-4  # nats per option
 TOKENIZER = make_tokenizer()
@@ -213,7 +213,7 @@ def test_a_model_that_is_not_exact_when_packed_is_refused(wanted, monkeypatch):
         n = len(segment.positions)
         return torch.ones(n, shared + n, dtype=torch.bool).tril()
 
-    monkeypatch.setattr("polycal.scoring.attention.Segment._make_mask", plainly_causal)
+    monkeypatch.setattr("polycal.models.attention.Segment._make_mask", plainly_causal)
     with pytest.raises(InputError, match="mistral models are not exact when"):
         engine.score(prompts)
 

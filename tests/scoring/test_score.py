@@ -19,12 +19,13 @@ from tokenizers import models as tokenizer_models
 from toys import make_model, save_checkpoint, save_questions
 from transformers import PreTrainedTokenizerFast
 
-from polycal import models, tables
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.prompts import build_prompt
+from polycal.models import loading as models
+from polycal.models.checkpoints import load_tokenizer
 from polycal.scoring import engine
 from polycal.scoring.score import score
+from polycal.storage import tables
+from polycal.study.prompts import build_prompt
 
 LANGUAGES = ("de", "en", "fr")
 

@@ -8,9 +8,9 @@ import threading
 import pyarrow as pa
 import pytest
 
-from polycal import tables
 from polycal.errors import InputError
 from polycal.scoring.store import Store
+from polycal.storage import tables
 
 KEY = {"checkpoint": "abc", "language": "sw", "scoring": "text", "stage": 1}
 

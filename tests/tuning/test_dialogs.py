@@ -9,13 +9,13 @@ from tokenizers.processors import TemplateProcessing
 from toys import make_tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.tokens import to_encodings
+from polycal.models.tokens import to_encodings
+from polycal.storage import tables
+from polycal.study.recipe import Rendering
 from polycal.tuning import dialogs as module
 from polycal.tuning.dialogs import Tally, make_examples
 from polycal.tuning.examples import Example
-from polycal.tuning.recipe import Rendering
 
 CHAT = [
     ("system", "be brief"),

@@ -5,7 +5,7 @@ import torch
 from tiny import make_tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from polycal import models
+from polycal.models import loading as models
 from polycal.tuning.effort import Effort, needed_flop
 
 

@@ -14,8 +14,9 @@ import torch
 from study import wait_until
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 
-from polycal import models, tables
 from polycal.errors import InputError
+from polycal.models import loading as models
+from polycal.storage import tables
 from polycal.tuning.launch import launch
 from polycal.tuning.training import Job, train
 from polycal.tuning.training_log import TrainingLog

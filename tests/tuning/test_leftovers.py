@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from polycal.errors import InputError
-from polycal.files import exclusive
+from polycal.storage.files import exclusive
+from polycal.study.asked import note_trainings
 from polycal.tuning import leftovers
-from polycal.tuning.leftovers import note_trainings, remove_leftovers
+from polycal.tuning.leftovers import find_and_remove, remove_leftovers
 
 OLD, NEW, OTHER, DONE = (f"m/s/ls-0/lr-{lr}/seed-0" for lr in "1234")
 
@@ -31,8 +32,7 @@ def no_grace(request, monkeypatch):
 
 
 def remove(folder: Path) -> int:
-    parts = ("studies", "candidates", "checkpoints")
-    return remove_leftovers(*(folder / part for part in parts)).removed
+    return find_and_remove(folder).removed
 
 
 def kept(folder: Path) -> set[str]:
@@ -56,29 +56,30 @@ def test_what_was_given_up_stays_for_a_day(folder, monkeypatch):
     """
     now = [1e9]
     monkeypatch.setattr(leftovers.time, "time", lambda: now[0])
-    parts = [folder / part for part in ("studies", "candidates", "checkpoints")]
-    note_trainings(parts[0], "mine", [OLD, NEW])
+    note_trainings(folder / "studies", "mine", [OLD, NEW])
     for hours, expected in ((0, (0, 300)), (20, (0, 300)), (-30, (0, 300))):
         now[0] = 1e9 + 3600 * hours
-        note_trainings(parts[0], "mine", [NEW])
-        assert remove_leftovers(*parts) == expected
-    note_trainings(parts[0], "mine", [OLD, NEW])
+        note_trainings(folder / "studies", "mine", [NEW])
+        assert find_and_remove(folder) == expected
+    note_trainings(folder / "studies", "mine", [OLD, NEW])
     now[0] = 1e9 + 3600 * 25
-    assert remove_leftovers(*parts) == (0, 0)
-    note_trainings(parts[0], "mine", [NEW])
+    assert find_and_remove(folder) == (0, 0)
+    note_trainings(folder / "studies", "mine", [NEW])
     now[0] += 3600 * 25
-    note_trainings(parts[0], "mine", [NEW])
-    assert remove_leftovers(*parts) == (300, 0)
+    note_trainings(folder / "studies", "mine", [NEW])
+    assert find_and_remove(folder) == (300, 0)
 
 
-def test_a_broken_note_is_named(folder):
-    """In one line, which a run prints and goes on."""
+def test_a_broken_note_is_named(folder, capsys):
+    """In one line, which the end of a run prints."""
     (folder / "studies").mkdir()
     (folder / "studies/mine.json").write_text('{"asked": ')
     with pytest.raises(InputError, match=r"mine\.json is not a study's note"):
         remove(folder)
     with pytest.raises(InputError, match=r"mine\.json is not a study's note"):
         note_trainings(folder / "studies", "mine", [])
+    remove_leftovers(results=folder)
+    assert "needs are left: " in capsys.readouterr().out
 
 
 def test_what_another_study_asks_for_stays(folder):

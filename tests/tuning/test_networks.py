@@ -6,12 +6,13 @@ import pytest
 import torch
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 
-from polycal import models, tables
 from polycal.errors import InputError
-from polycal.provenance import read_provenance
+from polycal.models import loading as models
+from polycal.storage import tables
+from polycal.storage.provenance import read_provenance
+from polycal.study.recipe import Recipe
 from polycal.tuning.effort import needed_flop
 from polycal.tuning.networks import make_network
-from polycal.tuning.recipe import Recipe
 
 CPU = torch.device("cpu")
 LORA = {"lr": 1e-2, "method": "lora", "lora_rank": 4, "dtype": "float32"}

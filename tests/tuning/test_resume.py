@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from polycal.provenance import write_provenance
+from polycal.storage.provenance import write_provenance
 from polycal.tuning.resume import Checkpoints, is_made, make_key
 
 

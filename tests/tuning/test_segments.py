@@ -5,7 +5,7 @@ import pytest
 import torch
 from toys import VOCABULARY, make_model
 
-from polycal.scoring.passes import PACKED_TYPES
+from polycal.models.passes import PACKED_TYPES
 from polycal.tuning.batches import pack_examples, pad_examples
 from polycal.tuning.examples import Example
 from polycal.tuning.head_loss import HeadLoss

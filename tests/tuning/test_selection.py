@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import digest
-from polycal.provenance import read_provenance, write_provenance
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.storage.provenance import read_provenance, write_provenance
 from polycal.tuning.selection import select
 
 

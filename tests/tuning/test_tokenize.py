@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
-from polycal import tables
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest
-from polycal.provenance import read_provenance
+from polycal.models.checkpoints import load_tokenizer
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.storage.provenance import read_provenance
 from polycal.tuning.examples import FILE, Examples
 
 

@@ -7,10 +7,10 @@ from tiny import make_tiny_model
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from polycal import models
+from polycal.models import loading as models
+from polycal.study.recipe import Recipe
 from polycal.tuning.batches import pad_examples
 from polycal.tuning.examples import Example
-from polycal.tuning.recipe import Recipe
 from polycal.tuning.trainer import SmoothingTrainer
 
 

@@ -18,14 +18,15 @@ from toys import make_model, save_checkpoint
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from polycal import models, tables
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest
-from polycal.provenance import read_provenance
+from polycal.models import loading as models
+from polycal.models.checkpoints import load_tokenizer
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.storage.provenance import read_provenance
+from polycal.study.recipe import Recipe
 from polycal.tuning.batches import pad_examples
 from polycal.tuning.examples import FILE, Example, Examples, write_examples
-from polycal.tuning.recipe import Recipe
 from polycal.tuning.training import split_validation
 from polycal.tuning.tune import tune
 
@@ -311,7 +312,7 @@ def test_a_model_s_own_attention_dropout_is_saved_and_not_used(
 ):
     """The recipe says 0; the base model's configuration says otherwise."""
     # The changed copy keeps the digest, for the examples were made with it.
-    monkeypatch.setattr("polycal.models.check_content", lambda _: None)
+    monkeypatch.setattr("polycal.models.loading.check_content", lambda _: None)
     other = tmp_path / "other"
     shutil.copytree(base, other)
     config = json.loads((base / "config.json").read_text()) | {"attention_dropout": 0.4}

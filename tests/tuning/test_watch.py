@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import digest
-from polycal.provenance import read_provenance
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.storage.provenance import read_provenance
 from polycal.tuning.selection import select
 from polycal.tuning.training_log import TrainingLog
 

@@ -3,6 +3,7 @@ Check the config and name what the study consists of. The only file with functio
 """
 
 import os
+import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -13,13 +14,18 @@ from snakemake.exceptions import WorkflowError
 SRC = f"{workflow.basedir}/src"
 sys.path.insert(0, SRC)  # for the import below, without the package being installed
 
-from polycal import environment, grid, study
+from polycal import environment
 from polycal.errors import InputError
-from polycal.files import take_lock
-from polycal.tuning.leftovers import note_trainings, remove_leftovers
-from polycal.tuning.recipe import Recipe, Rendering
+from polycal.storage.files import take_lock
+from polycal.study import figures, grid, layout, stages
+from polycal.study import config as study
+from polycal.study.asked import note_trainings
+from polycal.study.flags import cli_flags
+from polycal.study.reading import read_config
+from polycal.study.recipe import Recipe, Rendering
+from polycal.study.scorings import HEADLINE
 
-MADE_HERE = "resources/miniature/"  # what rule make_miniature writes
+MADE_HERE = layout.MINIATURE.format(part="")  # what rule make_miniature writes
 
 
 def check_config():
@@ -31,7 +37,7 @@ def check_config():
         )
     try:
         for path in dict.fromkeys(workflow.configfiles):
-            study.read_config(Path(path))
+            read_config(Path(path))
         config.update(study.complete(config))
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
@@ -74,27 +80,17 @@ def note_study():
         for path in grid.candidate_paths(config, model, sft, smoothing)
     ]
     try:
-        note_trainings(Path("results/studies"), config["study"], asked)
+        note_trainings(Path(layout.STUDIES), config["study"], asked)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
 
 def end_study():
-    """Tidy up, and say where the report is, if there is one."""
-    folders = ("results/studies", "results/candidates", "results/checkpoints")
-    try:
-        removed, waiting = remove_leftovers(*map(Path, folders))
-    except (InputError, OSError) as error:
-        removed, waiting = 0, 0  # the results are complete all the same
-        print(f"Checkpoints that nobody needs are left: {error}")
-    if removed:
-        print(f"Removed {removed / 1e9:.1f} GB of checkpoints that nobody needs.")
-    if waiting:
-        print(
-            f"Checkpoints of trainings that the study has given up take "
-            f"{waiting / 1e9:.1f} GB; a run in a day or later removes them."
-        )
-    page = os.path.abspath("results/report/index.html")
+    """Remove left-overs, and say where the report is, if there is one."""
+    # What it cannot remove it names; the results are complete all the same.
+    run_module = [sys.executable, "-m", "polycal", "remove_leftovers"]
+    subprocess.run(run_module, env={**os.environ, "PYTHONPATH": SRC})
+    page = os.path.abspath(layout.PAGE)
     if os.path.exists(page):
         print(f"The report is {page}")
     else:
@@ -147,14 +143,14 @@ def get_source(wildcards):
     """How a task's repository is read: `--format`, and `--name` of the language."""
     task = get_task(wildcards)
     name = task["configs"].get(wildcards.language)
-    return grid.cli_flags({"format": task["format"], "name": name})
+    return cli_flags({"format": task["format"], "name": name})
 
 
 def get_checkpoint(wildcards):
     """The directory that a run is scored from."""
     if wildcards.sft == grid.BASE:
-        return "resources/models/{model}".format(**wildcards)
-    return "results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}".format(**wildcards)
+        return layout.MODEL.format(**wildcards)
+    return layout.RUN.format(**wildcards)
 
 
 def get_candidates(wildcards):
@@ -162,13 +158,13 @@ def get_candidates(wildcards):
     paths = grid.candidate_paths(
         config, wildcards.model, wildcards.sft, wildcards.smoothing
     )
-    return [f"results/candidates/{path}" for path in paths]
+    return [f"{layout.CANDIDATES}/{path}" for path in paths]
 
 
 def get_tuned():
     """The directories of all tuned runs."""
     return [
-        f"results/runs/{run.path}"
+        layout.RUN.format_map(vars(run))
         for run in grid.expand_runs(config)
         if run.sft != grid.BASE
     ]
@@ -177,41 +173,52 @@ def get_tuned():
 def get_questions(wildcards):
     """The question files of the languages that one scoring job holds."""
     return [
-        f"resources/tasks/{wildcards.task}/{language}.parquet"
+        layout.QUESTIONS.format(task=wildcards.task, language=language)
         for language in wildcards.languages.split("+")
     ]
 
 
-def list_predictions(tail, task):
-    """The predictions files of a run on a task, below `results/predictions/{tail}`."""
-    held = [f.stem for f in Path(f"results/predictions/{tail}").glob("[!.]*.parquet")]
-    names = grid.batch_languages(task["languages"], held, config["languages_per_job"])
-    return [f"results/predictions/{tail}/{name}.parquet" for name in names]
+def list_predictions(run, task):
+    """The predictions files of a run on a task.
+
+    `run` holds the wildcards of a run, `task` is the config's entry.
+    """
+
+    def spell(languages):
+        return layout.PREDICTIONS.format(languages=languages, task=task["name"], **run)
+
+    existing = Path(spell("")).parent.glob("[!.]*.parquet")
+    names = grid.batch_languages(
+        task["languages"],
+        [path.stem for path in existing],
+        config["languages_per_job"],
+    )
+    return [spell(name) for name in names]
 
 
 def get_predictions(wildcards):
     """The predictions that are measured together: all languages of a run and task."""
-    tail = "{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}".format(**wildcards)
-    return list_predictions(tail, get_task(wildcards))
+    run = {name: wildcards[name] for name in ("model", "sft", "smoothing", "seed")}
+    return list_predictions(run, get_task(wildcards))
 
 
 def get_compared_predictions(wildcards):
     """Predictions of a base model and of the first seed of each smoothing value."""
-    model, sft, name = wildcards.model, wildcards.sft, wildcards.task
-    seed = config["seeds"][0]
-    tails = [f"{model}/{grid.BASE}/ls-0/seed-0"]
-    tails += [
-        f"{model}/{sft}/ls-{grid.number(smoothing)}/seed-{seed}"
-        for smoothing in config["smoothing"]
+    first = config["seeds"][0]
+    runs = [
+        run
+        for run in grid.expand_runs(config)
+        if run.model == wildcards.model
+        and (run.sft == grid.BASE or (run.sft == wildcards.sft and run.seed == first))
     ]
     task = get_task(wildcards)
-    return [path for tail in tails for path in list_predictions(f"{tail}/{name}", task)]
+    return [path for run in runs for path in list_predictions(vars(run), task)]
 
 
 def get_task_questions(wildcards):
     """The question files of all languages of a task."""
     return [
-        f"resources/tasks/{wildcards.task}/{language}.parquet"
+        layout.QUESTIONS.format(task=wildcards.task, language=language)
         for language in get_task(wildcards)["languages"]
     ]
 
@@ -219,7 +226,7 @@ def get_task_questions(wildcards):
 def get_shifts():
     """The questions that each SFT set changed most, of each task."""
     return [
-        f"results/shifts/{model['name']}/{sft['name']}/{task['name']}.parquet"
+        layout.SHIFTS.format(model=model["name"], sft=sft["name"], task=task["name"])
         for model in config["models"]
         for sft in config["sft"]
         for task in config["tasks"]
@@ -232,14 +239,14 @@ def get_all_predictions():
         path
         for run in grid.expand_runs(config)
         for task in config["tasks"]
-        for path in list_predictions(f"{run.path}/{task['name']}", task)
+        for path in list_predictions(vars(run), task)
     ]
 
 
 def get_measured(kind):
     """What is measured of each run and task: one file of a kind (metrics, ...)."""
     return [
-        f"results/{kind}/{run.path}/{task['name']}.parquet"
+        layout.MEASURED.format(kind=kind, task=task["name"], **vars(run))
         for run in grid.expand_runs(config)
         for task in config["tasks"]
     ]
@@ -248,28 +255,39 @@ def get_measured(kind):
 def get_statistics(**keys):
     """The flags of the config's statistics: `--confidence` and some more by key."""
     chosen = {"confidence": "confidence", **keys}
-    return grid.cli_flags(
-        {flag: config["statistics"][key] for flag, key in chosen.items()}
+    return cli_flags({flag: config["statistics"][key] for flag, key in chosen.items()})
+
+
+def list_shown(pattern, **names):
+    """A pattern's files of each task under each scoring's headline normaliser."""
+    return [
+        pattern.format(
+            task=task["name"], scoring=scoring, normaliser=HEADLINE[scoring], **names
+        )
+        for task in config["tasks"]
+        for scoring in config["scoring"]
+    ]
+
+
+def draw_outputs(suffix):
+    """The figures that one job draws, in one format."""
+    return expand(
+        layout.FIGURE, figure=figures.FIGURES, suffix=suffix, allow_missing=True
     )
 
 
 def get_figures():
-    """The figures of the report: each task under each scoring's headline normaliser."""
+    """The figures of the report."""
     return [
-        f"results/report/figures/{task['name']}/{scoring}-{grid.HEADLINE[scoring]}/{figure}.svg"
-        for task in config["tasks"]
-        for scoring in config["scoring"]
-        for figure in grid.FIGURES
+        path
+        for figure in figures.FIGURES
+        for path in list_shown(layout.FIGURE, figure=figure, suffix="svg")
     ]
 
 
 def get_tables():
     """One of the tables for a paper of each task and scoring; the others come along."""
-    return [
-        f"results/report/tables/{task['name']}/{scoring}-{grid.HEADLINE[scoring]}/claims.csv"
-        for task in config["tasks"]
-        for scoring in config["scoring"]
-    ]
+    return list_shown(layout.PAPER_TABLE, table="claims", suffix="csv")
 
 
 def get_gpus(wildcards):
@@ -340,7 +358,7 @@ def get_repo(section, name):
 
     def flags(wildcards):
         found = grid.entry(config[section], wildcards[name])
-        return grid.cli_flags({key: found.get(key) for key in ("repo", "revision")})
+        return cli_flags({key: found.get(key) for key in ("repo", "revision")})
 
     return flags
 
@@ -348,15 +366,13 @@ def get_repo(section, name):
 def get_sft_rows(wildcards):
     """The flags that say which rows of an SFT set are read, and how."""
     found = grid.entry(config["sft"], wildcards.sft)
-    return grid.cli_flags(
-        {key: found[key] for key in ("filter", "format", "max_examples")}
-    )
+    return cli_flags({key: found[key] for key in ("filter", "format", "max_examples")})
 
 
 def get_settings(kind, **changes):
-    """The flags of the recipe's part that a dataclass of polycal.tuning.recipe holds."""
+    """The flags of the recipe's part that a dataclass of polycal.study.recipe holds."""
     recipe = {field.name: config["recipe"][field.name] for field in fields(kind)}
-    return grid.cli_flags({**recipe, **changes})
+    return cli_flags({**recipe, **changes})
 
 
 def get_local_repo(section, name):
@@ -373,4 +389,4 @@ shell.prefix(find_tools())
 
 
 wildcard_constraints:
-    **grid.WILDCARDS,
+    **layout.WILDCARDS,

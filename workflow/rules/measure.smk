@@ -4,31 +4,23 @@ Measure calibration per run and task, and gather the study's tables.
 All languages of a task are measured together: the questions that they share depend on
 each of them, and some numbers of one language are fitted on another. Nothing is scored
 for it; the scores stay.
-
-INPUTS:   predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/*.parquet
-          check       = results/checks/{task}.json
-OUTPUTS:  metrics     = results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet
-          reliability, replicates = results/{reliability,replicates}/...same tail...parquet
-          tables      = results/{metrics,reliability,summary,contrasts,claims}.{parquet,csv}
-                        results/{decompositions,doses,slopes,fronts,dispersions,cultures}.parquet
-          shifts      = results/shifts/{model}/{sft}/{task}.parquet
 """
 
 
 rule measure:
     input:
         predictions=get_predictions,
-        check="results/checks/{task}.json",
+        check=layout.CHECK,
     output:
-        metrics="results/metrics/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
-        reliability="results/reliability/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
-        replicates="results/replicates/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.parquet",
+        metrics=layout.measured("metrics"),
+        reliability=layout.measured("reliability"),
+        replicates=layout.measured("replicates"),
     log:
         "logs/measure/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["measure"],
+        stage=stages.STAGES["measure"],
         statistics=get_statistics(n_replicates="replicates", seed="seed"),
         normalisers=config["normalisers"],
     shell:
@@ -46,15 +38,15 @@ rule find_shifts:
     input:
         predictions=get_compared_predictions,
         questions=get_task_questions,
-        check="results/checks/{task}.json",
+        check=layout.CHECK,
     output:
-        "results/shifts/{model}/{sft}/{task}.parquet",
+        layout.SHIFTS,
     log:
         "logs/find_shifts/{model}/{sft}/{task}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["find_shifts"],
+        stage=stages.STAGES["find_shifts"],
         scoring=config["scoring"][0],
     shell:
         "python -m polycal find_shifts"
@@ -71,7 +63,7 @@ rule aggregate:
         reliability=get_measured("reliability"),
     output:
         expand(
-            "results/{table}.{suffix}",
+            layout.TABLE,
             table=["metrics", "reliability", "summary"],
             suffix=["parquet", "csv"],
         ),
@@ -80,7 +72,7 @@ rule aggregate:
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["aggregate"],
+        stage=stages.STAGES["aggregate"],
         # What each run has to have, and nothing besides.
         keep=[
             f"{task['name']}={'+'.join(sorted(task['languages']))}"
@@ -96,12 +88,12 @@ rule aggregate:
 
 rule contrast:
     input:
-        metrics="results/metrics.parquet",
-        runs="results/runs.parquet",
+        metrics=layout.table("metrics"),
+        runs=layout.table("runs"),
         replicates=get_measured("replicates"),
     output:
         expand(
-            "results/{table}.{suffix}",
+            layout.TABLE,
             table=["contrasts", "claims"],
             suffix=["parquet", "csv"],
         ),
@@ -110,7 +102,7 @@ rule contrast:
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["contrast"],
+        stage=stages.STAGES["contrast"],
         statistics=get_statistics(margin="margin"),
     shell:
         "python -m polycal contrast"
@@ -123,11 +115,11 @@ rule contrast:
 
 rule analyse:
     input:
-        metrics="results/metrics.parquet",
+        metrics=layout.table("metrics"),
         replicates=get_measured("replicates"),
     output:
         expand(
-            "results/{table}.parquet",
+            layout.TABLE,
             table=[
                 "decompositions",
                 "doses",
@@ -136,13 +128,14 @@ rule analyse:
                 "dispersions",
                 "cultures",
             ],
+            suffix=["parquet", "csv"],
         ),
     log:
         "logs/analyse.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["analyse"],
+        stage=stages.STAGES["analyse"],
         statistics=get_statistics(),
     shell:
         "python -m polycal analyse"

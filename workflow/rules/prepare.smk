@@ -1,31 +1,24 @@
 """
 Bring models, SFT sets and benchmarks into polycal's own form.
-
-INPUTS:   the repositories of the config: local directories or Hub ids
-OUTPUTS:  miniature   = resources/miniature/{model,sft,global_mmlu,mmlu_prox}/
-          model       = resources/models/{model}/
-          sft         = resources/sft/{sft}.parquet
-          questions   = resources/tasks/{task}/{language}.parquet
-          check       = results/checks/{task}.json
 """
 
 
 rule make_miniature:
     output:
-        model=directory("resources/miniature/model"),
-        sft=directory("resources/miniature/sft"),
-        global_mmlu=directory("resources/miniature/global_mmlu"),
-        mmlu_prox=directory("resources/miniature/mmlu_prox"),
+        model=directory(layout.MINIATURE.format(part="model")),
+        sft=directory(layout.MINIATURE.format(part="sft")),
+        global_mmlu=directory(layout.MINIATURE.format(part="global_mmlu")),
+        mmlu_prox=directory(layout.MINIATURE.format(part="mmlu_prox")),
     log:
         "logs/make_miniature.log",
     benchmark:
-        "results/timings/make_miniature.tsv"
+        layout.timing("make_miniature")
     conda:
         "../../envs/gpu.yaml"
     threads: 2
     params:
-        stage=grid.STAGES["make_miniature"],
-        flags=grid.cli_flags(config["miniature"]),
+        stage=stages.STAGES["make_miniature"],
+        flags=cli_flags(config["miniature"]),
     shell:
         "python -m polycal make_miniature {params.flags}"
         " --model {output.model:q}"
@@ -38,7 +31,7 @@ rule prepare_model:
     input:
         get_local_repo("models", "model"),
     output:
-        directory("resources/models/{model}"),
+        directory(layout.MODEL),
     log:
         "logs/prepare_model/{model}.log",
     # As with data and questions: a repository that cannot be had should stop a study
@@ -47,7 +40,7 @@ rule prepare_model:
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["prepare_model"],
+        stage=stages.STAGES["prepare_model"],
         repo=get_repo("models", "model"),
     shell:
         "python -m polycal prepare_model {params.repo}"
@@ -59,16 +52,16 @@ rule prepare_sft:
     input:
         get_local_repo("sft", "sft"),
     output:
-        "resources/sft/{sft}.parquet",
+        layout.SFT,
     log:
         "logs/prepare_sft/{sft}.log",
     benchmark:
-        "results/timings/prepare_sft/{sft}.tsv"
+        layout.timing("prepare_sft", "{sft}")
     priority: 110
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["prepare_sft"],
+        stage=stages.STAGES["prepare_sft"],
         repo=get_repo("sft", "sft"),
         rows=get_sft_rows,
     shell:
@@ -81,14 +74,14 @@ rule prepare_task:
     input:
         get_local_repo("tasks", "task"),
     output:
-        "resources/tasks/{task}/{language}.parquet",
+        layout.QUESTIONS,
     log:
         "logs/prepare_task/{task}/{language}.log",
     priority: 100
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["prepare_task"],
+        stage=stages.STAGES["prepare_task"],
         repo=get_repo("tasks", "task"),
         source=get_source,
     shell:
@@ -100,12 +93,9 @@ rule prepare_task:
 
 rule check_task:
     input:
-        lambda wildcards: [
-            f"resources/tasks/{wildcards.task}/{language}.parquet"
-            for language in get_task(wildcards)["languages"]
-        ],
+        lambda wildcards: get_task_questions(wildcards),
     output:
-        "results/checks/{task}.json",
+        layout.CHECK,
     log:
         "logs/check_task/{task}.log",
     # What is wrong with the questions should stop a study before it has cost GPU hours,
@@ -114,7 +104,7 @@ rule check_task:
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["check_task"],
+        stage=stages.STAGES["check_task"],
         policy=lambda wildcards: get_task(wildcards)["questions"],
     shell:
         "python -m polycal check_task"

@@ -1,45 +1,34 @@
 """
 Draw the figures and write the page that people read.
-
-INPUTS:   results/{metrics,reliability,summary,contrasts,claims,runs}.parquet
-          results/{decompositions,doses,fronts}.parquet
-          results/checks/{task}.json
-          results/shifts/{model}/{sft}/{task}.parquet
-OUTPUTS:  tables  = results/report/tables/{task}/{scoring}-{normaliser}/{table}.{csv,md,tex}
-          figures = results/report/figures/{task}/{scoring}-{normaliser}/{figure}.{svg,pdf}
-          page    = results/report/index.html
 """
 
 
 rule draw:
     input:
-        metrics="results/metrics.parquet",
-        reliability="results/reliability.parquet",
-        contrasts="results/contrasts.parquet",
-        decompositions="results/decompositions.parquet",
-        doses="results/doses.parquet",
-        fronts="results/fronts.parquet",
+        metrics=layout.table("metrics"),
+        reliability=layout.table("reliability"),
+        contrasts=layout.table("contrasts"),
+        decompositions=layout.table("decompositions"),
+        doses=layout.table("doses"),
+        fronts=layout.table("fronts"),
     output:
         *[
             report(
-                f"results/report/figures/{{task}}/{{scoring}}-{{normaliser}}/{figure}.svg",
+                path,
                 caption="../report/figure.rst",
                 category="{task}",
                 subcategory="{scoring}, {normaliser}",
                 labels={"figure": figure},
             )
-            for figure in grid.FIGURES
+            for figure, path in zip(figures.FIGURES, draw_outputs("svg"))
         ],
-        *[
-            f"results/report/figures/{{task}}/{{scoring}}-{{normaliser}}/{figure}.pdf"
-            for figure in grid.FIGURES
-        ],
+        *draw_outputs("pdf"),
     log:
         "logs/draw/{task}/{scoring}-{normaliser}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["draw"],
+        stage=stages.STAGES["draw"],
     shell:
         "python -m polycal draw"
         " --metrics {input.metrics:q}"
@@ -56,22 +45,23 @@ rule draw:
 
 rule tabulate:
     input:
-        metrics="results/metrics.parquet",
-        summary="results/summary.parquet",
-        contrasts="results/contrasts.parquet",
-        claims="results/claims.parquet",
+        metrics=layout.table("metrics"),
+        summary=layout.table("summary"),
+        contrasts=layout.table("contrasts"),
+        claims=layout.table("claims"),
     output:
         expand(
-            "results/report/tables/{{task}}/{{scoring}}-{{normaliser}}/{table}.{suffix}",
+            layout.PAPER_TABLE,
             table=["levels", "differences", "languages", "claims"],
             suffix=["csv", "md", "tex"],
+            allow_missing=True,
         ),
     log:
         "logs/tabulate/{task}/{scoring}-{normaliser}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["tabulate"],
+        stage=stages.STAGES["tabulate"],
     shell:
         "python -m polycal tabulate"
         " --metrics {input.metrics:q}"
@@ -86,21 +76,21 @@ rule tabulate:
 
 rule report:
     input:
-        summary="results/summary.parquet",
-        metrics="results/metrics.parquet",
-        reliability="results/reliability.parquet",
-        contrasts="results/contrasts.parquet",
-        decompositions="results/decompositions.parquet",
-        doses="results/doses.parquet",
-        fronts="results/fronts.parquet",
-        claims="results/claims.parquet",
-        runs="results/runs.parquet",
+        summary=layout.table("summary"),
+        metrics=layout.table("metrics"),
+        reliability=layout.table("reliability"),
+        contrasts=layout.table("contrasts"),
+        decompositions=layout.table("decompositions"),
+        doses=layout.table("doses"),
+        fronts=layout.table("fronts"),
+        claims=layout.table("claims"),
+        runs=layout.table("runs"),
         shifts=get_shifts(),
-        checks=expand("results/checks/{task[name]}.json", task=config["tasks"]),
+        checks=[layout.CHECK.format(task=task["name"]) for task in config["tasks"]],
         figures=get_figures(),
     output:
         report(
-            "results/report/index.html",
+            layout.PAGE,
             caption="../report/page.rst",
             category="The page",
             labels={"figure": "all of the study in one page"},
@@ -110,7 +100,7 @@ rule report:
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["report"],
+        stage=stages.STAGES["report"],
         study=config["study"],
         scoring=" ".join(config["scoring"]),
     shell:

@@ -1,21 +1,15 @@
 """
 Score every option of every question: one job holds several languages of one run.
-
-INPUTS:   checkpoint  = resources/models/{model}/ or results/runs/.../seed-{seed}/
-          questions   = resources/tasks/{task}/{language}.parquet for each of {languages}
-OUTPUTS:  predictions = results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet
-          store       = results/store/ (finished languages, so that nothing is scored twice)
-          timing      = results/timings/score/...same tail...tsv (what it scored, and how fast)
 """
 
 
 rule score:
     input:
         checkpoint=get_checkpoint,
-        base="resources/models/{model}",
+        base=layout.MODEL,
         questions=get_questions,
     output:
-        "results/predictions/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.parquet",
+        layout.PREDICTIONS,
     log:
         "logs/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.log",
     conda:
@@ -25,11 +19,11 @@ rule score:
         mem_mb=get_memory,
         runtime=get_runtime("score"),
     params:
-        stage=grid.STAGES["score"],
+        stage=stages.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
         shots=lambda wildcards: get_task(wildcards)["shots"],
         # No benchmark file: it would count waiting, and what lies in the store.
-        timing="results/timings/score/{model}/{sft}/ls-{smoothing}/seed-{seed}/{task}/{languages}.tsv",
+        timing=layout.timing("score", layout.SCORED_TAIL),
     shell:
         "python -m polycal with_gpus --count {resources.gpu} --"
         " python -m polycal score"

@@ -1,22 +1,18 @@
 """
 Tokenise every SFT set for every model, once for all candidates.
-
-INPUTS:   base          = resources/models/{model}/
-          conversations = resources/sft/{sft}.parquet
-OUTPUTS:  examples      = resources/examples/{model}/{sft}/
 """
 
 
 rule tokenize:
     input:
-        base="resources/models/{model}",
-        conversations="resources/sft/{sft}.parquet",
+        base=layout.MODEL,
+        conversations=layout.SFT,
     output:
-        directory("resources/examples/{model}/{sft}"),
+        directory(layout.EXAMPLES),
     log:
         "logs/tokenize/{model}/{sft}.log",
     benchmark:
-        "results/timings/tokenize/{model}/{sft}.tsv"
+        layout.timing("tokenize", "{model}/{sft}")
     # Every training waits for it. One thread: rendering, which has no second one, takes
     # most of the time.
     priority: 105
@@ -24,7 +20,7 @@ rule tokenize:
         "../../envs/cpu.yaml"
     threads: 1
     params:
-        stage=grid.STAGES["tokenize"],
+        stage=stages.STAGES["tokenize"],
         rendering=get_settings(Rendering),
     shell:
         "RAYON_NUM_THREADS={threads} python -m polycal tokenize {params.rendering}"

@@ -1,24 +1,18 @@
 """
 Fine-tune every candidate and select the learning rate of every run.
-
-INPUTS:   base      = resources/models/{model}/
-          examples  = resources/examples/{model}/{sft}/
-OUTPUTS:  candidate = results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}/
-          run       = results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}/
-          runs      = results/runs.{parquet,csv}: how each run came about
 """
 
 
 rule tune:
     input:
-        base="resources/models/{model}",
-        examples="resources/examples/{model}/{sft}",
+        base=layout.MODEL,
+        examples=layout.EXAMPLES,
     output:
-        directory("results/candidates/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"),
+        directory(layout.CANDIDATE),
     log:
         "logs/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.log",
     benchmark:
-        "results/timings/tune/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}.tsv"
+        layout.timing("tune", layout.CANDIDATE_TAIL)
     # Before scoring, since the longest chain of jobs leads through the trainings.
     priority: 50
     conda:
@@ -37,12 +31,10 @@ rule tune:
         launcher=get_launcher,
         report_to=" ".join(config["report_to"]),
     params:
-        stage=grid.STAGES["tune"],
+        stage=stages.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
         # Not an output: Snakemake deletes what a job that was killed had written.
-        checkpoints=(
-            "results/checkpoints/{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"
-        ),
+        checkpoints=(layout.CHECKPOINT),
     shell:
         "{resources.launcher} python -m polycal with_gpus"
         " --count {resources.gpus_per_node} --"
@@ -66,14 +58,14 @@ rule select:
     input:
         get_candidates,
     output:
-        directory("results/runs/{model}/{sft}/ls-{smoothing}/seed-{seed}"),
+        directory(layout.RUN),
     log:
         "logs/select/{model}/{sft}/ls-{smoothing}/seed-{seed}.log",
     priority: 50
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["select"],
+        stage=stages.STAGES["select"],
     shell:
         "python -m polycal select"
         " --candidates {input:q}"
@@ -83,17 +75,17 @@ rule select:
 
 rule list_runs:
     input:
-        models=[f"resources/models/{model['name']}" for model in config["models"]],
+        models=[layout.MODEL.format(model=model["name"]) for model in config["models"]],
         runs=get_tuned(),
     output:
-        table="results/runs.parquet",
-        csv="results/runs.csv",
+        table=layout.table("runs"),
+        csv=layout.table("runs", "csv"),
     log:
         "logs/list_runs.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        stage=grid.STAGES["list_runs"],
+        stage=stages.STAGES["list_runs"],
     shell:
         "python -m polycal list_runs"
         " --models {input.models:q}"

@@ -36,12 +36,12 @@ def make_miniature(
         OSError: a folder cannot be written or the disk is full.
     """
     from polycal.errors import InputError
-    from polycal.files import check_folder
     from polycal.miniature.facts import load_world
     from polycal.miniature.instructions import make_instructions
     from polycal.miniature.model import write_model
     from polycal.miniature.questions import make_questions
     from polycal.miniature.write import write_global_mmlu, write_mmlu_prox, write_sft
+    from polycal.storage.files import check_folder
 
     if pretrain_steps < 1:
         raise InputError(f"pretrain_steps is {pretrain_steps}; use 1 or more")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from polycal.miniature.facts import KINDS, Fact, World, written_languages
 from polycal.miniature.questions import choose_wrong_options
-from polycal.preparing.lead_ins import load_lead_ins
-from polycal.prompts import build_prompt
+from polycal.study.lead_ins import load_lead_ins
+from polycal.study.prompts import build_prompt
 
 # Share of a language, before they are scaled to sum to one: by Joshi class, but most
 # for English and least for Shona and Chichewa.

@@ -14,7 +14,7 @@ from babel.core import get_global
 from babel.languages import get_official_languages
 from babel.numbers import get_territory_currencies
 
-from polycal.languages import Language, load_languages
+from polycal.study.languages import Language, load_languages
 
 # kind of fact -> (what is given, what is asked for)
 KINDS = {

@@ -4,7 +4,7 @@ import random
 
 from polycal.miniature.facts import KINDS, World
 from polycal.miniature.questions import choose_wrong_options
-from polycal.prompts import LETTERS
+from polycal.study.prompts import LETTERS
 
 # Written by hand. (instruction, input) of each kind; the benchmark's own sentence is
 # added to them.

@@ -15,12 +15,12 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from polycal.files import replacing_folder
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import World, written_languages
-from polycal.models import save
-from polycal.prompts import LETTERS
-from polycal.provenance import write_provenance
+from polycal.models.loading import save
+from polycal.storage.files import replacing_folder
+from polycal.storage.provenance import write_provenance
+from polycal.study.prompts import LETTERS
 
 _logger = logging.getLogger(__name__)
 _BOS, _EOS, _PAD, _UNK = "<s>", "</s>", "<pad>", "<unk>"

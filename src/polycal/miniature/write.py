@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polycal.files import replacing_folder
 from polycal.miniature.facts import World, written_languages
 from polycal.miniature.questions import Question
-from polycal.prompts import LETTERS
-from polycal.provenance import write_provenance
+from polycal.storage.files import replacing_folder
+from polycal.storage.provenance import write_provenance
+from polycal.study.prompts import LETTERS
 
 _GLOBAL_MMLU = pa.schema(
     [

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from polycal.models.gpu_types import Gpu
 from polycal.planning import costs
 from polycal.planning.jobs import Job
-from polycal.planning.sizes import BYTES_PER_TOKEN, Gpu
+from polycal.planning.sizes import BYTES_PER_TOKEN
 
 
 def list_facts(study: Mapping, jobs: Sequence[Job], gpu: Gpu) -> list[str]:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from polycal.errors import InputError
+from polycal.models.gpu_types import Gpu
 from polycal.planning.model_sizes import Model
-from polycal.planning.sizes import Gpu, Questions, SftSet
+from polycal.planning.sizes import Questions, SftSet
 
 # Parts of a GPU's datasheet speed that are reached: assumptions, not measured. 0.40 is
 # usual for training dense models of this size; forward passes alone reach more.

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from polycal import grid
-from polycal.grid import is_local
+from polycal.models.gpu_types import Gpu
 from polycal.planning import costs
 from polycal.planning.jobs import Job, list_jobs
 from polycal.planning.memory import Misfit, find_misfits
 from polycal.planning.scope import UNKNOWN_TOKENS, Scope, measure_scope
-from polycal.planning.sizes import BYTES_PER_TOKEN, Gpu, Questions
+from polycal.planning.sizes import BYTES_PER_TOKEN, Questions
 from polycal.planning.timings import Timing
+from polycal.study import grid
+from polycal.study.grid import is_local
 
 # What takes disk space.
 MODELS = "downloads: models"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-from polycal import grid
 from polycal.planning import costs
 from polycal.planning.scope import Scope
 from polycal.planning.sizes import Questions
 from polycal.planning.timings import Timing, scored_files
+from polycal.study import grid
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from polycal import grid
+from polycal.models.gpu_types import Gpu, list_gpus
 from polycal.planning import costs
 from polycal.planning.model_sizes import Model
 from polycal.planning.scope import Scope
-from polycal.planning.sizes import Gpu, list_gpus
+from polycal.study import grid
 
 _PER_NODE = 8  # GPUs of one machine, at most, about
 _NODES = 8  # that are worth naming

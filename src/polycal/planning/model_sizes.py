@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.grid import is_local
 from polycal.planning.sizes import read_table
+from polycal.study import layout
+from polycal.study.grid import is_local
 
 # Model types that tie the head, or cap attention's scores, unless told not to.
 _TIED = ("gemma", "gemma2", "gemma3_text", "vaultgemma")
@@ -95,7 +96,8 @@ def find_model(entry: Mapping, resources: Path) -> Model | None:
         }
         return Model(**numbers, **flags, tokenizer=row["tokenizer"])
     folders = [Path(entry["repo"])] if is_local(entry["repo"]) else []
-    for folder in [*folders, resources / "models" / entry["name"]]:
+    prepared = layout.below(resources, layout.MODEL, model=entry["name"])
+    for folder in [*folders, prepared]:
         if (folder / "config.json").is_file():
             return _read_model(folder / "config.json")
     return None

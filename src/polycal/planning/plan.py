@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.grid import expand_runs
+from polycal.models.gpu_types import Gpu, find_gpu
 from polycal.planning.basis import list_facts
 from polycal.planning.forecast import Forecast, forecast
 from polycal.planning.jobs import Job
 from polycal.planning.savings import Saving, find_savings
-from polycal.planning.sizes import Gpu, find_gpu
+from polycal.planning.text_table import align
 from polycal.planning.timings import Timing, read_timings
-from polycal.study import load_study
-from polycal.text import align
+from polycal.study.config import load_study
+from polycal.study.grid import expand_runs
 
 _WIDTH = 96
 _STAGES = {

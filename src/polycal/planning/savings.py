@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from polycal import grid
-from polycal.languages import load_languages
+from polycal.models.gpu_types import Gpu
 from polycal.planning.forecast import Forecast, forecast
 from polycal.planning.scope import Scope, measure_scope
-from polycal.planning.sizes import Gpu, find_lite
+from polycal.planning.sizes import find_lite
+from polycal.study import layout
+from polycal.study.languages import load_languages
 
 CAP = 50_000  # conversations of the variant with smaller SFT sets
 
@@ -65,7 +66,7 @@ def _variants(scope: Scope) -> Iterator[tuple[str, dict]]:
     fewer = {"smoothing": config["smoothing"][:-1], "seeds": config["seeds"][:1]}
     for section, kept in fewer.items():
         if config["sft"] and 0 < len(kept) < len(config[section]):
-            spelt = ", ".join(map(grid.number, kept))
+            spelt = ", ".join(map(layout.number, kept))
             yield f"{section}: [{spelt}]", _changed(config, **{section: kept})
     sized = {name: each for name, each in scope.models.items() if each}
     if len(config["models"]) > 1 and sized:

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from polycal import grid
+from polycal.models.gpu_types import Gpu
 from polycal.planning import costs
 from polycal.planning.model_sizes import Model, find_model
 from polycal.planning.sizes import (
-    Gpu,
     Questions,
     SftSet,
     find_examples,
     find_questions,
     find_sft,
 )
+from polycal.study import grid
 
 UNKNOWN_TOKENS = 500  # of a conversation of an SFT set that nobody knows
 

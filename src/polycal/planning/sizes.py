@@ -1,4 +1,4 @@
-"""How big things are: SFT sets, benchmarks, GPUs.
+"""How big things are: SFT sets and benchmarks.
 
 What lies on this machine tells its own size; the tables in `data/` know what a study
 names on the Hub. A size that nobody knows is None, never a guess.
@@ -6,14 +6,14 @@ names on the Hub. A size that nobody knows is None, never a guess.
 
 import csv
 import functools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.provenance import read_provenance
+from polycal.storage.provenance import read_provenance
+from polycal.study import layout
 
 BYTES_PER_TOKEN = 4  # of UTF-8 text, where only the text's length is known
 
@@ -56,58 +56,12 @@ class Questions:
     download_bytes: float
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A type of GPU.
-
-    Attributes:
-        name: as the command line spells it.
-        flops: dense bfloat16 operations per second, by the datasheet.
-        memory: bytes.
-    """
-
-    name: str
-    flops: float
-    memory: float
-
-
 @functools.cache
 def read_table(name: str) -> dict[str, dict[str, str]]:
     """The rows of a table in `data/`, by their first column."""
     with (files("polycal") / "data" / name).open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     return {next(iter(row.values())): row for row in rows}
-
-
-def list_gpus() -> dict[str, Gpu]:
-    """The known types of GPU by name, the table's order kept."""
-    return {
-        name: Gpu(name, float(row["tflops"]) * 1e12, float(row["memory_gb"]) * 1e9)
-        for name, row in read_table("gpus.csv").items()
-    }
-
-
-def find_gpu(name: str) -> Gpu:
-    """A type of GPU by its name.
-
-    Raises:
-        InputError: the table has none of this name.
-    """
-    known = list_gpus()
-    if name.lower() not in known:
-        raise InputError(f"no GPU {name!r} is known; known are {', '.join(known)}")
-    return known[name.lower()]
-
-
-def recognise_gpu(device: str) -> Gpu | None:
-    """A type of GPU by what its driver calls it, such as NVIDIA H100 80GB HBM3.
-
-    None for a device that the table does not have, and for variants of other speed.
-    """
-    for name, row in read_table("gpus.csv").items():
-        if re.search(row["device"], device):
-            return find_gpu(name)
-    return None
 
 
 def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
@@ -123,7 +77,7 @@ def find_sft(entry: Mapping, resources: Path) -> SftSet | None:
     Raises:
         InputError: a prepared table is not complete.
     """
-    path = resources / "sft" / f"{entry['name']}.parquet"
+    path = layout.below(resources, layout.SFT, sft=entry["name"])
     if path.is_file():
         facts = _read_facts(path)
         if _is_of(entry, facts):
@@ -139,7 +93,7 @@ def _read_facts(path: Path) -> Mapping:
     """What made a prepared table."""
     import pyarrow as pa
 
-    from polycal import tables
+    from polycal.storage import tables
 
     try:
         return tables.read_metadata(path)
@@ -195,7 +149,7 @@ def find_examples(
     Raises:
         InputError: nothing tells what has been tokenised.
     """
-    folder = resources / "examples" / model / entry["name"]
+    folder = layout.below(resources, layout.EXAMPLES, model=model, sft=entry["name"])
     try:
         made = read_provenance(folder)
         source, rendering = made.get("source", {}), made.get("rendering", {})
@@ -233,7 +187,9 @@ def find_questions(
     Raises:
         InputError: a prepared file is not complete.
     """
-    path = resources / "tasks" / task["name"] / f"{language}.parquet"
+    path = layout.below(
+        resources, layout.QUESTIONS, task=task["name"], language=language
+    )
     number = _count_questions(path, task["repo"]) if path.is_file() else None
     row = read_table("benchmark_sizes.csv").get(task["repo"])
     if row is None:
@@ -262,7 +218,7 @@ def _count_questions(path: Path, repo: str) -> int | None:
 
 @functools.cache
 def _read_questions(path: Path) -> Questions:
-    from polycal import tables
+    from polycal.storage import tables
 
     test = tables.where(tables.read(path, "questions"), split="test")
     questions = test.select(["question", "options"]).to_pylist()

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from polycal import tables
-from polycal.grid import HEADLINE, expand_runs
+from polycal.comparing.conditions import by_condition, label
+from polycal.models.gpu_types import find_gpu
 from polycal.planning.forecast import forecast
 from polycal.planning.jobs import Job
-from polycal.planning.sizes import find_gpu
+from polycal.planning.text_table import align
 from polycal.planning.timings import read_timings
-from polycal.statistics.conditions import by_condition, label
-from polycal.study import load_study
-from polycal.text import align
+from polycal.storage import tables
+from polycal.study import layout
+from polycal.study.config import load_study
+from polycal.study.grid import expand_runs
+from polycal.study.scorings import HEADLINE
 
 _SILENT = 15 * 60  # seconds
 _DONE = re.compile(r"\bstep \d+ of \d+|\d+ of \d+ questions, .* left").search
@@ -70,7 +72,7 @@ def status(*, config: Path, logs: Path, results: Path, resources: Path) -> None:
         study, gpu=find_gpu("h200"), timings=taken, resources=resources
     ).jobs
     stages = [find_stage(name, jobs, logs) for name in ("tune", "score")]
-    numbers = read_numbers(results / "metrics", study)
+    numbers = read_numbers(results, study)
     print("\n".join(write_status(study, stages, numbers)))
 
 
@@ -119,12 +121,12 @@ def _has_failed(log: Path) -> bool:
     )
 
 
-def read_numbers(folder: Path, study: Mapping) -> pd.DataFrame:
+def read_numbers(results: Path, study: Mapping) -> pd.DataFrame:
     """Means over the languages that are measured: one row per condition and task.
 
     Args:
-        folder: of metrics tables; it may be absent.
-        study: a complete study; what a folder holds of another one is left out.
+        results: the folder that the workflow writes into; it may be absent.
+        study: a complete study; what is there of another one is left out.
 
     Returns:
         The columns facet, rank, task, scoring and languages, and the shown metrics as
@@ -133,11 +135,14 @@ def read_numbers(folder: Path, study: Mapping) -> pd.DataFrame:
     Raises:
         InputError: a file is not a metrics table.
     """
+    metrics = layout.measured("metrics")
     paths = [
         path
         for run in expand_runs(study)
         for task in study["tasks"]
-        if (path := folder / run.path / f"{task['name']}.parquet").exists()
+        if (
+            path := layout.below(results, metrics, task=task["name"], **vars(run))
+        ).exists()
     ]
     if not paths:
         return pd.DataFrame()

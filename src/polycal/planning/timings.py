@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from polycal import tables
 from polycal.errors import InputError
+from polycal.storage import tables
+from polycal.study import layout
 
 _LOG = "training_log.parquet"
 
@@ -47,7 +48,7 @@ def read_timings(results: Path) -> dict[str, Timing]:
     Raises:
         InputError: a file holds no time, or is no training log; the message names it.
     """
-    folder = results / "timings"
+    folder = layout.below(results, layout.TIMINGS)
     found = {}
     for path in sorted(folder.rglob("*.tsv")):
         address = path.relative_to(folder).as_posix().removesuffix(".tsv")
@@ -74,8 +75,8 @@ def _read_timing(path: Path, training: float | None) -> Timing:
 
 def _read_training(results: Path, address: str) -> float | None:
     """Seconds of a training's steps, the interrupted ones included."""
-    stage, _, place = address.partition("/")
-    log = results / "candidates" / place / _LOG
+    stage, _, tail = address.partition("/")
+    log = layout.below(results, layout.CANDIDATES) / tail / _LOG
     if stage != "tune" or not log.exists():
         return None
     lines = tables.where(tables.read(log, "training_log"), split="train").to_pylist()

@@ -14,11 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import replacing
-from polycal.prompts import LETTERS
-from polycal.provenance import provenance
+from polycal.storage import tables
+from polycal.storage.files import replacing
+from polycal.storage.provenance import provenance
+from polycal.study.prompts import LETTERS
 
 POLICIES = ("intersection", "identical", "own")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from yaml import YAMLError
 
 from polycal.errors import InputError
-from polycal.grid import is_local
-from polycal.text import load_yaml
+from polycal.study.grid import is_local
+from polycal.study.reading import load_yaml
 
 # That can be read (`rows.py`); not CSV: it cannot tell "None" from null.
 KINDS = (".parquet", ".json", ".jsonl")

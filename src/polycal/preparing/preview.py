@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from polycal import grid, tables
 from polycal.errors import InputError
 from polycal.preparing import hub
 from polycal.preparing.snapshot import WITHOUT_WEIGHTS
 from polycal.preparing.tasks import read_task
-from polycal.prompts import Prompt, build_prompt, pick_shots
-from polycal.study import load_study
+from polycal.storage import tables
+from polycal.study import grid
+from polycal.study.config import load_study
+from polycal.study.prompts import Prompt, build_prompt, pick_shots
 
 if TYPE_CHECKING:  # it takes seconds
     from transformers import PreTrainedTokenizerBase
@@ -124,8 +125,8 @@ def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
     """The lines that show a prompt as the tokenizer in a directory writes it."""
     from transformers import AutoConfig
 
-    from polycal.checkpoints import load_tokenizer, read_length
-    from polycal.tokens import tokenize_prompts
+    from polycal.models.checkpoints import load_tokenizer, read_length
+    from polycal.models.tokens import tokenize_prompts
 
     tokenizer = load_tokenizer(folder)
     (context,), (candidates,) = tokenize_prompts(tokenizer, [prompt])

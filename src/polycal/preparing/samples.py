@@ -16,10 +16,10 @@ from typing import NamedTuple
 import pyarrow as pa
 from tokenizers import Tokenizer
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import replacing
-from polycal.prompts import LETTERS
+from polycal.storage import tables
+from polycal.storage.files import replacing
+from polycal.study.prompts import LETTERS
 
 # Tokens of each continuation behind a context.
 Counter = Callable[[str, list[str]], list[int]]

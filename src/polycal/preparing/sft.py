@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import digest
 from polycal.preparing import hub
 from polycal.preparing.filters import Filter
 from polycal.preparing.rows import read_rows
+from polycal.storage import tables
+from polycal.storage.files import digest
 
 _BATCH = 4096  # conversations that are Python objects at one time
 _logger = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.files import copy_or_link, digest, replacing_folder
-from polycal.grid import is_local
 from polycal.preparing import hub
-from polycal.provenance import write_provenance
+from polycal.storage.files import copy_or_link, digest, replacing_folder
+from polycal.storage.provenance import write_provenance
+from polycal.study.grid import is_local
 
 # Weights under the names that transformers loads; neither pickles nor the second copy
 # of the weights that some repositories hold (consolidated.safetensors, original/).

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import digest
 from polycal.preparing import hub
-from polycal.preparing.formats import (
+from polycal.preparing.rows import read_rows
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.study.config import complete_format
+from polycal.study.formats import (
     BLANK_OPTION,
     BLANK_QUESTION,
     Format,
     make_format,
     why_dropped,
 )
-from polycal.preparing.rows import read_rows
-from polycal.study import complete_format
 
 _SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.statistics.conditions import in_resource_order, language_of
+from polycal.comparing.conditions import in_resource_order, language_of
 
 STYLE = {
     "axes.edgecolor": "0.4",

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from polycal.grid import number
+from polycal.comparing.conditions import label, language_of
 from polycal.reporting.sentences import join, percent, points
-from polycal.statistics.conditions import ALL, LEVELS, label, language_of
+from polycal.study.languages import ALL, LEVELS
+from polycal.study.layout import number
 
 
 def caption_dumbbell(values: pd.DataFrame) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from polycal.grid import number
+from polycal.comparing.conditions import FACET, language_of
 from polycal.reporting.sentences import points
-from polycal.statistics.conditions import ALL, FACET, LEVELS, language_of
+from polycal.study.languages import ALL, LEVELS
+from polycal.study.layout import number
 
 _VERDICTS = {
     "holds": "holds",

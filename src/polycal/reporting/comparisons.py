@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as MarkPath
 
+from polycal.comparing.conditions import BASE_RANK, label
 from polycal.reporting.canvas import (
     OVER,
     STYLE,
@@ -25,7 +26,7 @@ from polycal.reporting.canvas import (
     margin_of,
     write_facet,
 )
-from polycal.statistics.conditions import ALL, BASE_RANK, LEVELS, label
+from polycal.study.languages import ALL, LEVELS
 
 Lines = list[tuple[str, str | None]]
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
+from polycal.comparing.conditions import in_resource_order, label, language_of
 from polycal.reporting.canvas import (
     STYLE,
     TOP,
@@ -19,13 +20,7 @@ from polycal.reporting.canvas import (
     make_canvas,
     write_facet,
 )
-from polycal.statistics.conditions import (
-    ALL,
-    LEVELS,
-    in_resource_order,
-    label,
-    language_of,
-)
+from polycal.study.languages import ALL, LEVELS
 
 LEAST_SHARE, LEAST_N = 0.01, 10  # a line skips bins with fewer questions
 _SIZES = [(0.10, 4.4), (0.03, 3.2), (LEAST_SHARE, 2.2), (0.0, 1.0)]  # share: points

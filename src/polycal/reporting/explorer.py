@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from polycal import tables
-from polycal.grid import BASE, HEADLINE
-from polycal.statistics.conditions import (
+from polycal.comparing.conditions import (
     FACET,
     by_condition,
     in_resource_order,
@@ -19,6 +17,9 @@ from polycal.statistics.conditions import (
     language_of,
     reference,
 )
+from polycal.storage import tables
+from polycal.study.grid import BASE
+from polycal.study.scorings import HEADLINE
 
 SCALE = 10_000
 # What can be chosen: metric -> (heading, unit).

@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from polycal.errors import InputError
-from polycal.grid import BASE
-from polycal.statistics.conditions import (
-    ALL,
+from polycal.comparing.conditions import (
     by_condition,
     language_of,
     mark_sure,
@@ -20,6 +17,9 @@ from polycal.statistics.conditions import (
     rows_of,
     select,
 )
+from polycal.errors import InputError
+from polycal.study.grid import BASE
+from polycal.study.languages import ALL
 
 # The tables that figures start from.
 KINDS = ("metrics", "reliability", "contrasts", "decompositions", "doses", "fronts")
@@ -44,7 +44,7 @@ def values_of(
     """What a figure shows of one task, scoring and normaliser; empty if nothing.
 
     Args:
-        figure: a name of `polycal.grid.FIGURES`.
+        figure: a name of `polycal.study.grid.FIGURES`.
         paths: the study's tables by kind, those of `KINDS`.
         place: task, scoring and normaliser.
 

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.files import check_outputs, replacing
+from polycal.comparing.conditions import label
 from polycal.reporting.canvas import (
     GAPS,
     LINE,
@@ -38,7 +38,7 @@ from polycal.reporting.figure_values import MISSING, values_of
 from polycal.reporting.remedies import coverage, temperature
 from polycal.reporting.sentences import points
 from polycal.reporting.tradeoffs import doses, front, premium
-from polycal.statistics.conditions import label
+from polycal.storage.files import check_outputs, replacing
 
 
 @matplotlib.rc_context(STYLE)

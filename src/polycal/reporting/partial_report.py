@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from polycal import tables
+from polycal.comparing.aggregate import aggregate
+from polycal.comparing.analyses import analyse
+from polycal.comparing.contrasts import contrast
+from polycal.comparing.runs import list_runs
 from polycal.errors import InputError
-from polycal.grid import FIGURES, HEADLINE, Run, expand_runs
 from polycal.reporting.figures import draw
 from polycal.reporting.report import report
-from polycal.statistics.aggregate import aggregate
-from polycal.statistics.analyses import analyse
-from polycal.statistics.contrasts import contrast
-from polycal.statistics.runs import list_runs
-from polycal.study import load_study
+from polycal.storage import tables
+from polycal.study import layout
+from polycal.study.config import load_study
+from polycal.study.figures import FIGURES
+from polycal.study.grid import Run, expand_runs
+from polycal.study.scorings import HEADLINE
 
 _MEASURED = ("metrics", "reliability", "replicates")
 _ANALYSED = ("decompositions", "doses", "fronts")
@@ -34,15 +37,17 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
         InputError: the study is wrong, nothing is measured yet, or a table is broken.
     """
     study = load_study(config)
-    out = out or results / "partial"
+    out = out or layout.below(results, layout.PARTIAL_REPORT)
     tasks, runs = find_measured(study, results)
     if not runs:
         raise InputError(
             f"no run is measured below {results} yet on every benchmark that is begun; "
             "`polycal status` tells how far the study is"
         )
-    tails = [f"{run.path}/{task}.parquet" for run in runs for task in tasks]
-    paths = {kind: [results / kind / tail for tail in tails] for kind in _MEASURED}
+    paths = {
+        kind: [_measured(results, kind, run, task) for run in runs for task in tasks]
+        for kind in _MEASURED
+    }
     statistics = study["statistics"]
     out.mkdir(parents=True, exist_ok=True)
     aggregate(
@@ -54,11 +59,13 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
         "confidence": statistics["confidence"],
         "out": out,
     }
-    models = results.parent / "resources" / "models"
+    resources = results.parent / layout.RESOURCES
+    models = sorted({run.model for run in runs})
+    trained = [layout.below(results, layout.RUN, **vars(run)) for run in runs]
     list_runs(
-        models=[models / name for name in sorted({run.model for run in runs})],
+        models=[layout.below(resources, layout.MODEL, model=name) for name in models],
         # Scores that were imported come without a training.
-        runs=[path for run in runs if (path := results / "runs" / run.path).exists()],
+        runs=[path for path in trained if path.exists()],
         out=out / "runs.parquet",
     )
     margin = statistics["margin"]
@@ -77,7 +84,7 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
         **drawn,
         **{name: out / f"{name}.parquet" for name in ("summary", "claims", "runs")},
         shifts=[],
-        checks=[results / "checks" / f"{task}.json" for task in tasks],
+        checks=[layout.below(results, layout.CHECK, task=task) for task in tasks],
         figures=out / "figures",
         missing=_tell_missing(study, tasks, runs),
         out=out / "index.html",
@@ -106,9 +113,13 @@ def find_measured(
     return {task: languages[task] for task in begun}, runs if begun else []
 
 
+def _measured(results: Path, kind: str, run: Run, task: str) -> Path:
+    return layout.below(results, layout.MEASURED, kind=kind, task=task, **vars(run))
+
+
 def _has_all(results: Path, run: Run, task: str, languages: list[str]) -> bool:
     """Whether a run is measured on a benchmark in all of its languages."""
-    paths = [results / kind / run.path / f"{task}.parquet" for kind in _MEASURED]
+    paths = [_measured(results, kind, run, task) for kind in _MEASURED]
     if not all(path.exists() for path in paths):
         return False
     found = tables.read(paths[0], "metrics")["language"].unique().to_pylist()

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from polycal.comparing.conditions import label
 from polycal.reporting.canvas import (
     LINE,
     STYLE,
@@ -21,7 +22,7 @@ from polycal.reporting.canvas import (
     margin_of,
     scale_logs,
 )
-from polycal.statistics.conditions import ALL, LEVELS, label
+from polycal.study.languages import ALL, LEVELS
 
 
 @matplotlib.rc_context(STYLE)

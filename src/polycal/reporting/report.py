@@ -12,31 +12,29 @@ from zlib import crc32
 import jinja2
 import pandas as pd
 
-from polycal import tables
-from polycal.errors import InputError
-from polycal.files import replacing
-from polycal.grid import BASE, HEADLINE, number
-from polycal.preparing.checks import read_check
-from polycal.provenance import provenance
-from polycal.reporting.captions import CAPTIONS
-from polycal.reporting.claim_sentences import describe_claims
-from polycal.reporting.explorer import explore, to_json
-from polycal.reporting.figure_values import MISSING, values_of
-from polycal.reporting.report_tables import difference_table, level_table
-from polycal.reporting.sentences import (
-    describe_compared,
-    describe_findings,
-    join,
-)
-from polycal.reporting.svg import inline
-from polycal.reporting.trainings import describe_trainings
-from polycal.statistics.conditions import (
+from polycal.comparing.conditions import (
     per_change,
     per_language,
     per_level,
     rows_of,
     select,
 )
+from polycal.errors import InputError
+from polycal.preparing.checks import read_check
+from polycal.reporting.captions import CAPTIONS
+from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.explorer import explore, to_json
+from polycal.reporting.figure_values import MISSING, values_of
+from polycal.reporting.report_tables import difference_table, level_table
+from polycal.reporting.sentences import describe_compared, describe_findings, join
+from polycal.reporting.svg import inline
+from polycal.reporting.trainings import describe_trainings
+from polycal.storage import tables
+from polycal.storage.files import replacing
+from polycal.storage.provenance import provenance
+from polycal.study.grid import BASE
+from polycal.study.layout import number
+from polycal.study.scorings import HEADLINE
 
 # The figures in the page; every language's diagram is drawn where one chooses it.
 SHOWN = ("dumbbell", "forest", "heatmap", "levels")

@@ -4,13 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from polycal.comparing.conditions import BASE_RANK, label
 from polycal.reporting.sentences import points
-from polycal.statistics.conditions import (
-    ALL,
-    BASE_RANK,
-    LEVELS,
-    label,
-)
+from polycal.study.languages import ALL, LEVELS
 
 NOTHING = "–"  # a cell without a number
 

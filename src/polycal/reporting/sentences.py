@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from polycal.statistics.conditions import ALL, label, reference
+from polycal.comparing.conditions import label, reference
+from polycal.study.languages import ALL
 
 SMALL = 0.005  # half a percentage point: a gap of neither side
 

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from polycal.files import check_outputs, replacing
-from polycal.reporting.claim_sentences import describe_claims
-from polycal.reporting.report_tables import (
-    COLUMNS,
-    SHORT,
-    difference_table,
-    level_table,
-)
-from polycal.statistics.conditions import (
+from polycal.comparing.conditions import (
     in_resource_order,
     label,
     language_of,
@@ -24,6 +16,14 @@ from polycal.statistics.conditions import (
     rows_of,
     select,
 )
+from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.report_tables import (
+    COLUMNS,
+    SHORT,
+    difference_table,
+    level_table,
+)
+from polycal.storage.files import check_outputs, replacing
 
 NAMES = ("levels", "differences", "languages", "claims")
 # How each sign of the cells is spelt in LaTeX, and in files that programs read.

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.grid import number
+from polycal.comparing.conditions import label, language_of
 from polycal.reporting.canvas import (
     STYLE,
     add_legend,
@@ -18,7 +18,8 @@ from polycal.reporting.canvas import (
     make_squares,
     scale_logs,
 )
-from polycal.statistics.conditions import ALL, LEVELS, label, language_of
+from polycal.study.languages import ALL, LEVELS
+from polycal.study.layout import number
 
 _METRICS = {  # of the dose-response: heading and scale
     "ece": ("ECE (%)", 100),

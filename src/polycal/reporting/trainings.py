@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from polycal.grid import number
-from polycal.statistics.conditions import BASE_RANK, by_condition, label, reference
+from polycal.comparing.conditions import BASE_RANK, by_condition, label, reference
+from polycal.study.layout import number
 
 
 def describe_trainings(runs: pd.DataFrame) -> dict[str, object]:

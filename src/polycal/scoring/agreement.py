@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from polycal.errors import InputError
-from polycal.scoring.packing import Row
+from polycal.models.packing import Row
 
 # Nats by which the two may differ: for an option, and for each of its tokens. In
 # bfloat16 one step of a logit of 25 is 0.125. A wrong mask differs by whole nats.

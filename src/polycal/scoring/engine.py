@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from polycal.checkpoints import read_length
 from polycal.errors import InputError
-from polycal.prompts import Prompt
-from polycal.scoring import passes
+from polycal.models import passes
+from polycal.models.checkpoints import read_length
+from polycal.models.packing import Row, group_rows, pack_batch, pad_batch, plan_rows
+from polycal.models.tokens import Tokenized, tokenize_prompts
 from polycal.scoring.agreement import Agreement
 from polycal.scoring.budget import pick_budget
-from polycal.scoring.packing import Row, group_rows, pack_batch, pad_batch, plan_rows
-from polycal.tokens import Tokenized, tokenize_prompts
+from polycal.study.prompts import Prompt
 
 _logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.prompts import Prompt, build_prompt, pick_shots
+from polycal.storage import tables
+from polycal.study.prompts import Prompt, build_prompt, pick_shots
 
 if TYPE_CHECKING:  # it imports torch
     from polycal.scoring.engine import Scored

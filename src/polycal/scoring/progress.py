@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from polycal.files import replacing
+from polycal.storage.files import replacing
 
 _EVERY = 60.0  # seconds between two lines of a log
 _logger = logging.getLogger(__name__)

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.provenance import read_digest
 from polycal.scoring.parts import Part, list_parts
 from polycal.scoring.progress import Progress, Work
 from polycal.scoring.store import Store
+from polycal.storage import tables
+from polycal.storage.provenance import read_digest
 
 if TYPE_CHECKING:  # it imports torch
+    from polycal.models.tokens import Tokenized
     from polycal.scoring.engine import Engine
-    from polycal.tokens import Tokenized
 
 _ADAPTER = "adapter_config.json"  # as in models.py, which imports torch
 _logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def score(
         checkpoint: directory of a model or an adapter, with its `provenance.json`.
         base: directory of the base model; read for an adapter only.
         questions: questions tables, one language each.
-        scoring: names of `polycal.prompts.SCORINGS`.
+        scoring: names of `polycal.study.prompts.SCORINGS`.
         shots: answered questions before each question: the first of its subject in
             the dev split. A subject that has fewer gives what it has; a warning and
             the metadata's `fewer_shots` say for how many questions, by language.
@@ -183,8 +183,8 @@ def _load(
 ) -> tuple["Engine", dict[str, str]]:
     """An engine, and what the store notes of how it scores."""
     begin = time.perf_counter()
-    from polycal import models  # torch and transformers: seconds
-    from polycal.checkpoints import load_tokenizer
+    from polycal.models import loading as models  # torch and transformers: seconds
+    from polycal.models.checkpoints import load_tokenizer
     from polycal.scoring.engine import Engine
 
     imported = time.perf_counter() - begin

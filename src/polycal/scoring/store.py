@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import exclusive
+from polycal.storage import tables
+from polycal.storage.files import exclusive
 
 
 class Store:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from polycal.scoring.packing import pad
+from polycal.models.packing import pad
 from polycal.tuning.examples import Example
 
 IGNORED = -100  # the label of a token that no loss is computed on

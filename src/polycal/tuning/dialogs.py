@@ -13,10 +13,10 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from polycal.errors import InputError
-from polycal.tokens import to_encodings
+from polycal.models.tokens import to_encodings
+from polycal.study.recipe import Rendering
 from polycal.tuning.chat import Chat, RefusedError
 from polycal.tuning.examples import Example
-from polycal.tuning.recipe import Rendering
 
 BATCH = 1024  # conversations that are tokenised in one call
 _SHOWN = 3  # examples that a report shows in full

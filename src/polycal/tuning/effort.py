@@ -6,8 +6,8 @@ import sys
 import torch
 from transformers import PreTrainedModel
 
-from polycal.models import describe_device
-from polycal.planning.sizes import recognise_gpu
+from polycal.models.gpu_types import recognise_gpu
+from polycal.models.loading import describe_device
 
 
 def needed_flop(network: PreTrainedModel, tokens: int, targets: int) -> float:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from polycal.errors import InputError
-from polycal.machines import ONE, Machines
+from polycal.tuning.machines import ONE, Machines
 
 # What is passed on here. torch's own way kills the processes after half a minute, which
 # can be less than a step and its checkpoint take.

@@ -1,25 +1,20 @@
-"""Checkpoints of trainings that no study of a folder asks for any more.
+"""Remove checkpoints of trainings that are done, or that no study asks for any more."""
 
-A study notes which trainings it asks for whenever it starts. Only what a study has
-given up a day ago is removed, and not if another study of the folder asks for it.
-"""
-
-import json
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 from polycal.errors import InputError
-from polycal.files import exclusive, replacing
+from polycal.storage.files import exclusive
+from polycal.study import layout
+from polycal.study.asked import read_trainings
 from polycal.tuning.resume import measure_checkpoints, remove_checkpoints
 
 GRACE = 24 * 3600  # seconds: a short look with fewer values gives nothing up
 
 
 class Leftovers(NamedTuple):
-    """What `remove_leftovers` has done.
+    """What `find_and_remove` has done.
 
     Attributes:
         removed: bytes of the checkpoints that are gone.
@@ -30,53 +25,50 @@ class Leftovers(NamedTuple):
     waiting: int
 
 
-def note_trainings(notes: Path, study: str, asked: Iterable[str]) -> None:
-    """Write down which trainings a study asks for, and when it gave others up.
+def remove_leftovers(*, results: Path) -> None:
+    """Remove checkpoints that nobody needs, and print how much.
+
+    Nothing of this is worth an error at the end of a complete study, so what cannot be
+    removed is printed.
 
     Args:
-        notes: folder with a file for each study that was started here.
-        study: its name.
-        asked: addresses of its candidates.
-
-    Raises:
-        InputError: the study's file is not one that this function wrote.
+        results: the folder that the workflow writes into.
     """
-    path = notes / f"{quote(study, safe='')}.json"
-    before, asked = _read(path) if path.exists() else {}, sorted(set(asked))
-    former = dict.fromkeys(before.get("asked", ()), time.time())
-    former |= before.get("former", {})  # the time when it was first given up
-    former = {each: when for each, when in former.items() if each not in set(asked)}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"asked": asked, "former": former}, indent=1))
+    try:
+        removed, waiting = find_and_remove(results)
+    except (InputError, OSError) as error:
+        print(f"Checkpoints that nobody needs are left: {error}")
+        return
+    if removed:
+        print(f"Removed {removed / 1e9:.1f} GB of checkpoints that nobody needs.")
+    if waiting:
+        print(
+            f"Checkpoints of trainings that the study has given up take "
+            f"{waiting / 1e9:.1f} GB; a run in a day or later removes them."
+        )
 
 
-def remove_leftovers(notes: Path, candidates: Path, checkpoints: Path) -> Leftovers:
+def find_and_remove(results: Path) -> Leftovers:
     """Remove the checkpoints of trainings that are done, or were given up a day ago.
 
     Those of a training that still runs stay.
 
     Args:
-        notes: as `note_trainings` writes them.
-        candidates: folder of finished trainings.
-        checkpoints: folder of their checkpoints, at the same addresses.
+        results: the folder that the workflow writes into.
 
     Raises:
         InputError: a file of the notes is not one that `note_trainings` wrote.
         OSError: a checkpoint cannot be removed.
     """
-    found = [_read(path) for path in sorted(notes.glob("*.json"))]
-    asked = {address for note in found for address in note["asked"]}
-    former: dict[str, float] = {}
-    for note in found:
-        for address, when in note["former"].items():
-            former[address] = max(when, former.get(address, when))
+    trainings = read_trainings(layout.below(results, layout.STUDIES))
     removed = waiting = 0
-    for address in sorted(asked | set(former)):
-        folder, candidate = checkpoints / address, candidates / address
-        done, given_up = candidate.exists(), address not in asked
+    for address in sorted(trainings.asked | set(trainings.former)):
+        folder = layout.below(results, layout.CHECKPOINTS) / address
+        candidate = layout.below(results, layout.CANDIDATES) / address
+        done, given_up = candidate.exists(), address in trainings.former
         if not folder.is_dir() or not (done or given_up):
             continue
-        if not done and time.time() - former[address] < GRACE:
+        if not done and time.time() - trainings.former[address] < GRACE:
             waiting += measure_checkpoints(folder)
             continue
         with exclusive(candidate, wait=False) as nobody_trains:
@@ -84,13 +76,3 @@ def remove_leftovers(notes: Path, candidates: Path, checkpoints: Path) -> Leftov
                 removed += measure_checkpoints(folder)
                 remove_checkpoints(folder)
     return Leftovers(removed, waiting)
-
-
-def _read(path: Path) -> dict:
-    try:
-        note = json.loads(path.read_text())
-        return {"asked": list(note["asked"]), "former": dict(note["former"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a study's note ({error!r}); delete it"
-        ) from error

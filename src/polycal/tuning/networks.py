@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from polycal import models
 from polycal.errors import InputError
-from polycal.tuning.recipe import Recipe
+from polycal.models import loading as models
+from polycal.study.recipe import Recipe
 
 
 def make_network(

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from polycal.files import digest, replacing, replacing_folder
-from polycal.provenance import read_provenance, write_provenance
+from polycal.storage.files import digest, replacing, replacing_folder
+from polycal.storage.provenance import read_provenance, write_provenance
 
 _NAME = re.compile(r"step-(\d+)")
 _KEY = re.compile(r"[0-9a-f]{16}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from polycal.scoring.attend import attend
+from polycal.models.attend import attend
 
 NAME = "polycal_segments"
 
@@ -23,7 +23,7 @@ def read_segments(model: PreTrainedModel) -> None:
     Without them a row is one example, with padding on the right or none.
 
     Args:
-        model: of a type that `polycal.scoring.passes.can_pack` accepts.
+        model: of a type that `polycal.models.passes.can_pack` accepts.
     """
     model.set_attn_implementation(NAME)
 

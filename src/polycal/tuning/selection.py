@@ -7,10 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
 
-from polycal import tables
 from polycal.errors import InputError
-from polycal.files import copy_or_link, replacing_folder
-from polycal.provenance import (
+from polycal.storage import tables
+from polycal.storage.files import copy_or_link, replacing_folder
+from polycal.storage.provenance import (
     check_content,
     digest_notes,
     read_provenance,

@@ -4,15 +4,15 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from polycal import tables
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest, replacing_folder
-from polycal.provenance import read_digest, write_provenance
+from polycal.models.checkpoints import load_tokenizer
+from polycal.storage import tables
+from polycal.storage.files import digest, replacing_folder
+from polycal.storage.provenance import read_digest, write_provenance
+from polycal.study.recipe import Rendering
 from polycal.tuning.dialogs import BATCH, Tally, make_examples
 from polycal.tuning.examples import FILE, write_examples
 from polycal.tuning.overview import write_overview
-from polycal.tuning.recipe import Rendering
 
 _logger = logging.getLogger(__name__)
 

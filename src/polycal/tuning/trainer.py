@@ -21,13 +21,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from polycal.scoring.passes import can_pack
+from polycal.models.passes import can_pack
+from polycal.study.recipe import Recipe
 from polycal.tuning.batches import IGNORED, pack_examples, pad_examples
 from polycal.tuning.examples import Example
 from polycal.tuning.head_loss import HeadLoss
 from polycal.tuning.launch import count_processes
 from polycal.tuning.loss import Losses
-from polycal.tuning.recipe import Recipe
 from polycal.tuning.segments import read_segments
 from polycal.tuning.training_log import Totals, TrainingLog
 

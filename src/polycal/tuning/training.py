@@ -16,17 +16,18 @@ from torch import distributed
 from torch.utils.data import Subset
 from transformers import PreTrainedModel, set_seed
 
-from polycal import models, tables
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest, replacing_folder
-from polycal.provenance import read_digest, write_provenance
+from polycal.models import loading as models
+from polycal.models.checkpoints import load_tokenizer
+from polycal.storage import tables
+from polycal.storage.files import digest, replacing_folder
+from polycal.storage.provenance import read_digest, write_provenance
+from polycal.study.recipe import Recipe
 from polycal.tuning.chat import choose_template
 from polycal.tuning.effort import Effort
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import count_processes, rank
 from polycal.tuning.networks import make_network, outline_network
-from polycal.tuning.recipe import Recipe
 from polycal.tuning.resume import Checkpoints
 from polycal.tuning.trainer import SmoothingTrainer
 from polycal.tuning.training_log import TrainingLog

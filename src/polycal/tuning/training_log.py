@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import torch
 
-from polycal import tables
+from polycal.storage import tables
 from polycal.tuning.effort import Effort
 
 _logger = logging.getLogger(__name__)

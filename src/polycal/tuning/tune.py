@@ -11,17 +11,17 @@ from pathlib import Path
 
 import torch
 
-from polycal import models
-from polycal.checkpoints import load_tokenizer
 from polycal.errors import InputError
-from polycal.files import digest
-from polycal.grid import STAGES
-from polycal.machines import ONE, Machines
-from polycal.provenance import read_digest, read_provenance
+from polycal.models import loading as models
+from polycal.models.checkpoints import load_tokenizer
+from polycal.storage.files import digest
+from polycal.storage.provenance import read_digest, read_provenance
+from polycal.study.recipe import Recipe
+from polycal.study.stages import STAGES
 from polycal.tuning.chat import choose_template
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import launch
-from polycal.tuning.recipe import Recipe
+from polycal.tuning.machines import ONE, Machines
 from polycal.tuning.reports import prepare_reports
 from polycal.tuning.resume import Checkpoints, is_made, make_key
 from polycal.tuning.training import Job, split_validation, train

@@ -1,0 +1,1 @@
+"""One study: contrasts, claims and analyses over all of its runs."""

@@ -1,0 +1,122 @@
+"""Gather the tables of a whole study, and sum them up by resource level."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polycal.comparing.conditions import language_of
+from polycal.errors import InputError
+from polycal.storage import tables
+from polycal.study.languages import ALL, LEVELS
+
+_CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
+_CONDITION += ["calibrator", "subset", "metric"]
+_RUN = ["model", "sft", "smoothing", "seed", "task"]
+
+
+def aggregate(
+    *,
+    metrics: list[Path],
+    reliability: list[Path],
+    keep: Mapping[str, Iterable[str]],
+    out: Path,
+) -> None:
+    """Write the study's metrics, reliability and summary tables, as Parquet and CSV.
+
+    Rows are sorted, so the tables do not depend on the order of the files.
+
+    Args:
+        metrics: metrics tables.
+        reliability: reliability tables.
+        keep: task -> its languages; what else the tables hold is left out.
+        out: the directory to write into.
+
+    Raises:
+        InputError: a table is broken, a number is there twice, or a run lacks a
+            language; the message says which.
+    """
+    gathered = {
+        "metrics": _gather(metrics, "metrics", keep),
+        "reliability": _gather(reliability, "reliability", keep),
+    }
+    for kind, table in gathered.items():
+        _check_complete(table, kind, keep)
+    gathered["summary"] = summarise(gathered["metrics"].to_pandas())
+    for kind, table in gathered.items():
+        tables.write_study(table, out, kind)
+
+
+def _gather(
+    paths: Iterable[Path], kind: str, keep: Mapping[str, Iterable[str]]
+) -> pa.Table:
+    """All rows of the languages that are kept, in a fixed order."""
+    table = tables.read_many(paths, kind)
+    held = pa.array(
+        [f"{task} {each}" for task, codes in keep.items() for each in codes]
+    )
+    places = pc.binary_join_element_wise(table["task"], table["language"], " ")
+    table = table.filter(pc.is_in(places, held))
+    last = ["subset", "metric"] if kind == "metrics" else ["bin"]
+    identity = [*_RUN, "language", "scoring", "normaliser", "calibrator", *last]
+    table = table.sort_by([(name, "ascending") for name in identity])
+    if table.select(identity).group_by(identity).aggregate([]).num_rows < len(table):
+        raise InputError(f"some {kind} are there twice; give each file once")
+    return table
+
+
+def _check_complete(
+    table: pa.Table, kind: str, keep: Mapping[str, Iterable[str]]
+) -> None:
+    """Every run has every language of every task, under every scoring."""
+    # Not under every normaliser: some need a parallel question in English.
+    run, how = _RUN[:-1], ["scoring"]
+    columns = [*run, *how, "task", "language"]
+    frame = table.select(columns).to_pandas().drop_duplicates()
+    found = set(frame.itertuples(index=False, name=None))
+    asked = [(task, code) for task, codes in keep.items() for code in codes]
+    for one in frame[run].drop_duplicates().itertuples(index=False, name=None):
+        for way in frame[how].drop_duplicates().itertuples(index=False, name=None):
+            for task, language in asked:
+                if (*one, *way, task, language) not in found:
+                    raise InputError(
+                        f"the {kind} lack {language} of {task} ({way[0]}) for the run "
+                        f"{'/'.join(map(str, one))}; measure its predictions too"
+                    )
+
+
+def summarise(metrics: pd.DataFrame) -> pa.Table:
+    """Every metric of every condition by resource level: a mean over languages.
+
+    First the mean over seeds of each language, then the mean over languages, each
+    with the same weight. The standard deviation is that of the seeds' means over
+    languages.
+
+    Args:
+        metrics: a metrics table.
+
+    Returns:
+        A summary table with the levels high, mid, low and all, where they have a
+        language.
+    """
+    levels = {code: language_of(code).level for code in metrics["language"].unique()}
+    own = metrics.assign(level=metrics["language"].map(levels))
+    both = pd.concat([own, metrics.assign(level=ALL)], ignore_index=True)
+    keys = [*_CONDITION, "level"]
+    by_language = both.groupby([*keys, "language"])["value"].mean().reset_index()
+    by_seed = both.groupby([*keys, "seed"])["value"].mean().reset_index()
+    summary = (
+        by_language.groupby(keys)["value"]
+        .agg(value="mean", n_languages="count")
+        .join(by_seed.groupby(keys)["value"].agg(sd_seeds="std", n_seeds="count"))
+        .reset_index()
+    )
+    order = {level: place for place, level in enumerate((*LEVELS, ALL))}
+    summary = summary.sort_values(
+        keys, key=lambda column: column.map(order) if column.name == "level" else column
+    )
+    summary["sd_seeds"] = summary["sd_seeds"].replace({np.nan: None})
+    return pa.Table.from_pandas(summary, preserve_index=False)

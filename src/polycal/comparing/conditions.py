@@ -1,0 +1,221 @@
+"""The conditions of a study side by side: base, SFT, and SFT with each smoothing.
+
+What the figures and the page show of a table, computed here and drawn elsewhere.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from polycal.errors import InputError
+from polycal.storage import tables
+from polycal.study.grid import BASE
+from polycal.study.languages import (
+    ALL,
+    LEVELS,
+    Language,
+    explain_unknown,
+    load_languages,
+)
+from polycal.study.layout import number
+
+FACET = ", SFT on "  # stands between a facet's model and its SFT set
+BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
+
+
+def rows_of(path: Path, kind: str, **values: str) -> pd.DataFrame:
+    """Rows of a study's table that hold these values; perhaps none."""
+    return tables.where(tables.read(path, kind), **values).to_pandas()
+
+
+def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
+    """Rows of a study's table that hold these values: all questions, no calibrator.
+
+    Raises:
+        InputError: there are none.
+    """
+    rows = tables.where(tables.read(path, kind), **values, calibrator="none")
+    if "subset" in rows.column_names:
+        rows = tables.where(rows, subset="all")
+    if not rows.num_rows:
+        asked = ", ".join(f"{name} {value!r}" for name, value in values.items())
+        raise InputError(f"{path} holds nothing about {asked}; choose what it holds")
+    return rows.to_pandas()
+
+
+def by_condition(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the columns `facet` and `rank` instead of model, sft, smoothing.
+
+    A facet is a model with one SFT set; the rows of the base model are repeated in
+    each of its facets, because it is what every SFT set starts from. The rank is the
+    smoothing, and `BASE_RANK` for the base model.
+    """
+    frames = []
+    for model, own in table.groupby("model", sort=True):
+        sets = sorted(set(own["sft"]) - {BASE}) or [BASE]
+        for sft in sets:
+            rows = own[own["sft"].isin([BASE, sft])]
+            rank = rows["smoothing"].where(rows["sft"] != BASE, BASE_RANK)
+            facet = model if sft == BASE else f"{model}{FACET}{sft}"
+            frames.append(rows.assign(facet=facet, rank=rank))
+    joined = pd.concat(frames, ignore_index=True)
+    return joined.drop(columns=["model", "sft", "smoothing"])
+
+
+def label(rank: float) -> str:
+    """The condition in words: base; SFT; SFT, smoothing 0.1."""
+    if rank == BASE_RANK:
+        return "base"
+    return "SFT" if rank == 0 else f"SFT, smoothing {number(float(rank))}"
+
+
+def reference(rank: float, ranks: Iterable[float]) -> float | None:
+    """The condition that one is compared with.
+
+    SFT without smoothing is compared with the base model, and smoothing with SFT
+    without it, or with the base model where the study has no such SFT. None where
+    the study has nothing to compare with.
+    """
+    wanted = [BASE_RANK] if rank == 0 else [0.0, BASE_RANK]
+    found = [each for each in wanted if each in set(ranks) and rank != BASE_RANK]
+    return found[0] if found else None
+
+
+def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds: one row per facet, rank and language, one column per metric.
+
+    Args:
+        metrics: rows of a metrics table of one task, scoring and normaliser.
+
+    Returns:
+        The metrics under their names, and `n_questions`.
+    """
+    keys = ["facet", "rank", "language"]
+    rows = by_condition(metrics)
+    means = rows.pivot_table(index=keys, columns="metric", values="value")
+    joined = means.join(rows.groupby(keys)["n_questions"].min())
+    return joined.rename_axis(columns=None).reset_index()
+
+
+def per_level(summary: pd.DataFrame) -> pd.DataFrame:
+    """One row per facet, rank and level, one column per metric.
+
+    Args:
+        summary: rows of a summary table of one task, scoring and normaliser.
+
+    Returns:
+        The metrics under their names, their standard deviations over seeds as
+        `sd_{metric}` where there are several, and `n_seeds` and `n_languages`.
+    """
+    keys = ["facet", "rank", "level"]
+    rows = by_condition(summary)
+    values = rows.pivot_table(index=keys, columns="metric", values="value")
+    spreads = rows.pivot_table(index=keys, columns="metric", values="sd_seeds")
+    counts = rows.groupby(keys)[["n_seeds", "n_languages"]].max()
+    joined = values.join(spreads.add_prefix("sd_")).join(counts)
+    return joined.rename_axis(columns=None).reset_index()
+
+
+def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
+    """Bins pooled over seeds: n, confidence and accuracy per line and bin.
+
+    Args:
+        reliability: rows of a reliability table of one task, scoring and normaliser.
+
+    Returns:
+        The bins that hold anything, by facet, rank and language; `share` is a bin's
+        part of the questions of its line.
+    """
+    keys = ["facet", "rank", "language"]
+    bins = by_condition(reliability).groupby([*keys, "bin", "lo", "hi"])
+    bins = bins[["n", "sum_confidence", "sum_correct"]].sum().reset_index()
+    return _shares(bins[bins["n"] > 0], keys)
+
+
+def per_level_bin(reliability: pd.DataFrame) -> pd.DataFrame:
+    """Bins pooled over the seeds and the languages of a level, and over all languages.
+
+    Args:
+        reliability: rows of a reliability table of one task, scoring and normaliser.
+
+    Returns:
+        As `per_bin`, with `level` and `n_languages` in place of the language.
+    """
+    bins = per_bin(reliability)
+    levels = {code: language_of(code).level for code in bins["language"].unique()}
+    both = pd.concat(
+        [bins.assign(level=bins["language"].map(levels)), bins.assign(level=ALL)]
+    )
+    keys = ["facet", "rank", "level"]
+    counts = both.groupby(keys)["language"].nunique().rename("n_languages")
+    pooled = both.groupby([*keys, "bin", "lo", "hi"])
+    pooled = pooled[["n", "sum_confidence", "sum_correct"]].sum().reset_index()
+    return _shares(pooled, keys).join(counts, on=keys)
+
+
+def _shares(bins: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Confidence and accuracy of each bin, and its share of its line's questions."""
+    return bins.assign(
+        confidence=bins["sum_confidence"] / bins["n"],
+        accuracy=bins["sum_correct"] / bins["n"],
+        share=bins["n"] / bins.groupby(keys)["n"].transform("sum"),
+    )
+
+
+def mark_sure(values: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The table with `sure`: whether the gap surely differs from its reference.
+
+    That is, whether the simultaneous band of the difference does not hold 0.
+
+    Args:
+        values: as `per_language` returns it.
+        contrasts: rows of a contrasts table of the same task, scoring and normaliser.
+    """
+    changes = per_change(contrasts)
+    changes = changes[changes["metric"] == "gap"]
+    changes = changes[(changes["sim_low"] > 0) | (changes["sim_high"] < 0)]
+    keys = ["facet", "rank", "level"]
+    sure = set(changes[keys].itertuples(index=False, name=None))
+    held = values[["facet", "rank", "language"]].itertuples(index=False, name=None)
+    return values.assign(sure=[each in sure for each in held])
+
+
+def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The differences between each condition and its `reference`, by facet and rank.
+
+    Args:
+        contrasts: rows of a contrasts table of one task, scoring and normaliser.
+
+    Returns:
+        The rows with `facet` and `rank`; none of an SFT with smoothing against the
+        base model where the study has an SFT without.
+    """
+    if contrasts.empty:
+        return contrasts.assign(facet="", rank=0.0)
+    rows = by_condition(contrasts)
+    plain = rows.loc[rows["reference"] == "sft", "facet"].unique()
+    to_sft = (rows["rank"] > 0) & rows["facet"].isin(plain)
+    return rows[(rows["reference"] == "sft") == to_sft].reset_index(drop=True)
+
+
+def language_of(code: str) -> Language:
+    """The language of a code.
+
+    Raises:
+        InputError: polycal's table of languages does not have it.
+    """
+    known: Mapping[str, Language] = load_languages()
+    if code not in known:
+        raise InputError(explain_unknown(code))
+    return known[code]
+
+
+def in_resource_order(codes: Iterable[str]) -> list[str]:
+    """From high to low level, within it from high to low Joshi class, then by name."""
+
+    def place(code: str) -> tuple[int, int, str]:
+        found = language_of(code)
+        return LEVELS.index(found.level), -found.joshi_class, found.name
+
+    return sorted(set(codes), key=place)

@@ -1,0 +1,106 @@
+"""How every run of a study came about, in one table: rate, validation loss, recipe."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import pyarrow as pa
+from pyarrow import csv
+from tokenizers import Tokenizer
+
+from polycal.errors import InputError
+from polycal.storage import tables
+from polycal.storage.files import replacing
+from polycal.storage.provenance import check_notes
+from polycal.study.grid import BASE
+
+_IDENTITY = ("model", "sft", "smoothing", "seed")
+
+
+def list_runs(*, models: list[Path], runs: list[Path], out: Path) -> None:
+    """Write the `runs` table of a study, as Parquet and beside it as CSV.
+
+    Args:
+        models: the base models, which nobody trained: the directory of each, which
+            has its short name; or the name alone, and nobody knows its vocabulary.
+        runs: directories that `polycal select` wrote.
+        out: the Parquet file to write.
+
+    Raises:
+        InputError: a directory is not a run, or two are the same run.
+    """
+    sizes = {model.name: _count_tokens(model) for model in models}
+    untuned = {"sft": BASE, "smoothing": 0.0, "seed": 0, "n_candidates": 0}
+    rows = [{"model": model, **untuned} for model in sizes]
+    rows += map(_read_run, runs)
+    rows = [{**row, "vocabulary": sizes.get(row["model"])} for row in rows]
+    rows.sort(key=_identity)
+    for first, second in itertools.pairwise(rows):
+        if _identity(first) == _identity(second):
+            raise InputError(f"the run {_identity(first)} is there twice")
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["runs"])
+    tables.write(table, out, "runs")
+    with replacing(out.with_suffix(".csv")) as temporary:
+        csv.write_csv(table, temporary)
+
+
+def _count_tokens(model: Path) -> int | None:
+    """The size of a model's vocabulary, as its config or else its tokenizer says."""
+    if not (model / "config.json").exists():
+        return None
+    config = _read_json(model, "config")
+    held = [config, config.get("text_config") or {}]
+    told = [each["vocab_size"] for each in held if "vocab_size" in each]
+    path = model / "tokenizer.json"
+    if told or not path.exists():
+        return told[0] if told else None
+    return Tokenizer.from_file(str(path)).get_vocab_size()
+
+
+def _identity(row: dict) -> tuple:
+    return tuple(row[name] for name in _IDENTITY)
+
+
+def _read_run(run: Path) -> dict[str, object]:
+    """The row of one run; its loss is the mean that its rate was selected by."""
+    selection, recipe = _read_json(run, "selection"), _read_json(run, "recipe")
+    check_notes(run)
+    try:
+        identity = {name: recipe.pop(name) for name in _IDENTITY}
+        del recipe["lr"]  # the candidate's own, which is the selected one
+        losses = list(_losses(selection))
+        return {
+            **identity,
+            "lr": selection["lr"],
+            "validation_nll": fmean(losses),
+            "n_candidates": len(selection["candidates"]),
+            "recipe": json.dumps(recipe, sort_keys=True),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{run} is not a run that `polycal select` wrote ({error!r}); delete it "
+            "and select again"
+        ) from error
+
+
+def _losses(selection: dict) -> Iterator[float]:
+    """Plain validation losses of the selected rate, one per seed."""
+    for candidate in selection["candidates"]:
+        if candidate["lr"] == selection["lr"]:
+            yield candidate["nll"]
+
+
+def _read_json(run: Path, name: str) -> dict:
+    path = run / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{run} has no {path.name}; name a directory that `polycal select` wrote"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path} is not JSON ({error}); delete {run} and select again"
+        ) from error

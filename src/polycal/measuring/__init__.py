@@ -1,0 +1,1 @@
+"""One run and task: confidence, temperatures, bootstrap replicates, metrics."""

@@ -1,0 +1,1 @@
+"""What tuning and scoring share: loading, tokens, LM head, packed attention, GPUs."""

@@ -1,0 +1,182 @@
+"""One forward pass over a batch of rows, packed or padded, and the sums of its logits.
+
+Packed rows stand one after the other without padding, trees and shared prefixes
+included. Padded rows are what every model of transformers takes.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from polycal.models.attention import NAME, Plan, Segment, following
+from polycal.models.packing import Row, pad
+from polycal.models.scored import narrow_end, scored_logits
+
+# Types whose packed scores equal their plain scores (tests/scoring/test_engine.py).
+PACKED_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
+_SOFTMAX_ROWS = 256  # positions whose logits are in float32 at the same time
+
+
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether the model is known to be exact on packed rows."""
+    return model.config.get_text_config().model_type in PACKED_TYPES
+
+
+@contextlib.contextmanager
+def packing(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, the model reads packed rows; `padded_logits` is not for it then."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:
+    """Every layer's keys and values of tokens that many rows begin with."""
+    laid = _lay_out([Row(0, list(tokens), {(): [0]})], model.device)
+    plan = Plan(laid.segments, _last_layer(model), keep=True)
+    _read(model, laid, plan)
+    return plan.prefix
+
+
+def packed_logits(
+    model: PreTrainedModel, rows: Sequence[Row], prefix: dict
+) -> torch.Tensor:
+    """Logits [n_scored, vocabulary] at the scored positions of all rows, in order.
+
+    Args:
+        model: inside `packing`.
+        rows: all with the same shared tokens.
+        prefix: `read_prefix` of the shared tokens; empty if there are none.
+
+    Returns:
+        float32 where the head is a plain matrix product.
+    """
+    laid = _lay_out(rows, model.device)
+    return _read(model, laid, Plan(laid.segments, _last_layer(model), prefix))
+
+
+def padded_logits(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
+    """The same for rows that are no trees, one in each line of the input."""
+    device = model.device
+    ids = torch.from_numpy(pad([row.tokens() for row in rows], 0))
+    kept = torch.tensor(
+        [
+            index * ids.shape[1] + position
+            for index, row in enumerate(rows)
+            for position in range(len(row) - row.n_scored, len(row))
+        ]
+    )
+    with scored_logits(model, _send(kept, device)):
+        # Right padding is never looked at, so no mask is needed.
+        return model(input_ids=_send(ids, device), use_cache=False).logits[0]
+
+
+def sum_logprobs(
+    logits: torch.Tensor,
+    rows: Sequence[Row],
+    continuations: Sequence[Sequence[tuple[int, ...]]],
+) -> Iterator[tuple[tuple[int, int], np.float32]]:
+    """Pairs of (prompt, continuation) and its summed log-probability in nats.
+
+    Args:
+        logits: [n_scored, vocabulary] at the scored positions of all rows. In each row
+            they are its tail: the context's last token, which predicts the first token
+            of every continuation, and all branch tokens.
+        rows: in the same order.
+        continuations: token ids of every continuation of every prompt.
+    """
+    owners, slots, targets, starts = [], [], [], []
+    n_scored = 0
+    for row in rows:
+        root, next_slot = n_scored, n_scored + 1
+        for branch, members in row.branches.items():
+            steps = [root, *range(next_slot, next_slot + len(branch))]
+            next_slot += len(branch)
+            for index in members:
+                owners.append((row.prompt, index))
+                starts.append(len(slots))
+                slots += steps
+                targets += continuations[row.prompt][index]
+        n_scored = next_slot
+    normaliser = torch.cat(
+        [part.float().logsumexp(-1) for part in logits.split(_SOFTMAX_ROWS)]
+    )
+    slot = torch.tensor(slots, device=logits.device)
+    target = torch.tensor(targets, device=logits.device)
+    terms = logits[slot, target].float() - normaliser[slot]
+    sums = np.add.reduceat(terms.cpu().numpy().astype(np.float64), starts)
+    return zip(owners, sums.astype(np.float32), strict=True)
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Rows one after the other, on the device.
+
+    Attributes:
+        ids: [1, T] token ids.
+        positions: [1, T].
+        kept: [n_scored] scored positions, as indices into the T tokens.
+        segments: one per row.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    kept: torch.Tensor
+    segments: list[Segment]
+
+
+def _lay_out(rows: Sequence[Row], device: torch.device) -> _Laid:
+    columns: tuple[list[int], ...] = ([], [], [])
+    kept, starts = [], []
+    for row in rows:
+        starts.append(len(columns[0]))
+        parts = (row.tokens(), row.positions(), row.segments())
+        for column, part in zip(columns, parts, strict=True):
+            column += part
+        kept += range(len(columns[0]) - row.n_scored, len(columns[0]))
+    ends = [*starts[1:], len(columns[0])]
+    reaches = [max(columns[1][s:e]) + 1 for s, e in zip(starts, ends, strict=True)]
+    ids, positions, branches = _send(torch.tensor(columns), device)
+    segments = [
+        Segment(
+            start,
+            positions[start:end],
+            branches[start:end],
+            row.is_tree,
+            reach,
+            row.n_scored,
+        )
+        for row, start, end, reach in zip(rows, starts, ends, reaches, strict=True)
+    ]
+    kept = _send(torch.tensor(kept), device)
+    return _Laid(ids[None], positions[None], kept, segments)
+
+
+def _last_layer(model: PreTrainedModel) -> int:
+    return model.config.get_text_config().num_hidden_layers - 1
+
+
+def _send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to the device; a GPU copies pinned memory while it works."""
+    if device.type == "cuda":
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)
+
+
+def _read(model: PreTrainedModel, laid: _Laid, plan: Plan) -> torch.Tensor:
+    """Logits [n_scored, vocabulary]."""
+    with (
+        following(plan),
+        scored_logits(model, laid.kept),
+        narrow_end(model, laid.kept),
+    ):
+        return model(
+            input_ids=laid.ids, position_ids=laid.positions, use_cache=False
+        ).logits[0]

@@ -1,1 +1,0 @@
-"""From stored scores to metrics, intervals, differences and claims."""

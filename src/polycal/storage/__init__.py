@@ -1,0 +1,1 @@
+"""Atomic files, locks, provenance, and the Parquet tables of a study."""

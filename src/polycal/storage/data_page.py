@@ -1,0 +1,35 @@
+"""Every table of a study as Markdown: what docs/data.md says of the columns."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from polycal.storage.schemas import KINDS
+
+
+def show_tables() -> None:
+    """Print each kind of table: what a row is, and its columns with their meanings."""
+    print("\n".join(_lines()))
+
+
+def _lines() -> Iterator[str]:
+    for name, kind in KINDS.items():
+        yield f"## {name}"
+        yield ""
+        yield f"A row is {kind.row}."
+        yield ""
+        yield "| column | type | meaning |"
+        yield "|---|---|---|"
+        for column in kind.columns:
+            meaning = column.meaning.replace("|", "\\|")
+            yield f"| `{column.name}` | {_spell(column.type)} | {meaning} |"
+        yield ""
+
+
+def _spell(kind: pa.DataType) -> str:
+    """A type in Arrow's words, a list by its items."""
+    if pa.types.is_list(kind):
+        return f"list of {_spell(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return " and ".join(f"{each.name} ({_spell(each.type)})" for each in kind)
+    return str(kind)

@@ -1,0 +1,279 @@
+"""The only way to write or read a Parquet table of a study.
+
+A table on disk is complete or absent. It carries its kind, what made it, and a digest
+of its content in the file's metadata, so a foreign or a damaged file is refused by
+name.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from polycal.errors import InputError
+from polycal.storage.files import replacing
+from polycal.storage.provenance import provenance
+from polycal.storage.schemas import SCHEMAS
+
+SCHEMA_VERSION = 2
+
+
+class _Hashed(io.FileIO):
+    """A new file that knows the SHA-256 of what was written so far."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self.content = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """All of it, or an error."""
+        self.content.update(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
+
+
+class Writer:
+    """A table on its way to disk; every call of `add` is a row group."""
+
+    def __init__(self, sink: pq.ParquetWriter, kind: str) -> None:
+        """Append to an open file; `writing` makes one."""
+        self._sink, self._kind = sink, kind
+        self.num_rows = 0
+        self.facts: dict[str, object] = {}  # stored at the end, when counts are known
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows.
+
+        Args:
+            table: columns in any order; types that cast safely to the schema's.
+
+        Raises:
+            ValueError: a column is missing, superfluous or of another type (a defect).
+            OSError: the disk is full.
+        """
+        schema = SCHEMAS[self._kind]
+        if set(table.column_names) != set(schema.names):
+            missing = sorted(set(schema.names) - set(table.column_names))
+            extra = sorted(set(table.column_names) - set(schema.names))
+            raise ValueError(
+                f"{self._kind}: missing columns {missing}, unknown columns {extra}"
+            )
+        self._sink.write_table(table.select(schema.names).cast(schema))
+        self.num_rows += table.num_rows
+
+
+@contextlib.contextmanager
+def writing(path: Path, kind: str) -> Iterator[Writer]:
+    """Write a table of the given kind piece by piece, atomically.
+
+    Args:
+        path: the final name; it appears when the body has ended without an error.
+        kind: a key of `SCHEMAS`.
+
+    Yields:
+        What takes the rows, and the facts that become the file's metadata.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    with replacing(path) as temporary:
+        with (
+            _Hashed(temporary) as file,
+            pq.ParquetWriter(file, SCHEMAS[kind], compression="zstd") as sink,
+        ):
+            writer = Writer(sink, kind)
+            yield writer
+            made_by = {
+                "kind": kind,
+                "schema_version": SCHEMA_VERSION,
+                "content": file.content.hexdigest(),  # of all but the metadata
+                "rows": writer.num_rows,
+                **provenance(**writer.facts),
+            }
+            metadata = json.dumps(made_by, sort_keys=True)
+            sink.add_key_value_metadata({"polycal": metadata})
+        if pq.read_metadata(temporary).num_rows != writer.num_rows:
+            raise OSError(f"{path}: rows were lost while writing")
+
+
+def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
+    """Write a whole table of the given kind atomically.
+
+    Args:
+        table: as `Writer.add` takes it.
+        path: the final name.
+        kind: a key of `SCHEMAS`.
+        **facts: what the caller knows of the origin (study, revision, ...).
+
+    Raises:
+        ValueError: a column is missing, superfluous or of another type (a defect).
+        OSError: the folder cannot be written or the disk is full.
+    """
+    with writing(path, kind) as writer:
+        writer.facts.update(facts)
+        writer.add(table)
+
+
+def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> None:
+    """Write a table of the whole study, as Parquet and as CSV, each atomically.
+
+    A list is a cell of JSON text in the CSV.
+
+    Args:
+        table: as `Writer.add` takes it.
+        folder: gets `{kind}.parquet` and `{kind}.csv`.
+        kind: a key of `SCHEMAS`.
+        **facts: as `write` takes them.
+
+    Raises:
+        ValueError: a column is missing, superfluous or of another type (a defect).
+        OSError: the folder cannot be written or the disk is full.
+    """
+    write(table, folder / f"{kind}.parquet", kind, **facts)
+    with replacing(folder / f"{kind}.csv") as temporary:
+        csv.write_csv(_spell_lists(table.select(SCHEMAS[kind].names)), temporary)
+
+
+def _spell_lists(table: pa.Table) -> pa.Table:
+    """Return a table with every list as JSON text, since a cell of CSV holds none."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            cells = [
+                None if value is None else json.dumps(value)
+                for value in table[index].to_pylist()
+            ]
+            column = pa.array(cells, pa.string())
+            table = table.set_column(index, field.name, column)
+    return table
+
+
+def read(path: Path, kind: str) -> pa.Table:
+    """Read a whole table of the given kind.
+
+    Raises:
+        InputError: the file is not complete Parquet, or not a table of this kind; the
+            message names the file and says what to do.
+        FileNotFoundError: there is no such file.
+    """
+    with _opened(path, kind) as file:
+        return file.read().cast(SCHEMAS[kind])
+
+
+def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
+    """Read a table of the given kind piece by piece.
+
+    Args:
+        path: the file.
+        kind: a key of `SCHEMAS`.
+        rows: of a piece, at most.
+
+    Yields:
+        Its rows in order; few of them are in memory at a time.
+
+    Raises:
+        InputError: as `read`.
+        FileNotFoundError: there is no such file.
+    """
+    with _opened(path, kind) as file:
+        yield from file.iter_batches(batch_size=rows)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
+    try:
+        # Buffers that are read ahead would stay in memory until the file is closed.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            made_by = _made_by(file.metadata)
+            found = made_by.get("kind")
+            if found != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
+                raise InputError(
+                    f"{path} is not a polycal table of kind {kind!r} (found "
+                    f"{found!r}); delete it, or name the right file, and run again"
+                )
+            groups = map(file.metadata.row_group, range(file.num_row_groups))
+            held = {
+                "content": _digest_content(path, file.metadata),
+                "rows": sum(group.num_rows for group in groups),
+            }
+            if any(made_by.get(name) != value for name, value in held.items()):
+                raise InputError(f"{path} is damaged; delete it and run again")
+            yield file
+    # ValueError: text that is no UTF-8, or metadata that is no JSON.
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise InputError(
+            f"{path} is not a complete Parquet file ({error}); delete it and run again"
+        ) from error
+
+
+def _digest_content(path: Path, metadata: pq.FileMetaData) -> str:
+    """SHA-256 of all that stands before the metadata.
+
+    Parquet's own checksums leave out the headers of the pages.
+    """
+    rest = os.path.getsize(path) - metadata.serialized_size - 8  # length and "PAR1"
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(min(rest, 2**20)):
+            found.update(chunk)
+            rest -= len(chunk)
+    return found.hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, object]:
+    """What made a table: its kind and the facts of its writer; empty if foreign."""
+    return _made_by(pq.read_metadata(path))
+
+
+def _made_by(metadata: pq.FileMetaData) -> dict[str, object]:
+    return json.loads((metadata.metadata or {}).get(b"polycal", b"{}"))
+
+
+def read_many(paths: Iterable[Path], kind: str) -> pa.Table:
+    """All rows of several tables of one kind, in the order of the paths.
+
+    Raises:
+        InputError: as `read`, or no path was given.
+    """
+    tables = [read(path, kind) for path in paths]
+    if not tables:
+        raise InputError(f"no tables of kind {kind!r} were given")
+    return pa.concat_tables(tables)
+
+
+def digest(table: pa.Table) -> str:
+    """SHA-256 (hex) over the rows of a table, whatever made its file.
+
+    A file's bytes hold the commit and the libraries that wrote it, too.
+    """
+    total = hashlib.sha256()
+    for batch in table.to_batches():
+        for row in batch.to_pylist():
+            total.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    return total.hexdigest()
+
+
+def same(table: pa.Table, **values: object) -> pa.Table:
+    """The table with columns that hold one value in every row, put in front."""
+    for name, value in reversed(values.items()):
+        column = pa.repeat(pa.scalar(value), table.num_rows)
+        table = table.add_column(0, name, column)
+    return table
+
+
+def where(table: pa.Table, **values: object) -> pa.Table:
+    """The rows in which every named column equals the given value."""
+    for name, value in values.items():
+        table = table.filter(pc.equal(table[name], value))
+    return table

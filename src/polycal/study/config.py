@@ -1,0 +1,181 @@
+"""A study: one config file, read, filled with defaults, and checked as a whole."""
+
+import copy
+import difflib
+import functools
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+
+from polycal.errors import InputError
+from polycal.study import consistency
+from polycal.study.formats import load_known, make_format
+from polycal.study.lead_ins import find_lead_in
+from polycal.study.reading import load_yaml, read_config
+
+_SCHEMA = files("polycal") / "data" / "config.schema.yaml"
+
+
+def load_study(path: Path) -> dict:
+    """Read a config file.
+
+    Returns:
+        The config with every default filled in, as `complete` makes it.
+
+    Raises:
+        InputError: the file is not YAML, or not a study; one line says where.
+        FileNotFoundError: there is no such file.
+    """
+    config = read_config(path)
+    if not isinstance(config, Mapping):
+        raise InputError(f"{path} is not a study: it has no keys")
+    try:
+        return complete(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def complete(config: Mapping) -> dict:
+    """A copy of a config with every default filled in, checked.
+
+    Raises:
+        InputError: something in it has no meaning; one line says where and what to do.
+    """
+    config = copy.deepcopy(dict(config))
+    _fill(config, _read_schema())
+    config = consistency.whole_numbers(config)
+    consistency.check(config)
+    for task in config["tasks"]:
+        try:
+            read = make_format(complete_format(task["format"]))
+            for language in task["languages"]:
+                find_lead_in(read.lead_in, language)
+        except InputError as error:
+            raise InputError(f"tasks.{task['name']}: {error}") from None
+        if task["shots"] and "dev" not in read.splits:
+            raise InputError(
+                f"tasks.{task['name']}.shots: shots are taken from the dev split; name "
+                "it in format.splits"
+            )
+    return config
+
+
+@functools.cache
+def _read_schema() -> Mapping:
+    """The schema of a study; every format of a study is checked by a part of it."""
+    return load_yaml(_SCHEMA.read_text(encoding="utf-8"))
+
+
+def complete_format(format: str | Mapping) -> dict:
+    """A benchmark's description with every default filled in, checked.
+
+    Args:
+        format: the name of a known format, or a description, or that as JSON.
+
+    Raises:
+        InputError: the name is not known, or the description is not of the schema.
+    """
+    if isinstance(format, str) and format.lstrip().startswith("{"):
+        try:
+            format = json.loads(format)
+        except json.JSONDecodeError as error:
+            raise InputError(f"format: {format} is not JSON ({error})") from None
+    if isinstance(format, str):
+        format = load_known(format)
+    format = copy.deepcopy(dict(format))
+    schema = _read_schema()
+    part = schema["$defs"]["format"] | {"$defs": schema["$defs"]}
+    _fill(format, part, place=["format"])
+    return format
+
+
+def _fill(value: dict, schema: Mapping, *, place: Iterable[str] = ()) -> None:
+    """Give every absent key its default, in place.
+
+    Args:
+        value: a study, or a part of one.
+        schema: of the value.
+        place: keys that lead to it.
+
+    Raises:
+        InputError: the value is not what the schema says.
+    """
+    found = _validator(schema).iter_errors(value)
+    error = jsonschema.exceptions.best_match(found)
+    if error:
+        keys, known = [*place, *error.absolute_path], error.schema.get("properties", ())
+        raise InputError(explain(keys, error.message, error.instance, known=known))
+
+
+def _validator(schema: Mapping) -> jsonschema.protocols.Validator:
+    """A validator that gives an absent key the schema's default before it looks."""
+    plain = jsonschema.Draft202012Validator.VALIDATORS["properties"]
+
+    def fill(
+        validator: jsonschema.protocols.Validator,
+        keys: Mapping,
+        instance: object,
+        inner: Mapping,
+    ) -> Iterator[jsonschema.ValidationError]:
+        if isinstance(instance, dict):
+            for key, value in keys.items():
+                name = value.get("$ref", "").removeprefix("#/$defs/")
+                value = schema["$defs"].get(name, {}) | value
+                if "default" in value:
+                    instance.setdefault(key, copy.deepcopy(value["default"]))
+        yield from plain(validator, keys, instance, inner)
+
+    checker = jsonschema.Draft202012Validator.TYPE_CHECKER
+    kind = jsonschema.validators.extend(
+        jsonschema.Draft202012Validator,
+        {"properties": fill},
+        # Every bound is false for NaN, so a bound alone would let it pass.
+        type_checker=checker.redefine(
+            "number", lambda _, value: _is_finite(checker, value)
+        ),
+    )
+    return kind(schema)
+
+
+def _is_finite(checker: jsonschema.TypeChecker, value: object) -> bool:
+    return checker.is_type(value, "number") and math.isfinite(value)
+
+
+def explain(
+    place: Iterable[str | int],
+    message: str,
+    value: object,
+    *,
+    known: Iterable[str] = (),
+) -> str:
+    """One line about a value that the schema refuses, with the usual YAML surprises.
+
+    Args:
+        place: keys and list positions that lead to the value.
+        message: what the schema says of it.
+        value: the value itself.
+        known: the keys that are allowed there.
+    """
+    keys = [str(key) for key in place]
+    where = ".".join(keys) or "the study"
+    if "languages" in keys and isinstance(value, bool):
+        word = "yes/on" if value else "no/off"
+        return f"{where}: YAML reads an unquoted {word} as {value}; put it in quotes"
+    if isinstance(value, str) and re.fullmatch(r"[0-9.]+[eE][+-]?[0-9]+", value):
+        return (
+            f"{where}: YAML reads {value} as text, not as a number; write it with a "
+            f"decimal point and a signed exponent, such as {float(value):.1e}"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{where}: {value} is not a finite number"
+    unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
+    for key in sorted(unknown, key=str):
+        near = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        return f"{where}: there is no key {key!r}; {hint}"
+    return f"{where}: {message.strip().splitlines()[0]}"

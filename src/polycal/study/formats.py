@@ -1,0 +1,274 @@
+"""A benchmark's own columns, described as data, and the one reader of them.
+
+The benchmarks that polycal knows by name are files beside this module, in the form
+that a study may also write out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+from polycal.errors import InputError
+from polycal.study.lead_ins import find_lead_in
+from polycal.study.prompts import LETTERS
+from polycal.study.reading import load_yaml
+
+HINT = "is `format:` right?"
+BLANK_OPTION, BLANK_QUESTION = "dropped_blank_option", "dropped_blank_question"
+
+_CULTURES = {"CS": "CS", "CA": "CA", "-": None, None: None}
+
+
+def load_known(name: str) -> dict:
+    """The description of a benchmark that polycal knows by name.
+
+    Raises:
+        InputError: it knows none of that name.
+    """
+    folder = files("polycal") / "data" / "formats"
+    names = sorted(each.name.removesuffix(".yaml") for each in folder.iterdir())
+    if name not in names:
+        raise InputError(
+            f"format {name!r} is not known; use {', '.join(names)}, or describe the "
+            "benchmark's columns (docs/benchmarks.md)"
+        )
+    return load_yaml((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a benchmark is written.
+
+    Attributes:
+        splits: polycal's name of a split -> the benchmark's.
+        question_id: the columns that name a question; none: its row number.
+        subject: the column of the subject, if there is one.
+        category: likewise; without it the subject is the category.
+        culture: likewise.
+        question: the columns that the question's text consists of.
+        options: one column per option, or the one that holds a list.
+        missing_options: `drop`, or `shorten`: nulls at the end are no options.
+        gold: column -> how it tells the right option.
+        lead_in: what stands before the answer, or `own`.
+    """
+
+    splits: dict[str, str]
+    question_id: tuple[str, ...]
+    subject: str | None
+    category: str | None
+    culture: str | None
+    question: tuple[str, ...]
+    options: tuple[str, ...]
+    missing_options: str
+    gold: dict[str, str]
+    lead_in: str
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that is read, once."""
+        single = [self.subject, self.category, self.culture]
+        named = [*self.question_id, *self.question, *self.options, *self.gold, *single]
+        return [column for column in dict.fromkeys(named) if column is not None]
+
+    def name_row(self, row: Mapping, number: int) -> str:
+        """The id of a source row, as far as it has one.
+
+        Args:
+            row: a source row.
+            number: of the row in its split, from 0.
+        """
+        parts = [row[column] for column in self.question_id]
+        return "/".join(map(str, parts)) if parts else str(number)
+
+    def read(self, row: Mapping, number: int, language: str) -> dict:
+        """A source row as a question, without its task, language and split.
+
+        Texts stay as they are, white space and the option "None" included. The answer
+        of a question that `why_dropped` refuses is not read.
+
+        Args:
+            row: a source row.
+            number: of the row in its split, from 0.
+            language: of the row.
+
+        Raises:
+            InputError: the row contradicts itself or the format; without its name.
+        """
+        subject = _label(row, self.subject)
+        question = {
+            "question_id": self.name_row(row, number),
+            "subject": subject,
+            "category": _label(row, self.category) if self.category else subject,
+            "culture": self._read_culture(row),
+            "question": self._read_question(row),
+            "options": self._read_options(row),
+            "gold": None,
+            "lead_in": find_lead_in(self.lead_in, language),
+        }
+        for column in self.question_id:
+            _label(row, column)
+        if why_dropped(question) is None:
+            question["gold"] = self._read_gold(row, question["options"])
+        return question
+
+    def _read_culture(self, row: Mapping) -> str | None:
+        label = row[self.culture] if self.culture else None
+        if label not in _CULTURES:
+            raise InputError(f"{self.culture} is {label!r}, not CS, CA or -")
+        return _CULTURES[label]
+
+    def _read_question(self, row: Mapping) -> str | None:
+        """The question's text; None if a part of it is blank."""
+        parts = [_text(row[column], column) for column in self.question]
+        return None if any(map(_is_blank, parts)) else "\n".join(parts)
+
+    def _read_options(self, row: Mapping) -> list[str | None]:
+        if len(self.options) == 1:
+            (column,) = self.options
+            listed = row[column]
+            if not isinstance(listed, list):
+                raise InputError(f"{column} is {listed!r}, not a list; {HINT}")
+            names = [f"option {place} of {column}" for place in range(len(listed))]
+        else:
+            listed = [row[column] for column in self.options]
+            names = list(self.options)
+        options = [_text(*pair) for pair in zip(listed, names, strict=True)]
+        if self.missing_options == "shorten":
+            while options and options[-1] is None:
+                options.pop()
+            if None in options:
+                raise InputError(
+                    f"{names[options.index(None)]} is null although a later one is not"
+                )
+        if not 2 <= len(options) <= len(LETTERS):
+            raise InputError(
+                f"there are {len(options)} options; a question has 2 to {len(LETTERS)}"
+            )
+        return options
+
+    def _read_gold(self, row: Mapping, options: list[str]) -> int:
+        found = {}
+        for column, form in self.gold.items():
+            index = _GOLD[form](row[column], column, options)
+            if not 0 <= index < len(options):
+                raise InputError(
+                    f"{column} is {row[column]!r}, but there are only {len(options)} "
+                    f"options; {HINT}"
+                )
+            found[column] = index
+        if len(set(found.values())) > 1:
+            raise InputError(
+                " but ".join(f"{column} is {row[column]!r}" for column in found)
+            )
+        return next(iter(found.values()))
+
+
+def make_format(description: Mapping) -> Format:
+    """The reader of a description that has every key with a default.
+
+    Raises:
+        InputError: the description has no meaning, whatever the data.
+    """
+    many = {
+        name: _columns(description.get(name))
+        for name in ("question_id", "question", "options")
+    }
+    for name, columns in many.items():
+        for column in columns:
+            if columns.count(column) > 1:
+                raise InputError(f"format.{name}: {column!r} is listed twice")
+    if len(many["options"]) > len(LETTERS):
+        raise InputError(f"format.options: at most {len(LETTERS)} can be told apart")
+    splits = dict(description["splits"])
+    if splits.get("dev") == splits["test"]:
+        raise InputError(
+            f"format.splits: test and dev are both {splits['test']!r}; shots must not "
+            "be test questions"
+        )
+    lead_in = description["lead_in"]
+    if lead_in != lead_in.strip():
+        raise InputError(
+            f"format.lead_in: {lead_in!r} begins or ends with white space; candidates "
+            "have a space in front of their own"
+        )
+    single = {name: description.get(name) for name in ("subject", "category")}
+    return Format(
+        splits=splits,
+        culture=description.get("culture"),
+        missing_options=description["missing_options"],
+        gold=dict(description["gold"]),
+        lead_in=lead_in,
+        **many,
+        **single,
+    )
+
+
+def _columns(value: str | list[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def why_dropped(question: Mapping) -> str | None:
+    """Why a question cannot be asked, as a name; None if it can be."""
+    if any(map(_is_blank, question["options"])):
+        return BLANK_OPTION
+    return BLANK_QUESTION if _is_blank(question["question"]) else None
+
+
+def _is_blank(text: str | None) -> bool:
+    return text is None or not text.strip()
+
+
+def _text(value: object, column: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{column} is {value!r}, not a text; {HINT}")
+    return value
+
+
+def _label(row: Mapping, column: str | None) -> str | None:
+    """A cell that names something; None where the benchmark has no such column."""
+    if column is None:
+        return None
+    if row[column] is None or not str(row[column]).strip():
+        raise InputError(f"{column} is empty")
+    return str(row[column])
+
+
+def _from_letter(answer: object, column: str, _: list[str]) -> int:
+    if not isinstance(answer, str) or answer not in list(LETTERS):
+        raise InputError(
+            f"{column} is {answer!r}, not a letter from A to {LETTERS[-1]}; {HINT}"
+        )
+    return LETTERS.index(answer)
+
+
+def _from_index(answer: object, column: str, _: list[str]) -> int:
+    try:
+        whole = int(answer)
+        if isinstance(answer, bool) or float(answer) != whole:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{column} is {answer!r}, not a whole number; {HINT}"
+        ) from None
+    return whole
+
+
+def _from_number(answer: object, column: str, options: list[str]) -> int:
+    return _from_index(answer, column, options) - 1
+
+
+def _from_text(answer: object, column: str, options: list[str]) -> int:
+    if options.count(answer) != 1:
+        many = "none" if answer not in options else "more than one"
+        raise InputError(f"{column} is {answer!r}, which is {many} of the options")
+    return options.index(answer)
+
+
+_GOLD: dict[str, Callable[[object, str, list[str]], int]] = {
+    "letter": _from_letter,
+    "index": _from_index,
+    "number": _from_number,
+    "text": _from_text,
+}

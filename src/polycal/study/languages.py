@@ -1,0 +1,175 @@
+"""The languages of the benchmarks, as values in a table that checks itself.
+
+Standard library only: `polycal.study.grid` imports this module.
+"""
+
+import csv
+import difflib
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from types import MappingProxyType
+
+from polycal.errors import InputError
+
+TABLE = "src/polycal/data/languages.csv"
+
+LEVELS = ("high", "mid", "low")  # of resources
+ALL = "all"  # the level that holds every language, the subset of every question
+_LEVEL_OF_CLASS = {0: "low", 1: "low", 2: "low", 3: "mid", 4: "high", 5: "high"}
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language of a benchmark.
+
+    Attributes:
+        code: as the benchmarks spell it.
+        name: in English.
+        script: in which Global-MMLU writes it, or else most people; in English.
+            MMLU-ProX seems to write Serbian in Latin.
+        family: top-level family, by Glottolog's name.
+        joshi_class: 0 (least resources) to 5, by Joshi et al. 2020.
+        level: high (classes 4 and 5), mid (3) or low (0 to 2). The table of the
+            Global-MMLU paper says the same, but for Korean, which it counts as mid.
+        in_global_mmlu: whether Global-MMLU has it.
+        in_global_mmlu_lite: whether Global-MMLU-Lite has it, which has had 23 languages
+            since its version 3.0 of May 2026; 18 in 2.0 and 15 in 1.0.
+        in_mmlu_prox: whether MMLU-ProX has it. MMLU-ProX-Lite has the same 29.
+        translation: who translated Global-MMLU, or its Lite where only that has the
+            language: professional, community (a part, the rest is machine's), machine;
+            human (people, but the source does not say who); original (English);
+            unknown where neither has the language.
+        script_source: where `script` is from.
+        family_source: where `family` is from.
+        joshi_source: where `joshi_class` is from.
+        translation_source: where `translation` is from.
+    """
+
+    code: str
+    name: str
+    script: str
+    family: str
+    joshi_class: int
+    level: str
+    in_global_mmlu: bool
+    in_global_mmlu_lite: bool
+    in_mmlu_prox: bool
+    translation: str
+    script_source: str
+    family_source: str
+    joshi_source: str
+    translation_source: str
+
+
+COLUMNS = tuple(field.name for field in fields(Language))
+
+_FLAGS = [field.name for field in fields(Language) if field.type is bool]
+_ALLOWED = {
+    "joshi_class": tuple(map(str, _LEVEL_OF_CLASS)),
+    "level": ("low", "mid", "high"),
+    "translation": (
+        "professional",
+        "community",
+        "machine",
+        "human",
+        "original",
+        "unknown",
+    ),
+    **dict.fromkeys(_FLAGS, ("yes", "no")),
+}
+
+
+@functools.cache
+def load_languages() -> Mapping[str, Language]:
+    """All languages by code, in the table's order; read once, not to be changed.
+
+    Raises:
+        InputError: a row of the table is wrong.
+    """
+    table = files("polycal") / "data" / "languages.csv"
+    # Spreadsheets put a byte order mark in front of what they save.
+    with table.open(encoding="utf-8-sig", newline="") as handle:
+        return MappingProxyType(read_languages(handle))
+
+
+def read_languages(lines: Iterable[str]) -> dict[str, Language]:
+    """The languages of a table with the columns `COLUMNS`, in any order, by code.
+
+    Raises:
+        InputError: one line that names the file, the line and the column.
+    """
+    reader = csv.DictReader(lines)
+    header = reader.fieldnames or []
+    for column in COLUMNS:
+        if header.count(column) != 1:
+            raise _fault(1, column, f"the header must have it once, not {header}")
+    for column in header:
+        if column not in COLUMNS:
+            raise _fault(1, column, "polycal has no such column")
+    found: dict[str, Language] = {}
+    seen: dict[str, int] = {}
+    for row in reader:
+        line = reader.line_num
+        if None in row:
+            text = "cells are left over; put a cell that has a comma in it in quotes"
+            raise _fault(line, header[-1], text)
+        language = _parse(row, line)
+        if language.code in seen:
+            text = f"{language.code!r} is on line {seen[language.code]} already"
+            raise _fault(line, "code", text)
+        seen[language.code] = line
+        found[language.code] = language
+    return found
+
+
+def _parse(row: Mapping[str, str | None], line: int) -> Language:
+    cells = {column: (row[column] or "").strip() for column in COLUMNS}
+    for column, cell in cells.items():
+        if not cell:
+            raise _fault(line, column, "it is empty; every column needs a value")
+        if cell not in _ALLOWED.get(column, (cell,)):
+            text = f"{cell!r} is none of {', '.join(_ALLOWED[column])}"
+            raise _fault(line, column, text)
+    joshi_class = int(cells["joshi_class"])
+    if cells["level"] != _LEVEL_OF_CLASS[joshi_class]:
+        text = f"Joshi class {joshi_class} is {_LEVEL_OF_CLASS[joshi_class]}, not "
+        raise _fault(line, "level", text + cells["level"])
+    flags = {column: cells[column] == "yes" for column in _FLAGS}
+    return Language(**cells | flags | {"joshi_class": joshi_class})
+
+
+def _fault(line: int, column: str, text: str) -> InputError:
+    return InputError(f"{TABLE}, line {line}, column {column}: {text}")
+
+
+def explain_unknown(code: str) -> str:
+    """One line about a language that the table lacks: a near spelling, and what to do.
+
+    Args:
+        code: what somebody wrote, perhaps another code or the name of a language.
+    """
+    near = _find_near(code)
+    hint = f"did you mean {near.code!r} ({near.name})? If not, " if near else ""
+    return (
+        f"{code!r} is not in polycal's table of languages; {hint}add a row to {TABLE} "
+        f"and fill its columns: {', '.join(COLUMNS)}"
+    )
+
+
+def _find_near(code: str) -> Language | None:
+    known = load_languages()
+    spelt = code.lower().replace("_", "-")
+    base = spelt.split("-")[0]
+    if base in known:
+        return known[base]
+    # Codes have so few letters that others would be near by chance.
+    spellings = {
+        spelling: each
+        for each in known.values()
+        for spelling in (each.code, each.name.lower())
+        if spelling[:1] == spelt[:1]
+    }
+    near = difflib.get_close_matches(spelt, spellings, n=1)
+    return spellings[near[0]] if near else None

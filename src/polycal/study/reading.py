@@ -1,0 +1,56 @@
+"""Read YAML: files of polycal's own, and a user's config with its slips named."""
+
+from pathlib import Path
+
+import yaml
+
+from polycal.errors import InputError
+
+
+def load_yaml(text: str) -> object:
+    """Read YAML that polycal or a repository ships, by the C library where it is there.
+
+    It is ten times as fast as PyYAML's own reader, but names no place in its errors.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML would silently take the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """Compose a mapping as it is written: what `<<` merges comes later."""
+        node = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in seen:
+                raise InputError(
+                    f"the key {key.value!r} is there twice, in lines {seen[name]} and "
+                    f"{line}; delete one"
+                )
+            seen[name] = line
+        return node
+
+
+def read_config(path: Path) -> object:
+    """Read a config file as it stands, without any default.
+
+    Raises:
+        InputError: the file is not YAML in UTF-8, or has a key twice; one line says
+            where.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} is not YAML: {' '.join(str(error).split())}"
+        ) from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

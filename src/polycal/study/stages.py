@@ -1,0 +1,24 @@
+"""The version of every stage of the workflow."""
+
+# A stage whose results would change gets a new number here. It is a parameter of the
+# stage's rule, so the bump, and not a comment, is what makes Snakemake run it again.
+STAGES = {
+    "make_miniature": 2,
+    "prepare_model": 1,
+    "prepare_sft": 2,
+    "prepare_task": 3,
+    "check_task": 3,
+    "tokenize": 1,
+    "tune": 5,
+    "select": 2,
+    "score": 4,
+    "measure": 8,
+    "aggregate": 2,
+    "contrast": 4,
+    "analyse": 3,
+    "list_runs": 2,
+    "find_shifts": 2,
+    "draw": 7,
+    "tabulate": 1,
+    "report": 9,
+}

@@ -1,0 +1,331 @@
+"""From predictions with a known truth to contrasts and verdicts."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from polycal import calibration
+from polycal.comparing.aggregate import aggregate
+from polycal.comparing.contrasts import contrast
+from polycal.errors import InputError
+from polycal.measuring.measure import measure
+from polycal.storage import tables
+
+LANGUAGES = {"de": "high", "en": "high", "sn": "low", "sw": "low"}
+N = 500
+BASE = ("none", 0.0, 0)
+
+
+def make_answers(*, sharpness: float, learned: float = 0.0) -> dict[str, np.ndarray]:
+    """Scores [N, 4] per language of one model; the right option is always the first.
+
+    With sharpness 1 and nothing learned the answers are exactly as often right as they
+    claim to be. All models share the questions and what they find hard.
+
+    Args:
+        sharpness: what the scores are multiplied by.
+        learned: added to the right option's score.
+    """
+    scores = {}
+    for number, language in enumerate(LANGUAGES):
+        noise = np.random.default_rng(number)
+        own = noise.normal(size=(N, 4)) * 1.2
+        probs = calibration.probabilities(own)
+        right = (noise.random((N, 1)) > probs.cumsum(axis=1)).sum(axis=1)
+        order = (np.arange(4) + right[:, None]) % 4  # the right one comes first
+        own = np.take_along_axis(own, order, axis=1)
+        own[:, 0] += learned
+        scores[language] = own * sharpness
+    return scores
+
+
+def save_run(
+    folder: Path, run: tuple, answers: dict[str, np.ndarray], *, model: str = "m"
+) -> dict:
+    """Predictions of a run, and what is measured of them."""
+    sft, smoothing, seed = run
+    place = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
+    place |= {"task": "t", "scoring": "letters", "gold": 0, "log_mass": None}
+    place |= {"n_tokens": [1] * 4, "n_bytes": [1] * 4, "truncated": False}
+    place |= dict.fromkeys(("subject", "category", "culture"))
+    rows = [
+        place | {"language": code, "question_id": str(i), "logprobs": values.tolist()}
+        for code, own in answers.items()
+        for i, values in enumerate(own)
+    ]
+    folder.mkdir()
+    origin = dict.fromkeys(answers, "a file")
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    tables.write(table, folder / "p.parquet", "predictions", questions=origin)
+    check = {"kind": "check", "task": "t", "policy": "own", "digest": None}
+    check |= {"languages": {code: {"questions": "a file"} for code in answers}}
+    check |= {"test": {"missing": [], "differing": []}}
+    (folder / "c.json").write_text(json.dumps(check))
+    kinds = ("metrics", "reliability", "replicates")
+    paths = {kind: folder / f"{kind}.parquet" for kind in kinds}
+    measure(
+        predictions=[folder / "p.parquet"],
+        check=folder / "c.json",
+        n_replicates=200,
+        **paths,
+    )
+    return paths
+
+
+def finish(
+    folder: Path, measured: dict[tuple, dict], **more: object
+) -> dict[str, pd.DataFrame]:
+    """The study's contrasts and claims, read back."""
+    files = list(measured.values())
+    aggregate(
+        metrics=[each["metrics"] for each in files],
+        reliability=[each["reliability"] for each in files],
+        keep={"t": list(LANGUAGES)},
+        out=folder,
+    )
+    contrast(
+        metrics=folder / "metrics.parquet",
+        replicates=[each["replicates"] for each in files],
+        margin=0.02,
+        confidence=0.95,
+        out=folder,
+        **more,
+    )
+    return {
+        kind: tables.read(folder / f"{kind}.parquet", kind).to_pandas()
+        for kind in ("contrasts", "claims")
+    }
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Two SFT sets after one base model, each measured by itself.
+
+    `bold` answers as the base model, but far too confidently, and smoothing undoes
+    most of that; `taught` learns but grows doubtful, and smoothing makes it forget and
+    boast.
+    """
+    folder = tmp_path_factory.mktemp("measured")
+    models = {
+        BASE: make_answers(sharpness=1),
+        ("bold", 0.0, 0): make_answers(sharpness=3),
+        ("bold", 0.1, 0): make_answers(sharpness=1.3),
+        ("taught", 0.0, 0): make_answers(sharpness=0.4, learned=1),
+        ("taught", 0.1, 0): make_answers(sharpness=4, learned=-1),
+        ("bold", 0.0, 1): make_answers(sharpness=3.02),
+        ("bold", 0.1, 1): make_answers(sharpness=1.29),
+    }
+    return {
+        run: save_run(folder / str(number), run, answers)
+        for number, (run, answers) in enumerate(models.items())
+    }
+
+
+@pytest.fixture(scope="module")
+def study(measured, tmp_path_factory):
+    return finish(tmp_path_factory.mktemp("study"), measured)
+
+
+def verdicts(claims: pd.DataFrame, sft: str) -> dict[str, str]:
+    own = claims[claims["sft"] == sft]
+    assert not own["claim"].duplicated().any()
+    return dict(zip(own["claim"], own["verdict"], strict=True))
+
+
+def test_what_the_paper_claims_is_found_where_it_is_true(study):
+    """Confidence rises, accuracy stays; smoothing undoes it at no cost."""
+    assert verdicts(study["claims"], "bold") == {
+        "confidence": "holds",
+        "accuracy": "holds",
+        "calibration": "holds",
+        "smoothing": "holds",
+        "everywhere": "holds",
+        "cost": "holds",
+    }
+
+
+def test_a_model_that_smoothing_helps_less_is_found(measured, study, tmp_path):
+    """With the larger vocabulary; the contrasts stay those within the models."""
+    answers = {
+        BASE: make_answers(sharpness=1),
+        ("bold", 0.0, 0): make_answers(sharpness=3),
+        ("bold", 0.1, 0): make_answers(sharpness=2.8),
+    }
+    wide = {
+        ("wide", *run): save_run(tmp_path / str(number), run, own, model="wide")
+        for number, (run, own) in enumerate(answers.items())
+    }
+    sizes = [{"model": "m", "vocabulary": 32}, {"model": "wide", "vocabulary": 256}]
+    table = pa.Table.from_pylist(sizes, tables.SCHEMAS["runs"])
+    tables.write(table, tmp_path / "runs.parquet", "runs")
+    one_seed = {run: paths for run, paths in measured.items() if not run[-1]}
+    both = finish(tmp_path, one_seed | wide, runs=tmp_path / "runs.parquet")
+    (row,) = both["claims"].query("claim == 'vocabulary'").to_dict("records")
+    assert (row["model"], row["sft"], row["verdict"]) == ("wide", "bold", "holds")
+    gaps = both["contrasts"].query("metric == 'gap' and level == 'all'")
+    gaps = gaps.query("reference == 'sft' and sft == 'bold' and calibrator == 'none'")
+    change = gaps.set_index("model")["estimate"]
+    assert row["estimate"] == pytest.approx(change["wide"] - change["m"])
+    assert set(both["contrasts"]["reference"]) == {"base", "sft"}
+    assert "vocabulary" not in set(study["claims"]["claim"])
+
+
+def test_and_is_denied_where_it_is_not(study):
+    """Confidence falls, accuracy rises; smoothing makes it boast and forget."""
+    found = verdicts(study["claims"], "taught")
+    assert set(found.values()) == {"fails"}
+    assert len(found) == 6
+
+
+def test_the_bias_of_ece_is_no_finding(measured, study):
+    """Where both models are calibrated, wider confidences show a larger ECE.
+
+    The interval reaches over what that may be, on each side what a calibrated model
+    would show.
+    """
+    place = {"sft": "taught", "smoothing": 0.0, "reference": "base", "metric": "ece"}
+    row = one(study["contrasts"], **place, level="sw")
+    half = 1.959964 * row["se"]
+    nulls = []
+    for run in (BASE, ("taught", 0.0, 0)):
+        table = tables.read(measured[run]["metrics"], "metrics").to_pandas()
+        kept = (table["metric"] == "ece") & (table["language"] == "sw")
+        kept &= (table["calibrator"] == "none") & (table["subset"] == "all")
+        nulls.append(table[kept]["null_mean"].item())
+    assert min(nulls) > 0
+    assert row["ci_low"] == pytest.approx(row["estimate"] - nulls[1] - half)
+    assert row["ci_high"] == pytest.approx(row["estimate"] + nulls[0] + half)
+
+
+def one(frame: pd.DataFrame, **values: object) -> pd.Series:
+    for name, value in ({"calibrator": "none"} | values).items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+def test_a_difference_is_that_of_the_metrics_and_paired(study, measured):
+    """The estimate by hand; the same choices move accuracy by exactly nothing."""
+    place = {"sft": "taught", "smoothing": 0.0, "reference": "base", "level": "sw"}
+    row = one(study["contrasts"], **place, metric="accuracy")
+    values = []
+    for run in (BASE, ("taught", 0.0, 0)):
+        table = tables.read(measured[run]["metrics"], "metrics")
+        found = tables.where(table, language="sw", metric="accuracy", subset="all")
+        values.append(tables.where(found, calibrator="none")["value"][0].as_py())
+    assert row["estimate"] == pytest.approx(values[1] - values[0])
+    assert row["sim_low"] < row["ci_low"] < row["estimate"] < row["ci_high"]
+    assert (row["verdict"], row["n_seeds"], row["n_languages"]) == ("increase", 1, 1)
+    assert np.isnan(row["sd_seeds"])
+
+    place |= {"sft": "bold", "metric": "accuracy"}
+    row = one(study["contrasts"], **place)
+    assert (row["estimate"], row["se"], row["p_value"]) == (0, 0, 1)
+    assert row["verdict"] == "equivalent"
+
+
+def test_levels_are_means_over_languages(study):
+    """High, low, all; nothing is said of a level without a language."""
+    place = {"sft": "bold", "smoothing": 0.0, "reference": "base", "metric": "gap"}
+    rows = study["contrasts"]
+    assert set(rows["level"]) == {*LANGUAGES, "high", "low", "all"}
+    by_code = {code: one(rows, **place, level=code)["estimate"] for code in LANGUAGES}
+    for level in ("high", "low", "all"):
+        row = one(rows, **place, level=level)
+        held = [
+            by_code[code] for code, own in LANGUAGES.items() if level in (own, "all")
+        ]
+        assert row["estimate"] == pytest.approx(np.mean(held))
+        assert row["n_languages"] == len(held)
+        assert np.isnan(row["sim_low"])
+
+
+def test_seeds_are_paired_and_add_their_own_noise(study):
+    """Smoothing against plain SFT of the same seed; sd of the seeds' differences."""
+    place = {"sft": "bold", "smoothing": 0.1, "reference": "sft", "metric": "gap"}
+    row = one(study["contrasts"], **place, level="all")
+    assert row["n_seeds"] == 2
+    assert row["sd_seeds"] > 0
+    assert row["se"] > row["sd_seeds"] / np.sqrt(2)
+    bounds = row["ci_high"] - row["estimate"], row["estimate"] - row["ci_low"]
+    assert min(bounds) > 1.96 * row["se"]  # a t distribution's
+
+
+def test_only_hypotheses_are_adjusted(study):
+    """Those of the claims, of all conditions together, and upwards."""
+    rows = study["contrasts"]
+    carried = rows[rows["p_adjusted"].notna()]
+    claims = study["claims"][study["claims"]["claim"] != "everywhere"]
+    assert len(carried) == len(claims) == 2 * 5
+    assert sorted(carried["p_adjusted"]) == sorted(claims["p_adjusted"])
+    rising = carried[carried["metric"] == "confidence"]
+    assert (rising["p_adjusted"] >= rising["p_value"]).all()
+
+
+def test_csv_holds_what_parquet_holds(measured, tmp_path):
+    """Row by row, verdicts included."""
+    found = finish(tmp_path, measured)
+    for kind, frame in found.items():
+        again = pd.read_csv(tmp_path / f"{kind}.csv")
+        assert list(again.columns) == list(frame.columns)
+        assert again["verdict"].tolist() == frame["verdict"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("kept", "references"),
+    [
+        ([BASE], set()),
+        ([BASE, ("bold", 0.1, 0)], {"base"}),
+        ([("bold", 0.0, 0), ("bold", 0.1, 0)], {"sft"}),
+    ],
+    ids=["only base models", "no plain SFT", "no base model"],
+)
+def test_a_study_gets_what_it_has_runs_for(measured, tmp_path, kept, references):
+    """Tables of no rows are tables, too."""
+    found = finish(tmp_path, {run: measured[run] for run in kept})
+    assert set(found["contrasts"]["reference"]) == references
+    assert set(found["claims"]["smoothing"]) == (
+        {0.1} if "sft" in references else set()
+    )
+
+
+def test_tables_that_do_not_belong_together_are_refused(measured, tmp_path):
+    """A run that was not aggregated; a run that is given twice."""
+    finish(tmp_path, {BASE: measured[BASE]})
+    paths = [each["replicates"] for each in measured.values()]
+    settings = {"margin": 0.02, "confidence": 0.95, "out": tmp_path}
+    metrics = tmp_path / "metrics.parquet"
+    with pytest.raises(InputError, match=r"metrics table lacks what .*\.parquet"):
+        contrast(metrics=metrics, replicates=paths, **settings)
+    with pytest.raises(InputError, match="are of the same run"):
+        contrast(metrics=metrics, replicates=[paths[0]] * 2, **settings)
+
+
+def test_verdicts_do_not_depend_on_the_order_of_files(study, measured, tmp_path):
+    """Equal to the last bit."""
+    found = finish(tmp_path, dict(reversed(list(measured.items()))))
+    for kind, frame in found.items():
+        pd.testing.assert_frame_equal(frame, study[kind])
+
+
+def test_a_seed_is_compared_with_plain_sft_of_the_same_seed(study, measured):
+    """Seeds 0 and 1 differ without smoothing, too: both differences by hand."""
+    gaps = {}
+    for smoothing in (0.0, 0.1):
+        for seed in (0, 1):
+            run = measured["bold", smoothing, seed]["metrics"]
+            held = tables.where(
+                tables.read(run, "metrics"), language="sw", metric="gap"
+            )
+            held = tables.where(held, subset="all", calibrator="none")
+            (gaps[smoothing, seed],) = held["value"].to_pylist()
+    assert gaps[0.0, 0] != gaps[0.0, 1]
+    own = [gaps[0.1, seed] - gaps[0.0, seed] for seed in (0, 1)]
+    place = {"sft": "bold", "smoothing": 0.1, "reference": "sft", "metric": "gap"}
+    row = one(study["contrasts"], **place, level="sw")
+    assert row["estimate"] == pytest.approx(np.mean(own), abs=1e-12)
+    assert row["sd_seeds"] == pytest.approx(np.std(own, ddof=1), abs=1e-12)

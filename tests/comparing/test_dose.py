@@ -1,0 +1,70 @@
+"""Trend, slope and optimum over smoothing, on responses that are known."""
+
+import numpy as np
+import pytest
+from scipy.stats import linregress
+
+from polycal.comparing.dose import dose_response
+
+SMOOTHING = [0, 0.05, 0.1, 0.2]
+
+
+def drawn(values: list[float], *, noise: float, n: int = 2000) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return np.array(values) + noise * random.normal(size=(n, len(values)))
+
+
+def test_a_falling_response():
+    """The slope is that of a regression; every replicate falls; the end is best."""
+    values = [0.3, 0.25, 0.2, 0.1]
+    found = dose_response(SMOOTHING, values, drawn(values, noise=0.003))
+    assert found.slope == pytest.approx(linregress(SMOOTHING, values).slope)
+    assert found.slope_low < -1 < found.slope_high < -0.9
+    assert found.monotone > 0.99
+    np.testing.assert_allclose(found.fitted, values)
+    assert (found.optimum, found.optimum_low, found.optimum_high) == (0.2, 0.2, 0.2)
+    assert found.chosen.tolist() == [0, 0, 0, 1]
+
+
+def test_a_u_shape_has_its_optimum_inside():
+    """0.1 is best, 0.05 nearly so, more is worse; nothing falls all along."""
+    values = [0.3, 0.11, 0.1, 0.2]
+    found = dose_response(SMOOTHING, values, drawn(values, noise=0.01))
+    assert found.optimum == 0.1
+    assert (found.optimum_low, found.optimum_high) == (0.05, 0.1)
+    assert found.chosen[0] == found.chosen[3] == 0
+    assert 0.15 < found.chosen[1] < 0.35
+    assert found.monotone == 0
+    np.testing.assert_allclose(found.fitted, [0.3, *[0.41 / 3] * 3])
+
+
+def test_a_rising_response_is_fitted_rising():
+    """The direction is that of the nearer fit."""
+    found = dose_response([0, 1], [0.1, 0.2], drawn([0.1, 0.2], noise=0.001))
+    np.testing.assert_allclose(found.fitted, [0.1, 0.2])
+    assert found.monotone == 1
+    assert found.optimum == 0
+
+
+def test_the_slope_s_interval_has_its_width():
+    """Independent noise s: sd of the slope is s / sqrt(sum (x - mean)^2)."""
+    values = [0.2] * 4
+    found = dose_response(SMOOTHING, values, drawn(values, noise=0.01, n=20_000))
+    sd = 0.01 / np.sqrt(((np.array(SMOOTHING) - np.mean(SMOOTHING)) ** 2).sum())
+    width = found.slope_high - found.slope_low
+    assert width == pytest.approx(2 * 1.96 * sd, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "values", "replicates"),
+    [
+        ([0.1], [1], [[1]]),
+        ([0.1, 0.1], [1, 1], [[1, 1]]),
+        ([0.2, 0.1], [1, 1], [[1, 1]]),
+        ([0.1, 0.2], [1, 1, 1], [[1, 1]]),
+        ([0.1, 0.2], [1, 1], [[1, 1, 1]]),
+    ],
+)
+def test_what_is_no_dose_is_refused(smoothing, values, replicates):
+    with pytest.raises(ValueError, match="smoothing"):
+        dose_response(smoothing, values, replicates)

@@ -1,0 +1,329 @@
+"""From raw scores to numbers: the right softmax over the right options."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from polycal.errors import InputError
+from polycal.measuring.measure import measure
+from polycal.storage import tables
+
+RUN = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0, "task": "t"}
+
+
+def row(language: str, scoring: str, gold: int, logprobs, n_tokens=None) -> dict:
+    n = len(logprobs)
+    mass = float(np.logaddexp.reduce(logprobs)) if scoring == "letters" else None
+    return RUN | {
+        "language": language,
+        "scoring": scoring,
+        "question_id": "q",
+        "subject": "a",
+        "category": "b",
+        "culture": None,
+        "gold": gold,
+        "logprobs": list(map(float, logprobs)),
+        "n_tokens": n_tokens or [1] * n,
+        "n_bytes": [1] * n,
+        "log_mass": mass,
+        "truncated": False,
+    }
+
+
+def save_check(path: Path, languages: set[str], *, left_out: tuple = ()) -> Path:
+    """As `check_task` writes it, as far as it is read here."""
+    facts = {
+        "kind": "check",
+        "task": "t",
+        "policy": "intersection",
+        "digest": "of the ids",
+        "languages": {code: {"questions": f"{code}'s file"} for code in languages},
+        "test": {
+            "missing": [{"languages": ["x"], "questions": list(left_out)}],
+            "differing": [],
+        },
+    }
+    path.write_text(json.dumps(facts))
+    return path
+
+
+def run(folder: Path, rows: list[dict], *, left_out: tuple = ()) -> tuple[dict, list]:
+    """Metrics by (language, scoring, normaliser, metric), and the bins."""
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    languages = {each["language"] for each in rows}
+    origin = {code: f"{code}'s file" for code in languages}
+    tables.write(table, folder / "p.parquet", "predictions", questions=origin)
+    measure(
+        predictions=[folder / "p.parquet"],
+        check=save_check(folder / "c.json", languages, left_out=left_out),
+        metrics=folder / "m.parquet",
+        reliability=folder / "r.parquet",
+        replicates=folder / "b.parquet",
+        n_replicates=100,
+    )
+    metrics = tables.read(folder / "m.parquet", "metrics").to_pylist()
+    names = ("language", "scoring", "normaliser", "metric")
+    metrics = [each for each in metrics if each["subset"] == "all"]
+    metrics = [each for each in metrics if each["calibrator"] == "none"]
+    found = {tuple(each[name] for name in names): each for each in metrics}
+    assert len(found) == len(metrics)
+    bins = tables.read(folder / "r.parquet", "reliability")
+    return found, tables.where(bins, calibrator="none").to_pylist()
+
+
+def test_text_has_four_normalisers_and_letters_one(tmp_path):
+    """By hand: sums .8/.2 for option 0, means 3/7 to 4/7 for option 1."""
+    logprobs = np.log([0.64, 0.16])
+    rows = [row("en", "text", 1, logprobs, [1, 3]), row("en", "letters", 1, logprobs)]
+    found, _ = run(tmp_path, rows)
+    assert {key[1:3] for key in found} == {
+        *[("text", name) for name in ("sum", "token", "byte", "english")],
+        ("letters", "sum"),
+    }
+    total = found["en", "text", "sum", "confidence"]["value"]
+    assert total == pytest.approx(0.8)
+    inverse = np.array([0.64, 0.16 ** (1 / 3)])  # 1 / perplexity
+    by_token = found["en", "text", "token", "confidence"]["value"]
+    assert by_token == pytest.approx(0.64 / inverse.sum())
+    assert found["en", "text", "token", "accuracy"]["value"] == 0
+    assert found["en", "letters", "sum", "brier"]["value"] == pytest.approx(2 * 0.64)
+    assert found["en", "letters", "sum", "nll"]["value"] == pytest.approx(-np.log(0.2))
+    mass = found["en", "letters", "sum", "log_mass"]["value"]
+    assert mass == pytest.approx(np.log(0.8))
+    assert ("en", "text", "sum", "log_mass") not in found
+
+
+def test_questions_may_have_different_numbers_of_options(tmp_path):
+    """Chance is the mean of 1/K; a missing option takes no probability."""
+    rows = [
+        row("en", "letters", 0, np.log([0.9, 0.1])),
+        row("en", "letters", 3, np.log([0.1, 0.1, 0.2, 0.5, 0.1])),
+    ]
+    found, _ = run(tmp_path, rows)
+    values = {key[3]: each["value"] for key, each in found.items()}
+    assert values["chance"] == pytest.approx((1 / 2 + 1 / 5) / 2)
+    assert values["confidence"] == pytest.approx((0.9 + 0.5) / 2)
+    assert values["accuracy"] == 1
+    assert values["gap"] == pytest.approx(0.7 - 1)
+    assert found["en", "letters", "sum", "ece"]["n_questions"] == 2
+
+
+def test_languages_are_measured_apart(tmp_path):
+    """Interleaved rows do not mix, and every group has its 15 bins."""
+    rows = []
+    for index in range(6):
+        rows.append(row("en", "letters", 0, np.log([0.8, 0.2])))
+        rows.append(row("sw", "letters", index % 2, np.log([0.8, 0.2])))
+    found, bins = run(tmp_path, rows)
+    assert found["en", "letters", "sum", "accuracy"]["value"] == 1
+    assert found["sw", "letters", "sum", "accuracy"]["value"] == 0.5
+    assert len(bins) == 2 * 15
+    filled = [each for each in bins if each["n"]]
+    assert [each["sum_correct"] for each in filled] == [6, 3]
+    assert [each["n"] for each in filled] == [6, 6]
+
+
+def test_the_ece_can_be_computed_from_the_bins(tmp_path):
+    """The two tables say the same, to the last digits."""
+    random = np.random.default_rng(0)
+    rows = [
+        row("en", "text", int(random.integers(4)), random.normal(size=4) * 2 - 9)
+        for _ in range(300)
+    ]
+    found, bins = run(tmp_path, rows)
+    for normaliser in ("sum", "token"):
+        own = [each for each in bins if each["normaliser"] == normaliser]
+        gaps = [abs(each["sum_confidence"] - each["sum_correct"]) for each in own]
+        value = found["en", "text", normaliser, "ece"]["value"]
+        assert sum(gaps) / 300 == pytest.approx(value, abs=1e-12)
+
+
+def test_the_tables_say_which_scores_they_are_from(tmp_path):
+    """The digest of the checkpoint travels from the predictions to the metrics."""
+    table = pa.Table.from_pylist(
+        [row("en", "letters", 0, np.log([0.9, 0.1]))], tables.SCHEMAS["predictions"]
+    )
+    made_by = {"checkpoint": "abc", "shots": 5}
+    origin = {"en": "en's file"}
+    path = tmp_path / "p.parquet"
+    tables.write(table, path, "predictions", questions=origin, **made_by)
+    measure(
+        predictions=[tmp_path / "p.parquet"],
+        check=save_check(tmp_path / "c.json", {"en"}),
+        metrics=tmp_path / "m.parquet",
+        reliability=tmp_path / "r.parquet",
+        replicates=tmp_path / "b.parquet",
+        n_replicates=100,
+    )
+    for name in ("m", "r"):
+        facts = tables.read_metadata(tmp_path / f"{name}.parquet")
+        assert made_by.items() <= facts.items()
+        assert facts["compared"] == {"policy": "intersection", "digest": "of the ids"}
+
+
+def test_only_what_the_check_keeps_is_measured(tmp_path):
+    """A question that one language lacks counts in none; the numbers say how many."""
+    rows = [
+        row(language, "letters", gold, np.log([0.9, 0.1])) | {"question_id": name}
+        for language in ("en", "sw")
+        for name, gold in (("1", 0), ("2", 1), ("3", 1))
+    ]
+    whole, _ = run(tmp_path, rows)
+    part, bins = run(tmp_path, rows, left_out=("2", "3"))
+    for language in ("en", "sw"):
+        key = (language, "letters", "sum", "accuracy")
+        assert (whole[key]["n_questions"], part[key]["n_questions"]) == (3, 1)
+        assert (whole[key]["value"], part[key]["value"]) == (pytest.approx(1 / 3), 1)
+    assert sum(each["n"] for each in bins) == 2
+
+
+def test_a_language_that_left_the_study_is_not_measured(tmp_path):
+    """Its scores stay in the file that holds them."""
+    rows = [row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")]
+    run(tmp_path, rows)
+    measure(
+        predictions=[tmp_path / "p.parquet"],
+        check=save_check(tmp_path / "c.json", {"sw"}),
+        metrics=tmp_path / "m.parquet",
+        reliability=tmp_path / "r.parquet",
+        replicates=tmp_path / "b.parquet",
+        n_replicates=100,
+    )
+    found = tables.read(tmp_path / "m.parquet", "metrics")
+    assert set(found["language"].to_pylist()) == {"sw"}
+
+
+def save(path: Path, rows: list[dict], **facts: object) -> Path:
+    origin = {each["language"]: f"{each['language']}'s file" for each in rows}
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    tables.write(table, path, "predictions", questions=origin, **facts)
+    return path
+
+
+def measure_files(folder: Path, *predictions: Path) -> pa.Table:
+    measure(
+        predictions=list(predictions),
+        check=save_check(folder / "c.json", {"en", "sw"}),
+        metrics=folder / "m.parquet",
+        reliability=folder / "r.parquet",
+        replicates=folder / "b.parquet",
+        n_replicates=100,
+    )
+    return tables.read(folder / "m.parquet", "metrics")
+
+
+def test_files_of_one_run_are_measured_together(tmp_path):
+    """However its languages were batched; the dtypes of all of them are noted."""
+    rows = {code: row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")}
+    whole = save(tmp_path / "w.parquet", list(rows.values()), dtype=["float32"])
+    expected = measure_files(tmp_path, whole)
+    parts = [
+        save(tmp_path / f"{code}.parquet", [each], dtype=[dtype])
+        for (code, each), dtype in zip(
+            rows.items(), ("float32", "bfloat16"), strict=True
+        )
+    ]
+    assert measure_files(tmp_path, *parts).equals(expected)
+    facts = tables.read_metadata(tmp_path / "m.parquet")
+    assert facts["dtype"] == ["bfloat16", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "message"),
+    [
+        ({"language": "en"}, {"checkpoint": "a"}, r"b\.parquet: en is in another file"),
+        ({}, {"checkpoint": "b"}, r"b\.parquet and .*a\.parquet differ in checkpoint"),
+        ({"seed": 1}, {"checkpoint": "a"}, "of several runs"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(
+    tmp_path, changes, facts, message
+):
+    """Twice the same language, two checkpoints, two runs."""
+    one = row("en", "letters", 0, np.log([0.9, 0.1]))
+    other = one | {"language": "sw"} | changes
+    first = save(tmp_path / "a.parquet", [one], checkpoint="a")
+    second = save(tmp_path / "b.parquet", [other], **facts)
+    with pytest.raises(InputError, match=message):
+        measure_files(tmp_path, first, second)
+
+
+def test_annotated_questions_are_also_measured_by_culture(tmp_path):
+    """A subset holds its questions only; without annotations there is only `all`."""
+    rows = [
+        row("en", "letters", gold, np.log([0.9, 0.1])) | {"culture": culture}
+        for gold, culture in ((0, "CS"), (1, "CS"), (0, "CA"), (1, None), (1, None))
+    ]
+    rows.append(row("sw", "letters", 0, np.log([0.9, 0.1])))
+    table = measure_files(tmp_path, save(tmp_path / "p.parquet", rows))
+    found = [
+        (each["language"], each["subset"], each["value"], each["n_questions"])
+        for each in tables.where(table, calibrator="none").to_pylist()
+        if each["metric"] == "accuracy"
+    ]
+    assert found == [
+        ("en", "all", pytest.approx(0.4), 5),
+        ("sw", "all", 1.0, 1),
+        ("en", "CS", 0.5, 2),
+        ("en", "CA", 1.0, 1),
+    ]
+    drawn = tables.read(tmp_path / "b.parquet", "replicates")
+    kept = {(row["subset"], row["calibrator"]) for row in drawn.to_pylist()}
+    assert {("CS", "none"), ("CA", "none")} < kept
+    assert {calibrator for subset, calibrator in kept if subset != "all"} == {"none"}
+    compared = tables.where(drawn, subset="CS")["metric"].to_pylist()
+    assert sorted(compared) == ["accuracy", "confidence", "gap"]
+
+
+def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
+    """Primary metrics and the temperature; what is compared with English is plain."""
+    random = np.random.default_rng(0)
+    rows = [
+        row(language, "letters", int(random.integers(3)), random.normal(size=3) * 3 - 5)
+        | {"question_id": f"q{index}"}
+        for language in ("en", "sw")
+        for index in range(60)
+    ]
+    table = measure_files(tmp_path, save(tmp_path / "p.parquet", rows))
+    held = {
+        name: {
+            each["metric"]: each["value"]
+            for each in tables.where(table, language="sw", calibrator=name).to_pylist()
+        }
+        for name in ("none", "ts_en", "ts_own")
+    }
+    primary = {"accuracy", "confidence", "gap", "ece", "brier", "nll"}
+    assert set(held["ts_en"]) == primary | {"temperature"}
+    assert held["ts_own"]["accuracy"] == held["none"]["accuracy"]
+    assert held["ts_own"]["temperature"] > 1
+    assert held["ts_own"]["nll"] < held["none"]["nll"]
+    assert {"agreement", "auroc", "tie_rate", "letter_mass"} < set(held["none"])
+    assert held["none"]["mce"] is None  # no bin has 50 questions
+
+
+def test_numbers_say_how_sure_they_are(tmp_path):
+    """Standard errors as by the formula, null values for ECE and gap, replicates."""
+    random = np.random.default_rng(0)
+    rows = [
+        row("en", "letters", int(random.integers(4)), random.normal(size=4) - 9)
+        | {"question_id": str(number)}
+        for number in range(300)
+    ]
+    found, _ = run(tmp_path, rows)
+    values = {key[3]: each for key, each in found.items()}
+    accuracy = values["accuracy"]
+    se = np.sqrt(accuracy["value"] * (1 - accuracy["value"]) / 300)
+    assert accuracy["se"] == pytest.approx(se, rel=0.25)  # 100 replicates
+    assert accuracy["ci_low"] < accuracy["value"] < accuracy["ci_high"]
+    assert accuracy["null_mean"] is None
+    assert values["ece"]["null_p"] < 0.05  # the answers are by chance
+    assert values["ece"]["null_mean"] < values["ece"]["value"]
+    assert values["gap"]["null_mean"] == 0
+    assert values["auroc"]["se"] is None
+    drawn = tables.read(tmp_path / "b.parquet", "replicates")
+    assert {len(each) for each in drawn["values"].to_pylist()} == {100}
+    plain = tables.where(drawn, calibrator="none", metric="accuracy").to_pylist()
+    assert np.std(plain[0]["values"], ddof=1) == pytest.approx(accuracy["se"])

@@ -1,0 +1,45 @@
+"""What is known of a result's origin, and whether it is still what was written."""
+
+import pytest
+
+from polycal.errors import InputError
+from polycal.storage.files import digest
+from polycal.storage.provenance import check_content, read_digest, write_provenance
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint's folder with its digest, notes and a hidden file."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text("{}")
+    write_provenance(folder, digest=digest(folder.iterdir()))
+    (folder / "recipe.json").write_text("{}")
+    (folder / ".lock").write_text("")
+    return folder
+
+
+def test_what_was_written_is_accepted(checkpoint):
+    """Notes and hidden files beside the weights do not count."""
+    check_content(checkpoint)
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "superfluous"])
+def test_damage_is_refused_by_name(checkpoint, damage):
+    """A flipped bit loads without an error, so it has to be looked for."""
+    weights = checkpoint / "model.safetensors"
+    if damage == "changed":
+        weights.write_bytes(b"weighty")
+    elif damage == "missing":
+        weights.unlink()
+    else:
+        (checkpoint / "other.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{checkpoint} is damaged.*delete it"):
+        check_content(checkpoint)
+
+
+def test_what_others_made_is_taken_as_it_is(tmp_path):
+    """A directory without provenance has no digest to compare with."""
+    assert read_digest(tmp_path) is None
+    check_content(tmp_path)

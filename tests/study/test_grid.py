@@ -1,0 +1,175 @@
+"""The sweep is a pure function of the config, and every number has one spelling."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polycal.errors import InputError
+from polycal.study import consistency, flags, grid, layout
+
+
+def config(**changes):
+    plain = {
+        "models": [{"name": "m", "repo": "./m"}, {"name": "n", "repo": "./n"}],
+        "sft": [{"name": "s", "repo": "./s"}],
+        "smoothing": [0, 0.1],
+        "seeds": [0, 1],
+        "recipe": {"lr": [1e-5, 2e-5], "batch_size": 8, "micro_batch_size": 2},
+        "tasks": [{"name": "t", "repo": "./t", "languages": ["de", "sw"]}],
+    }
+    found = {**plain, **changes}
+    for task in found["tasks"]:  # a schema fills these in
+        task.setdefault("configs", {})
+    found["models"] = [{"gpus": 1, "nodes": 1, **each} for each in found["models"]]
+    found["recipe"] = {"load_in_4bit": False, **found["recipe"]}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.0, "0"),
+        (0.10, "0.1"),
+        (1e-05, "1e-5"),
+        (2.5e-4, "2.5e-4"),
+        (0.001, "0.001"),
+        (1, "1"),
+        (100.0, "100"),
+        (1e6, "1e6"),
+    ],
+)
+def test_number_has_one_spelling(value, text):
+    """Numbers in paths are spelt as a researcher writes them."""
+    assert layout.number(value) == text
+
+
+@given(st.floats(min_value=1e-12, max_value=1e12))
+def test_number_loses_nothing(value):
+    """Different numbers never share a path: the text reads back as the number."""
+    assert float(layout.number(value)) == value
+
+
+def test_runs_are_base_models_and_every_combination():
+    """Two models: each a base run, and one run per smoothing value and seed."""
+    runs = grid.expand_runs(config())
+    assert len(runs) == len(set(runs)) == 2 * (1 + 2 * 2)
+    assert runs[0].path == "m/none/ls-0/seed-0"
+    assert runs[4].path == "m/s/ls-0.1/seed-1"
+
+
+def test_candidates_are_rates_times_seeds():
+    """A run is selected among all rates and seeds of its condition."""
+    paths = grid.candidate_paths(config(), "m", "s", "0.1")
+    assert len(paths) == 4
+    assert paths[0] == "m/s/ls-0.1/lr-1e-5/seed-0"
+
+
+CODES = st.sampled_from(["am", "ar", "bn", "de", "en", "fil", "sw", "yo", "zh", "zu"])
+
+
+@given(
+    languages=st.lists(CODES, unique=True, min_size=1),
+    existing=st.lists(st.lists(CODES, unique=True, min_size=1).map("+".join)),
+    per_job=st.integers(1, 5),
+)
+def test_batches_hold_each_language_exactly_once(languages, existing, per_job):
+    """Whatever files exist, every language is in one job, and new jobs are small."""
+    names = grid.batch_languages(languages, existing, per_job)
+    held = [code for name in names for code in name.split("+")]
+    assert set(languages) <= set(held)
+    assert len(held) == len(set(held))
+    assert all(n in existing or n.count("+") < per_job for n in names)
+
+
+@given(
+    languages=st.lists(CODES, unique=True, min_size=2),
+    per_job=st.integers(1, 5),
+)
+def test_an_added_language_is_one_new_job(languages, per_job):
+    """With the old files in place, one more language adds one name, changing none."""
+    before = grid.batch_languages(languages[1:], [], per_job)
+    after = grid.batch_languages(languages, before, per_job)
+    assert set(after) - set(before) == {languages[0]}
+    assert set(before) <= set(after)
+
+
+@given(languages=st.lists(CODES, unique=True, min_size=1), per_job=st.integers(1, 5))
+def test_a_deleted_file_is_made_again_under_its_own_name(languages, per_job):
+    """Deleting one batch file brings back exactly that name."""
+    names = grid.batch_languages(languages, [], per_job)
+    for gone in names:
+        left = [name for name in names if name != gone]
+        assert grid.batch_languages(languages, left, per_job) == names
+
+
+@pytest.mark.parametrize(
+    ("repo", "local"),
+    [
+        ("./resources/miniature/model", True),
+        ("resources/miniature/model", True),
+        ("/data/model", True),
+        ("../model", True),
+        ("meta-llama/Llama-3.1-8B", False),
+    ],
+)
+def test_local_paths_and_hub_ids_are_told_apart(repo, local):
+    """owner/name is a Hub id; everything else is a path."""
+    assert grid.is_local(repo) is local
+
+
+def test_flags_spell_numbers_and_quote_text():
+    """A flag can be pasted into a shell, and null gives none."""
+    spelt = flags.cli_flags({"max_steps": None, "weight_decay": 1e-4, "repo": "a b"})
+    assert spelt == "--repo 'a b' --weight-decay 1e-4"
+
+
+def test_a_sound_config_passes():
+    """The check has no complaint about an ordinary study."""
+    consistency.check(config())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {
+                "models": [
+                    {"name": "m", "repo": "./m"},
+                    {"name": "m", "repo": "./m"},
+                ]
+            },
+            "'m' is used twice",
+        ),
+        ({"sft": [{"name": "none", "repo": "./none"}]}, "means the base model"),
+        ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
+        (
+            {"models": [{"name": "m", "repo": "./m", "gpus": 3, "nodes": 2}]},
+            r"models\.m: recipe\.batch_size 8 is not .* 2 x 6 GPUs",
+        ),
+        (
+            {
+                "models": [{"name": "m", "repo": "./m", "gpus": 2}],
+                "recipe": {
+                    **{"lr": [1e-5], "batch_size": 8, "micro_batch_size": 2},
+                    "load_in_4bit": True,
+                },
+            },
+            r"models\.m: recipe\.load_in_4bit is for one GPU, not 2; set",
+        ),
+        ({"smoothing": [0.1, 0.10]}, "0.1 is listed twice"),
+        (
+            {"tasks": [{"name": "t", "repo": "./t", "languages": ["xx"]}]},
+            r"tasks\.t\.languages: 'xx'.*languages\.csv.*code, name, script, family",
+        ),
+        (
+            {"tasks": [{"name": "t", "repo": "./t", "languages": ["de", "swa"]}]},
+            r"tasks\.t\.languages: 'swa' .*did you mean 'sw'",
+        ),
+    ],
+)
+def test_what_a_schema_cannot_see_is_one_clear_line(changes, message):
+    """Duplicate names and unknown languages name their place in the config."""
+    with pytest.raises(InputError, match=message) as caught:
+        consistency.check(config(**changes))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,221 @@
+"""The table of languages against the benchmarks' papers and cards, and its checks."""
+
+from collections import Counter
+from importlib.resources import files
+
+import pytest
+from babel import Locale
+from babel.core import get_global
+
+from polycal.comparing.conditions import language_of
+from polycal.errors import InputError
+from polycal.study.languages import COLUMNS, TABLE, load_languages, read_languages
+
+LANGUAGES = load_languages()
+
+HEADER = (
+    "code,name,script,family,joshi_class,level,in_global_mmlu,in_global_mmlu_lite,"
+    "in_mmlu_prox,translation,script_source,family_source,joshi_source,"
+    "translation_source"
+)
+WELSH = "cy,Welsh,Latin,Indo-European,1,low,no,yes,no,human,a,b,c,d"
+
+
+def held_by(column: str) -> set[str]:
+    return {code for code, each in LANGUAGES.items() if getattr(each, column)}
+
+
+def test_the_benchmarks_are_covered():
+    """42 languages of Global-MMLU, 29 of MMLU-ProX, 22 in both, 49 in either."""
+    first, second = held_by("in_global_mmlu"), held_by("in_mmlu_prox")
+    assert (len(first), len(second)) == (42, 29)
+    assert len(first & second) == 22
+    assert len(first | second) == 49
+    assert first | second | held_by("in_global_mmlu_lite") == set(LANGUAGES)
+
+
+def test_global_mmlu_lite_is_covered():
+    """Its 15 first languages, 3 of version 2.0 and 5 of 3.0; six are its alone."""
+    lite = held_by("in_global_mmlu_lite")
+    professional = {
+        code for code, each in LANGUAGES.items() if each.translation == "professional"
+    }
+    assert lite == (
+        {"en", *professional}
+        | {"cy", "my", "sq"}  # 2.0, December 2025
+        | {"cs", "hu", "or", "sk", "tg"}  # 3.0, May 2026
+    )
+    assert len(lite) == 23
+    rest = lite - held_by("in_global_mmlu") - held_by("in_mmlu_prox")
+    assert rest == {"cy", "my", "or", "sk", "sq", "tg"}
+
+
+def test_levels_follow_the_classes():
+    """High = 4 and 5, mid = 3, low = 0 to 2, for every row."""
+    rule = {5: "high", 4: "high", 3: "mid", 2: "low", 1: "low", 0: "low"}
+    for each in LANGUAGES.values():
+        assert each.level == rule[each.joshi_class], each
+
+
+@pytest.mark.parametrize(
+    ("column", "counts"),
+    [
+        ("in_global_mmlu", (20, 9, 13)),
+        ("in_global_mmlu_lite", (13, 3, 7)),
+        ("in_mmlu_prox", (16, 6, 7)),
+    ],
+)
+def test_group_sizes(column, counts):
+    """The sizes of the resource groups that the field's tables print."""
+    levels = Counter(LANGUAGES[code].level for code in held_by(column))
+    assert (levels["high"], levels["mid"], levels["low"]) == counts
+
+
+def test_translation_is_known_where_global_mmlu_has_the_language():
+    """14 professional, 11 community, 16 machine, and English itself.
+
+    Its Lite's other languages were translated by people, and of the rest is nothing
+    known.
+    """
+    full, lite = held_by("in_global_mmlu"), held_by("in_global_mmlu_lite")
+
+    def origins(codes: set[str]) -> dict[str, int]:
+        return Counter(LANGUAGES[code].translation for code in codes)
+
+    assert origins(full) == {
+        "professional": 14,
+        "community": 11,
+        "machine": 16,
+        "original": 1,
+    }
+    assert origins(lite - full) == {"human": 7}
+    assert origins(set(LANGUAGES) - full - lite) == {"unknown": 6}
+
+
+def test_scripts_are_cldrs():
+    """Where CLDR knows a language: its script, by name and by code."""
+    likely, names = get_global("likely_subtags"), Locale("en").scripts
+    # CLDR's own English names are of today (Bangla), or narrower (Simplified Chinese).
+    ours = {"Beng": "Bengali", "Hans": "Han"}
+    known = [each for code, each in LANGUAGES.items() if code in likely]
+    assert len(known) >= 49
+    for each in known:
+        script = likely[each.code].split("_")[1]
+        assert each.script == ours.get(script, names[script]), each
+        assert f"({script})" in each.script_source, each
+
+
+def test_families():
+    """One name for each family, and the well-known members of the smaller ones."""
+    members: dict[str, set[str]] = {}
+    for code, each in LANGUAGES.items():
+        members.setdefault(each.family, set()).add(code)
+    assert {name: codes for name, codes in members.items() if len(codes) < 9} == {
+        "Afro-Asiatic": {"am", "ar", "ha", "he", "so"},
+        "Atlantic-Congo": {"ig", "ny", "sn", "sw", "wo", "yo", "zu"},
+        "Austroasiatic": {"vi"},
+        "Austronesian": {"fil", "id", "mg", "ms"},
+        "Dravidian": {"te"},
+        "Japonic": {"ja"},
+        "Koreanic": {"ko"},
+        "Sino-Tibetan": {"my", "zh"},
+        "Tai-Kadai": {"th"},
+        "Turkic": {"ky", "tr"},
+        "Uralic": {"hu"},
+    }
+    assert len(members) == 12  # and Indo-European, with all others
+    assert {"cy", "hi", "lt", "sq", "tg"} < members["Indo-European"]
+
+
+def test_every_value_is_filled_and_every_language_read():
+    """No cell is blank, no row is lost, and each source names something."""
+    rows = (files("polycal") / "data" / "languages.csv").read_text("utf-8")
+    assert len(rows.splitlines()) == 1 + len(LANGUAGES)
+    assert list(LANGUAGES) == sorted(LANGUAGES)
+    for each in LANGUAGES.values():
+        assert all(str(value).strip() for value in vars(each).values()), each
+
+
+def test_a_row_becomes_a_language():
+    """Columns are found by name, and spaces around a cell do not count."""
+    cells = dict(zip(HEADER.split(","), WELSH.split(","), strict=True))
+    backwards = reversed(cells.items())
+    header, row = zip(*backwards, strict=True)
+    found = read_languages([",".join(header), " , ".join(row)])
+    assert found == read_languages([HEADER, WELSH])
+    assert found["cy"].joshi_class == 1
+    assert found["cy"].in_global_mmlu_lite is True
+    assert found["cy"].in_mmlu_prox is False
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "column", "message"),
+    [
+        ([WELSH.replace("Latin", " ")], 2, "script", "empty"),
+        ([WELSH.removesuffix(",d")], 2, "translation_source", "empty"),
+        ([WELSH + ",e"], 2, "translation_source", "cells are left over"),
+        ([WELSH.replace(",1,low", ",3,low")], 2, "level", "class 3 is mid, not low"),
+        ([WELSH.replace(",1,low", ",7,low")], 2, "joshi_class", "'7' is none of 0, 1"),
+        ([WELSH.replace("low", "Low")], 2, "level", "'Low' is none of low"),
+        ([WELSH.replace("no,yes", "no,x")], 2, "in_global_mmlu_lite", "none of yes"),
+        ([WELSH.replace("human", "me")], 2, "translation", "'me' is none of prof"),
+        ([WELSH, "", WELSH], 4, "code", "'cy' is on line 2 already"),
+    ],
+)
+def test_a_wrong_row_names_its_place(rows, line, column, message):
+    """Rows are added by hand, so a mistake tells the file, the line and the column."""
+    assert read_languages([HEADER, WELSH])
+    with pytest.raises(InputError) as caught:
+        read_languages([HEADER, *rows])
+    place = f"src/polycal/data/languages.csv, line {line}, column {column}: "
+    assert str(caught.value).startswith(place)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        (HEADER.replace("family,", ""), "family"),
+        (HEADER + ",speakers", "speakers"),
+        (HEADER.replace("name", "code", 1), "code"),
+        (HEADER.replace(",", ";"), "code"),
+        ("", "code"),
+    ],
+)
+def test_a_wrong_header_names_its_place(header, column):
+    """A column that is missing, unknown or there twice, and another separator."""
+    with pytest.raises(InputError, match=rf"languages\.csv, line 1, column {column}: "):
+        read_languages([header, WELSH])
+
+
+def test_the_file_that_is_named_is_the_table(pytestconfig):
+    """Messages send people to a file that exists in the repository."""
+    text = (pytestconfig.rootpath / TABLE).read_text("utf-8")
+    assert text.splitlines()[0].split(",") == list(COLUMNS)
+    assert read_languages(text.splitlines()) == LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [
+        ("swa", "'sw' (Swahili)"),
+        ("zh-CN", "'zh' (Chinese)"),
+        ("pt_BR", "'pt' (Portuguese)"),
+        ("EN", "'en' (English)"),
+        ("Swahilli", "'sw' (Swahili)"),
+        ("xx", None),
+        ("tam", None),
+    ],
+)
+def test_an_unknown_language_is_told_with_what_to_do(written, near):
+    """The file, each of its columns, and a near spelling only where there is one."""
+    with pytest.raises(InputError) as caught:
+        language_of(written)
+    message = str(caught.value)
+    assert message.startswith(f"{written!r} is not in polycal's table of languages; ")
+    assert "src/polycal/data/languages.csv" in message
+    assert message.endswith(f": {', '.join(vars(LANGUAGES['cy']))}")
+    assert ("did you mean" in message) == (near is not None)
+    assert near is None or f"did you mean {near}?" in message
+    assert "\n" not in message

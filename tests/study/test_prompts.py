@@ -1,0 +1,52 @@
+"""Prompts are the harness's Global-MMLU layout, with and without shots."""
+
+import pytest
+
+from polycal.study.prompts import build_prompt, pick_shots
+
+QUESTION = "  Two?\n"
+OPTIONS = ["one ", "two", "three"]
+
+
+def shot(number: int, subject: str | None = "s") -> dict:
+    return {
+        "subject": subject,
+        "question": f"Shot {number}?",
+        "options": ["no", " yes "],
+        "gold": 1,
+        "lead_in": "Jibu:",
+    }
+
+
+def test_letters_list_the_options_and_text_does_not():
+    """Question and candidates are stripped, listed options are not."""
+    letters = build_prompt("letters", QUESTION, OPTIONS, "Jibu:")
+    assert letters.context == "Two?\nA. one \nB. two\nC. three\nJibu:"
+    assert letters.continuations == (" A", " B", " C")
+    text = build_prompt("text", QUESTION, OPTIONS, "Answer:")
+    assert text.context == "Two?\nAnswer:"
+    assert text.continuations == (" one", " two", " three")
+
+
+@pytest.mark.parametrize(
+    ("scoring", "block"),
+    [
+        ("letters", "Shot 1?\nA. no\nB.  yes \nJibu: B\n\n"),
+        ("text", "Shot 1?\nJibu: yes\n\n"),
+    ],
+)
+def test_shots_are_answered_in_the_same_layout(scoring, block):
+    """A blank line after each; the candidates are those of the question."""
+    plain = build_prompt(scoring, QUESTION, OPTIONS, "Jibu:")
+    found = build_prompt(scoring, QUESTION, OPTIONS, "Jibu:", [shot(1), shot(1)])
+    assert found.context == block * 2 + plain.context
+    assert found.continuations == plain.continuations
+
+
+def test_shots_are_the_first_of_the_same_subject():
+    """In source order; a subject with too few gives what it has."""
+    rows = [shot(0, "a"), shot(1, "b"), shot(2, "a"), shot(3, "a"), shot(4, None)]
+    found = pick_shots(rows, 2)
+    names = {key: [row["question"] for row in own] for key, own in found.items()}
+    assert names == {"a": ["Shot 0?", "Shot 2?"], "b": ["Shot 1?"], None: ["Shot 4?"]}
+    assert not any(pick_shots(rows, 0).values())

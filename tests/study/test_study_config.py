@@ -1,0 +1,172 @@
+"""A study's file is read, filled with defaults and checked as a whole."""
+
+import pytest
+from study import REPOSITORY, small_study
+
+from polycal.errors import InputError
+from polycal.study import config as study
+
+
+def test_defaults_are_filled_in_at_every_depth():
+    """A minimal study has every setting afterwards; the caller's is not changed."""
+    asked = small_study()
+    del asked["recipe"]
+    asked["tasks"][0]["format"] = {
+        "splits": {"test": "test"},
+        "question": "question",
+        "options": "choices",
+        "gold": {"answer": "index"},
+    }
+    config = study.complete(asked)
+    assert config["recipe"]["batch_size"] == 128
+    assert config["models"][0]["revision"] is None
+    assert config["tasks"][0]["shots"] == 0
+    assert config["tasks"][0]["format"]["lead_in"] == "Answer:"
+    assert "recipe" not in asked
+
+
+def test_the_shipped_config_is_a_study():
+    """config.yaml can be loaded as the workflow loads it."""
+    assert study.load_study(REPOSITORY / "config.yaml")["study"] == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "study.yaml is not YAML"),
+        ("- a", "it has no keys"),
+        ("study: x", "study.yaml: the study: 'models' is a required property"),
+        (
+            "smoothing: [0]\nseeds: [0]\nsmoothing: [0.1]",
+            "study.yaml: the key 'smoothing' is there twice, in lines 1 and 3; delete",
+        ),
+        ("a: {b: 1,\n  c: 2, b: 3}", "the key 'b' is there twice, in lines 1 and 2"),
+        ("study: \x00", "study.yaml is not YAML"),
+    ],
+)
+def test_a_file_that_is_no_study_is_one_line(tmp_path, text, message):
+    """The line names the file."""
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        study.load_study(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_is_merged_may_be_overridden(tmp_path):
+    """YAML's `<<`, also of a mapping that has merged and overridden itself."""
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "a: &a {x: 1, y: 1}\nb: &b\n  <<: *a\n  x: 2\nc:\n  <<: *b\n  x: 3\nd: *b\n"
+    )
+    expected = {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 3, "y": 1}}
+    assert study.read_config(path) == expected | {"d": {"x": 2, "y": 1}}
+
+
+def test_a_file_in_another_encoding_is_one_line(tmp_path):
+    """UTF-16, as some editors of Windows write it."""
+    path = tmp_path / "study.yaml"
+    path.write_text("study: x", encoding="utf-16")
+    with pytest.raises(InputError, match=r"study\.yaml is not YAML: .*utf-8"):
+        study.load_study(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(("statistics", name) for name in ("margin", "confidence", "replicates")),
+        *(("recipe", name) for name in ("epochs", "weight_decay", "max_steps")),
+        ("smoothing", 0),
+        ("recipe", "lr", 0),
+        ("models", 0, "runtime", "tune"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused(place, value):
+    """Every bound of a schema is false for NaN, and so is no help."""
+    asked = small_study()
+    inner = asked
+    for key in place[:-1]:
+        inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner[key]
+    inner[place[-1]] = value
+    where = r"\.".join(map(str, place))
+    with pytest.raises(InputError, match=rf"^{where}: .*not a finite number"):
+        study.complete(asked)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("statistics", "replicates"), 10**12, "greater than the maximum of 100000"),
+        (("recipe", "max_steps"), 10**30, "greater than the maximum of 1000000000"),
+        (("recipe", "lr"), [1e300], "greater than the maximum of 10"),
+        (("models", 0, "name"), "llama\n", "does not match"),
+        (("models", 0, "name"), "a" * 300, "is too long"),
+    ],
+)
+def test_sizes_have_an_end(place, value, message):
+    """What would take years, or no file system can name."""
+    asked = small_study()
+    inner = asked
+    for key in place[:-1]:
+        inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(InputError, match=message) as caught:
+        study.complete(asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_filter_either_keeps_or_drops():
+    """Both at once, or neither, has no meaning."""
+    for wrong in ({}, {"keep": ["a"], "drop": ["b"]}):
+        asked = small_study()
+        asked["sft"][0]["filter"] = {"column": "source", **wrong}
+        with pytest.raises(InputError, match="filter"):
+            study.complete(asked)
+
+
+def test_shots_need_a_dev_split():
+    """A format without one is told before any job."""
+    asked = small_study()
+    asked["tasks"][0] |= {
+        "shots": 2,
+        "format": {
+            "splits": {"test": "test"},
+            "question": "question",
+            "options": "choices",
+            "gold": {"answer": "index"},
+        },
+    }
+    with pytest.raises(InputError, match=r"tasks.global_mmlu.shots: .* dev split"):
+        study.complete(asked)
+
+
+def test_a_config_name_is_that_of_a_known_language():
+    """A misspelt code is told; one that is not asked for may stay for another day."""
+    asked = small_study()
+    asked["tasks"][0]["configs"] = {"swa": "swh_Latn"}
+    with pytest.raises(InputError, match=r"tasks.global_mmlu.configs: 'swa'.* 'sw'"):
+        study.complete(asked)
+    asked["tasks"][0]["configs"] = {"yo": "yor_Latn"}
+    assert study.complete(asked)["tasks"][0]["configs"] == {"yo": "yor_Latn"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (["recipe", "lr", 0], "1e-4", "reads 1e-4 as text"),
+        (["tasks", 0, "languages", 3], False, "unquoted no/off as False"),
+        (["smoothing"], 1, "smoothing: what the schema says"),
+    ],
+)
+def test_yaml_surprises_are_explained(place, value, message):
+    """The two values that YAML silently changes are named as such."""
+    assert message in study.explain(place, "what the schema says\nand more", value)
+
+
+def test_a_misspelt_key_is_met_with_the_right_one():
+    """A near miss suggests the key; anything else lists the keys."""
+    known = ["smoothing", "seeds"]
+    line = study.explain([], "", {"smoothin": 1}, known=known)
+    assert "did you mean 'smoothing'?" in line
+    assert "known: smoothing, seeds" in study.explain([], "", {"x": 1}, known=known)
