@@ -13,19 +13,20 @@ import pytest
 from repositories import make_repository, mmlu_prox_row
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
-from polycal.cli import find_product, main, parsers_of_verbs
+from polycal.cli import find_product, list_verbs, main, parsers_of_verbs, read_head
 from polycal.storage import tables
 from polycal.study.stages import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
 BESIDE = {"export_samples", "import_samples", "partial_report", "plan"}
-BESIDE |= {"show_prompt", "show_tables", "status", "with_gpus"}
+BESIDE |= {"remove_leftovers", "show_prompt", "show_tables", "status", "with_gpus"}
+VERBS = list_verbs()
+HEADS = {name: read_head(path, name) for name, (path, _) in VERBS.items()}
 
 
 def test_there_is_one_verb_per_stage():
     """Every rule of the workflow has a verb of its name; the others make no file."""
-    verbs = parsers_of_verbs()
-    assert set(verbs) - BESIDE == set(STAGES)
+    assert set(VERBS) - BESIDE == set(STAGES)
 
 
 def test_a_verb_may_be_spelt_with_hyphens(capsys):
@@ -39,21 +40,29 @@ def test_a_verb_may_be_spelt_with_hyphens(capsys):
 
 
 def test_help_of_every_verb_can_be_printed(capsys):
-    """No help text breaks argparse's own formatting."""
-    for verb in STAGES:
+    """Each flag has a text, and none breaks argparse's own formatting."""
+    for verb in VERBS:
         with pytest.raises(SystemExit) as ended:
             main([verb, "--help"])
         assert ended.value.code == 0
+    for parser in parsers_of_verbs().values():
+        assert all(each.help for each in parser._actions)
     assert "--smoothing" in capsys.readouterr().out
 
 
 def test_help_does_not_import_the_heavy_libraries():
-    """`polycal --help` answers without torch, pandas or pyarrow."""
+    """Neither of all verbs nor of one: it answers without torch, pandas or pyarrow."""
     code = (
-        "import sys, polycal.cli; polycal.cli.build_parser(); "
-        "sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'pyarrow')))"
+        "import contextlib, sys\n"
+        "from polycal.cli import list_verbs, main\n"
+        "for words in (['--help'], *([name, '--help'] for name in list_verbs())):\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        main(words)\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'pyarrow', 'scipy'}\n"
+        "sys.exit(bool(heavy & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    assert done.returncode == 0
 
 
 HEAVY = {"torch", "transformers", "datasets", "huggingface_hub", "jsonschema", "pandas"}
@@ -69,7 +78,7 @@ NEEDED = {
     "check_task": TABLES,
     "select": TABLES,
     "list_runs": TABLES,
-    "measure": FRAMES,
+    "measure": TABLES,
     "find_shifts": FRAMES,
     "aggregate": FRAMES,
     "contrast": FRAMES,
@@ -85,11 +94,8 @@ def test_a_verb_imports_what_it_needs(verb):
     """Of the modules that take a tenth of a second and more."""
     code = (
         "import importlib, sys\n"
-        "from polycal.cli import parsers_of_verbs\n"
-        "run = parsers_of_verbs()[sys.argv[1]].get_default('run')\n"
-        "importlib.import_module(\n"
-        "    getattr(run, 'args', ['polycal.comparing.aggregate'])[0]\n"
-        ")\n"
+        "from polycal.cli import list_verbs, module_of\n"
+        "importlib.import_module(module_of(list_verbs()[sys.argv[1]][0]))\n"
         "print(*set(sys.argv[2:]) & set(sys.modules))\n"
     )
     words = [sys.executable, "-c", code, verb, *HEAVY]
@@ -121,15 +127,12 @@ def test_what_a_verb_reads_is_not_locked():
     options = {"metrics": Path("results/metrics.parquet")}
     options |= {"out": [Path("folder/forest.svg"), Path("folder/forest.pdf")]}
     for verb in ("draw", "tabulate"):
-        makes = parsers_of_verbs()[verb].get_default("makes")
-        assert find_product(makes, options) == Path("folder/forest.svg")
+        assert find_product(HEADS[verb].makes, options) == Path("folder/forest.svg")
 
 
 def test_every_product_is_a_flag_s():
     """What a verb makes is named by flags that it has."""
-    made = {
-        verb: parser.get_default("makes") for verb, parser in parsers_of_verbs().items()
-    }
+    made = {verb: head.makes for verb, head in HEADS.items()}
     assert set(STAGES) == {verb for verb in made if made[verb]} - {"import_samples"}
     # Three verbs write into the folder of results, each a table of its own.
     shared = [made[verb] for verb in ("aggregate", "contrast", "analyse")]

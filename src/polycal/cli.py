@@ -1,23 +1,26 @@
-"""The command line: one verb per rule of the workflow.
+"""The command line: one verb for each function that is marked as one.
 
-Every verb imports its module when it is called, so `--help` and the light verbs never
-wait for torch.
+A verb's module is imported when the verb runs. Its flags are read from the function's
+source, so that help never waits for torch.
 """
 
 import argparse
+import ast
 import contextlib
-import functools
 import importlib
 import logging
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polycal
 from polycal.errors import InputError
+from polycal.flags import add_flags, collect
 from polycal.storage.files import check_file, check_folder, exclusive
-from polycal.tuning.machines import ONE, Machines, find_machines
-from polycal.verbs import add_verbs
+
+_PACKAGE = Path(polycal.__file__).parent
+_MARKED = re.compile(r'^@verb\([^)]*\)\ndef (\w+)\(.*?"""(.*?)(?:\n|""")', re.M | re.S)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,10 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if own_process else arguments)
     if arguments and not arguments[0].startswith("-"):
         arguments[0] = arguments[0].replace("-", "_")  # show-prompt is show_prompt
-    options = vars(build_parser().parse_args(arguments))
-    verb, run = options.pop("verb"), options.pop("run")
-    makes = options.pop("makes")
-    if options.pop("without_pandas") and own_process:
+    verbs = list_verbs()
+    name = build_parser(verbs).parse_args(arguments[:1]).verb
+    path, _ = verbs[name]
+    head = read_head(path, name)
+    options = vars(build_verb_parser(head).parse_args(arguments[1:]))
+    if head.without_pandas and own_process:
         _keep_pandas_out()
     logging.basicConfig(
         level=logging.INFO,
@@ -38,22 +43,105 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     product = None
     try:
-        product = find_product(makes, options)
-        machines = _take_machines(options)
+        product = find_product(head.makes, options)
+        chosen = collect(head, options)
         # A product has one lock; of several machines the first one takes it for all.
-        alone = product and not machines.number
+        helps = any(getattr(value, "node_rank", 0) for value in chosen.values())
+        alone = product and not helps
         with exclusive(product) if alone else contextlib.nullcontext():
-            run(**options)
+            getattr(importlib.import_module(module_of(path)), name)(**chosen)
     except InputError as error:
-        sys.exit(f"polycal {verb}: {error}")
+        sys.exit(f"polycal {name}: {error}")
     except OSError as error:
         if error.strerror is None:  # not the operating system's own complaint
             raise
-        place = error.filename or product or "standard output"
-        sys.exit(f"polycal {verb}: {place}: {error.strerror}")
+        path = error.filename or product or "standard output"
+        sys.exit(f"polycal {name}: {path}: {error.strerror}")
 
 
-def find_product(makes: str | None, options: dict[str, object]) -> Path | None:
+def list_verbs() -> dict[str, tuple[Path, str]]:
+    """Return every verb's source file and summary by its name, in alphabetical order.
+
+    The sources are read as text: importing them all would take seconds.
+    """
+    verbs = {}
+    for path in _PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for name, summary in _MARKED.findall(text) if "\n@verb(" in text else ():
+            verbs[name] = (path, summary)
+    return dict(sorted(verbs.items()))
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name of a module of the package by its source."""
+    return ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+
+
+def read_head(path: Path, name: str) -> Callable[..., None]:
+    """Return a function with its signature, docstring and marks, but without its body.
+
+    Only the imports that the signature needs are executed, so that the flags of a verb
+    that trains are known before torch is imported.
+
+    Args:
+        path: the module's source.
+        name: of the function.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    head = next(n for n in tree.body if getattr(n, "name", None) == name)
+    del head.body[1:]  # all but the docstring
+    names = {node.id for node in ast.walk(head) if isinstance(node, ast.Name)}
+    imports = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [a for a in node.names if (a.asname or a.name) in names]
+            imports += [node] if node.names else []
+    space: dict[str, object] = {}
+    exec(compile(ast.Module([*imports, head], []), str(path), "exec"), space)
+    return space[name]
+
+
+def build_parser(verbs: Mapping[str, tuple[Path, str]]) -> argparse.ArgumentParser:
+    """Return the parser that lists all verbs.
+
+    Args:
+        verbs: as `list_verbs` gives them.
+    """
+    parser = argparse.ArgumentParser(
+        prog="polycal",
+        description=polycal.__doc__,
+        usage="%(prog)s [-h] [--version] VERB ...",
+        epilog="\n".join(f"  {name:17} {text}" for name, (_, text) in verbs.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"polycal {polycal.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("verb", choices=verbs, metavar="VERB", help="one of these:")
+    return parser
+
+
+def build_verb_parser(head: Callable[..., None]) -> argparse.ArgumentParser:
+    """Return the parser of one verb.
+
+    Args:
+        head: as `read_head` gives it.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"polycal {head.__name__}", description=head.__doc__.splitlines()[0]
+    )
+    add_flags(parser, head)
+    return parser
+
+
+def parsers_of_verbs() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each verb by its name, for those who write its docs."""
+    return {
+        name: build_verb_parser(read_head(path, name))
+        for name, (path, _) in list_verbs().items()
+    }
+
+
+def find_product(makes: str | None, options: Mapping[str, object]) -> Path | None:
     """Return the path that a verb makes, which one process makes at a time.
 
     Args:
@@ -91,54 +179,3 @@ def _keep_pandas_out() -> None:
     sys.meta_path.insert(0, finder := _NoPandas())
     pyarrow.scalar(0)
     sys.meta_path.remove(finder)
-
-
-def _take_machines(options: dict[str, object]) -> Machines:
-    """Make the flags about machines, if the verb has them, its one argument."""
-    if "nodes" not in options:
-        return ONE
-    told = (options.pop(name) for name in ("nodes", "node_rank", "rendezvous"))
-    options["machines"] = find_machines(*told)
-    return options["machines"]
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
-    parser = argparse.ArgumentParser(prog="polycal", description=polycal.__doc__)
-    parser.add_argument(
-        "--version", action="version", version=f"polycal {polycal.__version__}"
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def add(
-        name: str,
-        run: str | Callable,
-        text: str,
-        *,
-        makes: str | None = None,
-        without_pandas: bool = False,
-    ) -> Callable:
-        """Add a verb, run by a function or by its namesake in a module."""
-        verb = verbs.add_parser(
-            name,
-            help=text,
-            description=text,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
-        if isinstance(run, str):
-            run = functools.partial(_call, run, name)
-        verb.set_defaults(run=run, makes=makes, without_pandas=without_pandas)
-        return verb.add_argument
-
-    add_verbs(add)
-    return parser
-
-
-def parsers_of_verbs() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each verb by its name, for those who write or check its docs."""
-    # argparse has no public way to its sub-parsers.
-    return next(a.choices for a in build_parser()._actions if a.dest == "verb")
-
-
-def _call(module: str, verb: str, **options: object) -> None:
-    getattr(importlib.import_module(module), verb)(**options)

@@ -1,7 +1,14 @@
-"""Types of flags, from text to value; argparse names the type that refuses a text."""
+"""From a function's signature and docstring to flags of the command line."""
 
+import argparse
+import dataclasses
+import inspect
 import json
 import math
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
 
 
 def finite(text: str) -> float:
@@ -21,7 +28,86 @@ def true_or_false(text: str) -> bool:
 
 def json_object(text: str) -> dict[str, object]:
     """Return a JSON object."""
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    value = json.loads(text)
+    if not isinstance(value, dict):
         raise ValueError
-    return found
+    return value
+
+
+def add_flags(parser: argparse.ArgumentParser, function: Callable) -> None:
+    """Add a flag for each parameter; a dataclass gives one for each of its fields.
+
+    Args:
+        parser: of one verb.
+        function: the verb, annotated, with an `Args:` section.
+    """
+    texts = read_args(inspect.getdoc(function) or "")
+    for name, parameter in inspect.signature(function).parameters.items():
+        if dataclasses.is_dataclass(parameter.annotation):
+            for field in dataclasses.fields(parameter.annotation):
+                kind = typing.get_type_hints(parameter.annotation)[field.name]
+                text = field.metadata["help"]
+                _add_flag(parser, f"--{field.name}", kind, field.default, text)
+        else:
+            by_position = parameter.kind is not parameter.KEYWORD_ONLY
+            flag = name if by_position else f"--{name}"
+            default = parameter.default
+            if default is parameter.empty:
+                default = dataclasses.MISSING
+            _add_flag(parser, flag, parameter.annotation, default, texts[name])
+
+
+def collect(function: Callable, options: Mapping[str, object]) -> dict[str, object]:
+    """Return a function's arguments, with the fields of each dataclass made one.
+
+    Args:
+        function: the verb.
+        options: parsed flags by name.
+    """
+    arguments = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = parameter.annotation
+        if dataclasses.is_dataclass(kind):
+            names = [field.name for field in dataclasses.fields(kind)]
+            arguments[name] = kind(**{each: options[each] for each in names})
+        else:
+            arguments[name] = options[name]
+    return arguments
+
+
+def read_args(docstring: str) -> dict[str, str]:
+    """Return the texts of a docstring's `Args:` section (Google's style) by name."""
+    section = re.search(r"^Args:\n((?: +.*\n|\n)*)", docstring + "\n", re.MULTILINE)
+    parts = re.split(r"^ {4}(\w+): ", section[1] if section else "", flags=re.MULTILINE)
+    pairs = zip(parts[1::2], parts[2::2], strict=True)
+    return {name: " ".join(text.split()).rstrip(".") for name, text in pairs}
+
+
+def _add_flag(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    kind: object,
+    default: object,
+    text: str,
+) -> None:
+    settings: dict[str, object] = {}
+    if isinstance(kind, types.UnionType):  # `int | None`: the flag takes an int
+        kind = next(each for each in kind.__args__ if each is not types.NoneType)
+    required = default is dataclasses.MISSING
+    if typing.get_origin(kind) in (list, Sequence):
+        (kind,) = typing.get_args(kind)
+        settings["nargs"] = "+" if required or default else "*"
+    if typing.get_origin(kind) is typing.Literal:
+        settings["choices"] = typing.get_args(kind)
+        kind = str
+    if Mapping in (kind, typing.get_origin(kind)):
+        settings["metavar"] = "JSON"
+        kind = json_object
+    settings["type"] = {bool: true_or_false, float: finite}.get(kind, kind)
+    if flag.startswith("--"):
+        flag = flag.replace("_", "-")
+        settings |= {"required": required, "default": None if required else default}
+        if not required and default not in (None, ()):
+            shown = default if isinstance(default, tuple) else [default]
+            text = f"{text} (default: {' '.join(map(str, shown))})"
+    parser.add_argument(flag, help=text.replace("%", "%%"), **settings)

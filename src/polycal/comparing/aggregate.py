@@ -1,6 +1,6 @@
 """Gather the tables of a whole study, and sum them up by resource level."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,19 @@ from polycal.comparing.conditions import language_of
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.languages import ALL, LEVELS
+from polycal.verb import verb
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
 
+@verb(makes="{out}/metrics.parquet")
 def aggregate(
     *,
     metrics: list[Path],
     reliability: list[Path],
-    keep: Mapping[str, Iterable[str]],
+    keep: Sequence[str],
     out: Path,
 ) -> None:
     """Write the study's metrics, reliability and summary tables, as Parquet and CSV.
@@ -32,22 +34,30 @@ def aggregate(
     Args:
         metrics: metrics tables.
         reliability: reliability tables.
-        keep: task -> its languages; what else the tables hold is left out.
+        keep: TASK=de+fr for each task: its languages; others are left out.
         out: the directory to write into.
 
     Raises:
         InputError: a table is broken, a number is there twice, or a run lacks a
             language; the message says which.
     """
+    kept = dict(map(_split_kept, keep))
     gathered = {
-        "metrics": _gather(metrics, "metrics", keep),
-        "reliability": _gather(reliability, "reliability", keep),
+        "metrics": _gather(metrics, "metrics", kept),
+        "reliability": _gather(reliability, "reliability", kept),
     }
     for kind, table in gathered.items():
-        _check_complete(table, kind, keep)
+        _check_complete(table, kind, kept)
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
     for kind, table in gathered.items():
         tables.write_study(table, out, kind)
+
+
+def _split_kept(text: str) -> tuple[str, list[str]]:
+    task, equals, languages = text.partition("=")
+    if not equals:
+        raise InputError(f"--keep takes TASK=de+fr, not {text}")
+    return task, languages.split("+")
 
 
 def _gather(

@@ -30,6 +30,7 @@ from polycal.measuring.measure import CULTURES
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
+from polycal.verb import verb
 
 PARTED = ("confidence", "accuracy", "ece")
 DOSED = ("gap", "ece", "brier", "nll")
@@ -40,6 +41,7 @@ Row = dict[str, object]
 Predictor = Callable[[Condition, str], float | None]
 
 
+@verb(makes="{out}/decompositions.parquet")
 def analyse(
     *, metrics: Path, replicates: list[Path], confidence: float, out: Path
 ) -> None:

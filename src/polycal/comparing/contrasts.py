@@ -20,6 +20,7 @@ from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
+from polycal.verb import verb
 
 TO_BASE = "base"  # what a condition is compared with, or TO_SFT
 _BIASED = ("ece",)  # upwards, by up to what a calibrated model would show
@@ -54,6 +55,7 @@ class Comparison(NamedTuple):
     pairs: list[tuple[Run, Run]]
 
 
+@verb(makes="{out}/contrasts.parquet")
 def contrast(
     *,
     metrics: Path,

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -15,11 +15,13 @@ from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.storage.provenance import check_notes
 from polycal.study.grid import BASE
+from polycal.verb import verb
 
 _IDENTITY = ("model", "sft", "smoothing", "seed")
 
 
-def list_runs(*, models: list[Path], runs: list[Path], out: Path) -> None:
+@verb(makes="{out}", without_pandas=True)
+def list_runs(*, models: list[Path], runs: Sequence[Path] = (), out: Path) -> None:
     """Write the `runs` table of a study, as Parquet and beside it as CSV.
 
     Args:

@@ -14,18 +14,20 @@ from polycal.measuring.confidence import option_scores
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
 from polycal.study.grid import BASE
-from polycal.study.scorings import HEADLINE
+from polycal.study.scorings import HEADLINE, Scoring
+from polycal.verb import verb
 
 SHOWN = 2  # questions of a language; the page of 71 languages has to stay small
 LONGEST = 400  # characters of a question that are kept, and of an option
 
 
+@verb(makes="{out}")
 def find_shifts(
     *,
     predictions: list[Path],
     questions: list[Path],
     check: Path,
-    scoring: str,
+    scoring: Scoring,
     out: Path,
 ) -> None:
     """Write the `shifts` table of one model, SFT set and task.

@@ -27,7 +27,8 @@ from polycal.measuring.resampling import Resampler
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
 from polycal.study.languages import ALL
-from polycal.study.scorings import HEADLINE, NORMALISERS
+from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
+from polycal.verb import verb
 
 _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
 _WAY = ("scoring", "normaliser", "calibrator")
@@ -36,6 +37,7 @@ _CULTURED = ("accuracy", "confidence", "gap")  # what is compared between them
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 
 
+@verb(makes="{metrics}", without_pandas=True)
 def measure(
     *,
     predictions: list[Path],
@@ -46,7 +48,7 @@ def measure(
     n_replicates: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
-    normalisers: Sequence[str] = NORMALISERS,
+    normalisers: Sequence[Normaliser] = NORMALISERS,
 ) -> None:
     """Measure a run's answers to a benchmark, all languages together.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from polycal.errors import InputError
+from polycal.verb import verb
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Set within a job of SLURM, PBS, LSF, Grid Engine, HTCondor: its GPUs are its own.
@@ -25,7 +26,8 @@ _WAIT = 1.0  # seconds between two looks at GPUs that are taken
 _logger = logging.getLogger(__name__)
 
 
-def with_gpus(*, count: int, command: Sequence[str]) -> NoReturn:
+@verb()
+def with_gpus(command: Sequence[str], *, count: int) -> NoReturn:
     """Wait until so many GPUs are free, then become the command, which sees only them.
 
     Where there is no NVIDIA GPU the command is run as it is, and a warning is given: it

@@ -14,6 +14,7 @@ from polycal.planning.text_table import align
 from polycal.planning.timings import Timing, read_timings
 from polycal.study.config import load_study
 from polycal.study.grid import expand_runs
+from polycal.verb import verb
 
 _WIDTH = 96
 _STAGES = {
@@ -25,7 +26,15 @@ _STAGES = {
 }
 
 
-def plan(*, config: Path, gpu: str, gpus: int, results: Path, resources: Path) -> None:
+@verb()
+def plan(
+    *,
+    config: Path = Path("config.yaml"),
+    gpu: str = "h200",
+    gpus: int = 1,
+    results: Path = Path("results"),
+    resources: Path = Path("resources"),
+) -> None:
     """Print what a study consists of and what is left of it costs.
 
     Args:

@@ -22,6 +22,7 @@ from polycal.study import layout
 from polycal.study.config import load_study
 from polycal.study.grid import expand_runs
 from polycal.study.scorings import HEADLINE
+from polycal.verb import verb
 
 _SILENT = 15 * 60  # seconds
 _DONE = re.compile(r"\bstep \d+ of \d+|\d+ of \d+ questions, .* left").search
@@ -54,7 +55,14 @@ class Stage:
     hours: float | None
 
 
-def status(*, config: Path, logs: Path, results: Path, resources: Path) -> None:
+@verb()
+def status(
+    *,
+    config: Path = Path("config.yaml"),
+    logs: Path = Path("logs"),
+    results: Path = Path("results"),
+    resources: Path = Path("resources"),
+) -> None:
     """Print how many jobs are done, running or failed, and the first numbers.
 
     Args:

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,8 +20,7 @@ from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.study.prompts import LETTERS
-
-POLICIES = ("intersection", "identical", "own")
+from polycal.verb import verb
 
 _COMPARED = ("task", "language", "split", "question_id", "gold")
 _SHOWN = 5  # questions that a message lists
@@ -31,12 +31,18 @@ _logger = logging.getLogger(__name__)
 Versions = dict[tuple[int, int], list[str]]
 
 
-def check_task(*, questions: list[Path], policy: str, out: Path) -> None:
+@verb(makes="{out}", without_pandas=True)
+def check_task(
+    *,
+    questions: list[Path],
+    policy: Literal["intersection", "identical", "own"],
+    out: Path,
+) -> None:
     """Compare a benchmark's languages and write which questions they share.
 
     Args:
         questions: questions tables of one benchmark, one per language.
-        policy: one of `POLICIES`: with `intersection` the questions that a language
+        policy: with `intersection` the questions that a language
             lacks or that differ between languages are left out of every language;
             `identical` stops if there are any; `own` leaves every language its own.
         out: the JSON file that is written: what `compare` returns, and provenance.
@@ -55,7 +61,7 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
 
     Args:
         paths: questions tables of one benchmark, one per language.
-        policy: one of `POLICIES`.
+        policy: as `check_task` takes it.
 
     Returns:
         task and policy; languages: what each of them holds; n_all, the test questions

@@ -14,6 +14,8 @@ from polycal.storage import tables
 from polycal.study import grid
 from polycal.study.config import load_study
 from polycal.study.prompts import Prompt, build_prompt, pick_shots
+from polycal.study.scorings import Scoring
+from polycal.verb import verb
 
 if TYPE_CHECKING:  # it takes seconds
     from transformers import PreTrainedTokenizerBase
@@ -22,13 +24,14 @@ _LINE = "-" * 8
 _SHOWN = 5  # ids that a message lists
 
 
+@verb()
 def show_prompt(
     *,
-    config: Path,
+    config: Path = Path("config.yaml"),
     task: str,
     language: str,
     shots: int | None = None,
-    scoring: str | None = None,
+    scoring: Scoring | None = None,
     question: str | None = None,
     model: str | None = None,
 ) -> None:

@@ -20,6 +20,7 @@ from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study.prompts import LETTERS
+from polycal.verb import verb
 
 # Tokens of each continuation behind a context.
 Counter = Callable[[str, list[str]], list[int]]
@@ -37,6 +38,7 @@ class _Fields(NamedTuple):
     subject: str | None
 
 
+@verb(makes="{out}")
 def import_samples(
     *,
     samples: Path,
@@ -138,6 +140,7 @@ def _read(sample: Mapping, fields: _Fields, count: Counter | None) -> tuple[dict
     return {**about, **question}, {**about, **answer}
 
 
+@verb()
 def export_samples(*, predictions: Path, questions: Path, out: Path) -> None:
     """Write predictions of a language as the harness would log them.
 

@@ -20,6 +20,7 @@ from polycal.preparing.filters import Filter
 from polycal.preparing.rows import read_rows
 from polycal.storage import tables
 from polycal.storage.files import digest
+from polycal.verb import verb
 
 _BATCH = 4096  # conversations that are Python objects at one time
 _logger = logging.getLogger(__name__)
@@ -68,10 +69,11 @@ FORMATS = {
 }
 
 
+@verb(makes="{out}", without_pandas=True)
 def prepare_sft(
     *,
     repo: str,
-    revision: str | None,
+    revision: str | None = None,
     format: str,
     sft: str,
     out: Path,

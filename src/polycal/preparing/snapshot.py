@@ -9,6 +9,7 @@ from polycal.preparing import hub
 from polycal.storage.files import copy_or_link, digest, replacing_folder
 from polycal.storage.provenance import write_provenance
 from polycal.study.grid import is_local
+from polycal.verb import verb
 
 # Weights under the names that transformers loads; neither pickles nor the second copy
 # of the weights that some repositories hold (consolidated.safetensors, original/).
@@ -28,7 +29,10 @@ WITHOUT_WEIGHTS = (
 _logger = logging.getLogger(__name__)
 
 
-def prepare_model(*, repo: str, revision: str | None, model: str, out: Path) -> None:
+@verb(makes="{out}/")
+def prepare_model(
+    *, repo: str, revision: str | None = None, model: str, out: Path
+) -> None:
     """Bring a base model into a directory of its own.
 
     Only the configuration, the tokenizer and safetensors weights are taken. Files are

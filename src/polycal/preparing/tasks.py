@@ -19,6 +19,7 @@ from polycal.study.formats import (
     make_format,
     why_dropped,
 )
+from polycal.verb import verb
 
 _SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
@@ -28,17 +29,39 @@ _DROPPED = (BLANK_OPTION, BLANK_QUESTION, _FAULTY, _REPEATED)
 _MANY = 0.01  # part of the rows that may be faulty; more of them mean a wrong format
 
 
-def prepare_task(*, out: Path, **source: object) -> None:
+@verb(makes="{out}", without_pandas=True)
+def prepare_task(
+    *,
+    repo: str,
+    revision: str | None = None,
+    format: str,
+    task: str,
+    language: str,
+    name: str | None = None,
+    out: Path,
+) -> None:
     """Read one language of a benchmark into a questions table on disk.
 
     Args:
-        out: the Parquet file that is written.
-        **source: what `read_task` takes.
+        repo: Hub id (owner/name) or a local directory.
+        revision: commit of the Hub repository.
+        format: global_mmlu, mmlu_prox, or a description as JSON.
+        task: short name of the benchmark.
+        language: its code.
+        name: the language's config, where it is not the code.
+        out: Parquet file to write.
 
     Raises:
         InputError: as `read_task`.
     """
-    table, facts = read_task(**source)
+    table, facts = read_task(
+        repo=repo,
+        revision=revision,
+        format=format,
+        task=task,
+        language=language,
+        name=name,
+    )
     tables.write(table, out, "questions", **facts)
 
 

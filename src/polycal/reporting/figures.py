@@ -39,6 +39,8 @@ from polycal.reporting.remedies import coverage, temperature
 from polycal.reporting.sentences import points
 from polycal.reporting.tradeoffs import doses, front, premium
 from polycal.storage.files import check_outputs, replacing
+from polycal.study.scorings import Normaliser, Scoring
+from polycal.verb import verb
 
 
 @matplotlib.rc_context(STYLE)
@@ -183,6 +185,7 @@ FIGURES = {
 _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
 
 
+@verb(makes="{out[0]}")
 def draw(
     *,
     metrics: Path,
@@ -192,8 +195,8 @@ def draw(
     doses: Path,
     fronts: Path,
     task: str,
-    scoring: str,
-    normaliser: str,
+    scoring: Scoring,
+    normaliser: Normaliser,
     out: list[Path],
 ) -> None:
     """Draw figures of one task and scoring from a study's tables.

@@ -16,12 +16,19 @@ from polycal.study.config import load_study
 from polycal.study.figures import FIGURES
 from polycal.study.grid import Run, expand_runs
 from polycal.study.scorings import HEADLINE
+from polycal.verb import verb
 
 _MEASURED = ("metrics", "reliability", "replicates")
 _ANALYSED = ("decompositions", "doses", "fronts")
 
 
-def partial_report(*, config: Path, results: Path, out: Path | None = None) -> None:
+@verb()
+def partial_report(
+    *,
+    config: Path = Path("config.yaml"),
+    results: Path = Path("results"),
+    out: Path | None = None,
+) -> None:
     """Write tables, figures and page of the runs that are measured.
 
     A run counts when it is measured in all languages of every benchmark that any run is
@@ -49,9 +56,10 @@ def partial_report(*, config: Path, results: Path, out: Path | None = None) -> N
         for kind in _MEASURED
     }
     statistics = study["statistics"]
+    keep = [f"{task}={'+'.join(codes)}" for task, codes in tasks.items()]
     out.mkdir(parents=True, exist_ok=True)
     aggregate(
-        metrics=paths["metrics"], reliability=paths["reliability"], keep=tasks, out=out
+        metrics=paths["metrics"], reliability=paths["reliability"], keep=keep, out=out
     )
     paired = {
         "metrics": out / "metrics.parquet",

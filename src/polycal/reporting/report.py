@@ -5,7 +5,7 @@ Tables and figures in, a dictionary of plain values out of Python, and all marku
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -34,7 +34,8 @@ from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.study.grid import BASE
 from polycal.study.layout import number
-from polycal.study.scorings import HEADLINE
+from polycal.study.scorings import HEADLINE, Scoring
+from polycal.verb import verb
 
 # The figures in the page; every language's diagram is drawn where one chooses it.
 SHOWN = ("dumbbell", "forest", "heatmap", "levels")
@@ -42,10 +43,11 @@ SHOWN = ("dumbbell", "forest", "heatmap", "levels")
 MORE = ("decomposition", "doses", "front", "temperature", "coverage", "premium")
 
 
+@verb(makes="{out}")
 def report(
     *,
     study: str,
-    scoring: list[str],
+    scoring: Sequence[Scoring],
     summary: Path,
     metrics: Path,
     reliability: Path,
@@ -55,7 +57,7 @@ def report(
     fronts: Path,
     claims: Path,
     runs: Path,
-    shifts: list[Path],
+    shifts: Sequence[Path] = (),
     checks: list[Path],
     figures: Path,
     out: Path,

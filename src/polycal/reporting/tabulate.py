@@ -24,6 +24,8 @@ from polycal.reporting.report_tables import (
     level_table,
 )
 from polycal.storage.files import check_outputs, replacing
+from polycal.study.scorings import Normaliser, Scoring
+from polycal.verb import verb
 
 NAMES = ("levels", "differences", "languages", "claims")
 # How each sign of the cells is spelt in LaTeX, and in files that programs read.
@@ -31,6 +33,7 @@ _LATEX = {"−": "$-$", "±": r"$\pm$", "–": "--"}
 _PLAIN = {"−": "-", "±": "+-", "–": ""}
 
 
+@verb(makes="{out[0]}")
 def tabulate(
     *,
     metrics: Path,
@@ -38,8 +41,8 @@ def tabulate(
     contrasts: Path,
     claims: Path,
     task: str,
-    scoring: str,
-    normaliser: str,
+    scoring: Scoring,
+    normaliser: Normaliser,
     out: list[Path],
 ) -> None:
     """Write tables of one task and scoring; their cells are those of the page.

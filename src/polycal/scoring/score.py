@@ -21,6 +21,8 @@ from polycal.scoring.progress import Progress, Work
 from polycal.scoring.store import Store
 from polycal.storage import tables
 from polycal.storage.provenance import read_digest
+from polycal.study.scorings import SCORINGS, Scoring
+from polycal.verb import verb
 
 if TYPE_CHECKING:  # it imports torch
     from polycal.models.tokens import Tokenized
@@ -30,12 +32,13 @@ _ADAPTER = "adapter_config.json"  # as in models.py, which imports torch
 _logger = logging.getLogger(__name__)
 
 
+@verb(makes="{out}")
 def score(
     *,
     checkpoint: Path,
-    base: Path | None,
+    base: Path | None = None,
     questions: list[Path],
-    scoring: list[str],
+    scoring: Sequence[Scoring] = SCORINGS,
     shots: int = 0,
     model: str,
     sft: str,

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from polycal.storage.schemas import KINDS
+from polycal.verb import verb
 
 
+@verb()
 def show_tables() -> None:
     """Print each kind of table: what a row is, and its columns with their meanings."""
     print("\n".join(_lines()))

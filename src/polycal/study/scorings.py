@@ -1,9 +1,13 @@
 """How options are scored, and what an option's score is divided by."""
 
-SCORINGS = ("letters", "text")
+from typing import Literal, get_args
+
+Scoring = Literal["letters", "text"]
+SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 # What a text's summed log-likelihood is divided by before the softmax. Letters are
 # single tokens and single bytes, so that dividing them would change nothing.
-NORMALISERS = ("sum", "token", "byte", "english")
+Normaliser = Literal["sum", "token", "byte", "english"]
+NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 
 # The normaliser that each scoring is drawn with: a letter is one token, so its sum is
 # its mean; for option texts the mean is the paper's normalised perplexity.

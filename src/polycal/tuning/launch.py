@@ -49,15 +49,17 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    several = machines.count > 1
+    several = machines.nodes > 1
     config = LaunchConfig(
-        min_nodes=machines.count,
-        max_nodes=machines.count,
+        min_nodes=machines.nodes,
+        max_nodes=machines.nodes,
         nproc_per_node=processes,
         # The processes of the first machine have the first numbers: "static".
         rdzv_backend="static" if several else "c10d",
-        rdzv_endpoint=machines.meeting or "localhost:0",
-        rdzv_configs={"rank": machines.number, "timeout": _PATIENCE} if several else {},
+        rdzv_endpoint=machines.rendezvous or "localhost:0",
+        rdzv_configs={"rank": machines.node_rank, "timeout": _PATIENCE}
+        if several
+        else {},
         local_addr=None if several else "localhost",
         run_id="polycal" if several else "",
         max_restarts=0,
@@ -77,7 +79,7 @@ def launch(
         sys.exit(code if code > 0 else 128 - code)  # as a shell tells of a signal
     except DistError as error:
         raise InputError(
-            f"the {machines.count} machines did not meet at {machines.meeting} "
+            f"the {machines.nodes} machines did not meet at {machines.rendezvous} "
             f"within {_PATIENCE} s: {str(error).splitlines()[0]}"
         ) from error
 

@@ -9,6 +9,7 @@ from polycal.storage.files import exclusive
 from polycal.study import layout
 from polycal.study.asked import read_trainings
 from polycal.tuning.resume import measure_checkpoints, remove_checkpoints
+from polycal.verb import verb
 
 GRACE = 24 * 3600  # seconds: a short look with fewer values gives nothing up
 
@@ -25,7 +26,8 @@ class Leftovers(NamedTuple):
     waiting: int
 
 
-def remove_leftovers(*, results: Path) -> None:
+@verb()
+def remove_leftovers(*, results: Path = Path("results")) -> None:
     """Remove checkpoints that nobody needs, and print how much.
 
     Nothing of this is worth an error at the end of a complete study, so what cannot be

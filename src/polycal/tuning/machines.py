@@ -1,59 +1,59 @@
-"""Which of several machines, that work on one training together, this one is."""
+"""Node rank and rendezvous of multi-node training."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from polycal.errors import InputError
 
-_NUMBER = "SLURM_NODEID"  # srun tells each machine its own
+_SRUN_NODE = "SLURM_NODEID"  # srun's number of the node that it starts a task on
 
 
 @dataclass(frozen=True)
 class Machines:
-    """The machines of one training, and this one's place among them.
+    """The nodes of one training, and this one's rank among them.
 
     Attributes:
-        count: how many.
-        number: of this one, from 0; the first one writes the result.
-        meeting: HOST:PORT of the first, where the others find it; empty for one.
+        nodes: how many.
+        node_rank: of this one, from 0; the first one writes the result. None: srun's.
+        rendezvous: HOST:PORT of the first, where the others find it; not used for one.
+
+    Raises:
+        InputError: the values do not say it, or contradict each other.
     """
 
-    count: int = 1
-    number: int = 0
-    meeting: str = ""
+    nodes: int = field(default=1, metadata={"help": "machines that this is called on"})
+    node_rank: int | None = field(
+        default=None, metadata={"help": "of this machine, from 0; none: srun knows"}
+    )
+    rendezvous: str | None = field(
+        default=None,
+        metadata={"help": "HOST:PORT of the first machine, if there are several"},
+    )
+
+    def __post_init__(self) -> None:
+        """Check the values, and take the node rank from srun."""
+        if self.nodes < 1:
+            raise InputError(f"--nodes is {self.nodes}; it must be at least 1")
+        if self.nodes == 1:
+            object.__setattr__(self, "node_rank", 0)
+            return
+        host, _, port = (self.rendezvous or "").rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise InputError(
+                f"--nodes {self.nodes} needs --rendezvous HOST:PORT, an address of the "
+                f"first machine that all reach, not {self.rendezvous!r}"
+            )
+        if self.node_rank is None:
+            if _SRUN_NODE not in os.environ:
+                raise InputError(
+                    f"--nodes {self.nodes} needs --node-rank, from 0 to "
+                    f"{self.nodes - 1}, unless srun starts the command on every machine"
+                )
+            object.__setattr__(self, "node_rank", int(os.environ[_SRUN_NODE]))
+        if not 0 <= self.node_rank < self.nodes:
+            raise InputError(
+                f"--node-rank is {self.node_rank}; it must be 0 to {self.nodes - 1}"
+            )
 
 
 ONE = Machines()
-
-
-def find_machines(count: int, number: int | None, meeting: str | None) -> Machines:
-    """What the flags of a verb say of the machines.
-
-    Args:
-        count: how many.
-        number: of this one; None: what srun says.
-        meeting: HOST:PORT of the first; needed where there are several.
-
-    Raises:
-        InputError: the flags do not say it, or contradict each other.
-    """
-    if count < 1:
-        raise InputError(f"--nodes is {count}; it must be at least 1")
-    if count == 1:
-        return ONE
-    host, _, port = (meeting or "").rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InputError(
-            f"--nodes {count} needs --rendezvous HOST:PORT, an address of the first "
-            f"machine that all reach, not {meeting!r}"
-        )
-    if number is None:
-        if _NUMBER not in os.environ:
-            raise InputError(
-                f"--nodes {count} needs --node-rank, from 0 to {count - 1}, unless "
-                "srun starts the command on every machine"
-            )
-        number = int(os.environ[_NUMBER])
-    if not 0 <= number < count:
-        raise InputError(f"--node-rank is {number}; it must be 0 to {count - 1}")
-    return Machines(count, number, meeting)

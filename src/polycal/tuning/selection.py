@@ -16,11 +16,13 @@ from polycal.storage.provenance import (
     read_provenance,
     write_provenance,
 )
+from polycal.verb import verb
 
 _SAME = ("model", "sft", "smoothing")
 _logger = logging.getLogger(__name__)
 
 
+@verb(makes="{out}/", without_pandas=True)
 def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     """Link the candidate of this seed that has the best learning rate.
 

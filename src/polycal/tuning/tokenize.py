@@ -13,10 +13,12 @@ from polycal.study.recipe import Rendering
 from polycal.tuning.dialogs import BATCH, Tally, make_examples
 from polycal.tuning.examples import FILE, write_examples
 from polycal.tuning.overview import write_overview
+from polycal.verb import verb
 
 _logger = logging.getLogger(__name__)
 
 
+@verb(makes="{out}/")
 def tokenize(
     *,
     base: Path,

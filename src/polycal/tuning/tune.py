@@ -25,10 +25,12 @@ from polycal.tuning.machines import ONE, Machines
 from polycal.tuning.reports import prepare_reports
 from polycal.tuning.resume import Checkpoints, is_made, make_key
 from polycal.tuning.training import Job, split_validation, train
+from polycal.verb import verb
 
 _logger = logging.getLogger(__name__)
 
 
+@verb(makes="{out}/")
 def tune(
     *,
     base: Path,
@@ -94,7 +96,7 @@ def tune(
             f"checkpoint_minutes is {checkpoint_minutes}; it must be at least 0"
         )
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    ways = processes * machines.count
+    ways = processes * machines.nodes
     if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * ways):
         raise InputError(
             f"batch_size {recipe.batch_size} is not a multiple of micro_batch_size "
@@ -121,7 +123,7 @@ def tune(
     together = functools.partial(
         *(launch, train), processes=processes, name="polycal tune", machines=machines
     )
-    if machines.number:
+    if machines.node_rank:
         _help(together, job)
         return
     with kept.tidied():

@@ -1,0 +1,54 @@
+"""Make the embedded study: model, SFT set and tasks."""
+
+from pathlib import Path
+
+from polycal.errors import InputError
+from polycal.miniature.facts import load_world
+from polycal.miniature.instructions import make_instructions
+from polycal.miniature.model import write_model
+from polycal.miniature.questions import make_questions
+from polycal.miniature.write import write_global_mmlu, write_mmlu_prox, write_sft
+from polycal.storage.files import check_folder
+from polycal.verb import verb
+
+
+@verb(makes="{model}/")
+def make_miniature(
+    *,
+    seed: int = 0,
+    pretrain_steps: int = 600,
+    model: Path,
+    sft: Path,
+    global_mmlu: Path,
+    mmlu_prox: Path,
+) -> None:
+    """Write the embedded study's model, SFT set and two benchmarks.
+
+    Everything is a function of `seed`; only the model depends on `pretrain_steps`.
+    On one machine the files are the same to the bit.
+
+    Args:
+        seed: chooses facts, questions, options, the SFT set and the initial weights.
+        pretrain_steps: optimiser steps of the base model, at least 1.
+        model: directory to write: a Llama with its tokenizer and chat template.
+        sft: directory to write: an English SFT set in Alpaca's columns.
+        global_mmlu: directory to write, in the columns of Global-MMLU.
+        mmlu_prox: directory to write, in the columns of MMLU-ProX.
+
+    Raises:
+        InputError: `pretrain_steps` is below 1, `seed` is negative, or a folder holds
+            files that polycal did not make.
+        OSError: a folder cannot be written or the disk is full.
+    """
+    if pretrain_steps < 1:
+        raise InputError(f"pretrain_steps is {pretrain_steps}; use 1 or more")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; use 0 or more")
+    for folder in (model, sft, global_mmlu, mmlu_prox):
+        check_folder(folder)
+    world = load_world(seed=seed)
+    questions = make_questions(world, seed=seed)
+    write_sft(make_instructions(world, seed=seed), sft)
+    write_global_mmlu(questions["global_mmlu"], world, global_mmlu)
+    write_mmlu_prox(questions["mmlu_prox"], world, mmlu_prox)
+    write_model(world, seed=seed, steps=pretrain_steps, out=model)
