@@ -1,17 +1,13 @@
-"""Every metric is in the catalogue, in its range, and in the documentation."""
-
-import re
+"""The records of the metrics hold what the functions give."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from study import REPOSITORY
 
 from polycal import calibration
 from polycal.calibration import METRICS, all_metrics
-
-PAGE = (REPOSITORY / "docs" / "metrics.md").read_text().split("\n## ")[0]
+from polycal.calibration.metric import HIGHEST, LOWEST, ZERO
 
 
 @given(st.integers(1, 60), st.integers(2, 10), st.sampled_from([0, 0.3, 30]), st.data())
@@ -49,13 +45,46 @@ def test_the_catalogue_calls_the_functions_by_their_names():
     assert total == pytest.approx(values["brier_top"])
 
 
-def test_the_page_describes_every_metric():
-    """docs/metrics.md holds the catalogue's own words, one row a metric, in order."""
-    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE, flags=re.MULTILINE)
-    assert [name for name, _ in rows] == list(METRICS)
-    for name, row in rows:
-        metric = METRICS[name]
-        low, high = ("∞" if each == np.inf else f"{each:g}" for each in metric.span)
-        span = f"{low.replace('-inf', '-∞')} to {high}"
-        cells = [metric.formula.replace("|", "\\|"), span, metric.role, metric.use]
-        assert row == f" {' | '.join(cells)} ", name
+def test_a_metric_is_the_mean_of_its_terms():
+    """What the bootstrap averages, or sums in bins, is the metric itself."""
+    random = np.random.default_rng(0)
+    scores, gold = random.normal(size=(400, 4)) * 2, random.integers(4, size=400)
+    given = calibration.answer(scores, gold)
+    confidence, correct = given.top
+    bins = calibration.bins.width_bins(confidence)
+    sums = np.bincount(bins, confidence - correct, minlength=calibration.N_BINS)
+    by_terms, by_bins = set(), set()
+    for name, metric in METRICS.items():
+        value = metric.compute(given)
+        if metric.terms is not None:
+            assert metric.terms(given).mean() == pytest.approx(value), name
+            by_terms.add(name)
+        if metric.of_bins is not None:
+            assert metric.of_bins(sums) / 400 == pytest.approx(value), name
+            by_bins.add(name)
+        assert metric.replicated == (name in by_terms | by_bins), name
+    assert by_terms == {"accuracy", "confidence", "brier", "nll"}
+    assert by_bins == {"gap", "ece"}
+
+
+def test_only_unbiased_metrics_with_a_margin_may_carry_a_claim():
+    """ECE has a bias, a proper score no margin, AUROC neither interval nor margin."""
+    carrying = {name for name, metric in METRICS.items() if metric.may_carry_claim}
+    assert carrying == {"accuracy", "confidence", "gap"}
+    assert {name for name, metric in METRICS.items() if metric.debiased} == {"ece"}
+
+
+def test_the_best_value_of_a_metric_lies_at_its_end_or_at_zero():
+    """A metric whose best value is 0 has two signs; the others have a better end."""
+    for name, metric in METRICS.items():
+        assert metric.best in (LOWEST, HIGHEST, ZERO, None), name
+        if metric.best == ZERO:
+            assert metric.span[0] < 0 < metric.span[1], name
+    certain = all_metrics(np.log([[1 - 1e-12, 1e-12]] * 60), [0] * 60)
+    wrong = all_metrics(np.log([[1 - 1e-12, 1e-12]] * 60), [1] * 60)
+    for name, metric in METRICS.items():
+        good, bad = certain[name], wrong[name]
+        if metric.best == LOWEST and not np.isnan(good + bad):
+            assert good <= bad, name
+        if metric.best == HIGHEST and not np.isnan(good + bad):
+            assert good >= bad, name

@@ -1,16 +1,16 @@
 """Every definition of confidence is read from the same stored scores."""
 
-import re
+import dataclasses
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from study import REPOSITORY
 
 from polycal.calibration import probabilities
 from polycal.measuring.confidence import option_scores
 from polycal.measuring.consistency import consistency
-from polycal.measuring.readings import readings, side_metrics
+from polycal.measuring.readings import readings
+from polycal.measuring.side_metrics import SIDE_METRICS, side_metrics
 from polycal.measuring.temperature import fit_temperature, folds
 from polycal.storage import tables
 
@@ -160,7 +160,8 @@ def test_a_subset_counts_its_questions_only():
     """As if the others were not there; an empty one has no numbers but NaN."""
     reading = ways(predictions("en", "sw"))["text", "token", "none"]["sw"]
     kept = np.arange(40) < 10
-    part = reading._replace(
+    part = dataclasses.replace(
+        reading,
         rows=reading.rows.slice(0, 10),
         scores=reading.scores[:10],
         gold=reading.gold[:10],
@@ -172,11 +173,16 @@ def test_a_subset_counts_its_questions_only():
     assert all(np.isnan(value) for value in none.values())
 
 
-def test_the_page_describes_every_number_beside():
-    """docs/metrics.md, in its own section."""
-    page = (REPOSITORY / "docs" / "metrics.md").read_text()
-    section = page.split("\n## Beside the probabilities\n")[1].split("\n## ")[0]
-    described = re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+def test_every_side_metric_is_that_of_some_reading():
+    """The records hold no name that no reading has, and none is without a record."""
+    languages = ways(predictions("en", "sw")).values()
+    given = {name for own in languages for name in side_metrics(own["sw"])}
+    assert given == set(SIDE_METRICS)
+
+
+def test_calibrated_scores_have_a_temperature_only():
+    """In English, too: the letters' mass and the tokens are those of the plain rows."""
     found = ways(predictions("en", "sw"))
-    held = [side_metrics(languages["sw"]) for languages in found.values()]
-    assert sorted(described) == sorted({name for each in held for name in each})
+    for code in ("en", "sw"):
+        for reading in (("letters", "sum", "ts_pool"), ("text", "token", "ts_pool")):
+            assert set(side_metrics(found[reading][code])) == {"temperature"}

@@ -11,7 +11,7 @@ from polycal.calibration import nll, probabilities, top_label
 from polycal.measuring.temperature import (
     HIGHEST,
     LOWEST,
-    Scored,
+    FoldedScores,
     cross_fit,
     fit_temperature,
     folds,
@@ -30,10 +30,12 @@ def draw(n: int, *, temperature: float, seed: int = 0, k: int = 4) -> tuple:
     return honest * temperature, gold
 
 
-def language(n: int = 600, **how: object) -> Scored:
+def language(n: int = 600, **how: object) -> FoldedScores:
     scores, gold = draw(n, **how)
     split = folds(map(str, range(n)))
-    return Scored(scores, gold, np.array([split[str(index)] for index in range(n)]))
+    return FoldedScores(
+        scores, gold, np.array([split[str(index)] for index in range(n)])
+    )
 
 
 @pytest.mark.parametrize("k", [4, 10])

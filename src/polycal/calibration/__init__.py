@@ -44,7 +44,8 @@ from polycal.calibration.bins import (
     reliability_bins,
     width_bins,
 )
-from polycal.calibration.catalogue import METRICS, Metric, all_metrics
+from polycal.calibration.catalogue import METRICS, all_metrics
+from polycal.calibration.metric import Metric
 from polycal.calibration.proper import (
     Decomposition,
     brier,

@@ -32,8 +32,13 @@ def brier(probs: ArrayLike, gold: ArrayLike) -> float:
         probs: [N, K] probabilities.
         gold: [N] index of the right option.
     """
+    return float(brier_terms(probs, gold).mean())
+
+
+def brier_terms(probs: ArrayLike, gold: ArrayLike) -> np.ndarray:
+    """Return the Brier score of each question [N]; `brier` is their mean."""
     probs, gold = np.asarray(probs, np.float64), np.asarray(gold, np.int64)
-    return float(((probs**2).sum(axis=1) - 2 * of_gold(probs, gold) + 1).mean())
+    return (probs**2).sum(axis=1) - 2 * of_gold(probs, gold) + 1
 
 
 def brier_top(confidence: ArrayLike, correct: ArrayLike) -> float:
@@ -60,10 +65,15 @@ def nll(scores: ArrayLike, gold: ArrayLike) -> float:
         scores: [N, K] nats; -inf where a question has fewer than K options.
         gold: [N] index of the right option.
     """
+    return float(nll_terms(scores, gold).mean())
+
+
+def nll_terms(scores: ArrayLike, gold: ArrayLike) -> np.ndarray:
+    """Return the negative log-likelihood of each question [N] in nats."""
     scores, gold = np.asarray(scores, np.float64), np.asarray(gold, np.int64)
     best = scores.max(axis=1, keepdims=True)
     total = np.log(np.exp(scores - best).sum(axis=1)) + best[:, 0]
-    return float((total - of_gold(scores, gold)).mean())
+    return total - of_gold(scores, gold)
 
 
 def corp(

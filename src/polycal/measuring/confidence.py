@@ -1,10 +1,8 @@
-"""Definitions of confidence: the scores whose softmax is an option's probability.
+"""Normalisers: from summed log-likelihoods to the scores whose softmax is confidence.
 
-Predictions hold the summed log-likelihood of each option. What it is divided by is a
-choice, and under option text it decides how confident a model looks: with `token`, a
-language that the tokenizer cuts into many pieces looks less confident, whatever the
-model knows; `english` divides by the tokens of the same option in English instead, so
-that the tokenizer drops out. `token_premium` is how much of that there is to fear.
+Under option text the normaliser decides how confident a model looks. With `token`, a
+language that the tokenizer cuts into many pieces looks less confident. `english`
+divides by the tokens of the same option in English, so the tokenizer drops out.
 """
 
 import numpy as np
@@ -15,7 +13,7 @@ import pyarrow.compute as pc
 def option_scores(
     rows: pa.Table, normaliser: str, english: pa.Table | None = None
 ) -> np.ndarray:
-    """Scores [N, K] of the options in nats, -inf where a question has fewer than K.
+    """Return the scores [N, K] of the options in nats, -inf beyond a question's own.
 
     Args:
         rows: of a predictions table: `logprobs`, and what the normaliser needs.
@@ -29,13 +27,13 @@ def option_scores(
     """
     sizes = _sizes(rows)
     scores = np.full((len(sizes), sizes.max(initial=0)), -np.inf)
-    held = np.arange(scores.shape[1]) < sizes[:, None]
-    scores[held] = _flatten(rows, "logprobs") / _lengths(rows, normaliser, english)
+    is_option = np.arange(scores.shape[1]) < sizes[:, None]
+    scores[is_option] = _flatten(rows, "logprobs") / _lengths(rows, normaliser, english)
     return scores
 
 
 def parallel(rows: pa.Table, others: pa.Table) -> pa.Table | None:
-    """The same questions in another language, row by row.
+    """Return the same questions in another language, row by row.
 
     Args:
         rows: of a predictions table, of one language and scoring.
@@ -45,15 +43,15 @@ def parallel(rows: pa.Table, others: pa.Table) -> pa.Table | None:
         [N] rows of the others; None where they lack a question or have another number
         of options for it (which only `questions: own` lets through).
     """
-    places = pc.index_in(rows["question_id"], others["question_id"].combine_chunks())
-    if places.null_count:
+    positions = pc.index_in(rows["question_id"], others["question_id"].combine_chunks())
+    if positions.null_count:
         return None
-    found = others.take(places)
-    return found if np.array_equal(_sizes(rows), _sizes(found)) else None
+    same = others.take(positions)
+    return same if np.array_equal(_sizes(rows), _sizes(same)) else None
 
 
 def token_premium(rows: pa.Table, english: pa.Table) -> float:
-    """Tokens of the options over those of the same options in English.
+    """Return the tokens of the options over those of the same options in English.
 
     Petrov et al. 2023 (arXiv 2305.15425): above 1, the tokenizer cuts the language
     into more pieces.
@@ -72,7 +70,7 @@ def token_premium(rows: pa.Table, english: pa.Table) -> float:
 def _lengths(
     rows: pa.Table, normaliser: str, english: pa.Table | None
 ) -> np.ndarray | float:
-    """What each option's score is divided by, flat."""
+    """Return the divisor of each option's score, flat."""
     if normaliser == "sum":
         return 1.0
     if normaliser == "token":
@@ -87,7 +85,7 @@ def _lengths(
 
 
 def _sizes(rows: pa.Table) -> np.ndarray:
-    """How many options each row has."""
+    """Return the number of options of each row."""
     return rows["logprobs"].combine_chunks().value_lengths().to_numpy()
 
 

@@ -1,4 +1,4 @@
-"""Does a model answer the same question the same way in another language?"""
+"""Consistency of a model's answers to the same questions in two languages."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,7 @@ CONFIDENT = 0.8
 
 
 def consistency(probs: ArrayLike, reference: ArrayLike) -> dict[str, float]:
-    """How the answers in one language compare with those to the same questions.
+    """Compare the answers in one language with those to the same questions.
 
     Args:
         probs: [N, K] probabilities of the options in the language.
@@ -27,14 +27,14 @@ def consistency(probs: ArrayLike, reference: ArrayLike) -> dict[str, float]:
         ValueError: the shapes differ.
 
     Example:
-        >>> found = consistency([[0.9, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.4, 0.6]])
-        >>> found["agreement"], found["confident_disagreement"]
+        >>> values = consistency([[0.9, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.4, 0.6]])
+        >>> values["agreement"], values["confident_disagreement"]
         (0.5, 0.5)
     """
     p, q = np.asarray(probs, np.float64), np.asarray(reference, np.float64)
     if p.shape != q.shape or p.ndim != 2:
         raise ValueError(
-            f"the same questions and options are needed: {p.shape}, {q.shape}"
+            f"both languages need the same questions and options: {p.shape}, {q.shape}"
         )
     names = ("agreement", "divergence", "rank_correlation", "confident_disagreement")
     if not len(p):
@@ -53,14 +53,13 @@ def consistency(probs: ArrayLike, reference: ArrayLike) -> dict[str, float]:
 
 
 def _relative_entropy(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Kullback-Leibler divergence [N] in bits; q is above 0 wherever p is."""
+    """Return the Kullback-Leibler divergence [N] in bits; q > 0 wherever p > 0."""
     ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
     return (p * np.log2(ratio)).sum(axis=1)
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation of the ranks, equal values sharing their mean rank."""
-    ranks = [mean_rank(each) for each in (x, y)]
-    x, y = (each - each.mean() for each in ranks)
+    """Return Pearson's correlation of the ranks; equal values share their mean rank."""
+    x, y = (ranks - ranks.mean() for ranks in (mean_rank(x), mean_rank(y)))
     scale = np.sqrt((x**2).sum() * (y**2).sum())
     return float((x * y).sum() / scale) if scale else float("nan")

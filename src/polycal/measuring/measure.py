@@ -1,9 +1,7 @@
 """Metrics, their replicates and reliability bins of one run and task.
 
-A row of the metrics table is one number about one run, task, language and way of
-reading its scores (`polycal.measuring.readings`). What is a number about the
-probabilities comes from `polycal.calibration`, and how sure it is from
-`polycal.measuring.resampling`.
+A row of the metrics table is one metric of one run, task, language and reading
+(`polycal.measuring.readings`) of its scores.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polycal import calibration
-from polycal.calibration import Answers
+from polycal.calibration import METRICS, Answers
 from polycal.errors import InputError
 from polycal.measuring.readings import (
     UNCALIBRATED,
+    LanguageReading,
     Reading,
-    Way,
     readings,
-    side_metrics,
 )
 from polycal.measuring.resampling import Resampler
+from polycal.measuring.side_metrics import side_metrics
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
 from polycal.study.languages import ALL
@@ -31,10 +29,9 @@ from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
 from polycal.verb import verb
 
 _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
-_WAY = ("scoring", "normaliser", "calibrator")
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
-_CULTURED = ("accuracy", "confidence", "gap")  # what is compared between them
 _RUN = ("model", "sft", "smoothing", "seed", "task")
+_READING = ("scoring", "normaliser", "calibrator")
 
 
 @verb(makes="{metrics}", without_pandas=True)
@@ -50,29 +47,25 @@ def measure(
     confidence: float = 0.95,
     normalisers: Sequence[Normaliser] = NORMALISERS,
 ) -> None:
-    """Measure a run's answers to a benchmark, all languages together.
+    """Compute the calibration metrics of one run and task.
 
     Args:
-        predictions: the run's predictions tables of the benchmark.
-        check: what `polycal check_task` wrote about the task; only the languages that
-            it knows and the questions that it keeps are measured.
-        metrics: the metrics table that is written.
-        reliability: the reliability table that is written.
-        replicates: the replicates table that is written.
-        n_replicates: how many replicates of each metric.
-        seed: of the replicates, the same for a whole study.
-        confidence: of the intervals.
-        normalisers: of option texts, some of `polycal.study.scorings.NORMALISERS`.
+        predictions: predictions tables of the run and task.
+        check: JSON file that check_task wrote of the task.
+        metrics: metrics table to write.
+        reliability: reliability table to write.
+        replicates: replicates table to write.
+        n_replicates: bootstrap replicates of each metric.
+        seed: seed of the replicates, one for the whole study.
+        confidence: confidence level of the intervals.
+        normalisers: normalisers of option texts.
 
     Raises:
-        InputError: a file is not what it should be; the predictions are of several
-            runs, checkpoints or ways of scoring; or they are about other questions
-            than the check.
+        InputError: a file is broken; the predictions are of several runs, checkpoints
+            or numbers of shots; or they are about other questions than the check.
     """
     if not 2 <= n_replicates <= 100_000:
-        raise InputError(
-            f"{n_replicates} replicates are asked for; take from 2 to 100000"
-        )
+        raise InputError(f"n_replicates is {n_replicates}; it must be from 2 to 100000")
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}; it must be above 0 and below 1")
     compared = read_check(check)
@@ -86,65 +79,75 @@ def measure(
         seed=seed,
         confidence=confidence,
     )
-    numbers, bins, drawn = [], [], []
-    for way in readings(scored, normalisers):
-        place = {**run, **{name: getattr(way, name) for name in _WAY}}
-        for row in _numbers(way, resampler):
-            draws = row.pop("replicates", None)
-            numbers.append({**place, **row})
-            if draws is not None and _is_kept(way, row):
-                name = {key: row[key] for key in ("language", "subset", "metric")}
-                drawn.append({**place, **name, "values": draws})
-        for language, reading in way.languages.items():
-            for index, row in enumerate(_bins(reading)):
-                bins.append({**place, "language": language, "bin": index, **row})
+    numbers, bins, replicated = [], [], []
+    for reading in readings(scored, normalisers):
+        shared = run | {name: getattr(reading, name) for name in _READING}
+        for row in _numbers(reading, resampler):
+            values = row.pop("replicates", None)
+            numbers.append(shared | row)
+            if values is not None and _keeps_replicates(reading, row):
+                key = {name: row[name] for name in ("language", "subset", "metric")}
+                replicated.append({**shared, **key, "values": values})
+        for code, own in reading.languages.items():
+            for index, row in enumerate(_bins(own)):
+                bins.append({**shared, "language": code, "bin": index, **row})
     statistics = {"seed": seed, "confidence": confidence, "replicates": n_replicates}
     for rows, path, kind in (
         (numbers, metrics, "metrics"),
         (bins, reliability, "reliability"),
-        (drawn, replicates, "replicates"),
+        (replicated, replicates, "replicates"),
     ):
         table = pa.Table.from_pylist(rows, tables.SCHEMAS[kind])
         tables.write(table, path, kind, **facts, statistics=statistics)
 
 
-def _numbers(way: Way, resampler: Resampler) -> Iterator[dict[str, object]]:
-    """A metrics row of each subset, language and metric, with its `replicates`."""
+def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, object]]:
+    """Yield a metrics row of each subset, language and metric, with its `replicates`.
+
+    A subset has few questions and a calibrator changes no answer: both get the primary
+    metrics only.
+    """
     for subset in (ALL, *CULTURES):
-        # Few questions, or the same answers once more: what carries claims.
-        brief = subset != ALL or way.calibrator != UNCALIBRATED
-        kept = {
-            code: rows
-            for code, reading in way.languages.items()
-            if (rows := _is_of(reading.rows, subset)).any()
+        primary_only = subset != ALL or reading.calibrator != UNCALIBRATED
+        parts = {
+            code: own.select(kept)
+            for code, own in reading.languages.items()
+            if (kept := _is_of(own.rows, subset)).any()
         }
-        samples = []
-        for code, rows in kept.items():
-            reading = way.languages[code]
-            names = reading.rows["question_id"].filter(pa.array(rows)).to_pylist()
-            given = calibration.answer(reading.scores[rows], reading.gold[rows])
-            samples.append(resampler.sample(names, given))
-        about = resampler.uncertainty(samples)
-        for (code, rows), sample, sure in zip(
-            kept.items(), samples, about, strict=True
+        samples = [
+            resampler.sample(
+                own.rows["question_id"].to_pylist(),
+                calibration.answer(own.scores, own.gold),
+            )
+            for own in parts.values()
+        ]
+        uncertainties = resampler.uncertainty(samples)
+        for (code, own), sample, uncertainty in zip(
+            parts.items(), samples, uncertainties, strict=True
         ):
-            found = compute_metrics(sample.answers, role="primary" if brief else None)
-            found |= side_metrics(way.languages[code], rows)
-            place = {"language": code, "subset": subset, "n_questions": int(rows.sum())}
-            for metric, value in found.items():
+            role = "primary" if primary_only else None
+            values = compute_metrics(sample.answers, role=role) | side_metrics(own)
+            shared = {"language": code, "subset": subset, "n_questions": len(own.gold)}
+            for metric, value in values.items():
                 value = None if np.isnan(value) else value
-                more = sure.get(metric, {})
-                yield {**place, "metric": metric, "value": value, **more}
+                columns = uncertainty.get(metric, {})
+                yield {**shared, "metric": metric, "value": value, **columns}
 
 
-def _is_kept(way: Way, row: Mapping[str, object]) -> bool:
-    """Whether a number's replicates are: of all questions, or to compare cultures."""
-    plain = way.calibrator == UNCALIBRATED and way.normaliser == HEADLINE[way.scoring]
-    return row["subset"] == ALL or (plain and row["metric"] in _CULTURED)
+def _keeps_replicates(reading: Reading, row: Mapping[str, object]) -> bool:
+    """Return whether a row's replicates are written.
+
+    Those of all questions are, and those that compare the cultures: what may carry a
+    claim under the headline reading.
+    """
+    headline = reading.normaliser == HEADLINE[reading.scoring]
+    plain = headline and reading.calibrator == UNCALIBRATED
+    claimed = METRICS[row["metric"]].may_carry_claim
+    return row["subset"] == ALL or (plain and claimed)
 
 
 def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
-    """The rows that a check keeps, and what is to be noted of their origin.
+    """Return the rows that a check keeps, and facts about their origin.
 
     Raises:
         InputError: as `measure`.
@@ -160,9 +163,8 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
         seen |= languages
         sources.append(source)
         pieces.append(keep_compared(compared, scored, source.get("questions", {})))
-    facts = {
-        "dtype": sorted({each for own in sources for each in own.get("dtype", ())})
-    }
+    dtypes = {dtype for source in sources for dtype in source.get("dtype", ())}
+    facts = {"dtype": sorted(dtypes)}
     for name in _SHARED:
         facts[name] = sources[0].get(name)
         for path, source in zip(paths, sources, strict=True):
@@ -177,15 +179,15 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
 
 
 def _is_of(rows: pa.Table, subset: str) -> np.ndarray:
-    """Which rows [N] a subset holds."""
+    """Return which rows [N] belong to a subset."""
     if subset == ALL:
         return np.ones(len(rows), bool)
-    found = pc.fill_null(pc.equal(rows["culture"], subset), False)
-    return found.to_numpy(zero_copy_only=False)
+    is_culture = pc.fill_null(pc.equal(rows["culture"], subset), False)
+    return is_culture.to_numpy(zero_copy_only=False)
 
 
-def _bins(reading: Reading) -> Iterator[dict[str, float]]:
-    """The bins of the reliability diagram, in order."""
+def _bins(reading: LanguageReading) -> Iterator[dict[str, float]]:
+    """Yield the bins of the reliability diagram, in order."""
     top = calibration.answer(reading.scores, reading.gold).top
     columns = calibration.reliability_bins(*top)._asdict()
     for index in range(calibration.N_BINS):
@@ -193,7 +195,7 @@ def _bins(reading: Reading) -> Iterator[dict[str, float]]:
 
 
 def compute_metrics(given: Answers, *, role: str | None = None) -> dict[str, float]:
-    """Metrics of the catalogue, by name.
+    """Compute metrics of the catalogue, by name.
 
     Args:
         given: the answers of one language.
@@ -204,6 +206,6 @@ def compute_metrics(given: Answers, *, role: str | None = None) -> dict[str, flo
     """
     return {
         name: metric.compute(given)
-        for name, metric in calibration.METRICS.items()
+        for name, metric in METRICS.items()
         if role in (None, metric.role)
     }

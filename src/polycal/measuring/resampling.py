@@ -1,10 +1,8 @@
-"""How far numbers would move with other questions: a bootstrap that files share.
+"""Bootstrap over questions, and the consistency test of calibrated answers.
 
-Questions are what is drawn, once for a task: a question has the same weight in every
-language, run and way of reading confidence, so that differences are paired and means
-over languages keep the correlation between translations of one question. Its weights
-are a function of the study's seed, the task and its id alone; files that were measured
-apart, on other machines or with other languages, fit together.
+A question has the same weights in every language, run and reading of a task, so that
+differences are paired. They depend on the study's seed, the task and the question's id
+alone: files that were measured apart fit together.
 """
 
 import hashlib
@@ -14,15 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from polycal.calibration import N_BINS, ece_debiased
-from polycal.calibration.answers import Answers, of_gold
+from polycal.calibration import METRICS, N_BINS
+from polycal.calibration.answers import Answers
 from polycal.calibration.bins import width_bins
+from polycal.calibration.metric import ZERO
 
-REPLICATED = ("accuracy", "confidence", "gap", "ece", "brier", "nll")
-NULLED = ("ece", "gap")  # metrics that have a value under "perfectly calibrated"
+REPLICATED = tuple(name for name, metric in METRICS.items() if metric.replicated)
 NULL_DRAWS = 200
 
-_SUMS = ("n", "confidence", "accuracy", "brier", "nll")  # of a replicate's questions
+_MEANS = {name: metric.terms for name, metric in METRICS.items() if metric.terms}
+_OF_BINS = {name: metric.of_bins for name, metric in METRICS.items() if metric.of_bins}
+_N_SUMS = N_BINS + 1 + len(_MEANS)  # of a replicate: gaps, questions, terms
 _BLOCK = 16  # samples of one matrix product, which bounds the memory
 # P(X <= k) of a Poisson variable of mean 1, in units of 2^-32.
 _POISSON = np.floor(
@@ -31,19 +31,19 @@ _POISSON = np.floor(
 
 
 class Sample(NamedTuple):
-    """The questions of one language that count, under one definition of confidence.
+    """The answers to some questions of one language, under one reading.
 
     Attributes:
-        places: [N] of the questions in the task's list.
+        positions: [N] of the questions in the task's list.
         answers: to these N questions.
     """
 
-    places: np.ndarray
+    positions: np.ndarray
     answers: Answers
 
 
 class Spread(NamedTuple):
-    """How sure a metric of one sample is.
+    """The sampling error of a metric of one sample.
 
     Attributes:
         se: standard error over questions.
@@ -57,7 +57,7 @@ class Spread(NamedTuple):
 
 
 class Null(NamedTuple):
-    """A metric of a model that is as confident, but perfectly calibrated.
+    """A metric of a perfectly calibrated model of the same confidences.
 
     Attributes:
         mean: its expected value.
@@ -71,7 +71,7 @@ class Null(NamedTuple):
 def question_weights(
     task: str, questions: Sequence[str], *, replicates: int, seed: int
 ) -> np.ndarray:
-    """How often each replicate holds each question: [R, Q], Poisson of mean 1.
+    """Return how often each replicate holds each question: [R, Q], Poisson of mean 1.
 
     The Poisson bootstrap (Hanley & MacGibbon 2006) draws each question by itself, so
     that no question's weights depend on which others there are.
@@ -93,7 +93,9 @@ def question_weights(
 
 
 def null_uniforms(task: str, questions: Sequence[str], *, seed: int) -> np.ndarray:
-    """What decides whether a calibrated model is right: [NULL_DRAWS, Q] from 0 to 1.
+    """Return the random numbers [NULL_DRAWS, Q] that draw a calibrated model's answers.
+
+    They are from 0 to 1; an answer is right where its confidence is above.
 
     Args:
         task: short name of the benchmark.
@@ -108,10 +110,10 @@ def null_uniforms(task: str, questions: Sequence[str], *, seed: int) -> np.ndarr
 
 
 def _words(name: Sequence[str], n: int, seed: int) -> np.ndarray:
-    """The first n random 32-bit words of a name.
+    """Return the first n random 32-bit words of a name.
 
-    The raw words of Philox, a counter-based generator, are the same in all versions of
-    NumPy; what its distributions make of them is not.
+    NumPy keeps the raw words of Philox the same in all versions, but not what its
+    distributions make of them.
     """
     text = "\0".join((str(seed), *name))
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
@@ -120,9 +122,9 @@ def _words(name: Sequence[str], n: int, seed: int) -> np.ndarray:
 
 
 def replicate(weights: np.ndarray, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
-    """The metrics of every replicate of some samples, as matrix products.
+    """Compute the metrics of every replicate of some samples, as matrix products.
 
-    A replicate without any question of a sample repeats what was observed, as if it
+    A replicate without any question of a sample repeats the observed value, as if it
     were drawn again.
 
     Args:
@@ -132,69 +134,58 @@ def replicate(weights: np.ndarray, samples: Sequence[Sample]) -> dict[str, np.nd
     Returns:
         For each of `REPLICATED` its values [R, G], float32.
     """
-    found = {name: [np.empty((len(weights), 0), np.float32)] for name in REPLICATED}
+    blocks = {name: [np.empty((len(weights), 0), np.float32)] for name in REPLICATED}
     for begin in range(0, len(samples), _BLOCK):
         block = samples[begin : begin + _BLOCK]
-        used = np.unique(np.concatenate([each.places for each in block]))
+        used = np.unique(np.concatenate([sample.positions for sample in block]))
         own = weights if len(used) == weights.shape[1] else weights[:, used]
-        design = np.stack([_design(each, used) for each in block], axis=1)
+        design = np.stack([_design(sample, used) for sample in block], axis=1)
         flat = design.reshape(len(used), -1)
         shape = (len(weights), *design.shape[1:])
         sums = (own @ flat).reshape(shape)
         empty = sums[..., N_BINS] == 0
         sums[empty] = np.broadcast_to(flat.sum(0).reshape(shape[1:]), shape)[empty]
         for name, values in _metrics(sums).items():
-            found[name].append(values)
-    return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
+            blocks[name].append(values)
+    return {name: np.concatenate(parts, axis=1) for name, parts in blocks.items()}
 
 
 def _design(sample: Sample, used: np.ndarray) -> np.ndarray:
-    """What each question adds to a replicate's sums: [Q, N_BINS + 5].
+    """Return what each question adds to a replicate's sums: [Q, _N_SUMS].
 
-    First the gap in the bin of its confidence, then `_SUMS`.
+    The gap in the bin of its confidence, 1 for the question, and its `_MEANS`.
     """
-    given = sample.answers
-    confidence, correct = given.top
-    rows = np.searchsorted(used, sample.places)
-    design = np.zeros((len(used), N_BINS + len(_SUMS)), np.float32)
+    confidence, correct = sample.answers.top
+    rows = np.searchsorted(used, sample.positions)
+    design = np.zeros((len(used), _N_SUMS), np.float32)
     design[rows, width_bins(confidence)] = confidence - correct
-    right = of_gold(given.probs, given.gold)
-    best = given.scores.max(axis=1)
-    total = best + np.log(np.exp(given.scores - best[:, None]).sum(axis=1))
-    each = {
-        "n": np.ones(len(rows)),
-        "confidence": confidence,
-        "accuracy": correct,
-        "brier": (given.probs**2).sum(axis=1) - 2 * right + 1,
-        "nll": total - of_gold(given.scores, given.gold),
-    }
-    for column, name in enumerate(_SUMS, N_BINS):
-        design[rows, column] = each[name]
+    design[rows, N_BINS] = 1
+    for column, terms in enumerate(_MEANS.values(), N_BINS + 1):
+        design[rows, column] = terms(sample.answers)
     return design
 
 
 def _metrics(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """`REPLICATED` from sums [..., N_BINS + 5]."""
-    totals = dict(zip(_SUMS, np.moveaxis(sums[..., N_BINS:], -1, 0), strict=True))
-    gaps = sums[..., :N_BINS]
-    totals |= {"gap": gaps.sum(-1), "ece": abs(gaps).sum(-1)}
-    return {name: totals[name] / totals["n"] for name in REPLICATED}
+    """Return `REPLICATED` from sums [..., _N_SUMS]."""
+    gaps, n = sums[..., :N_BINS], sums[..., N_BINS]
+    totals = dict(zip(_MEANS, np.moveaxis(sums[..., N_BINS + 1 :], -1, 0), strict=True))
+    totals |= {name: of_bins(gaps) for name, of_bins in _OF_BINS.items()}
+    return {name: totals[name] / n for name in REPLICATED}
 
 
 def spread(
     values: np.ndarray, *, confidence: float, debiased: float | None = None
 ) -> Spread:
-    """The standard error of a metric and its interval.
+    """Return the standard error of a metric and its interval.
 
-    The interval is that of the replicates' percentiles. But the replicates of ECE are
-    biased once more than ECE itself, and their percentiles miss the truth; with a
-    debiased value d they are laid around it, [d - (q_high - mean), d + (mean - q_low)],
-    not below 0.
+    The interval holds the replicates' percentiles. The replicates of a biased metric
+    (ECE) carry its bias twice, so their percentiles miss the truth; with a debiased
+    value d the interval is [d - (q_high - mean), d + (mean - q_low)], not below 0.
 
     Args:
         values: [R] replicates.
         confidence: of the interval, such as 0.95.
-        debiased: for ECE, what `ece_debiased` gives.
+        debiased: an estimate without bias; None for a metric without bias.
     """
     tail = (1 - confidence) / 2
     low, high = (float(q) for q in np.quantile(values, [tail, 1 - tail]))
@@ -206,38 +197,38 @@ def spread(
 
 
 def null_test(uniforms: np.ndarray, sample: Sample) -> dict[str, Null]:
-    """What calibrated answers would give: the consistency test (Broecker & Smith 2007).
+    """Test whether answers are calibrated (consistency test, Broecker & Smith 2007).
 
-    The confidences stay; each question is right with its confidence as probability.
+    The confidences stay; each answer is right with its confidence as probability.
 
     Args:
         uniforms: [D, Q] as `null_uniforms` gives them.
         sample: of at least one question.
 
     Returns:
-        For each of `NULLED`. The gap's p-value is two-sided, and its expected value is
-        0 whatever is drawn.
+        By name, for each metric that is computed from the gaps in bins (ECE and gap).
+        The p-value is that of the metric's size: two-sided for the gap, whose expected
+        value is exactly 0.
     """
     confidence, correct = sample.answers.top
     bins = width_bins(confidence)
     sums = np.bincount(bins, confidence, minlength=N_BINS)
-    right = (uniforms[:, sample.places] < confidence).astype(np.float32)
-    gaps = sums - right @ np.eye(N_BINS, dtype=np.float32)[bins]
-    drawn = {"ece": abs(gaps).sum(axis=1), "gap": abs(gaps.sum(axis=1))}
-    own = sums - np.bincount(bins, correct, minlength=N_BINS)
-    seen = {"ece": abs(own).sum(), "gap": abs(own.sum())}
-    means = {"ece": float(drawn["ece"].mean()) / len(bins), "gap": 0.0}
-    return {
-        name: Null(
-            means[name],
-            float(1 + (drawn[name] >= seen[name] - 1e-6).sum()) / (NULL_DRAWS + 1),
-        )
-        for name in NULLED
-    }
+    right = (uniforms[:, sample.positions] < confidence).astype(np.float32)
+    drawn_gaps = sums - right @ np.eye(N_BINS, dtype=np.float32)[bins]
+    observed_gaps = sums - np.bincount(bins, correct, minlength=N_BINS)
+    tests = {}
+    for name, of_bins in _OF_BINS.items():
+        drawn, observed = abs(of_bins(drawn_gaps)), abs(of_bins(observed_gaps))
+        mean = 0.0
+        if METRICS[name].best != ZERO:
+            mean = float(drawn.mean()) / len(bins)
+        as_large = (drawn >= observed - 1e-6).sum()
+        tests[name] = Null(mean, float(1 + as_large) / (NULL_DRAWS + 1))
+    return tests
 
 
 class Resampler:
-    """A task's questions, and what makes replicates of the answers to them.
+    """Makes replicates of the answers to a task's questions.
 
     Attributes:
         weights: [R, Q] of all questions, as `question_weights` gives them.
@@ -262,25 +253,25 @@ class Resampler:
             confidence: of the intervals, such as 0.95.
         """
         names = sorted(set(questions))
-        self._places = {name: place for place, name in enumerate(names)}
+        self._positions = {name: position for position, name in enumerate(names)}
         self._confidence = confidence
         self.weights = question_weights(task, names, replicates=replicates, seed=seed)
         self._uniforms = null_uniforms(task, names, seed=seed)
 
     def sample(self, questions: Iterable[str], answers: Answers) -> Sample:
-        """The answers to some of the task's questions.
+        """Return the answers to some of the task's questions as a sample.
 
         Args:
             questions: [N] ids.
             answers: to them.
         """
-        places = [self._places[name] for name in questions]
-        return Sample(np.array(places, np.int64), answers)
+        positions = [self._positions[name] for name in questions]
+        return Sample(np.array(positions, np.int64), answers)
 
     def uncertainty(
         self, samples: Sequence[Sample]
     ) -> list[dict[str, dict[str, float | np.ndarray]]]:
-        """Everything that a metric's row says besides its value.
+        """Return the columns of a metric's row beside its value.
 
         Args:
             samples: G of them, each with a question.
@@ -290,20 +281,21 @@ class Resampler:
             and `null_mean` and `null_p` where they exist.
         """
         replicates = replicate(self.weights, samples)
-        found = []
+        columns = []
         for index, sample in enumerate(samples):
-            debiased = {"ece": ece_debiased(*sample.answers.top)}
             nulls = null_test(self._uniforms, sample)
             rows: dict[str, dict[str, float | np.ndarray]] = {}
-            for name in REPLICATED:
-                drawn = replicates[name][:, index]
+            for name, values in replicates.items():
+                debiased = METRICS[name].debiased
                 se, low, high = spread(
-                    drawn, confidence=self._confidence, debiased=debiased.get(name)
+                    values[:, index],
+                    confidence=self._confidence,
+                    debiased=debiased(sample.answers) if debiased else None,
                 )
-                rows[name] = {"replicates": drawn, "se": se}
+                rows[name] = {"replicates": values[:, index], "se": se}
                 rows[name] |= {"ci_low": low, "ci_high": high}
                 if name in nulls:
                     rows[name] |= {"null_mean": nulls[name].mean}
                     rows[name] |= {"null_p": nulls[name].p}
-            found.append(rows)
-        return found
+            columns.append(rows)
+        return columns

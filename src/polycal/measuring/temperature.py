@@ -1,10 +1,9 @@
 """Temperature scaling of option scores, fitted on some languages, applied to others.
 
-What a tuned model's confidence can be repaired with afterwards, by one number: the
-scores are divided by a temperature T that minimises the negative log-likelihood of the
-right options (Guo et al. 2017). Answers and their order stay what they are. T is
-cross-fitted by question: the questions of a fold are scaled by what was fitted on the
-other fold, in every language, since parallel questions would leak otherwise.
+Scores are divided by the temperature T that minimises the negative log-likelihood of
+the right options (Guo et al. 2017); the answers stay the same. T is cross-fitted by
+question: each fold is scaled by the T of the other fold, in every language, since
+parallel questions would leak otherwise.
 """
 
 import hashlib
@@ -27,8 +26,8 @@ _STEPS = 60
 _EXACT = 1e-10  # of log T
 
 
-class Scored(NamedTuple):
-    """The scored questions of one language.
+class FoldedScores(NamedTuple):
+    """The scored questions of one language, each in a fold.
 
     Attributes:
         scores: [N, K] nats; -inf where a question has fewer than K options.
@@ -42,7 +41,7 @@ class Scored(NamedTuple):
 
 
 def folds(question_ids: Iterable[str]) -> dict[str, int]:
-    """A fold for each question, by chance and always the same: halves, 0 and 1.
+    """Assign each question to one of two halves, 0 and 1, by a hash of its id.
 
     Args:
         question_ids: of all languages together; repeated ones count once.
@@ -52,11 +51,11 @@ def folds(question_ids: Iterable[str]) -> dict[str, int]:
         return hashlib.blake2b(name.encode()).digest()
 
     drawn = sorted(set(question_ids), key=lot)
-    return {name: place % FOLDS for place, name in enumerate(drawn)}
+    return {name: position % FOLDS for position, name in enumerate(drawn)}
 
 
 def fit_temperature(scores: ArrayLike, gold: ArrayLike) -> float:
-    """The temperature with the least negative log-likelihood.
+    """Fit the temperature with the least negative log-likelihood.
 
     Newton's method on log(1/T) within a bracket: the slope rises in 1/T, so that there
     is one minimum.
@@ -79,23 +78,25 @@ def fit_temperature(scores: ArrayLike, gold: ArrayLike) -> float:
     if curve.only_falls():  # and may do so too little for a slope above 0
         return LOWEST
     low, high = -np.log(HIGHEST), -np.log(LOWEST)
-    place = 0.0
+    log_inverse = 0.0
     for _ in range(_STEPS):
-        slope, bend = curve.derivatives(place)
+        slope, bend = curve.derivatives(log_inverse)
         if slope == 0:
             break
-        low, high = (low, place) if slope > 0 else (place, high)
-        target = place - slope / bend if bend > 0 else np.inf
+        low, high = (low, log_inverse) if slope > 0 else (log_inverse, high)
+        target = log_inverse - slope / bend if bend > 0 else np.inf
         if not low < target < high:
             target = (low + high) / 2
-        place, before = target, place
-        if abs(place - before) < _EXACT:
+        log_inverse, before = target, log_inverse
+        if abs(log_inverse - before) < _EXACT:
             break
-    return float(np.clip(np.exp(-place), LOWEST, HIGHEST))
+    return float(np.clip(np.exp(-log_inverse), LOWEST, HIGHEST))
 
 
-def cross_fit(languages: Mapping[str, Scored]) -> dict[str, dict[str, np.ndarray]]:
-    """The temperatures of every calibrator, language and fold.
+def cross_fit(
+    languages: Mapping[str, FoldedScores],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Fit the temperatures of every calibrator, language and fold.
 
     `ts_en` is fitted on English, `ts_own` on the language itself, `ts_pool` on all
     languages together, `ts_loo` on all but the language itself.
@@ -104,35 +105,35 @@ def cross_fit(languages: Mapping[str, Scored]) -> dict[str, dict[str, np.ndarray
         languages: code -> its scored questions.
 
     Returns:
-        Calibrator -> code -> [2] the temperature that the fold is divided by, fitted
-        on the other one. Without `ts_en` where there is no English, and without
-        `ts_loo` where there is one language only.
+        Calibrator -> code -> [2] the temperature that divides the fold, fitted on the
+        other one. Without `ts_en` where there is no English, and without `ts_loo`
+        where there is one language only.
     """
-    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in CALIBRATORS}
-    for name in found:
-        found[name] = {code: np.ones(FOLDS) for code in languages}
+    fitted: dict[str, dict[str, np.ndarray]] = {
+        calibrator: {code: np.ones(FOLDS) for code in languages}
+        for calibrator in CALIBRATORS
+    }
     for fold in range(FOLDS):
-        curves = {}
-        for code, each in languages.items():
-            held = each.fold != fold
-            curves[code] = _Curve(each.scores[held], each.gold[held])
-            own = fit_temperature(each.scores[held], each.gold[held])
-            found["ts_own"][code][fold] = own
-        own = {code: pair[fold] for code, pair in found["ts_own"].items()}
+        curves, own = {}, {}
+        for code, scored in languages.items():
+            others = scored.fold != fold
+            curves[code] = _Curve(scored.scores[others], scored.gold[others])
+            own[code] = fit_temperature(scored.scores[others], scored.gold[others])
         pooled, without = _pool(curves, own)
         for code in languages:
-            found["ts_en"][code][fold] = own.get(ENGLISH, np.nan)
-            found["ts_pool"][code][fold] = pooled
-            found["ts_loo"][code][fold] = without[code]
+            fitted["ts_own"][code][fold] = own[code]
+            fitted["ts_en"][code][fold] = own.get(ENGLISH, np.nan)
+            fitted["ts_pool"][code][fold] = pooled
+            fitted["ts_loo"][code][fold] = without[code]
     if ENGLISH not in languages:
-        del found["ts_en"]
+        del fitted["ts_en"]
     if len(languages) < 2:
-        del found["ts_loo"]
-    return found
+        del fitted["ts_loo"]
+    return fitted
 
 
-def rescale(scored: Scored, temperatures: np.ndarray) -> np.ndarray:
-    """The scores [N, K] divided by the temperature of each question's fold.
+def rescale(scored: FoldedScores, temperatures: np.ndarray) -> np.ndarray:
+    """Return the scores [N, K] divided by the temperature of each question's fold.
 
     Args:
         scored: one language.
@@ -152,12 +153,12 @@ class _Curve:
         self._finite = np.where(np.isneginf(self._shifted), 0.0, self._shifted)
 
     def only_falls(self) -> bool:
-        """Whether no temperature is too low: no option is better than a right one."""
+        """Return whether no option is better than a right one: T goes to 0."""
         return bool((self._right == 0).all() and (self._finite < 0).any())
 
-    def derivatives(self, place: float) -> tuple[float, float]:
-        """First and second derivative at log(1/T), of the sum over the questions."""
-        inverse = np.exp(place)
+    def derivatives(self, log_inverse: float) -> tuple[float, float]:
+        """Return the first and second derivative at log(1/T), summed over questions."""
+        inverse = np.exp(log_inverse)
         weights = np.exp(inverse * self._shifted)
         weights /= weights.sum(axis=0)
         weighted = weights * self._finite
@@ -170,20 +171,20 @@ class _Curve:
 def _pool(
     curves: Mapping[str, _Curve], own: Mapping[str, float]
 ) -> tuple[float, dict[str, float]]:
-    """The temperature of all languages together, and of all but each.
+    """Fit the temperature of all languages together, and of all but each of them.
 
-    Every sum of curves has its minimum between the lowest and the highest minimum of
-    its parts. There each language's slope is interpolated once, and sums of slopes are
-    sums of coefficients: one pass over the data for all that is left out in turn.
+    A sum of curves has its minimum between the lowest and the highest minimum of its
+    parts. Each language's slope is interpolated there once, and sums of slopes are sums
+    of coefficients: leaving out each language takes no further pass over the data.
     """
-    places = -np.log(list(own.values()))
-    low, high = places.min(), places.max()
+    minima = -np.log(list(own.values()))
+    low, high = minima.min(), minima.max()
     if high - low < _EXACT:
         same = float(np.exp(-low))
         return same, dict.fromkeys(curves, same)
     slopes = {
         code: Chebyshev.interpolate(
-            np.vectorize(lambda place, curve=curve: curve.derivatives(place)[0]),
+            np.vectorize(lambda x, curve=curve: curve.derivatives(x)[0]),
             _NODES - 1,
             domain=[low, high],
         )
@@ -195,7 +196,7 @@ def _pool(
 
 
 def _root(slope: Chebyshev, low: float, high: float) -> float:
-    """The temperature at which a rising slope is 0, by halving."""
+    """Return the temperature at which a rising slope is 0, by bisection."""
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
