@@ -19,7 +19,8 @@ from polycal.study.stages import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
 BESIDE = {"export_samples", "import_samples", "partial_report", "plan"}
-BESIDE |= {"remove_leftovers", "show_prompt", "show_tables", "status", "with_gpus"}
+BESIDE |= {"remove_leftovers", "show_claims", "show_metrics", "show_prompt"}
+BESIDE |= {"show_tables", "status", "with_gpus"}
 VERBS = list_verbs()
 HEADS = {name: read_head(path, name) for name, (path, _) in VERBS.items()}
 

@@ -51,7 +51,7 @@ def call(tmp_path):
                 ]
                 path = tmp_path / name / f"{kind}-{index}.parquet"
                 files[kind].append(save(path, rows, kind))
-        aggregate(**files, keep={"t": list(keep)}, out=tmp_path / name)
+        aggregate(**files, keep=[f"t={'+'.join(keep)}"], out=tmp_path / name)
         return {
             kind: tables.read(tmp_path / name / f"{kind}.parquet", kind)
             for kind in ("metrics", "reliability", "summary")
@@ -94,7 +94,7 @@ def test_a_language_with_one_of_two_scorings_is_named(tmp_path):
         aggregate(
             metrics=[metrics],
             reliability=[bins],
-            keep={"t": ["en", "sw"]},
+            keep=["t=en+sw"],
             out=tmp_path / "out",
         )
 

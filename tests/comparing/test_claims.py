@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from study import REPOSITORY
 
-from polycal.comparing.claims import CLAIMS, EACH, judge
+from polycal.comparing.claims import CLAIMS, EACH, Claim, judge, show_claims
 from polycal.comparing.inference import Noise, p_above, p_equivalence, p_two_sided
 
 MARGIN, SE = 0.01, 0.001
@@ -126,3 +127,42 @@ def test_one_language_of_many_may_speak_against_a_claim_by_chance(others, verdic
     assert against["p_noninferiority"] == pytest.approx(0.02, abs=1e-4)
     rest = [contrast("everywhere", -0.05, level=f"l{n}") for n in range(1, others + 1)]
     assert verdicts(against, *rest) == [verdict]
+
+
+GOOD = {
+    "name": "new",
+    "statement": "SFT lowers the gap.",
+    "reference": "base",
+    "level": "low",
+    "metric": "gap",
+    "direction": "falls",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metric": "nll"}, r"claim 'new': 'nll' may not carry a claim.*'gap'"),
+        ({"metric": "auroc"}, "'auroc' may not carry a claim"),
+        ({"metric": "ece"}, "'ece' may not carry a claim"),
+        ({"metric": "nothing"}, "'nothing' may not carry a claim"),
+        ({"direction": "up"}, "there is no direction 'up'"),
+        ({"level": "lowest"}, "there is no level 'lowest'"),
+        ({"reference": "plain"}, "there is no reference 'plain'"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value.values()),
+)
+def test_a_claim_that_nothing_can_judge_cannot_be_written(changes, message):
+    """A metric without a margin, without replicates, with a bias; an unknown word."""
+    assert Claim(**GOOD).metric == "gap"
+    with pytest.raises(ValueError, match=message):
+        Claim(**GOOD | changes)
+
+
+def test_the_page_shows_every_claim(capsys):
+    """docs/statistics.md holds what `polycal show-claims` prints."""
+    show_claims()
+    printed = capsys.readouterr().out
+    assert f"\n\n{printed}\n" in (REPOSITORY / "docs" / "statistics.md").read_text()
+    for name, claim in CLAIMS.items():
+        assert f"| `{name}` | {claim.statement} |" in printed

@@ -84,7 +84,7 @@ def finish(
     aggregate(
         metrics=[each["metrics"] for each in files],
         reliability=[each["reliability"] for each in files],
-        keep={"t": list(LANGUAGES)},
+        keep=[f"t={'+'.join(LANGUAGES)}"],
         out=folder,
     )
     contrast(

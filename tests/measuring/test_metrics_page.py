@@ -12,7 +12,7 @@ PAGE = (REPOSITORY / "docs" / "metrics.md").read_text()
 
 
 def test_the_page_is_what_the_function_prints(capsys):
-    """Behind the prose; write it anew with what `show_metrics` prints."""
+    """Behind the prose; write it anew with `polycal show-metrics`."""
     show_metrics()
     printed = capsys.readouterr().out
     assert PAGE[PAGE.index("## Metrics of the answers") :] == printed

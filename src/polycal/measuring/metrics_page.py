@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from polycal.calibration import METRICS, Metric
 from polycal.measuring.side_metrics import SIDE_METRICS
+from polycal.verb import verb
 
 
+@verb()
 def show_metrics() -> None:
-    """Print the record of each metric."""
+    """Print the tables of docs/metrics.md: the record of each metric."""
     print("\n".join(_lines()))
 
 
