@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal.comparing.aggregate import summarise
-from polycal.comparing.pareto import pareto_front
+from polycal.comparing.fronts import pareto_front
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL, load_languages

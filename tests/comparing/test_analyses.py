@@ -1,20 +1,23 @@
 """The study's further tables, from numbers and replicates whose answer is known."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from polycal.comparing.analyses import (
-    analyse,
-    cultures,
-    decompositions,
-    dispersions,
-    doses,
-    fronts,
-    predictors_of,
-    slopes,
-)
-from polycal.comparing.paired import Condition, Numbers, gather
+from polycal.comparing.analyses import analyse
+from polycal.comparing.cultures import cultures
+from polycal.comparing.decompositions import decompositions
+from polycal.comparing.dispersions import dispersions
+from polycal.comparing.doses import doses
+from polycal.comparing.fronts import fronts
+from polycal.comparing.paired import Condition, Numbers, average_seeds
+from polycal.comparing.replicates import MeasuredRun, Replicates
+from polycal.comparing.slopes import predictors_of, slopes
+from polycal.errors import InputError
 from polycal.storage import tables
 
 CODES = ("en", "de", "fr", "hi", "sw", "yo", "ny")
@@ -65,14 +68,37 @@ def made_up(n_seeds: int = 2, draws: int = 400) -> tuple[pa.Table, pa.Table]:
     return pa.Table.from_pylist(numbers), drawn
 
 
-def gather_one(measured, drawn):
-    (study,) = gather(measured, [drawn])
-    return study
+def save(folder: Path, measured: pa.Table, drawn: pa.Table) -> list[Path]:
+    """Write the metrics table, and a replicates table of each run: their paths."""
+    tables.write(complete(measured, "metrics"), folder / "metrics.parquet", "metrics")
+    paths = []
+    runs = drawn.select(MeasuredRun._fields).group_by([*MeasuredRun._fields])
+    for number, run in enumerate(runs.aggregate([]).to_pylist()):
+        paths.append(folder / f"replicates-{number}.parquet")
+        own = complete(tables.where(drawn, **run), "replicates")
+        tables.write(own, paths[-1], "replicates")
+    return paths
+
+
+def complete(table: pa.Table, kind: str) -> pa.Table:
+    """The table with the columns that it lacks, empty."""
+    for field in tables.SCHEMAS[kind]:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
+
+
+def gather(measured: pa.Table, drawn: pa.Table) -> dict:
+    """All conditions by subset, from files."""
+    with TemporaryDirectory() as folder:
+        paths = save(Path(folder), measured, drawn)
+        loader = Replicates(complete(measured, "metrics"), paths)
+        return average_seeds(loader, loader.runs)
 
 
 @pytest.fixture(scope="module")
 def study():
-    return gather_one(*made_up())
+    return gather(*made_up())["all"]
 
 
 def only(rows: list[dict], **values: object) -> dict:
@@ -149,17 +175,18 @@ def test_cultures_are_compared_in_each_condition_and_in_its_change():
         "CS": both,
     }
     noise = {"CA": 0, "CS": 1}
-    studies = []
-    for subset, rows in tables_of.items():
+    rows, replicates = [], []
+    for subset, own in tables_of.items():
         random = np.random.default_rng(noise[subset])
-        replicates = [
+        rows += own
+        replicates += [
             row | {"values": row["value"] + random.normal(size=200) * 0.01}
-            for row in rows
+            for row in own
         ]
-        held = pa.Table.from_pylist(replicates)
-        (found,) = gather(pa.Table.from_pylist(rows), [held], [subset])
-        studies.append(found)
-    agnostic, sensitive = studies
+    for row in replicates:
+        del row["value"]
+    studies = gather(pa.Table.from_pylist(rows), pa.Table.from_pylist(replicates))
+    sensitive, agnostic = studies["CS"], studies["CA"]
     rows = cultures(sensitive, agnostic, 0.95)
     place = {"metric": "gap", "level": "en"}
     within = only(rows, reference=None, sft="s", smoothing=0.0, **place)
@@ -190,7 +217,7 @@ def test_the_token_premium_is_of_the_model_and_the_task():
     """Its log, where it was measured; None elsewhere."""
     row = {"model": "m", "task": "t", "language": "sw", "metric": "token_premium"}
     measured = pa.Table.from_pylist([row | {"subset": "all", "value": 2.0}])
-    (condition, *_) = gather_one(*made_up(1, 3))
+    condition = Condition("m", "s", 0.0, *WAY.values())
     predict = predictors_of(measured)["log_token_premium"]
     assert predict(condition, "sw") == pytest.approx(np.log(2))
     assert predict(condition, "yo") is None
@@ -228,15 +255,10 @@ def test_dispersions_of_log_temperatures():
 
 def test_the_tables_are_written_in_their_schemas(tmp_path, study):
     """From files to files; each holds what its function gives."""
-    for kind, table in zip(("metrics", "replicates"), made_up(), strict=True):
-        schema = tables.SCHEMAS[kind]
-        for field in schema:
-            if field.name not in table.column_names:
-                table = table.append_column(field, pa.nulls(len(table), field.type))
-        tables.write(table, tmp_path / f"{kind}.parquet", kind)
+    paths = save(tmp_path, *made_up())
     analyse(
         metrics=tmp_path / "metrics.parquet",
-        replicates=[tmp_path / "replicates.parquet"],
+        replicates=paths,
         confidence=0.9,
         out=tmp_path,
     )
@@ -301,3 +323,35 @@ def test_a_front_is_of_one_reading():
             True,
             True,
         ]
+
+
+def test_a_run_without_its_metrics_is_refused(tmp_path):
+    """As `contrast` refuses it: the tables do not belong together."""
+    measured, drawn = made_up()
+    others = measured.filter(pc.not_equal(measured["smoothing"], 0.1))
+    with pytest.raises(InputError, match=r"metrics table lacks what .*replicates"):
+        analyse(
+            metrics=tmp_path / "metrics.parquet",
+            replicates=save(tmp_path, others, drawn),
+            confidence=0.9,
+            out=tmp_path,
+        )
+
+
+def test_one_run_is_in_memory_at_a_time(tmp_path):
+    """The seeds' replicates are summed as they are read, in the order of the runs."""
+    measured, drawn = made_up(n_seeds=3, draws=2000)
+    paths = save(tmp_path, measured, drawn)
+    loader = Replicates(complete(measured, "metrics"), paths[::-1])
+    assert loader.runs == sorted(loader.runs)
+    before, held = pa.total_allocated_bytes(), []
+
+    def watched():
+        for run in loader.runs:
+            held.append(pa.total_allocated_bytes() - before)
+            yield run
+
+    average_seeds(loader, watched())
+    assert len(held) == 4 * 3
+    size = max(path.stat().st_size for path in paths)
+    assert max(held) < 3 * size

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polycal.calibration import cancellation, ece
-from polycal.comparing.decomposition import decompose
+from polycal.comparing.decompositions import decompose
 
 UNIT = st.floats(0, 1)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import linregress
 
-from polycal.comparing.dose import dose_response
+from polycal.comparing.doses import dose_response
 
 SMOOTHING = [0, 0.05, 0.1, 0.2]
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycal.comparing.pareto import front_probability, pareto_front
+from polycal.comparing.fronts import front_probability, pareto_front
 
 POINTS = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8

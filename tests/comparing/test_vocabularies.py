@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from polycal.comparing.effects import Effect, describe
-from polycal.comparing.vocabularies import compare_models, tells
+from polycal.comparing.vocabularies import compare_models, compares_models
 
 PLACE = {
     "sft": "s",
@@ -36,7 +36,7 @@ def test_the_largest_vocabulary_is_compared_with_the_mean_of_the_others():
         for each in (("small", -0.2), ("large", -0.05), ("middle", -0.1))
     ]
     (found,) = compare_models(effects, SIZES)
-    assert found.place == effects[1].place | {"reference": "others"}
+    assert found.key == effects[1].key | {"reference": "others"}
     np.testing.assert_allclose(found.seeds, np.full((2, 2), 0.1))
     rows = describe(found, margin=0.03, confidence=0.95).set_index("level")
     assert rows.loc["all", "estimate"] == pytest.approx(0.1)
@@ -75,11 +75,11 @@ def test_models_of_equal_vocabulary_are_not_told_apart():
 
 
 def test_the_headline_gap_of_smoothing_tells():
-    assert tells(make_effect("large", -0.05))
+    assert compares_models(make_effect("large", -0.05))
     for change in (
         {"reference": "base"},
         {"metric": "ece"},
         {"calibrator": "ts_en"},
         {"scoring": "text", "normaliser": "byte"},
     ):
-        assert not tells(make_effect("large", -0.05, **change))
+        assert not compares_models(make_effect("large", -0.05, **change))

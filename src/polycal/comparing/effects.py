@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from polycal.calibration import METRICS
 from polycal.comparing.conditions import language_of
 from polycal.comparing.inference import (
     band_width,
@@ -16,23 +17,20 @@ from polycal.comparing.inference import (
 )
 from polycal.study.languages import ALL, LEVELS
 
-# Metrics that are fractions; a margin means nothing for the others.
-_FRACTIONS = ("accuracy", "confidence", "gap", "ece")
-
 
 class Effect(NamedTuple):
-    """One metric of one condition minus that of its reference, read in one way.
+    """One metric of one condition minus that of its reference, under one reading.
 
     Attributes:
-        place: model, sft, smoothing, reference, task, scoring, normaliser, calibrator
+        key: model, sft, smoothing, reference, task, scoring, normaliser, calibrator
             and metric.
         languages: L codes, sorted.
         seeds: [S, L] observed differences, one row a seed.
         replicates: [R, L] of their mean over seeds.
-        bias: [2, L] by which the metric may be too large, before and after.
+        bias: [2, L] largest bias of the metric, before and after.
     """
 
-    place: dict[str, object]
+    key: dict[str, object]
     languages: list[str]
     seeds: np.ndarray
     replicates: np.ndarray
@@ -40,34 +38,34 @@ class Effect(NamedTuple):
 
 
 def describe(effect: Effect, *, margin: float, confidence: float) -> pd.DataFrame:
-    """Rows of a contrasts table: one per language and level.
+    """Return the rows of a contrasts table: one per language and level.
 
     Args:
         effect: a difference, or a difference of differences.
-        margin: fractions that differ by less are equivalent.
+        margin: smaller differences are equivalent, for metrics that have a margin.
         confidence: of intervals, bands and verdicts.
     """
     languages, replicates = effect.languages, effect.replicates
-    found_levels = [language_of(code).level for code in languages]
-    members = {level: np.array(found_levels) == level for level in LEVELS}
+    levels = np.array([language_of(code).level for code in languages])
+    members = {level: levels == level for level in LEVELS}
     members[ALL] = np.ones(len(languages), bool)
-    members = {level: held for level, held in members.items() if held.any()}
-    mean = np.array([held / held.sum() for held in members.values()]).T
-    found = differences(
+    members = {level: own for level, own in members.items() if own.any()}
+    mean = np.array([own / own.sum() for own in members.values()]).T
+    estimated = differences(
         np.hstack([effect.seeds, effect.seeds @ mean]),
         np.hstack([replicates, replicates @ mean]),
     )
-    noise = found.noise
-    # The true difference lies between these, if there were no noise.
+    noise = estimated.noise
+    # Without noise, the true difference would lie between low and high.
     before, after = np.hstack([effect.bias, effect.bias @ mean])
-    low, high = found.estimate - after, found.estimate + before
+    low, high = estimated.estimate - after, estimated.estimate + before
     half = half_width(noise, confidence=confidence)
     band = band_width(replicates, noise, confidence=confidence)
     band[len(languages) :] = np.nan
     frame = pd.DataFrame(
         {
             "level": [*languages, *members],
-            "estimate": found.estimate,
+            "estimate": estimated.estimate,
             "se": np.hypot(noise.questions, noise.training),
             "ci_low": low - half,
             "ci_high": high + half,
@@ -79,21 +77,22 @@ def describe(effect: Effect, *, margin: float, confidence: float) -> pd.DataFram
             "p_equivalence": np.nan,
             "p_noninferiority": np.nan,
             "p_nonsuperiority": np.nan,
-            "sd_seeds": found.sd_seeds,
-            "n_languages": [1] * len(languages) + [h.sum() for h in members.values()],
+            "sd_seeds": estimated.sd_seeds,
+            "n_languages": [1] * len(languages)
+            + [own.sum() for own in members.values()],
         }
     )
-    if effect.place["metric"] in _FRACTIONS:
+    if METRICS[effect.key["metric"]].margin:
         frame["margin"] = margin
         frame["p_noninferiority"] = p_above(low, noise, -margin)
         frame["p_nonsuperiority"] = p_above(-high, noise, -margin)
         frame["p_equivalence"] = p_equivalence(low, high, noise, margin)
     frame["verdict"] = _verdicts(frame, alpha=1 - confidence)
-    return frame.assign(**effect.place, n_seeds=len(effect.seeds))
+    return frame.assign(**effect.key, n_seeds=len(effect.seeds))
 
 
 def _verdicts(frame: pd.DataFrame, *, alpha: float) -> np.ndarray:
-    """A word per row; a language's interval is the band over all of them."""
+    """Return a word per row; a language is judged by the band over all languages."""
     low = frame["sim_low"].fillna(frame["ci_low"])
     high = frame["sim_high"].fillna(frame["ci_high"])
     margin = frame["margin"]

@@ -1,69 +1,69 @@
-"""Does smoothing help the model with the largest vocabulary less than the others?
+"""The effect of smoothing in the model with the largest vocabulary, and in the others.
 
 Smoothing spreads its part of the target over the vocabulary; arXiv 2601.01362 finds
-that it does least for large vocabularies.
+that it helps models with large vocabularies least.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from polycal.comparing.claims import CLAIMS, TO_OTHERS, TO_SFT
 from polycal.comparing.effects import Effect
 from polycal.study.scorings import HEADLINE
 
-TO_SFT = "sft"  # the reference of an effect of smoothing
-TO_OTHERS = "others"  # and of its difference to that of the other models
+_METRICS = {c.metric for c in CLAIMS.values() if c.reference == TO_OTHERS}
 
 
-def tells(effect: Effect) -> bool:
-    """Whether models are compared by this effect: that of smoothing on the gap."""
-    place = effect.place
+def compares_models(effect: Effect) -> bool:
+    """Return whether a claim compares models by this effect of smoothing."""
+    key = effect.key
     return (
-        place["reference"] == TO_SFT
-        and place["metric"] == "gap"
-        and place["calibrator"] == "none"
-        and place["normaliser"] == HEADLINE[place["scoring"]]
+        key["reference"] == TO_SFT
+        and key["metric"] in _METRICS
+        and key["calibrator"] == "none"
+        and key["normaliser"] == HEADLINE[key["scoring"]]
     )
 
 
 def compare_models(
     effects: Iterable[Effect], vocabularies: Mapping[str, int]
 ) -> Iterator[Effect]:
-    """The effect in the model of the largest vocabulary minus the others' mean.
+    """Subtract the other models' mean effect from that of the largest vocabulary.
 
-    The models answer the same questions, so that their replicates are paired; their
-    seeds have nothing to do with each other, and stand beside each other in any order.
+    The models answer the same questions, so their replicates are paired. Their seeds
+    are independent, so any order pairs them.
 
     Args:
-        effects: of smoothing, those that `tells` takes.
+        effects: of smoothing, those that `compares_models` takes.
         vocabularies: model -> tokens; models that are not in it are left out.
 
     Yields:
-        One for each SFT set, smoothing, task and way of reading; none where a single
+        One effect for each SFT set, smoothing, task and reading; none where a single
         model is left, several share the largest vocabulary, or the models differ in
         their languages or in the number of their seeds.
     """
     groups: dict[tuple, dict[str, Effect]] = {}
     for effect in effects:
-        shared = {k: v for k, v in effect.place.items() if k != "model"}
-        model = effect.place["model"]
+        shared = {name: x for name, x in effect.key.items() if name != "model"}
+        model = effect.key["model"]
         if model in vocabularies:
             groups.setdefault(tuple(shared.items()), {})[model] = effect
-    for held in groups.values():
-        most = max(vocabularies[model] for model in held)
-        largest = [each for model, each in held.items() if vocabularies[model] == most]
-        others = [each for model, each in held.items() if vocabularies[model] < most]
+    for of_models in groups.values():
+        most = max(vocabularies[model] for model in of_models)
+        largest = [e for model, e in of_models.items() if vocabularies[model] == most]
+        others = [e for model, e in of_models.items() if vocabularies[model] < most]
         (one, *more) = largest
         alike = all(
-            each.languages == one.languages and each.seeds.shape == one.seeds.shape
-            for each in others
+            other.languages == one.languages and other.seeds.shape == one.seeds.shape
+            for other in others
         )
         if more or not others or not alike:
             continue
         yield Effect(
-            one.place | {"reference": TO_OTHERS},
+            one.key | {"reference": TO_OTHERS},
             one.languages,
-            one.seeds - np.mean([each.seeds for each in others], axis=0),
-            one.replicates - np.mean([each.replicates for each in others], axis=0),
-            np.zeros_like(one.bias),  # the gap has none
+            one.seeds - np.mean([other.seeds for other in others], axis=0),
+            one.replicates - np.mean([other.replicates for other in others], axis=0),
+            np.zeros_like(one.bias),  # no metric that carries a claim has any
         )

@@ -1,20 +1,30 @@
-"""What a metric does as label smoothing grows: trend, slope, best value."""
+"""Dose-response of metrics to label smoothing: trend, slope, optimum."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polycal.calibration import METRICS
+from polycal.calibration.metric import LOWEST, ZERO
 from polycal.calibration.proper import isotonic
+from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
+from polycal.study.grid import BASE
+
+# Metrics that can be minimised; those that are best at 0 by their size.
+_DOSED = {
+    name: metric
+    for name, metric in METRICS.items()
+    if metric.replicated and metric.best in (LOWEST, ZERO)
+}
 
 
 class Dose(NamedTuple):
     """The response of a metric to the smoothing value.
 
     Attributes:
-        fitted: [D] the nearest sequence that never rises (or never falls, whichever
-            is nearer to the values).
-        monotone: share of the replicates that are in that order without any fit.
+        fitted: [D] isotonic fit, falling or rising, whichever is nearer.
+        monotone: share of the replicates that fall (or rise) throughout unfitted.
         slope: least-squares slope of the metric over smoothing, per unit of smoothing.
         slope_low: of its bootstrap interval (percentiles).
         slope_high: the same.
@@ -42,10 +52,10 @@ def dose_response(
     *,
     confidence: float = 0.95,
 ) -> Dose:
-    """Trend, slope and optimum of a metric of which less is better.
+    """Compute trend, slope and optimum of a metric of which less is better.
 
-    An optimum strictly between the ends is what a U-shape looks like: with more
-    smoothing the model becomes under-confident.
+    An optimum strictly between the ends shows a U-shape: more smoothing makes the
+    model under-confident.
 
     Args:
         smoothing: [D] rising, at least two values.
@@ -80,3 +90,40 @@ def dose_response(
         *map(float, optima),
         np.bincount(best, minlength=len(x)) / len(drawn),
     )
+
+
+def doses(study: Study, confidence: float) -> list[Row]:
+    """Return the dose-response of every metric that can be minimised, by level.
+
+    Args:
+        study: the conditions.
+        confidence: of the intervals.
+    """
+    rows = []
+    for conditions in _sweeps(study):
+        smoothing = [condition.smoothing for condition in conditions]
+        sweep = conditions[0]._asdict()
+        del sweep["smoothing"]
+        for name, metric in _DOSED.items():
+            if len(conditions) < 2 or any(name not in study[c] for c in conditions):
+                continue
+            numbers = [study[condition][name] for condition in conditions]
+            if metric.best == ZERO:  # in every language, before the mean
+                numbers = [of_one.sizes() for of_one in numbers]
+            for level, codes in levels_of(shared(numbers)).items():
+                means = [of_one.mean(codes) for of_one in numbers]
+                values, draws = (np.array(side) for side in zip(*means, strict=True))
+                dose = dose_response(smoothing, values, draws.T, confidence=confidence)
+                shown = {"smoothings": smoothing, "values": values.tolist()}
+                key = {"level": level, "metric": name}
+                rows.append(sweep | key | dose._asdict() | shown)
+    return rows
+
+
+def _sweeps(study: Study) -> list[list[Condition]]:
+    """Return the conditions of each SFT set and reading, by rising smoothing."""
+    sweeps: dict[tuple, list[Condition]] = {}
+    for condition in sorted(study):
+        if condition.sft != BASE:
+            sweeps.setdefault(condition.sweep, []).append(condition)
+    return list(sweeps.values())

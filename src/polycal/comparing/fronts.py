@@ -1,0 +1,76 @@
+"""Pareto fronts of accuracy and ECE: the conditions that no other one beats."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
+
+
+def pareto_front(accuracy: ArrayLike, error: ArrayLike) -> np.ndarray:
+    """Return whether each condition is on the front.
+
+    A condition is beaten by one that has at least its accuracy and at most its error
+    and is better in one of them; equal conditions do not beat each other.
+
+    Args:
+        accuracy: [..., C] more is better.
+        error: [..., C] less is better; replicates may stand in front of conditions.
+
+    Returns:
+        [..., C] booleans.
+
+    Example:
+        >>> pareto_front([0.6, 0.6, 0.5], [0.1, 0.2, 0.05]).tolist()
+        [True, False, True]
+    """
+    accuracy, error = np.asarray(accuracy, float), np.asarray(error, float)
+    mine, other = accuracy[..., :, None], accuracy[..., None, :]
+    my_error, other_error = error[..., :, None], error[..., None, :]
+    as_good = (other >= mine) & (other_error <= my_error)
+    better = (other > mine) | (other_error < my_error)
+    return ~(as_good & better).any(axis=-1)
+
+
+def front_probability(accuracy: ArrayLike, error: ArrayLike) -> np.ndarray:
+    """Return the share of replicates in which each condition is on the front.
+
+    Args:
+        accuracy: [R, C] paired replicates.
+        error: [R, C].
+
+    Returns:
+        [C] from 0 to 1.
+    """
+    return pareto_front(accuracy, error).mean(axis=0)
+
+
+def fronts(study: Study) -> list[Row]:
+    """Return accuracy and ECE of all conditions, and which are on their model's front.
+
+    Calibrators compete, too: they are another means to the same end.
+
+    Args:
+        study: the conditions.
+    """
+    groups: dict[tuple, list[Condition]] = {}
+    for condition, numbers in study.items():
+        if {"accuracy", "ece"} <= set(numbers):
+            rivals = (condition.model, *condition[3:6])
+            groups.setdefault(rivals, []).append(condition)
+    rows = []
+    for conditions in groups.values():
+        numbers = [study[condition] for condition in conditions]
+        common = shared(by_metric["ece"] for by_metric in numbers)
+        for level, codes in levels_of(common).items():
+            point, draws = {}, {}
+            for metric in ("accuracy", "ece"):
+                means = [by_metric[metric].mean(codes) for by_metric in numbers]
+                point[metric] = np.array([value for value, _ in means])
+                draws[metric] = np.array([drawn for _, drawn in means]).T
+            on_front = pareto_front(point["accuracy"], point["ece"])
+            shares = front_probability(draws["accuracy"], draws["ece"])
+            for index, condition in enumerate(conditions):
+                values = {name: float(each[index]) for name, each in point.items()}
+                front = {"front": bool(on_front[index]), "probability": shares[index]}
+                rows.append(condition._asdict() | {"level": level} | values | front)
+    return rows
