@@ -1,15 +1,16 @@
 """The arithmetic of a job, worked by hand."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
-from paper import one_model
+from paper import one_model, paper_study
 
 from polycal.errors import InputError
-from polycal.models.gpu_types import Gpu
+from polycal.models.gpu_types import Gpu, find_gpu
 from polycal.planning import costs
 from polycal.planning.model_sizes import Model
-from polycal.planning.sizes import Questions, SftSet
+from polycal.planning.sizes import Questions, SizedStudy
 from polycal.tuning import loss
 
 # A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.
@@ -99,21 +100,13 @@ def test_scoring_computes_contexts_and_options_once(scorings, shots, per_questio
     assert flop == pytest.approx(10 * per_question)
 
 
-def test_seconds_on_a_gpu_and_on_a_core():
-    """The datasheet's speed, times the part of it that is reached."""
+def test_seconds_on_gpus_and_on_a_core():
+    """GPUs share 4 TFLOP at 0.4 TFLOP/s; nothing shares the start and the weights."""
     gpu = Gpu("g", flops=1e12, memory=1e9, device="g")
-    assert costs.seconds(4e12, gpu, 0.4) == pytest.approx(10)
-    assert costs.seconds(costs.CORE_FLOPS, None, 0.4) == 1
-
-
-def test_caps_bound_the_examples():
-    """A cap counts where the size is unknown, too."""
-    size = SftSet(100, 1, 0, prepared=False)
-    assert costs.count_examples({"max_examples": None}, size) == 100
-    assert costs.count_examples({"max_examples": 30}, size) == 30
-    assert costs.count_examples({"max_examples": 300}, size) == 100
-    assert costs.count_examples({"max_examples": 30}, None) == 30
-    assert costs.count_examples({"max_examples": None}, None) is None
+    assert costs.job_seconds(0.8e9, 4e12, gpu, 0.4) == (12, pytest.approx(22))
+    assert costs.job_seconds(0.8e9, 4e12, gpu, 0.4, 5) == (12, pytest.approx(14))
+    assert costs.job_seconds(0, costs.CORE_FLOPS, None, 0.4) == (10, 11)
+    assert costs.job_seconds(0.8e9, None, gpu, 0.4) == (12, None)
 
 
 @pytest.mark.parametrize(
@@ -184,3 +177,80 @@ def test_a_frozen_model_in_4_bits_takes_a_quarter_but_for_its_ends():
         costs.fixed_memory(TOY, LORA | {"load_in_4bit": four}) for four in (False, True)
     )
     assert whole - quantised == pytest.approx(TOY.body * (2 - 4.127 / 8))
+
+
+def misfits(config, gpu):
+    study = SizedStudy(config, find_gpu(gpu), Path("nowhere"))
+    return list(costs.find_misfits(study))
+
+
+def warnings(name, gpu, **recipe):
+    config = one_model(name, **{"micro_batch_size": 1, **recipe})
+    return [misfit.warning for misfit in misfits(config, gpu)]
+
+
+@pytest.mark.parametrize("gpu", ["h200", "h100", "l40s"])
+def test_eight_billion_parameters_do_not_fit(gpu):
+    """18 bytes each are 145 GB; an adapter, or a larger GPU, is offered."""
+    (warning,) = warnings("llama", gpu)
+    assert f"llama does not fit on one {gpu}" in warning
+    assert "145 GB for weights" in warning
+    assert "a GPU like b200 (180 GB)" in warning
+    assert "method: lora (38 GB)" in warning
+
+
+def test_more_gpus_are_offered_if_they_divide_a_batch():
+    """On one machine, or on several; weights are spread, a micro-batch is not."""
+    (warning,) = warnings("llama", "h200", batch_size=24)
+    assert "gpus: 2" in warning
+    (warning,) = warnings("llama", "rtx4090", batch_size=64, max_length=2048)
+    assert "gpus: 8 on nodes: 2" in warning
+    (warning,) = warnings("llama", "h200", batch_size=3)
+    assert "gpus:" not in warning
+    config = one_model("llama", batch_size=64)
+    config["models"][0] |= {"gpus": 2, "nodes": 2}
+    assert not misfits(config, "h200")
+
+
+def test_what_fits_is_not_warned_of():
+    """A small model, an adapter, a CPU, or a study without training."""
+    assert not warnings("gemma", "h200")
+    assert not warnings("gemma", "rtx4090", method="lora", max_length=1024)
+    assert not warnings("llama", "h200", method="lora")
+    assert not misfits(paper_study(sft=[]), "rtx3090")
+    config = one_model("llama")
+    config["models"][0]["gpus"] = 0
+    assert not misfits(config, "h200")
+
+
+def test_activations_may_be_what_does_not_fit():
+    """Then a smaller micro-batch is the first remedy."""
+    (warning,) = warnings("gemma", "h200", micro_batch_size=32)
+    assert "gemma may not fit on one h200" in warning
+    assert "What would fit: micro_batch_size: 1" in warning
+
+
+@pytest.mark.parametrize("gpu", ["h100", "a100"])
+def test_gemma_s_attention_and_logits_may_not_fit_into_80_gb(gpu):
+    """47 GB are fixed; 35 GB of attention and 1 GB of logits are named."""
+    (warning,) = warnings("gemma", gpu)
+    assert f"gemma may not fit on one {gpu}" in warning
+    assert "up to about 44 GB for a micro-batch of 1 x 4096 tokens" in warning
+    assert "(8 of activations, 1 of logits, 35 of eager attention)" in warning
+    assert "a GPU like h200" in warning
+    assert not warnings("gemma", gpu, max_length=2048)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "certain"),
+    [
+        ("b200", {}),
+        ("h200", {"mistral": False, "llama": True}),
+        ("h100", {"mistral": True, "llama": True, "gemma": False}),
+        ("a100", {"mistral": True, "llama": True, "gemma": False}),
+    ],
+)
+def test_which_of_the_paper_s_models_fit(gpu, certain):
+    """Full fine-tuning at 4096 tokens: Gemma needs 91 GB, Mistral 148, Llama 163."""
+    found = misfits(paper_study(), gpu)
+    assert {misfit.model: misfit.certain for misfit in found} == certain

@@ -1,18 +1,22 @@
 """A forecast says how much of everything, and what is not in the numbers."""
 
+import copy
 from pathlib import Path
 
 import pytest
-from paper import one_model, paper_study
+from paper import one_model, paper_study, save_prepared, save_tokenised
 from study import job_counts, small_study, write_config
 
 from polycal.models.gpu_types import find_gpu
-from polycal.planning.forecast import forecast
+from polycal.planning.forecast import find_savings, forecast
+from polycal.planning.sizes import SizedStudy
 from polycal.study import config as study
 
+NOWHERE = Path("nowhere")
 
-def plan(config, gpu="h200", resources=Path("nowhere")):
-    return forecast(config, gpu=find_gpu(gpu), timings={}, resources=resources)
+
+def plan(config, gpu="h200", resources=NOWHERE):
+    return forecast(SizedStudy(config, find_gpu(gpu), resources), timings={})
 
 
 def test_counts_are_those_of_a_dry_run(tmp_path):
@@ -21,22 +25,22 @@ def test_counts_are_those_of_a_dry_run(tmp_path):
     write_config(tmp_path, asked)
     counts = job_counts(tmp_path)
     found = plan(study.complete(asked))
-    planned = {stage: len(found.of(stage)) for stage in ("tune", "score")}
-    planned |= {stage: len(addresses) for stage, addresses in found.others.items()}
     assert {"tune", "score", "select", "measure"} <= set(counts)
-    for stage, n in planned.items():
+    for stage, addresses in found.addresses.items():
         if stage in counts:
-            assert counts[stage] == n, stage
+            assert counts[stage] == len(addresses), stage
 
 
 def test_the_paper_s_stages():
     """3 models, 3 SFT sets, 3 smoothing values, 4 rates; 3 + 2 batches of 16."""
     found = plan(paper_study())
+    counts = {
+        stage: len(set(addresses)) for stage, addresses in found.addresses.items()
+    }
+    trained = {"tokenize": 9, "tune": 108, "select": 27}
+    assert counts == trained | {"score": 30 * (3 + 2), "measure": 30 * 2}
     assert len(found.of("tune")) == 108
-    assert len(found.of("score")) == 30 * (3 + 2)
-    counts = {stage: len(set(addresses)) for stage, addresses in found.others.items()}
-    assert counts == {"tokenize": 9, "select": 27, "measure": 30 * 2}
-    assert found.hours() == sum(job.seconds for job in found.jobs) / 3600
+    assert len(found.of("score", "llama")) == 10 * (3 + 2)
 
 
 def test_disk_of_one_candidate_and_its_predictions():
@@ -92,74 +96,96 @@ def test_a_filter_that_has_not_been_applied_is_named():
     assert any("filter of alpaca is not counted" in note for note in plan(config).notes)
 
 
-def warnings(name, gpu, **recipe):
-    recipe = {"micro_batch_size": 1} | recipe
-    notes = plan(one_model(name, **recipe), gpu).notes
-    return [note for note in notes if note.startswith("WARNING")]
+def hours(config, resources=NOWHERE):
+    jobs = plan(config, resources=resources).jobs
+    return sum(job.device_seconds or 0 for job in jobs) / 3600
 
 
-@pytest.mark.parametrize("gpu", ["h200", "h100", "l40s"])
-def test_eight_billion_parameters_do_not_fit(gpu):
-    """18 bytes each are 145 GB; an adapter, or a larger GPU, is offered."""
-    (warning,) = warnings("llama", gpu)
-    assert f"llama does not fit on one {gpu}" in warning
-    assert "145 GB for weights" in warning
-    assert "a GPU like b200 (180 GB)" in warning
-    assert "method: lora (38 GB)" in warning
+def savings(config, resources=NOWHERE):
+    study = SizedStudy(config, find_gpu("h200"), resources)
+    return {saving.change: saving for saving in find_savings(study)}
 
 
-def test_more_gpus_are_offered_if_they_divide_a_batch():
-    """On one machine, or on several; weights are spread, a micro-batch is not."""
-    (warning,) = warnings("llama", "h200", batch_size=24)
-    assert "gpus: 2" in warning
-    (warning,) = warnings("llama", "rtx4090", batch_size=64, max_length=2048)
-    assert "gpus: 8 on nodes: 2" in warning
-    (warning,) = warnings("llama", "h200", batch_size=3)
-    assert "gpus:" not in warning
-    config = one_model("llama", batch_size=64)
-    config["models"][0] |= {"gpus": 2, "nodes": 2}
-    assert not [note for note in plan(config, "h200").notes if "fit" in note]
+def test_every_saving_is_positive_and_the_largest_is_first():
+    """And the part is that of the whole; the study itself is not changed."""
+    config = paper_study()
+    before = copy.deepcopy(config)
+    found = savings(config).values()
+    assert config == before
+    assert len(found) == 9
+    saved = [saving.hours for saving in found]
+    assert saved == sorted(saved, reverse=True)
+    assert all(0 < saving.hours < hours(config) for saving in found)
+    for saving in found:
+        assert saving.part == pytest.approx(saving.hours / hours(config))
 
 
-def test_what_fits_is_not_warned_of():
-    """A small model, an adapter, a CPU, or a study without training."""
-    assert not warnings("gemma", "h200")
-    assert not warnings("gemma", "rtx4090", method="lora", max_length=1024)
-    assert not warnings("llama", "h200", method="lora")
-    assert not [n for n in plan(paper_study(sft=[]), "rtx3090").notes if "fit" in n]
+def test_a_saving_is_the_difference_to_the_changed_study():
+    """The variants are the studies that one would write."""
+    config, found = paper_study(), savings(paper_study())
+    whole = hours(config)
+    written = {
+        "one learning rate instead of 4": paper_study(
+            recipe={"lr": [5e-6], "micro_batch_size": 1}
+        ),
+        "method: lora (rank 64)": paper_study(
+            recipe={**config["recipe"], "method": "lora"}
+        ),
+        "epochs: 1": paper_study(recipe={**config["recipe"], "epochs": 1}),
+        "scoring: [letters]": paper_study(scoring=["letters"]),
+        "smoothing: [0, 0.1]": paper_study(smoothing=[0, 0.1]),
+        "without llama, the largest model": paper_study(
+            models=[config["models"][0], config["models"][2]]
+        ),
+        "without tulu, the largest SFT set": paper_study(
+            sft=[config["sft"][0], config["sft"][2]]
+        ),
+        "max_examples: 50000 for every SFT set": paper_study(
+            sft=[{**each, "max_examples": 50_000} for each in config["sft"]]
+        ),
+    }
+    for change, variant in written.items():
+        assert found[change].hours == pytest.approx(whole - hours(variant)), change
+    assert set(found) - set(written) == {
+        "the benchmarks' Lite versions, in the languages that they have"
+    }
+
+
+def test_the_lite_versions_save_nearly_all_of_the_scoring():
+    """400 and 588 questions instead of 14 042 and 11 759."""
+    found = savings(paper_study(sft=[]))
+    lite = found["the benchmarks' Lite versions, in the languages that they have"]
+    assert 0.9 < lite.part < 1
+
+
+def test_changes_that_do_not_apply_are_not_offered():
+    """One rate, an adapter, one model, one set, one smoothing value, one scoring."""
+    config = one_model("gemma", method="lora", epochs=1)
+    config["scoring"] = ["letters"]
+    config["sft"][0]["max_examples"] = 1000
+    assert set(savings(config)) == {
+        "the benchmarks' Lite versions, in the languages that they have"
+    }
+
+
+def test_a_study_of_unknown_size_has_no_savings():
+    """Nothing is divided by nothing."""
+    config = one_model("gemma")
+    config["models"][0]["repo"] = "some/model"
+    assert savings(config) == {}
+
+
+def test_a_cap_saves_what_it_did_before_the_set_was_tokenised(tmp_path):
+    """The study with the cap is planned with as many conversations, here as nowhere."""
     config = one_model("llama")
-    config["models"][0]["gpus"] = 0
-    assert not [note for note in plan(config).notes if "fit" in note]
-
-
-def test_activations_may_be_what_does_not_fit():
-    """Then a smaller micro-batch is the first remedy."""
-    (warning,) = warnings("gemma", "h200", micro_batch_size=32)
-    assert "gemma may not fit on one h200" in warning
-    assert "What would fit: micro_batch_size: 1" in warning
-
-
-@pytest.mark.parametrize("gpu", ["h100", "a100"])
-def test_gemma_s_attention_and_logits_may_not_fit_into_80_gb(gpu):
-    """47 GB are fixed; 35 GB of attention and 1 GB of logits are named."""
-    (warning,) = warnings("gemma", gpu)
-    assert f"gemma may not fit on one {gpu}" in warning
-    assert "up to about 44 GB for a micro-batch of 1 x 4096 tokens" in warning
-    assert "(8 of activations, 1 of logits, 35 of eager attention)" in warning
-    assert "a GPU like h200" in warning
-    assert not warnings("gemma", gpu, max_length=2048)
-
-
-@pytest.mark.parametrize(
-    ("gpu", "certain"),
-    [
-        ("b200", {}),
-        ("h200", {"mistral": False, "llama": True}),
-        ("h100", {"mistral": True, "llama": True, "gemma": False}),
-        ("a100", {"mistral": True, "llama": True, "gemma": False}),
-    ],
-)
-def test_which_of_the_paper_s_models_fit(gpu, certain):
-    """Full fine-tuning at 4096 tokens: Gemma needs 91 GB, Mistral 148, Llama 163."""
-    misfits = plan(paper_study(), gpu).misfits
-    assert {each.model: each.certain for each in misfits} == certain
+    entry, change = config["sft"][0], "max_examples: 50000 for every SFT set"
+    save_prepared(tmp_path, entry, rows=10, left_out=199_990)
+    assert savings(config, tmp_path)[change].hours > 0
+    counts = {"conversations": 200_000, "examples": 200_000, "tokens": 20_000_000}
+    save_tokenised(tmp_path, "llama", entry, config["recipe"], **counts)
+    capped = one_model("llama")
+    capped["sft"][0]["max_examples"] = 50_000
+    assert hours(capped, tmp_path) == pytest.approx(hours(capped))
+    saved = hours(config, tmp_path) - hours(capped)
+    assert savings(config, tmp_path)[change].hours == pytest.approx(saved)
+    assert change not in savings(capped, tmp_path)

@@ -2,19 +2,22 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from paper import one_model, paper_study, save_tokenised
 
+from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
-from polycal.planning.jobs import list_jobs
-from polycal.planning.scope import measure_scope
-from polycal.planning.timings import Timing
+from polycal.planning.jobs import Timing, list_jobs, read_timings
+from polycal.planning.sizes import SizedStudy
+from polycal.scoring.progress import Work
+from polycal.storage import tables
 from polycal.study import grid
 
 
-def plan(config, timings=()):
-    scope = measure_scope(config, gpu=find_gpu("h200"), resources=Path("nowhere"))
-    return list_jobs(scope, dict(timings))
+def plan(config, timings=(), resources=Path("nowhere")):
+    study = SizedStudy(config, find_gpu("h200"), resources)
+    return list_jobs(study, dict(timings))
 
 
 def of(jobs, stage):
@@ -40,7 +43,7 @@ def test_scorings_are_the_grid_s_batches():
     config = paper_study(languages_per_job=10)
     jobs = of(plan(config), "score")
     assert len(jobs) == 30 * (5 + 3)
-    assert sum(job.units for job in jobs) == 30 * (42 + 29)
+    assert sum(job.languages for job in jobs) == 30 * (42 + 29)
     assert sum(job.questions for job in jobs) == 30 * (42 * 14042 + 29 * 11759)
     assert len({job.address for job in jobs}) == len(jobs)
 
@@ -74,9 +77,9 @@ def test_gpus_of_one_training_share_it_and_are_all_held():
     assert together.seconds - moving == pytest.approx(
         (alone.seconds - moving) / 8, rel=1e-2
     )
-    assert together.held == 8 * together.seconds
+    assert together.device_seconds == 8 * together.seconds
     scorings = of(plan(config), "score")
-    assert {job.held / job.seconds for job in scorings} == {4.0}
+    assert {job.device_seconds / job.seconds for job in scorings} == {4.0}
 
 
 def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
@@ -84,8 +87,7 @@ def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
     config = paper_study()
     counts = {"conversations": 1000, "examples": 1000, "tokens": 300_000}
     save_tokenised(tmp_path, "llama", config["sft"][1], config["recipe"], **counts)
-    scope = measure_scope(config, gpu=find_gpu("h200"), resources=tmp_path)
-    changed = zip(plan(config), list_jobs(scope, {}), strict=True)
+    changed = zip(plan(config), plan(config, resources=tmp_path), strict=True)
     kinds = {new.kind for old, new in changed if old != new}
     assert kinds == {("tune", "llama", "tulu")}
 
@@ -118,8 +120,12 @@ def test_a_training_s_work_is_that_of_its_log():
     config = one_model("llama")
     config["smoothing"] = [0, 0.1]
     first, _ = of(plan(config), "tune")
-    assert first.moving > 30
-    for seconds, beside in ((10.0, first.moving), (50_000.0, first.moving), (1030, 30)):
+    assert first.overhead > 30
+    for seconds, beside in (
+        (10.0, first.overhead),
+        (50_000.0, first.overhead),
+        (1030, 30),
+    ):
         taken = {first.address: Timing(seconds, training=1000.0)}
         jobs = of(plan(config, taken), "tune")
         assert [job.seconds for job in jobs] == [1000.0 + beside] * 2
@@ -181,5 +187,90 @@ def test_a_model_without_gpu_uses_cores():
     config = one_model("gemma")
     config["models"][0]["gpus"] = 0
     slow, fast = of(plan(config), "tune")[0], of(plan(one_model("gemma")), "tune")[0]
-    assert (slow.on_gpu, fast.on_gpu) == (False, True)
+    assert (slow.devices, fast.devices) == (0, 1)
+    assert (slow.unit, fast.unit) == ("core-hours", "GPU-hours")
     assert slow.seconds > 100 * fast.seconds
+
+
+def test_a_batch_of_another_run_or_task_is_none_of_this_one():
+    """Nor is one whose name begins with this task's."""
+    config = one_model("gemma")
+    before = plan(config)
+    stale = ["gemma/none/ls-0/seed-0/global_mmlu_lite/en", "gemma/none/ls-0/seed-0/de"]
+    timings = dict.fromkeys((f"score/{tail}" for tail in stale), Timing(1.0))
+    assert plan(config, timings) == before
+    timings = {"score/gemma/none/ls-0/seed-0/global_mmlu/de+fr": Timing(1.0)}
+    added = {job.address for job in plan(config, timings)}
+    added -= {job.address for job in before}
+    assert timings.keys() <= added
+    assert all(address.startswith("score/gemma/none/") for address in added)
+    assert all("/global_mmlu/" in address for address in added)
+
+
+HEAD = "s\th:m:s\tmax_rss\tmax_vms\n"
+
+
+def save(folder: Path, address: str, *seconds: float) -> None:
+    """A benchmark file as Snakemake writes it."""
+    path = folder / f"{address}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{each:.2f}\t0:01:04\t759.72\t-\n" for each in seconds]
+    path.write_text(HEAD + "".join(rows))
+
+
+def save_score(folder: Path, address: str, **numbers: float) -> None:
+    """What a scoring job writes."""
+    path = folder / f"{address}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Work(**numbers).write(path)
+
+
+def test_seconds_by_address(tmp_path):
+    """Dots in a directory's name belong to it; repetitions are averaged."""
+    save(tmp_path / "timings", "tune/m/s/ls-0.1/lr-2e-5/seed-0", 64.06)
+    save(tmp_path / "timings", "make_miniature", 10, 20)
+    assert read_timings(tmp_path) == {
+        "tune/m/s/ls-0.1/lr-2e-5/seed-0": Timing(64.06),
+        "make_miniature": Timing(15),
+    }
+
+
+def test_a_scoring_job_tells_its_work(tmp_path):
+    """Questions, scoring and loading; a later job that scored nothing changes none."""
+    address = "score/m/none/ls-0/seed-0/t/de"
+    work = {"questions": 200, "scoring": 40.0, "loading": 5.5}
+    save_score(tmp_path / "timings", address, **work)
+    expected = {address: Timing(45.5, **work)}
+    assert read_timings(tmp_path) == expected
+    save_score(tmp_path / "timings", address)
+    assert read_timings(tmp_path) == expected
+
+
+def test_a_training_is_timed_by_its_log(tmp_path):
+    """Steps alone, the validation left out: 90 / 30 + 50 / 25 seconds of 600."""
+    place = "m/s/ls-0/lr-1/seed-0"
+    save(tmp_path / "timings", f"tune/{place}", 600)
+    line = {"model": "m", "sft": "s", "smoothing": 0.0, "lr": 1.0, "seed": 0, "step": 1}
+    rows = [
+        line | {"split": "train", "tokens": 90, "tokens_per_second": 30.0},
+        line | {"split": "train", "tokens": 50, "tokens_per_second": 25.0},
+        line | {"split": "validation", "tokens": 70},
+    ]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
+    log = tmp_path / "candidates" / place / "training_log.parquet"
+    tables.write(table, log, "training_log")
+    assert read_timings(tmp_path) == {f"tune/{place}": Timing(600, training=5.0)}
+
+
+def test_no_folder_is_no_timings(tmp_path):
+    """Before the first run there is none."""
+    assert read_timings(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize("text", ["", HEAD, HEAD + "-\t-\t-\t-\n", "a\tb\n1\t2\n"])
+def test_a_file_without_a_time_is_named(tmp_path, text):
+    """One line with the path and what to do."""
+    (tmp_path / "timings").mkdir()
+    (tmp_path / "timings/bad.tsv").write_text(text)
+    with pytest.raises(InputError, match=r"bad\.tsv holds no seconds.*delete it"):
+        read_timings(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from paper import MODELS, paper_study
 from study import REPOSITORY
-from test_timings import save
+from test_jobs import save
 
 from polycal.cli import main
 

@@ -9,7 +9,9 @@ import pytest
 from paper import paper_study, save_prepared, save_tokenised
 
 from polycal.errors import InputError
-from polycal.planning import sizes
+from polycal.models.gpu_types import find_gpu
+from polycal.planning.model_sizes import read_table
+from polycal.planning.sizes import Questions, SizedStudy, find_fertility
 from polycal.storage import tables
 from polycal.storage.provenance import write_provenance
 from polycal.study.languages import load_languages
@@ -18,6 +20,16 @@ NOWHERE = Path("nowhere")
 
 
 ENTRY = paper_study()["sft"][0]
+
+
+def study(resources, **changes):
+    return SizedStudy(paper_study(**changes), find_gpu("h200"), resources)
+
+
+def alpaca(resources, **changes):
+    return study(resources, sft=[ENTRY | changes]).sft["alpaca"]
+
+
 OTHERS = [
     {"repo": "./alpaca"},
     {"format": "alpaca"},
@@ -27,9 +39,9 @@ OTHERS = [
 
 def test_a_prepared_sft_set_tells_its_own_size(tmp_path):
     """Rows are exact and replace the table's; text is counted in bytes."""
-    assert sizes.find_sft(ENTRY, tmp_path).rows == 52002
+    assert alpaca(tmp_path).rows == 52002
     save_prepared(tmp_path, ENTRY, rows=1000)
-    found = sizes.find_sft(ENTRY, tmp_path)
+    found = alpaca(tmp_path)
     assert (found.rows, found.prepared, found.download_bytes) == (1000, True, 0)
     assert found.tokens == pytest.approx(100, rel=0.05)
 
@@ -37,14 +49,14 @@ def test_a_prepared_sft_set_tells_its_own_size(tmp_path):
 def test_a_prepared_sft_set_knows_what_its_cap_left_out(tmp_path):
     """A study that lifts or lowers the cap has the right number before it is run."""
     save_prepared(tmp_path, ENTRY, rows=10, left_out=990)
-    assert sizes.find_sft(ENTRY, tmp_path).rows == 1000
+    assert alpaca(tmp_path).rows == 1000
 
 
 @pytest.mark.parametrize("changes", OTHERS)
 def test_a_set_that_was_prepared_otherwise_is_not_asked(tmp_path, changes):
     """The workflow is going to make it again; the table of sizes is nearer to it."""
     save_prepared(tmp_path, ENTRY | changes)
-    assert sizes.find_sft(ENTRY, tmp_path) == sizes.find_sft(ENTRY, NOWHERE)
+    assert alpaca(tmp_path) == alpaca(NOWHERE)
 
 
 def test_a_broken_prepared_set_is_named(tmp_path):
@@ -52,23 +64,26 @@ def test_a_broken_prepared_set_is_named(tmp_path):
     (tmp_path / "sft").mkdir()
     (tmp_path / "sft" / "alpaca.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"alpaca\.parquet is not a complete Parquet"):
-        sizes.find_sft(ENTRY, tmp_path)
+        alpaca(tmp_path)
 
 
 RECIPE = paper_study()["recipe"]
 
 
+UNTOKENISED = (52002, 100)  # as the table says
+
+
 def tokenised(resources, *, model="llama", **changes):
-    return sizes.find_examples(model, ENTRY | changes, RECIPE, resources)
+    return study(resources, sft=[ENTRY | changes]).examples("alpaca", model)
 
 
 def test_a_tokenised_sft_set_is_exact(tmp_path):
     """Its provenance counts sequences and tokens; one without counts is named."""
-    assert tokenised(tmp_path) is None
+    assert tokenised(tmp_path) == UNTOKENISED
     counts = {"conversations": 50, "examples": 40, "tokens": 1000}
     save_tokenised(tmp_path, "llama", ENTRY, RECIPE, **counts)
     assert tokenised(tmp_path) == (40, 25)
-    assert tokenised(tmp_path, model="gemma") is None
+    assert tokenised(tmp_path, model="gemma") == UNTOKENISED
     save_tokenised(tmp_path, "llama", ENTRY, RECIPE)
     with pytest.raises(InputError, match=r"alpaca/provenance\.json has no counts"):
         tokenised(tmp_path)
@@ -85,15 +100,24 @@ def test_a_cap_counts_in_a_tokenised_set(tmp_path):
         assert tokenised(tmp_path, max_examples=cap) == (examples, 25)
 
 
+def test_caps_bound_the_examples():
+    """A cap counts where the size is unknown, too."""
+    for cap, rows in ((None, 52002), (30, 30), (60000, 52002)):
+        assert tokenised(NOWHERE, max_examples=cap) == (rows, 100)
+    for cap in (None, 30):
+        unknown = tokenised(NOWHERE, repo="some/set", max_examples=cap)
+        assert unknown == (cap, 500)
+
+
 @pytest.mark.parametrize("changes", OTHERS)
 def test_tokens_of_another_source_are_not_asked(tmp_path, changes):
     """Nor are those of a version that did not note it."""
     counts = {"conversations": 5, "examples": 4, "tokens": 100}
     save_tokenised(tmp_path, "llama", ENTRY | changes, RECIPE, **counts)
-    assert tokenised(tmp_path) is None
+    assert tokenised(tmp_path) == UNTOKENISED
     folder = tmp_path / "examples" / "llama" / "alpaca"
     write_provenance(folder, counts=counts)
-    assert tokenised(tmp_path) is None
+    assert tokenised(tmp_path) == UNTOKENISED
 
 
 @pytest.mark.parametrize(
@@ -103,7 +127,7 @@ def test_tokens_of_another_rendering_are_not_asked(tmp_path, changes):
     """Another length or template gives other numbers of tokens."""
     counts = {"conversations": 5, "examples": 4, "tokens": 100}
     save_tokenised(tmp_path, "llama", ENTRY, RECIPE | changes, **counts)
-    assert tokenised(tmp_path) is None
+    assert tokenised(tmp_path) == UNTOKENISED
 
 
 def save_questions(resources, task, language):
@@ -120,13 +144,17 @@ def save_questions(resources, task, language):
     tables.write(table, path, "questions", repo=task["repo"])
 
 
+def questions(resources, language, model=None, repo="CohereLabs/Global-MMLU"):
+    task = {"name": "global_mmlu", "repo": repo}
+    return study(resources).questions(task, language, model)
+
+
 def test_a_prepared_benchmark_tells_its_own_size(tmp_path):
     """Test questions only; a question has its own text and that of its options."""
-    task = {"name": "quiz", "repo": "./quiz"}
-    assert sizes.find_questions(task, "de", "llama3", tmp_path) is None
-    save_questions(tmp_path, task, "de")
-    found = sizes.find_questions(task, "de", "llama3", tmp_path)
-    assert found == sizes.Questions(2, 2, 15, 10, 5, 0)
+    assert questions(tmp_path, "de", repo="./quiz") is None
+    save_questions(tmp_path, {"name": "global_mmlu", "repo": "./quiz"}, "de")
+    size = questions(tmp_path, "de", repo="./quiz")
+    assert size == Questions(2, 2, 15, 10, 5, 0)
 
 
 def test_a_prepared_benchmark_of_the_table_tells_how_many_questions_it_has(tmp_path):
@@ -134,32 +162,25 @@ def test_a_prepared_benchmark_of_the_table_tells_how_many_questions_it_has(tmp_p
 
     The benchmark's Lite version under the same name is not the one that is prepared.
     """
-    task = paper_study()["tasks"][0]
-    save_questions(tmp_path, task, "de")
-
-    def find(language, repo=task["repo"], resources=tmp_path):
-        asked = {**task, "repo": repo}
-        return sizes.find_questions(asked, language, "mistral", resources)
-
-    known = find("de", resources=NOWHERE)
+    save_questions(tmp_path, paper_study()["tasks"][0], "de")
+    known = questions(NOWHERE, "de", "mistral")
     assert known.number == 14042
-    assert find("de") == dataclasses.replace(known, number=2)
-    assert find("en").number == 14042
-    assert find("de", sizes.find_lite(task["repo"])).number == 400
+    size = questions(tmp_path, "de", "mistral")
+    assert size == dataclasses.replace(known, number=2)
+    assert questions(tmp_path, "en").number == 14042
+    assert questions(tmp_path, "de", repo="CohereLabs/Global-MMLU-Lite").number == 400
 
 
 def test_a_language_multiplies_the_tokens():
     """Telugu takes more tokens than English, and Mistral more of them than Llama."""
-    task = paper_study()["tasks"][0]
 
-    def tokens(language, tokenizer):
-        found = sizes.find_questions(task, language, tokenizer, NOWHERE)
-        return found.letters_tokens
+    def tokens(language, model):
+        return questions(NOWHERE, language, model).letters_tokens
 
-    assert tokens("en", "llama3") == 106
-    assert tokens("te", "llama3") == pytest.approx(106 * 9.71)
+    assert tokens("en", "llama") == tokens("en", None) == 106
+    assert tokens("te", "llama") == pytest.approx(106 * 9.71)
     assert tokens("en", "mistral") == pytest.approx(106 * 1.13)
-    assert tokens("ar", "mistral") > 2 * tokens("ar", "llama3")
+    assert tokens("ar", "mistral") > 2 * tokens("ar", "llama")
 
 
 def test_every_language_has_a_fertility():
@@ -168,8 +189,8 @@ def test_every_language_has_a_fertility():
     assert {line.split(",")[0] for line in text.splitlines()[1:]} == set(
         load_languages()
     )
-    assert sizes.find_fertility("xx", "llama3") == sizes.find_fertility("xx", "llama3")
-    assert 1 < sizes.find_fertility("xx", "llama3") < 3
+    assert find_fertility("xx", "llama3") == find_fertility("xx", "llama3")
+    assert 1 < find_fertility("xx", "llama3") < 3
 
 
 @pytest.mark.parametrize(
@@ -177,6 +198,6 @@ def test_every_language_has_a_fertility():
 )
 def test_every_row_has_a_source(name):
     """A number is from somewhere, or is said to be an assumption."""
-    rows = list(sizes.read_table(f"{name}.csv").values())
+    rows = list(read_table(f"{name}.csv").values())
     assert len(rows) > 3
     assert all(row["source"].strip() and None not in row for row in rows)

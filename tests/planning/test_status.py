@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from made_up import make_study
 from study import small_study, write_config
-from test_timings import save
+from test_jobs import save
 
 from polycal.cli import main
 from polycal.storage import tables

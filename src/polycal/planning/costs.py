@@ -1,15 +1,18 @@
-"""What one job costs: operations, seconds, bytes on disk and bytes of GPU memory.
+"""Cost of one job: FLOP, seconds, bytes on disk and bytes of GPU memory.
 
 Every constant that is an assumption stands at the top and is printed by `plan`.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from polycal.errors import InputError
-from polycal.models.gpu_types import Gpu
+from polycal.models.gpu_types import Gpu, list_gpus
 from polycal.planning.model_sizes import Model
-from polycal.planning.sizes import Questions, SftSet
+from polycal.planning.sizes import Questions, SizedStudy
+from polycal.study import grid
 
 # Parts of a GPU's datasheet speed that are reached: assumptions, not measured. 0.40 is
 # usual for training dense models of this size; forward passes alone reach more.
@@ -37,7 +40,7 @@ ACTIVATION_BYTES = 34
 INPUT_BYTES = 2
 # Of a logit while the loss holds it: bfloat16 and float32 (`benchmarks/loss.py --dtype
 # bfloat16` measures 6.0), and once more in float32 under a soft cap. The loss holds the
-# logits of so many positions at a time.
+# logits of this many positions at a time.
 LOGIT_BYTES, CAPPED_LOGIT_BYTES = 6, 10
 LOGIT_POSITIONS = 256
 # Measured, about, of a weight of eager attention: the capped score, the softmax in
@@ -51,71 +54,67 @@ EXAMPLE_BYTES = 4 + 1 / 8  # per token of a tokenised set: its id, and one bit
 PREPARED_BYTES = 0.5  # of a prepared table, per byte of text; assumption
 TOKENIZER_BYTES = 20e6  # that a checkpoint holds beside its weights; assumption
 
+_PER_NODE = 8  # GPUs of one machine, at most, about
+_NODES = 8  # that are worth naming
+
 
 def count_adapter(model: Model, recipe: Mapping) -> int:
-    """Parameters of the study's LoRA adapter.
+    """Return the number of parameters of the study's LoRA adapter.
 
     Raises:
         InputError: `lora_target_modules` is not a pattern.
     """
-    wanted = recipe["lora_target_modules"]  # a pattern for whole names, as in peft
+    pattern = recipe["lora_target_modules"]  # matches whole names, as in peft
     try:
         shapes = [
             shape
             for name, shape in model.linear.items()
-            if wanted == "all-linear" or re.fullmatch(wanted, f"model.layers.0.{name}")
+            if pattern == "all-linear"
+            or re.fullmatch(pattern, f"model.layers.0.{name}")
         ]
     except re.error as error:
-        raise InputError(f"lora_target_modules {wanted!r}: {error}") from None
+        raise InputError(f"lora_target_modules {pattern!r}: {error}") from None
     return model.layers * recipe["lora_rank"] * sum(sum(shape) for shape in shapes)
-
-
-def count_examples(entry: Mapping, size: SftSet | None) -> float | None:
-    """Conversations of an SFT set under the study's cap; None if nobody knows."""
-    cap = entry["max_examples"]
-    if size is None:
-        return cap
-    return min(size.rows, cap) if cap else size.rows
 
 
 def training_flop(
     model: Model, recipe: Mapping, examples: float, tokens: float
 ) -> float:
-    """Operations of one training and its validation.
+    """Return the operations of one training and its validation.
 
     6 per parameter and token where all are trained. Under an adapter the base model's
-    weights have no gradients: 4, and 6 per parameter of the adapter. Layers that are
-    computed again cost 2 more. Attention's own products are left out, and logits are
-    counted at every token.
+    weights have no gradients: 4, and 6 per parameter of the adapter. Gradient
+    checkpointing adds 2. Attention's own products are left out, and logits are counted
+    at every token.
 
     Args:
-        model: its sizes.
+        model: its size.
         recipe: the study's.
         examples: conversations, held-out ones included.
         tokens: of a conversation, mean.
     """
     length = min(tokens, recipe["max_length"])
-    held = recipe["validation_fraction"] * examples
-    seen = recipe["epochs"] * (examples - held)
+    validated = recipe["validation_fraction"] * examples
+    trained = recipe["epochs"] * (examples - validated)
     if recipe["max_steps"]:
-        seen = recipe["max_steps"] * recipe["batch_size"]
-    used = model.body + model.head
-    per_token, adapter = 6 * used, 0
+        trained = recipe["max_steps"] * recipe["batch_size"]
+    base = model.body + model.head
+    per_token, adapter = 6 * base, 0
     if recipe["method"] == "lora":
         adapter = count_adapter(model, recipe)
-        per_token = 4 * used + 6 * adapter
+        per_token = 4 * base + 6 * adapter
     if recipe["gradient_checkpointing"]:
         per_token += 2 * (model.body + adapter)
-    return length * (seen * per_token + held * 2 * (used + adapter))
+    return length * (trained * per_token + validated * 2 * (base + adapter))
 
 
 def scoring_flop(
     model: Model, questions: Questions, scorings: Sequence[str], shots: int
 ) -> float:
-    """Operations of scoring one language.
+    """Return the operations of scoring one language.
 
-    2 per parameter and needed token: the context once, and of every option all tokens
-    but the last, and shots once for all questions of a subject.
+    2 per parameter and needed token: the context once, of every option all tokens but
+    the last, and shots once for all questions of a subject.
     """
     total = 0.0
     for scoring in scorings:
@@ -132,65 +131,139 @@ def scoring_flop(
     return questions.number * total
 
 
-def seconds(flop: float, gpu: Gpu | None, mfu: float) -> float:
-    """Time of so many operations on a GPU, or on one CPU core."""
-    return flop / (gpu.flops * mfu if gpu else CORE_FLOPS)
+def job_seconds(
+    moved_bytes: float, flop: float | None, gpu: Gpu | None, mfu: float, gpus: int = 1
+) -> tuple[float, float | None]:
+    """Return the seconds of overhead of a job, and of the whole job.
 
-
-def loading_seconds(size: float) -> float:
-    """Time until a job has started and read so many bytes of weights."""
-    return START_UP + size / READ_SPEED
+    Args:
+        moved_bytes: of weights that are read and written, while all GPUs wait.
+        flop: operations that the job's GPUs share; None if unknown.
+        gpu: the type of GPU; None: the job has one CPU core.
+        mfu: part of the GPU's speed that is reached.
+        gpus: how many of them share the operations.
+    """
+    overhead = START_UP + moved_bytes / READ_SPEED
+    speed = gpu.flops * mfu * gpus if gpu else CORE_FLOPS
+    return overhead, None if flop is None else overhead + flop / speed
 
 
 def checkpoint_bytes(model: Model, recipe: Mapping, *, on_gpu: bool) -> float:
-    """Disk space of one candidate; a run's files are links to its candidate's."""
+    """Return the disk space of one candidate; a run links to its candidate's files."""
     if recipe["method"] == "lora":
         return 4 * count_adapter(model, recipe) + TOKENIZER_BYTES
     return weight_bytes(recipe["dtype"], on_gpu) * model.parameters + TOKENIZER_BYTES
 
 
 def weight_bytes(dtype: str, on_gpu: bool) -> int:
-    """Bytes of one weight in the dtype of the arithmetic."""
-    picked = ("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype
-    return 4 if picked == "float32" else 2
+    """Return the bytes of one weight in the dtype of the arithmetic."""
+    if dtype == "auto":
+        return 2 if on_gpu else 4
+    return 4 if dtype == "float32" else 2
 
 
 def fixed_memory(model: Model, recipe: Mapping) -> float:
-    """Bytes of GPU memory that a training needs whatever its micro-batch."""
+    """Return the bytes of GPU memory that a training needs whatever its micro-batch."""
     copied = 0 if recipe["dtype"] == "float32" else COPIED_BYTES
-    if recipe["method"] == "lora":
-        frozen = 4 if recipe["dtype"] == "float32" else FROZEN_BYTES
-        adapter = count_adapter(model, recipe)
-        weights = frozen * model.parameters
-        if recipe["load_in_4bit"]:
-            weights -= (frozen - QUANTISED_BYTES) * model.body
-        return weights + (TRAINED_BYTES + copied) * adapter
-    return (TRAINED_BYTES + copied) * model.parameters
+    if recipe["method"] == "full":
+        return (TRAINED_BYTES + copied) * model.parameters
+    frozen = 4 if recipe["dtype"] == "float32" else FROZEN_BYTES
+    weights = frozen * model.parameters
+    if recipe["load_in_4bit"]:
+        weights -= (frozen - QUANTISED_BYTES) * model.body
+    return weights + (TRAINED_BYTES + copied) * count_adapter(model, recipe)
 
 
 def activation_memory(model: Model, recipe: Mapping) -> dict[str, float]:
-    """Bytes of GPU memory of a micro-batch in which every sequence has full length.
+    """Return the bytes of GPU memory of a micro-batch of sequences of full length.
 
     A model with a soft cap is trained with eager attention, which keeps every weight of
-    every head. With gradient checkpointing that is so for one layer at a time. Logits
-    are those of all tokens: there are no more targets than that.
+    every head. Gradient checkpointing keeps one layer at a time. Every token is counted
+    as a target, which is the most that there can be.
 
     Returns:
-        What takes them -> bytes.
+        What takes the memory -> bytes.
     """
     length = recipe["max_length"]
     tokens = recipe["micro_batch_size"] * length
-    kept = 1 if recipe["gradient_checkpointing"] else model.layers
-    activations = ACTIVATION_BYTES * tokens * model.hidden * kept
+    kept_layers = 1 if recipe["gradient_checkpointing"] else model.layers
+    activations = ACTIVATION_BYTES * tokens * model.hidden * kept_layers
     if recipe["gradient_checkpointing"]:
         activations += INPUT_BYTES * tokens * model.hidden * model.layers
-    parts = {
-        "activations": activations,
-        "logits": (CAPPED_LOGIT_BYTES if model.soft_cap else LOGIT_BYTES)
-        * min(tokens, LOGIT_POSITIONS)
-        * model.vocabulary,
-    }
+    logit_bytes = CAPPED_LOGIT_BYTES if model.soft_cap else LOGIT_BYTES
+    logits = logit_bytes * min(tokens, LOGIT_POSITIONS) * model.vocabulary
+    parts = {"activations": activations, "logits": logits}
     if model.soft_cap:
-        weights = tokens * length * model.heads * kept
+        weights = tokens * length * model.heads * kept_layers
         parts["eager attention"] = WEIGHT_BYTES * weights
     return parts
+
+
+def training_memory(model: Model, recipe: Mapping, gpus: int) -> float:
+    """Return the bytes of memory that a training needs on each of its GPUs.
+
+    Weights, gradients and AdamW's moments are sharded; every GPU has a micro-batch.
+    """
+    activations = sum(activation_memory(model, recipe).values())
+    return fixed_memory(model, recipe) / gpus + activations
+
+
+class Misfit(NamedTuple):
+    """A model whose training needs more memory than its GPUs have."""
+
+    model: str
+    certain: bool  # weights and AdamW alone do not fit; else it depends on the batch
+    warning: str  # the memory needed, and what would fit
+
+
+def find_misfits(study: SizedStudy) -> Iterator[Misfit]:
+    """Yield the models of a study that do not, or may not, fit on a job's GPUs."""
+    recipe = study.config["recipe"]
+    for entry in study.config["models"] if study.sft else ():
+        name, gpus = entry["name"], grid.count_gpus(entry)
+        model, gpu = study.models[name], study.gpu_of(name)
+        if model and gpu and training_memory(model, recipe, gpus) > gpu.memory:
+            fixed = fixed_memory(model, recipe) / gpus
+            parts = activation_memory(model, recipe)
+            spelt = ", ".join(f"{n / 1e9:.0f} of {part}" for part, n in parts.items())
+            certain = fixed > gpu.memory
+            warning = (
+                f"WARNING: {name} {'does' if certain else 'may'} not fit on "
+                f"{'one' if gpus == 1 else gpus} {gpu.name}: training it takes "
+                f"{fixed / 1e9:.0f} GB for weights, gradients and AdamW, and up to "
+                f"about {sum(parts.values()) / 1e9:.0f} GB for a micro-batch of "
+                f"{recipe['micro_batch_size']} x {recipe['max_length']} tokens "
+                f"({spelt}); the GPU has {gpu.memory / 1e9:.0f} GB. What would fit: "
+                f"{', '.join(_list_remedies(model, recipe, gpu, gpus))}."
+            )
+            yield Misfit(name, certain, warning)
+
+
+def _list_remedies(model: Model, recipe: Mapping, gpu: Gpu, gpus: int) -> Iterator[str]:
+    def need(gpus: int = gpus, **changes: object) -> float:
+        return training_memory(model, {**recipe, **changes}, gpus)
+
+    if recipe["micro_batch_size"] > 1 and need(micro_batch_size=1) <= gpu.memory:
+        yield "micro_batch_size: 1"
+    again = recipe["gradient_checkpointing"]
+    if not again and need(gradient_checkpointing=True) <= gpu.memory:
+        yield "gradient_checkpointing: true"
+    if recipe["method"] == "full" and (lora := need(method="lora")) <= gpu.memory:
+        yield f"method: lora ({lora / 1e9:.0f} GB)"
+    larger = [other for other in list_gpus().values() if other.memory >= need()]
+    if larger:
+        smallest = min(larger, key=lambda other: other.memory)
+        yield f"a GPU like {smallest.name} ({smallest.memory / 1e9:.0f} GB)"
+    # More GPUs, each number twice the one before, that divide a batch.
+    micro_batches, more = recipe["batch_size"] // recipe["micro_batch_size"], 2 * gpus
+    while more <= min(micro_batches, _PER_NODE * _NODES):
+        if micro_batches % more == 0 and need(more) <= gpu.memory:
+            nodes = math.ceil(more / _PER_NODE)
+            yield (
+                f"gpus: {more}"
+                if nodes == 1
+                else f"gpus: {_PER_NODE} on nodes: {nodes}"
+            )
+            break
+        more *= 2
+    yield "a smaller model"

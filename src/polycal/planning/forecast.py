@@ -1,198 +1,233 @@
-"""What a study consists of and costs, before it is run or in the middle of it."""
+"""What a study needs in all, what is unknown of it, and what cheaper variants save."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from math import prod
+from typing import NamedTuple
 
-from polycal.models.gpu_types import Gpu
 from polycal.planning import costs
-from polycal.planning.jobs import Job, list_jobs
-from polycal.planning.memory import Misfit, find_misfits
-from polycal.planning.scope import UNKNOWN_TOKENS, Scope, measure_scope
-from polycal.planning.sizes import BYTES_PER_TOKEN, Questions
-from polycal.planning.timings import Timing
+from polycal.planning.costs import Misfit, find_misfits
+from polycal.planning.jobs import Job, Timing, list_jobs
+from polycal.planning.model_sizes import read_table
+from polycal.planning.sizes import BYTES_PER_TOKEN, UNKNOWN_TOKENS, SizedStudy
 from polycal.study import grid
-from polycal.study.grid import is_local
+from polycal.study.languages import load_languages
+from polycal.study.layout import number
 
-# What takes disk space.
-MODELS = "downloads: models"
-DATA = "downloads: SFT sets and benchmarks"
-TABLES = "prepared tables"
-EXAMPLES = "tokenised SFT sets"
-CANDIDATES = "candidates"
-PREDICTIONS = "predictions, and the store of them"
+CAP = 50_000  # conversations of the variant with smaller SFT sets
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study consists of and costs.
+    """What a study consists of and costs."""
 
-    Attributes:
-        jobs: trainings and scoring jobs.
-        others: other stages -> addresses of their jobs.
-        disk: what is written -> bytes, for the whole study.
-        partial: keys of `disk` from which things of unknown size are left out.
-        notes: what is not in the numbers, and what will not work; whole sentences.
-        misfits: models that are too large for a training on the GPU.
-    """
-
-    jobs: list[Job]
-    others: dict[str, list[str]]
-    disk: dict[str, float]
-    partial: set[str]
-    notes: list[str]
+    jobs: list[Job]  # trainings and scoring jobs
+    addresses: dict[str, list[str]]  # stage -> its jobs, the other stages' too
+    disk: dict[str, float]  # kind of file -> known bytes, for the whole study
+    partial: set[str]  # kinds of file of which something of unknown size is left out
+    notes: list[str]  # what is unknown, and what will not work; whole sentences
     misfits: list[Misfit]
 
     def of(self, stage: str, model: str | None = None) -> list[Job]:
-        """The jobs of a stage, and of a model if one is named."""
-        return [
-            job
-            for job in self.jobs
-            if job.stage == stage and model in (None, job.model)
-        ]
-
-    def hours(self) -> float:
-        """Hours of GPUs and CPU cores together, as far as they are known."""
-        return sum(job.held or 0 for job in self.jobs) / 3600
+        """Return the jobs of a stage, and of one model if it is named."""
+        jobs = [job for job in self.jobs if job.stage == stage]
+        return [job for job in jobs if model in (None, job.model)]
 
 
-def forecast(
-    config: Mapping, *, gpu: Gpu, timings: Mapping[str, Timing], resources: Path
-) -> Forecast:
+class Saving(NamedTuple):
+    """What one change of a study saves."""
+
+    change: str  # as it is written in the study's file, where that is possible
+    hours: float  # of GPUs and CPU cores together
+    part: float  # of the whole study's hours
+
+
+def forecast(study: SizedStudy, timings: Mapping[str, Timing]) -> Forecast:
     """List a study's jobs and what they cost.
 
     Args:
-        config: a complete study.
-        gpu: what jobs run on whose model asks for a GPU.
-        timings: what finished jobs took, as `read_timings` gives it.
-        resources: folder of prepared models, SFT sets and tasks; it may be absent.
-
-    Raises:
-        InputError: a file that tells a size is broken.
+        study: the study and its sizes.
+        timings: what finished jobs took, as `read_timings` returns it.
     """
-    scope = measure_scope(config, gpu=gpu, resources=resources)
-    jobs = list_jobs(scope, timings)
-    tuned = [run for run in grid.expand_runs(config) if run.sft != grid.BASE]
-    others = {
+    jobs = list_jobs(study, timings)
+    runs = grid.expand_runs(study.config)
+    tuned = [run for run in runs if run.sft != grid.BASE]
+    addresses = {
         "tokenize": sorted({f"tokenize/{run.model}/{run.sft}" for run in tuned}),
+        "tune": [job.address for job in jobs if job.stage == "tune"],
         "select": [f"select/{run.path}" for run in tuned],
+        "score": [job.address for job in jobs if job.stage == "score"],
         "measure": [
             f"measure/{run.path}/{task['name']}"
-            for run in grid.expand_runs(config)
-            for task in config["tasks"]
+            for run in runs
+            for task in study.config["tasks"]
         ],
     }
-    misfits = list(find_misfits(scope))
-    notes = [*_name_unknown(scope), *(each.warning for each in misfits)]
-    disk = _weigh(scope, jobs)
-    return Forecast(jobs, others, disk, _find_partial(scope), notes, misfits)
+    disk, partial = _sum_disk(study, jobs)
+    misfits = list(find_misfits(study))
+    notes = [*_name_unknown(study), *(misfit.warning for misfit in misfits)]
+    return Forecast(jobs, addresses, disk, partial, notes, misfits)
 
 
-def _weigh(scope: Scope, jobs: list[Job]) -> dict[str, float]:
-    """Bytes on disk of the whole study, as far as sizes are known."""
-    recipe = scope.config["recipe"]
-    downloads, prepared = _weigh_data(scope)
-    models = [each for each in scope.models.values() if each]
-    return {
-        MODELS: sum(each.stored_bytes * each.parameters for each in models),
-        DATA: downloads,
-        TABLES: prepared,
-        EXAMPLES: _weigh_examples(scope),
-        CANDIDATES: sum(
-            costs.checkpoint_bytes(size, recipe, on_gpu=job.on_gpu)
-            for job in jobs
-            if job.stage == "tune" and (size := scope.models[job.model])
-        ),
-        PREDICTIONS: _weigh_predictions(scope),
-    }
+def _sum_disk(study: SizedStudy, jobs: list[Job]) -> tuple[dict[str, float], set[str]]:
+    """Return the known bytes by kind of file, and the kinds that are not complete."""
+    config, recipe = study.config, study.config["recipe"]
+    models = "downloads: models"
+    data = "downloads: SFT sets and benchmarks"
+    prepared = "prepared tables"
+    tokenised = "tokenised SFT sets"
+    candidates = "candidates"
+    predictions = "predictions, and the store of them"
+    kinds = (models, data, prepared, tokenised, candidates, predictions)
+    disk, partial = dict.fromkeys(kinds, 0.0), set()
 
+    def add(kind: str, size: float, *, known: bool) -> None:
+        disk[kind] += size
+        if not known:
+            partial.add(kind)
 
-def _find_partial(scope: Scope) -> set[str]:
-    """Which parts of the disk space leave something out."""
-    config = scope.config
-    partial = set()
-    for each in config["models"]:
-        if scope.models[each["name"]] is None:
-            partial |= {CANDIDATES} if is_local(each["repo"]) else {CANDIDATES, MODELS}
-    for each in config["sft"]:
-        if scope.sft[each["name"]] is None:
-            partial |= {TABLES, EXAMPLES}
-            partial |= set() if is_local(each["repo"]) else {DATA}
-    for task in config["tasks"]:
-        if scope.unknown_languages(task):
-            partial |= {TABLES, PREDICTIONS}
-            partial |= set() if is_local(task["repo"]) else {DATA}
-    return partial
-
-
-def _weigh_data(scope: Scope) -> tuple[float, float]:
-    """Bytes of the downloads of data, and of the tables made of them."""
-    downloads = sum(each.download_bytes for each in scope.sft.values() if each)
-    prepared = 0.0
-    for examples, tokens in map(scope.examples, scope.sft):
+    for entry in config["models"]:
+        name, model = entry["name"], study.models[entry["name"]]
+        stored = model.stored_bytes * model.parameters if model else 0
+        add(models, stored, known=bool(model) or grid.is_local(entry["repo"]))
+        trainings = sum(job.stage == "tune" and job.model == name for job in jobs)
+        on_gpu = study.gpu_of(name) is not None
+        checkpoint = (
+            costs.checkpoint_bytes(model, recipe, on_gpu=on_gpu) if model else 0
+        )
+        add(candidates, trainings * checkpoint, known=bool(model))
+    for entry in config["sft"]:
+        name, sft = entry["name"], study.sft[entry["name"]]
+        local, known = grid.is_local(entry["repo"]), bool(sft)
+        add(data, sft.download_bytes if sft else 0, known=known or local)
+        examples, tokens = study.examples(name)
         text = BYTES_PER_TOKEN * tokens * (examples or 0)
-        prepared += costs.PREPARED_BYTES * text
-    for size in _benchmark_sizes(scope):
-        downloads += size.download_bytes
-        prepared += size.download_bytes
-    return downloads, prepared
+        add(prepared, costs.PREPARED_BYTES * text, known=known)
+        for model in study.models:
+            examples, tokens = study.examples(name, model)
+            kept = min(tokens, recipe["max_length"]) * (examples or 0)
+            add(tokenised, costs.EXAMPLE_BYTES * kept, known=known)
+    scored_times = len(grid.expand_runs(config)) * len(config["scoring"])
+    for task in config["tasks"]:
+        for size in (study.questions(task, code) for code in task["languages"]):
+            local, known = grid.is_local(task["repo"]), bool(size)
+            download = size.download_bytes if size else 0
+            add(data, download, known=known or local)
+            add(prepared, download, known=known)
+            options = size.number * size.options if size else 0
+            scored = costs.PREDICTION_BYTES * options * scored_times
+            add(predictions, scored, known=known)
+    return disk, partial
 
 
-def _weigh_examples(scope: Scope) -> float:
-    tokens = 0.0
-    for model, sft in itertools.product(scope.models, scope.sft):
-        examples, length = scope.examples(sft, model)
-        cut = min(length, scope.config["recipe"]["max_length"])
-        tokens += (examples or 0) * cut
-    return costs.EXAMPLE_BYTES * tokens
-
-
-def _weigh_predictions(scope: Scope) -> float:
-    runs, scorings = len(grid.expand_runs(scope.config)), len(scope.config["scoring"])
-    options = sum(size.number * size.options for size in _benchmark_sizes(scope))
-    return costs.PREDICTION_BYTES * options * scorings * runs
-
-
-def _benchmark_sizes(scope: Scope) -> Iterator[Questions]:
-    """The known ones of every language of every benchmark."""
-    for task in scope.config["tasks"]:
-        for language in task["languages"]:
-            size = scope.questions(task, language)
-            if size is not None:
-                yield size
-
-
-def _name_unknown(scope: Scope) -> Iterator[str]:
-    config = scope.config
-    for each in config["models"]:
-        if scope.models[each["name"]] is None:
+def _name_unknown(study: SizedStudy) -> Iterator[str]:
+    config = study.config
+    for entry in config["models"]:
+        if study.models[entry["name"]] is None:
             yield (
-                f"No size is known for the model {each['repo']}: the time and the "
-                f"disk space of {each['name']}'s jobs are left out."
+                f"No size is known for the model {entry['repo']}: the time and the "
+                f"disk space of {entry['name']}'s jobs are left out."
             )
-    for each in config["sft"]:
-        size, (examples, _) = scope.sft[each["name"]], scope.examples(each["name"])
-        if size is None and (examples or config["recipe"]["max_steps"]):
-            count = f"as {examples:,}" if examples else "by max_steps"
+    for entry in config["sft"]:
+        sft, (examples, _) = study.sft[entry["name"]], study.examples(entry["name"])
+        unknown = f"No size is known for the SFT set {entry['repo']}:"
+        if sft and entry["filter"] and not sft.prepared:
             yield (
-                f"No size is known for the SFT set {each['repo']}: its conversations "
-                f"are counted {count}, of {UNKNOWN_TOKENS} tokens each."
-            )
-        elif size is None:
-            yield (
-                f"No size is known for the SFT set {each['repo']}: the time of its "
-                "trainings is left out."
-            )
-        elif each["filter"] and not size.prepared:
-            yield (
-                f"The filter of {each['name']} is not counted: nobody knows yet how "
+                f"The filter of {entry['name']} is not counted: nobody knows yet how "
                 "many conversations it leaves."
             )
-    for task in config["tasks"]:
-        unknown = scope.unknown_languages(task)
-        if unknown:
+        elif sft is None and (examples or config["recipe"]["max_steps"]):
+            count = f"as {examples:,}" if examples else "by max_steps"
             yield (
-                f"No size is known for {len(unknown)} languages of the benchmark "
+                f"{unknown} its conversations are counted {count}, of "
+                f"{UNKNOWN_TOKENS} tokens each."
+            )
+        elif sft is None:
+            yield f"{unknown} the time of its trainings is left out."
+    for task in config["tasks"]:
+        sizes = [study.questions(task, code) for code in task["languages"]]
+        if None in sizes:
+            yield (
+                f"No size is known for {sizes.count(None)} languages of the benchmark "
                 f"{task['repo']}: the time of scoring jobs with them is left out."
             )
+
+
+def find_savings(study: SizedStudy) -> list[Saving]:
+    """Return what changes of a study would save, the largest first.
+
+    The study and its variants are estimated as if nothing had been run, because what
+    finished jobs took says nothing about another recipe.
+    """
+
+    def estimate_hours(study: SizedStudy) -> float:
+        seconds = (job.device_seconds or 0 for job in list_jobs(study, timings={}))
+        return sum(seconds) / 3600
+
+    whole = estimate_hours(study)
+    savings = []
+    for change, sections in _list_variants(study):
+        saved = whole - estimate_hours(study.change(sections))
+        if saved > 0:
+            savings.append(Saving(change, saved, saved / whole))
+    return sorted(savings, key=lambda saving: -saving.hours)
+
+
+def _list_variants(study: SizedStudy) -> Iterator[tuple[str, dict]]:
+    """Yield changes that apply to the study, and the sections that they replace."""
+    config = study.config
+    if config["sft"]:
+        yield from _list_training_variants(study)
+    sizes = {name: model.parameters for name, model in study.models.items() if model}
+    if len(config["models"]) > 1 and sizes:
+        largest = max(sizes, key=sizes.get)
+        kept = [entry for entry in config["models"] if entry["name"] != largest]
+        yield f"without {largest}, the largest model", {"models": kept}
+    if len(config["scoring"]) > 1:
+        yield "scoring: [letters]", {"scoring": ["letters"]}
+    lite = [_lite_of(task) for task in config["tasks"]]
+    kept = [task for task in lite if task["languages"]]
+    if kept and lite != config["tasks"]:
+        change = "the benchmarks' Lite versions, in the languages that they have"
+        yield change, {"tasks": kept}
+
+
+def _list_training_variants(study: SizedStudy) -> Iterator[tuple[str, dict]]:
+    config, recipe = study.config, study.config["recipe"]
+    if len(recipe["lr"]) > 1:
+        change = f"one learning rate instead of {len(recipe['lr'])}"
+        yield change, {"recipe": {**recipe, "lr": recipe["lr"][:1]}}
+    if recipe["method"] == "full":
+        change = f"method: lora (rank {recipe['lora_rank']})"
+        yield change, {"recipe": {**recipe, "method": "lora"}}
+    if recipe["epochs"] > 1 and not recipe["max_steps"]:
+        yield "epochs: 1", {"recipe": {**recipe, "epochs": 1}}
+    sizes = {name: study.examples(name) for name in study.sft}
+    known = {name: size for name, size in sizes.items() if size[0] is not None}
+    if any(examples > CAP for examples, _ in known.values()):
+        capped = [
+            {**entry, "max_examples": min(CAP, entry["max_examples"] or CAP)}
+            for entry in config["sft"]
+        ]
+        yield f"max_examples: {CAP} for every SFT set", {"sft": capped}
+    if len(config["sft"]) > 1 and known:
+        largest = max(known, key=lambda name: prod(known[name]))
+        kept = [entry for entry in config["sft"] if entry["name"] != largest]
+        yield f"without {largest}, the largest SFT set", {"sft": kept}
+    for section, values in (
+        ("smoothing", config["smoothing"][:-1]),
+        ("seeds", config["seeds"][:1]),
+    ):
+        if 0 < len(values) < len(config[section]):
+            yield f"{section}: [{', '.join(map(number, values))}]", {section: values}
+
+
+def _lite_of(task: dict) -> dict:
+    """Return the task with its benchmark's Lite version, or the task if it has none."""
+    repo = read_table("benchmark_sizes.csv").get(task["repo"], {}).get("lite")
+    if not repo:
+        return task
+    languages = load_languages()
+    flag = "in_global_mmlu_lite" if "Global-MMLU" in repo else "in_mmlu_prox"
+    codes = [code for code in task["languages"] if getattr(languages[code], flag)]
+    return {**task, "repo": repo, "languages": codes}

@@ -1,205 +1,226 @@
-"""The trainings and scoring jobs of a study, and how long each takes.
+"""Trainings and scoring jobs of a study, and how long each takes.
 
-They are those that the workflow makes: the grid names them. A finished job is known by
-its timing; the work of finished jobs of a kind replaces the estimate for the others.
+The grid names the jobs, as it does for the workflow. A finished job is known by its
+timing; the median of finished jobs of a kind replaces the estimate for the others.
 """
 
-from collections.abc import Iterator, Mapping
+import csv
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
+from polycal.errors import InputError
 from polycal.planning import costs
-from polycal.planning.scope import Scope
-from polycal.planning.sizes import Questions
-from polycal.planning.timings import Timing, scored_files
-from polycal.study import grid
+from polycal.planning.sizes import SizedStudy
+from polycal.storage import tables
+from polycal.study import grid, layout
+
+
+class Timing(NamedTuple):
+    """What one finished job took, in seconds."""
+
+    seconds: float  # wall clock, waiting included; mean if the job was run repeatedly
+    training: float | None = None  # steps of a training; None if it has no log
+    questions: int = 0  # scored, each once per scoring; 0 if all were in the store
+    scoring: float = 0.0  # spent on scoring them
+    loading: float = 0.0  # spent on loading the model
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training or one scoring job.
+    """One training or one scoring job."""
 
-    Attributes:
-        stage: tune or score.
-        address: of its timing.
-        model: short name.
-        kind: jobs of a kind take the same time: trainings each, scorings per question.
-        units: 1 for a training, the number of languages of a scoring job.
-        questions: that it scores; 0 if the number is unknown.
-        devices: GPUs that it holds, or 0 if it runs on a CPU core.
-        moving: estimated seconds of starting it and moving weights.
-        seconds: that it works, took or will take; None if nobody knows. Waiting, and
-            what lay in the store, is no work.
-        done: whether it has finished.
-        samples: finished jobs whose median its time is; 0 if it is estimated.
-    """
-
-    stage: str
-    address: str
-    model: str
-    kind: tuple[str, ...]
-    units: int
-    questions: int
-    devices: int
-    moving: float
-    seconds: float | None
+    stage: str  # tune or score
+    address: str  # of its timing
+    model: str  # short name
+    kind: tuple[str, ...]  # shared by jobs of the same time, scorings per question
+    devices: int  # GPUs that it holds; 0: it runs on a CPU core
+    overhead: float  # estimated seconds of start-up and of moving weights
+    seconds: float | None  # of work, without waiting; None if unknown
+    languages: int = 0  # of a scoring job
+    questions: int = 0  # of a scoring job; 0 if unknown
     done: bool = False
-    samples: int = 0
+    samples: int = 0  # finished jobs whose median `seconds` is; 0: estimated
 
     @property
-    def on_gpu(self) -> bool:
-        """Whether it holds GPUs and not a CPU core."""
-        return self.devices > 0
+    def unit(self) -> str:
+        """What its hours are called."""
+        return "GPU-hours" if self.devices else "core-hours"
 
     @property
-    def held(self) -> float | None:
+    def device_seconds(self) -> float | None:
         """Seconds of all its GPUs together, or of its CPU core; None if unknown."""
         return None if self.seconds is None else self.seconds * max(1, self.devices)
 
 
-def list_jobs(scope: Scope, timings: Mapping[str, Timing]) -> list[Job]:
-    """The trainings and scoring jobs of a study.
+def read_timings(results: Path) -> dict[str, Timing]:
+    """Read what every finished job took.
 
     Args:
-        scope: the study.
-        timings: what finished jobs took, as `read_timings` gives it.
+        results: the folder that the workflow writes into; it may be absent. Tables in
+            its folder `timings` have a row per time that the job was run, and its
+            seconds in the column `s`.
+
+    Returns:
+        Address below `timings`, without suffix -> timing.
+
+    Raises:
+        InputError: a file holds no time, or is no training log; the message names it.
     """
-    scorings = len(scope.config["scoring"])
-    jobs = [*_trainings(scope), *_scorings(scope, timings)]
-    return _use_timings(jobs, timings, scorings)
+    folder = layout.below(results, layout.TIMINGS)
+    timings = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        address = path.relative_to(folder).as_posix().removesuffix(".tsv")
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines, delimiter="\t"))
+        training = _read_training(results, address)
+        try:
+            last = rows[-1]
+            timings[address] = Timing(
+                sum(float(row["s"]) for row in rows) / len(rows),
+                training,
+                questions=int(last.get("questions", 0)),
+                scoring=float(last.get("scoring", 0)),
+                loading=float(last.get("loading", 0)),
+            )
+        except (IndexError, KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{path} holds no seconds (column `s`); delete it"
+            ) from None
+    return timings
 
 
-def _trainings(scope: Scope) -> Iterator[Job]:
-    config = scope.config
+def _read_training(results: Path, address: str) -> float | None:
+    """Return the seconds of a training's steps, interrupted ones included."""
+    stage, _, tail = address.partition("/")
+    log = layout.below(results, layout.CANDIDATES) / tail / "training_log.parquet"
+    if stage != "tune" or not log.exists():
+        return None
+    steps = tables.where(tables.read(log, "training_log"), split="train").to_pylist()
+    try:
+        return sum(step["tokens"] / step["tokens_per_second"] for step in steps)
+    except (TypeError, ZeroDivisionError):
+        raise InputError(f"{log} holds a line without a speed; delete it") from None
+
+
+def list_jobs(study: SizedStudy, timings: Mapping[str, Timing]) -> list[Job]:
+    """Return the trainings and scoring jobs of a study.
+
+    Args:
+        study: the study and its sizes.
+        timings: what finished jobs took, as `read_timings` returns it.
+    """
+    jobs = [*_list_trainings(study), *_list_scorings(study, timings)]
+    finished = defaultdict(list)
+    for job in jobs:
+        timing = timings.get(job.address)
+        if timing and (job.stage == "tune" or timing.questions):
+            finished[job.kind].append(timing)
+    scorings = len(study.config["scoring"])
+    return [
+        _apply_timings(job, timings.get(job.address), finished[job.kind], scorings)
+        for job in jobs
+    ]
+
+
+def _list_trainings(study: SizedStudy) -> Iterator[Job]:
+    config, recipe = study.config, study.config["recipe"]
     conditions = dict.fromkeys(  # seeds share their candidates
         (run.model, run.sft, run.smoothing)
         for run in grid.expand_runs(config)
         if run.sft != grid.BASE
     )
     for model, sft, smoothing in conditions:
-        moving, computing = _estimate_training(scope, model, sft)
+        size, gpu = study.models[model], study.gpu_of(model)
+        gpus = grid.count_gpus(grid.entry(config["models"], model))
+        moved, flop = 0, None
+        if size:
+            moved = costs.weight_bytes("auto", gpu is not None) * size.parameters
+            moved += costs.checkpoint_bytes(size, recipe, on_gpu=gpu is not None)
+            examples, tokens = study.examples(sft, model)
+            if examples is not None or recipe["max_steps"]:
+                flop = costs.training_flop(size, recipe, examples or 0, tokens)
+        overhead, seconds = costs.job_seconds(
+            moved, flop, gpu, costs.TRAINING_MFU, gpus
+        )
         for path in grid.candidate_paths(config, model, sft, smoothing):
             yield Job(
                 stage="tune",
                 address=f"tune/{path}",
                 model=model,
                 kind=("tune", model, sft),
-                units=1,
-                questions=0,
-                devices=_count_devices(scope, model),
-                moving=moving,
-                seconds=None if computing is None else moving + computing,
+                devices=gpus,
+                overhead=overhead,
+                seconds=seconds,
             )
 
 
-def _estimate_training(
-    scope: Scope, model: str, sft: str
-) -> tuple[float, float | None]:
-    """Seconds of moving weights and of computing; None where nobody knows."""
-    size, gpu, recipe = scope.models[model], scope.gpu_of(model), scope.config["recipe"]
-    if size is None:
-        return costs.loading_seconds(0), None
-    moved = costs.checkpoint_bytes(size, recipe, on_gpu=gpu is not None)
-    moved += costs.weight_bytes("auto", gpu is not None) * size.parameters
-    moving = costs.loading_seconds(moved)
-    examples, tokens = scope.examples(sft, model)
-    if examples is None and not recipe["max_steps"]:
-        return moving, None
-    flop = costs.training_flop(size, recipe, examples or 0, tokens)
-    computing = costs.seconds(flop, gpu, costs.TRAINING_MFU)
-    # Its GPUs share what is computed, and wait together for what is read and written.
-    return moving, computing / max(1, _count_devices(scope, model))
-
-
-def _count_devices(scope: Scope, model: str) -> int:
-    """GPUs that a training of a model holds on all its nodes."""
-    return grid.count_gpus(grid.entry(scope.config["models"], model))
-
-
-def _scorings(scope: Scope, timings: Mapping[str, Timing]) -> Iterator[Job]:
-    config = scope.config
-    for run in grid.expand_runs(config):
-        for task in config["tasks"]:
-            existing = scored_files(timings, run.path, task["name"])
-            per_job = config["languages_per_job"]
-            for name in grid.batch_languages(task["languages"], existing, per_job):
-                languages = name.split("+")
-                sizes = [scope.questions(task, each, run.model) for each in languages]
-                known = None not in sizes
-                moving, computing = _estimate_scoring(scope, run.model, task, sizes)
-                yield Job(
-                    stage="score",
-                    address=f"score/{run.path}/{task['name']}/{name}",
-                    model=run.model,
-                    kind=("score", run.model, task["name"]),
-                    units=len(languages),
-                    questions=sum(each.number for each in sizes) if known else 0,
-                    # On one node, and one after the other: layers are divided.
-                    devices=grid.entry(config["models"], run.model)["gpus"],
-                    moving=moving,
-                    seconds=None if computing is None else moving + computing,
+def _list_scorings(study: SizedStudy, timings: Mapping[str, Timing]) -> Iterator[Job]:
+    config = study.config
+    for run, task in itertools.product(grid.expand_runs(config), config["tasks"]):
+        size, gpu = study.models[run.model], study.gpu_of(run.model)
+        moved = 0
+        if size:
+            moved = costs.weight_bytes("auto", gpu is not None) * size.parameters
+        folder = f"score/{run.path}/{task['name']}/"
+        finished = (name for name in timings if name.startswith(folder))
+        existing = [name.removeprefix(folder) for name in finished]
+        per_job = config["languages_per_job"]
+        for name in grid.batch_languages(task["languages"], existing, per_job):
+            languages = name.split("+")
+            sizes = [study.questions(task, code, run.model) for code in languages]
+            known, flop = None not in sizes, None
+            if size and known:
+                flop = sum(
+                    costs.scoring_flop(size, one, config["scoring"], task["shots"])
+                    for one in sizes
                 )
+            # A job holds the GPUs of one node. They share the layers and work one after
+            # the other, so that its time is not divided by their number.
+            overhead, seconds = costs.job_seconds(moved, flop, gpu, costs.SCORING_MFU)
+            yield Job(
+                stage="score",
+                address=folder + name,
+                model=run.model,
+                kind=("score", run.model, task["name"]),
+                devices=grid.entry(config["models"], run.model)["gpus"],
+                overhead=overhead,
+                seconds=seconds,
+                languages=len(languages),
+                questions=sum(one.number for one in sizes) if known else 0,
+            )
 
 
-def _estimate_scoring(
-    scope: Scope, model: str, task: Mapping, sizes: list[Questions | None]
-) -> tuple[float, float | None]:
-    """Seconds of moving weights and of computing; None where nobody knows."""
-    size, gpu = scope.models[model], scope.gpu_of(model)
-    if size is None:
-        return costs.loading_seconds(0), None
-    loaded = costs.weight_bytes("auto", gpu is not None) * size.parameters
-    moving = costs.loading_seconds(loaded)
-    if None in sizes:
-        return moving, None
-    scorings = scope.config["scoring"]
-    one = partial(costs.scoring_flop, size, scorings=scorings, shots=task["shots"])
-    return moving, costs.seconds(sum(map(one, sizes)), gpu, costs.SCORING_MFU)
+def _apply_timings(
+    job: Job, own: Timing | None, finished: Sequence[Timing], scorings: int
+) -> Job:
+    """Return a job with measured seconds, where it or its kind has finished."""
+    if job.stage == "score" and not job.questions:
+        finished = []
+    seconds = job.seconds
+    if own:
+        seconds = _measure_work(job, own)
+    elif finished and job.stage == "tune":
+        seconds = median(_measure_work(job, timing) for timing in finished)
+    elif finished:
+        per_question = median(one.scoring / one.questions for one in finished)
+        seconds = median(one.loading for one in finished)
+        seconds += per_question * job.questions * scorings
+    return replace(job, done=bool(own), samples=len(finished), seconds=seconds)
 
 
-def _use_timings(
-    jobs: list[Job], timings: Mapping[str, Timing], scorings: int
-) -> list[Job]:
-    """Mark what has finished, and measure the rest by it where the kind is known.
+def _measure_work(job: Job, timing: Timing) -> float:
+    """Return the seconds that a finished job worked.
 
-    Args:
-        jobs: with estimated seconds.
-        timings: what finished jobs took.
-        scorings: how often each question is scored.
+    A training's wall clock beside its steps is overhead. Where it exceeds the estimate,
+    the job has waited; where it is negative, the job continued an interrupted one,
+    whose start was not timed. Both count as the estimate.
     """
-    measured: dict[tuple, list[Timing]] = {}
-    for job in jobs:
-        taken = timings.get(job.address)
-        if taken and (job.stage == "tune" or taken.questions):
-            measured.setdefault(job.kind, []).append(taken)
-    known = []
-    for job in jobs:
-        taken, seconds = timings.get(job.address), job.seconds
-        samples = measured.get(job.kind, [])
-        if job.stage == "score" and not job.questions:
-            samples = []
-        if taken:
-            seconds = _work(job, taken)
-        elif job.stage == "tune" and samples:
-            seconds = median(_work(job, each) for each in samples)
-        elif samples:
-            per_question = median(each.scoring / each.questions for each in samples)
-            seconds = median(each.loading for each in samples)
-            seconds += per_question * job.questions * scorings
-        done = taken is not None
-        known.append(replace(job, done=done, samples=len(samples), seconds=seconds))
-    return known
-
-
-def _work(job: Job, taken: Timing) -> float:
-    """Seconds that a finished job worked, as far as that is known.
-
-    What a training took beside its steps is starting and moving weights. Where it is
-    more than estimated, the job has waited; where it is negative, the job went on with
-    an interrupted one, whose start nobody has timed.
-    """
-    if taken.training is None:
-        return taken.seconds
-    rest = taken.seconds - taken.training
-    return taken.training + (rest if 0 < rest < job.moving else job.moving)
+    if timing.training is None:
+        return timing.seconds
+    rest = timing.seconds - timing.training
+    return timing.training + (rest if 0 < rest < job.overhead else job.overhead)

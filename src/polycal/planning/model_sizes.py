@@ -1,55 +1,45 @@
-"""How big a model is: its matrices, by a table or by its own config.json."""
+"""Shape of a model, by a table or by its own config.json."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
+from pyarrow import csv
+
 from polycal.errors import InputError
-from polycal.planning.sizes import read_table
 from polycal.study import layout
 from polycal.study.grid import is_local
 
-# Model types that tie the head, or cap attention's scores, unless told not to.
+# Model types that tie the head, or cap attention scores, unless config.json says not.
 _TIED = ("gemma", "gemma2", "gemma3_text", "vaultgemma")
 _SOFT_CAPS = {"gemma2": 50.0, "vaultgemma": 50.0}
 
 
 @dataclass(frozen=True)
 class Model:
-    """The matrices of a decoder with gated feed-forward layers (Llama's family).
+    """Shape of a decoder with gated feed-forward layers (Llama's family).
 
-    Norms and biases are left out: they are less than a thousandth.
-
-    Attributes:
-        layers: number of them.
-        hidden: width of the residual stream.
-        intermediate: width of the feed-forward layer.
-        query: width of all query heads together.
-        kv: width of all key heads together.
-        heads: number of query heads.
-        vocabulary: rows of the embedding table.
-        tied: whether the head is the embedding table.
-        soft_cap: whether attention's scores are capped, which fused attention cannot.
-        stored_bytes: per parameter in the repository; 0: nothing is downloaded.
-        tokenizer: column of the table of fertilities.
+    Norms and biases are left out: they are less than a thousandth of the parameters.
     """
 
     layers: int
-    hidden: int
-    intermediate: int
-    query: int
-    kv: int
-    heads: int
-    vocabulary: int
-    tied: bool
-    soft_cap: bool
-    stored_bytes: int
-    tokenizer: str
+    hidden: int  # width of the residual stream
+    intermediate: int  # width of the feed-forward layer
+    query: int  # width of all query heads together
+    kv: int  # width of all key heads together
+    heads: int  # query heads
+    vocabulary: int  # rows of the embedding table
+    tied: bool  # the head is the embedding table
+    soft_cap: bool  # attention scores are capped, which fused attention cannot do
+    stored_bytes: int  # per parameter in the repository; 0: nothing is downloaded
+    tokenizer: str  # column of fertility.csv
 
     @property
     def linear(self) -> dict[str, tuple[int, int]]:
-        """A layer's linear maps, by transformers' names: (inputs, outputs)."""
+        """The linear maps of a layer, by transformers' names: (inputs, outputs)."""
         return {
             "self_attn.q_proj": (self.hidden, self.query),
             "self_attn.k_proj": (self.hidden, self.kv),
@@ -72,45 +62,44 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """All of them; the embedding table counts once where it is the head."""
+        """All parameters; an embedding table that is also the head counts once."""
         return self.body + self.head * (1 if self.tied else 2)
 
 
-def find_model(entry: Mapping, resources: Path) -> Model | None:
-    """The sizes of a study's model; None if nobody knows them.
+@functools.cache
+def read_table(name: str) -> dict[str, dict[str, object]]:
+    """Return the rows of a table in `data/`, by their first column."""
+    flags = csv.ConvertOptions(true_values=["yes"], false_values=["no"])
+    with (files("polycal") / "data" / name).open("rb") as file:
+        rows = csv.read_csv(file, convert_options=flags).to_pylist()
+    return {next(iter(row.values())): row for row in rows}
 
-    Args:
-        entry: the model's entry in the study.
-        resources: folder of prepared models, SFT sets and tasks.
+
+def find_model(entry: Mapping, resources: Path) -> Model | None:
+    """Return the size of the model of a study's entry; None if unknown.
 
     Raises:
         InputError: a config.json is not JSON.
     """
-    row = read_table("model_sizes.csv").get(entry["repo"])
-    if row:
-        flags = {name: row[name] == "yes" for name in ("tied", "soft_cap")}
-        numbers = {
-            name: int(row[name])
-            for name in Model.__dataclass_fields__
-            if name not in (*flags, "tokenizer")
-        }
-        return Model(**numbers, **flags, tokenizer=row["tokenizer"])
-    folders = [Path(entry["repo"])] if is_local(entry["repo"]) else []
-    prepared = layout.below(resources, layout.MODEL, model=entry["name"])
-    for folder in [*folders, prepared]:
+    if row := read_table("model_sizes.csv").get(entry["repo"]):
+        return Model(**{name: row[name] for name in Model.__dataclass_fields__})
+    folders = [layout.below(resources, layout.MODEL, model=entry["name"])]
+    if is_local(entry["repo"]):
+        folders.insert(0, Path(entry["repo"]))
+    for folder in folders:
         if (folder / "config.json").is_file():
             return _read_model(folder / "config.json")
     return None
 
 
 def _read_model(path: Path) -> Model | None:
-    """The sizes that a config.json tells; None for an architecture of another kind."""
+    """Return the size that a config.json states; None for another architecture."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from None
     if any("expert" in key for key in config):
-        return None  # not every parameter is used for every token
+        return None  # a mixture of experts uses a part of its parameters for a token
     try:
         heads, kind = config["num_attention_heads"], config["model_type"]
         cap = config.get("attn_logit_softcapping", _SOFT_CAPS.get(kind))

@@ -1,17 +1,15 @@
-"""Tell what a study costs, as plain text, before anything runs."""
+"""Print what a study costs, before anything runs or in the middle of it."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.models.gpu_types import Gpu, find_gpu
-from polycal.planning.basis import list_facts
-from polycal.planning.forecast import Forecast, forecast
-from polycal.planning.jobs import Job
-from polycal.planning.savings import Saving, find_savings
-from polycal.planning.text_table import align
-from polycal.planning.timings import Timing, read_timings
+from polycal.models.gpu_types import find_gpu
+from polycal.planning import costs
+from polycal.planning.forecast import Forecast, Saving, find_savings, forecast
+from polycal.planning.jobs import Job, Timing, read_timings
+from polycal.planning.sizes import BYTES_PER_TOKEN, SizedStudy
 from polycal.study.config import load_study
 from polycal.study.grid import expand_runs
 from polycal.verb import verb
@@ -35,233 +33,254 @@ def plan(
     results: Path = Path("results"),
     resources: Path = Path("resources"),
 ) -> None:
-    """Print what a study consists of and what is left of it costs.
+    """Print what a study consists of and what the rest of it costs.
 
     Args:
         config: the study's file.
-        gpu: the type of GPU that its jobs run on.
-        gpus: how many of them work at a time.
-        results: the folder that the workflow writes into; what finished jobs took is
-            read from it. It may be absent.
-        resources: folder of prepared models, SFT sets and tasks, whose sizes are
-            exact; it may be absent.
+        gpu: type of GPU that the jobs run on; an unknown one lists the known ones.
+        gpus: number of GPUs that work at a time.
+        results: folder that the workflow writes into; it may be absent.
+        resources: folder of prepared models and data; it may be absent.
 
     Raises:
         InputError: the study or a timing is wrong, or the GPU is not known.
     """
     if gpus < 1:
         raise InputError(f"--gpus is {gpus}; it must be at least 1")
-    study = load_study(config)
-    kind = find_gpu(gpu)
-    taken = read_timings(results)
-    found = forecast(study, gpu=kind, timings=taken, resources=resources)
-    savings = find_savings(study, gpu=kind, resources=resources)
-    print(write_plan(study, found, savings, gpu=kind, gpus=gpus, timings=taken))
-
-
-def write_plan(
-    study: Mapping,
-    found: Forecast,
-    savings: Sequence[Saving],
-    *,
-    gpu: Gpu,
-    gpus: int,
-    timings: Mapping[str, Timing],
-) -> str:
-    """The plan's text; the same arguments give the same text.
-
-    Args:
-        study: a complete study.
-        found: its forecast.
-        savings: its cheaper variants.
-        gpu: the type of GPU.
-        gpus: how many work at a time.
-        timings: what finished jobs took, by address.
-    """
-    where = f"{gpus} x {gpu.name}" if any(job.on_gpu for job in found.jobs) else "CPU"
+    study = SizedStudy(load_study(config), find_gpu(gpu), resources)
+    timings = read_timings(results)
+    whole = forecast(study, timings)
+    devices = [job.devices for job in whole.jobs]
+    where = f"{gpus} x {study.gpu.name}" if any(devices) else "CPU"
+    unit = "GPU-hours" if all(devices) else "hours"
     sections = [
-        [f"Plan of the study {study['study']!r} on {where}"],
-        [*_write_jobs(study, found, timings), *_write_misfits(found, gpu)],
-        _write_time(found, gpus),
-        (line for note in found.notes for line in _wrap(note)),
-        _write_disk(found),
-        _write_savings(savings, found),
-        _write_basis(study, found, gpu),
+        [f"Plan of the study {study.config['study']!r} on {where}"],
+        [
+            *_write_jobs(study.config, whole, timings),
+            *_write_misfits(whole, study.gpu.name),
+        ],
+        _write_time(whole, gpus),
+        (line for note in whole.notes for line in _wrap(note)),
+        _write_disk(whole),
+        _write_savings(find_savings(study), unit),
+        _write_facts(study, whole.jobs),
     ]
     texts = ["\n".join(lines) for lines in sections]
-    return "\n\n".join(text for text in texts if text)
+    print("\n\n".join(text for text in texts if text))
+
+
+def align(
+    head: Sequence[str], rows: Sequence[Sequence[str]], sides: str
+) -> Iterator[str]:
+    """Yield the lines of a table for a terminal, columns two spaces apart.
+
+    Args:
+        head: names of the columns.
+        rows: their cells.
+        sides: < or > for each column, the side that it is flush with.
+    """
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = zip(line, sides, widths, strict=True)
+        yield "  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip()
 
 
 def _write_jobs(
-    study: Mapping, found: Forecast, timings: Mapping[str, Timing]
+    config: Mapping, whole: Forecast, timings: Mapping[str, Timing]
 ) -> Iterator[str]:
     rows = []
     for stage, meaning in _STAGES.items():
-        addresses = found.others.get(stage)
-        if addresses is None:
-            addresses = [job.address for job in found.of(stage)]
+        addresses = whole.addresses[stage]
         done = sum(address in timings for address in addresses)
-        shown = f"{done:,}" if done or stage not in found.others else "-"
+        shown = f"{done:,}" if done or stage in ("tune", "score") else "-"
         rows.append([stage, f"{len(addresses):,}", shown, meaning])
     yield from align(["Jobs", "all", "done", "one of them is"], rows, "<>><")
     yield "-: no times of it are there; it needs no GPU."
-    scored = [job for job in found.jobs if job.stage == "score"]
-    each = " + ".join(
-        f"{len(task['languages'])} of {task['name']}" for task in study["tasks"]
+    scorings = whole.of("score")
+    languages = " + ".join(
+        f"{len(task['languages'])} of {task['name']}" for task in config["tasks"]
     )
-    n = f"{sum(job.questions for job in scored):,}"
-    if not all(job.questions for job in scored):
-        n = "an unknown number of"
+    questions = f"{sum(job.questions for job in scorings):,}"
+    if not all(job.questions for job in scorings):
+        questions = "an unknown number of"
     yield from _wrap(
-        f"Scored: {_count(sum(job.units for job in scored), 'language')} ({each}, for "
-        f"every one of {_count(len(expand_runs(study)), 'model')}), {n} questions, "
-        f"each by {' and by '.join(study['scoring'])}."
+        f"Scored: {_count(sum(job.languages for job in scorings), 'language')} "
+        f"({languages}, for every one of {_count(len(expand_runs(config)), 'model')}), "
+        f"{questions} questions, each by {' and by '.join(config['scoring'])}."
     )
 
 
-def _write_misfits(found: Forecast, gpu: Gpu) -> Iterator[str]:
-    """One line about the trainings that are left and are too large for the GPU."""
-    jobs, verbs = found.of("tune"), {True: "cannot", False: "may not"}
-    too_large = {each.model: verbs[each.certain] for each in found.misfits}
-    left = [too_large.get(job.model) for job in jobs if not job.done]
-    parts = [(left.count(verb), verb) for verb in verbs.values() if verb in left]
+def _write_misfits(whole: Forecast, gpu: str) -> Iterator[str]:
+    """Yield one line about the trainings left that do not, or may not, fit."""
+    verbs = {
+        misfit.model: "cannot" if misfit.certain else "may not"
+        for misfit in whole.misfits
+    }
+    trainings = whole.of("tune")
+    left = [verbs.get(job.model) for job in trainings if not job.done]
+    parts = [(left.count(verb), verb) for verb in ("cannot", "may not") if verb in left]
     if parts:
         (n, verb), *others = parts
         rest = "".join(f", and {more:,} {other}" for more, other in others)
         yield from _wrap(
-            f"{n:,} of {_count(len(jobs), 'training')} {verb} run on one {gpu.name}"
+            f"{n:,} of {_count(len(trainings), 'training')} {verb} run on one {gpu}"
             f"{rest}: see the warnings below."
         )
 
 
-def _write_time(found: Forecast, gpus: int) -> Iterator[str]:
-    units = {"GPU-hours": True, "core-hours": False}
-    units = {
-        unit: on_gpu
-        for unit, on_gpu in units.items()
-        if any(job.on_gpu == on_gpu for job in found.jobs)
-    }
+def _write_time(whole: Forecast, gpus: int) -> Iterator[str]:
+    units = sorted({job.unit for job in whole.jobs})  # GPU-hours before core-hours
 
-    def hours(jobs: Sequence[Job]) -> list[str]:
-        return [_sum_hours(jobs, on_gpu) for on_gpu in units.values()]
+    def describe(stage: str, model: str, jobs: Sequence[Job]) -> list[str]:
+        left = [job for job in jobs if not job.done]
+        known = [job.seconds for job in left if job.seconds is not None]
+        longest = _format(max(known) / 3600) if known else ""
+        hours = [_sum_hours(left, unit) for unit in units]
+        return [stage, model, f"{len(left):,} of {len(jobs):,}", *hours, longest]
 
     rows = []
     for stage in ("tune", "score"):
-        for model in dict.fromkeys(job.model for job in found.of(stage)):
-            jobs = found.of(stage, model)
-            left = [job for job in jobs if not job.done]
-            longest, how = _longest(left), _how(left)
-            n = f"{len(left):,} of {len(jobs):,}"
-            rows.append([stage, model, n, *hours(left), longest, how])
-    left = [job for job in found.jobs if not job.done]
-    n = f"{len(left):,} of {len(found.jobs):,}"
-    rows.append(["all", "", n, *hours(left), _longest(left), ""])
-    head = ["Time left", "model", "jobs left", *units, "longest, h"]
-    sides = "<<>" + ">" * len(units) + "><"
-    yield from align([*head, "how it is known"], rows, sides)
-    if any(job.on_gpu for job in left):
-        needed = max(job.devices for job in left)
+        for model in dict.fromkeys(job.model for job in whole.of(stage)):
+            jobs = whole.of(stage, model)
+            rows.append([*describe(stage, model, jobs), _name_source(jobs)])
+    rows.append([*describe("all", "", whole.jobs), ""])
+    head = ["Time left", "model", "jobs left", *units, "longest, h", "how it is known"]
+    yield from align(head, rows, "<<>" + ">" * len(units) + "><")
+    needed = max((job.devices for job in whole.jobs if not job.done), default=0)
+    if needed:
         if needed > gpus:
             yield f"A job holds {_count(needed, 'GPU')}, more than --gpus {gpus}."
         gpus = max(needed, gpus)
-        wall = sum(_wall(found.of(stage), gpus) for stage in ("tune", "score"))
+        wall = sum(_wall_hours(whole.of(stage), gpus) for stage in ("tune", "score"))
         yield (
-            f"With {_count(gpus, 'GPU')} at a time: {_quantity(wall)} hours, "
+            f"With {_count(gpus, 'GPU')} at a time: {_format(wall)} hours, "
             f"{wall / 24:,.1f} days."
         )
-    spent = [job for job in found.jobs if job.done]
+    spent = [job for job in whole.jobs if job.done]
     if spent:
-        texts = zip(hours(spent), units, strict=True)
-        amount = ", ".join(" ".join(each) for each in texts)
-        yield f"Spent by {_count(len(spent), 'finished job')}: {amount}."
+        hours = ", ".join(f"{_sum_hours(spent, unit)} {unit}" for unit in units)
+        yield f"Spent by {_count(len(spent), 'finished job')}: {hours}."
 
 
-def _sum_hours(jobs: Iterable[Job], on_gpu: bool) -> str:
-    """Hours of the jobs that use a GPU, or do not; with `?` where some are unknown."""
-    held = [job.held for job in jobs if job.on_gpu == on_gpu]
-    known = [each for each in held if each is not None]
-    text = _quantity(sum(known) / 3600) if known or not held else ""
-    return text + "?" * (len(known) < len(held))
+def _sum_hours(jobs: Iterable[Job], unit: str) -> str:
+    """Return the hours of the jobs of this unit, with `?` where some are unknown."""
+    own = [job.device_seconds for job in jobs if job.unit == unit]
+    known = [seconds for seconds in own if seconds is not None]
+    text = _format(sum(known) / 3600) if known or not own else ""
+    return text + "?" * (len(known) < len(own))
 
 
-def _longest(jobs: Iterable[Job]) -> str:
-    known = [job.seconds for job in jobs if job.seconds is not None]
-    return _quantity(max(known) / 3600) if known else ""
+def _wall_hours(jobs: Sequence[Job], gpus: int) -> float:
+    """Return the hours until the rest of a stage is done; at least its longest job."""
+    left = [job for job in jobs if job.devices and not job.done and job.seconds]
+    if not left:
+        return 0.0
+    shared = sum(job.device_seconds for job in left) / gpus
+    return max(shared, *(job.seconds for job in left)) / 3600
 
 
-def _how(jobs: Sequence[Job]) -> str:
-    if not jobs:
+def _name_source(jobs: Sequence[Job]) -> str:
+    """Return how the times of the jobs that are left are known."""
+    left = [job for job in jobs if not job.done]
+    if not left:
         return "all have times here; changed? see snakemake -n"
     parts = []
-    samples = {job.kind: job.samples for job in jobs if job.samples}
+    samples = {job.kind: job.samples for job in left if job.samples}
     if samples:
         parts.append(f"measured, median of {_count(sum(samples.values()), 'job')}")
-    rest = [job for job in jobs if not job.samples]
+    rest = [job for job in left if not job.samples]
     if any(job.seconds is not None for job in rest):
-        parts.append("estimated" if rest[0].on_gpu else "estimated (CPU: rough)")
+        parts.append("estimated" if rest[0].devices else "estimated (CPU: rough)")
     if any(job.seconds is None for job in rest):
         parts.append("no size known")
     return "; ".join(parts)
 
 
-def _wall(jobs: Sequence[Job], gpus: int) -> float:
-    """Hours of what is left of a stage; it takes no less than its longest job."""
-    left = [job for job in jobs if job.on_gpu and not job.done]
-    known = [job for job in left if job.seconds is not None]
-    held = sum(job.held for job in known) / gpus
-    return max(held, *(job.seconds for job in known)) / 3600 if known else 0.0
+def _write_disk(whole: Forecast) -> Iterator[str]:
+    def describe(name: str, size: float, partial: bool) -> list[str]:
+        known = "" if partial and not size else _format(size / 1e9)
+        return [name, known + "?" * partial]
 
-
-def _write_disk(found: Forecast) -> Iterator[str]:
-    rows = []
-    for name, size in found.disk.items():
-        rows.append([name, _write_size(size, name in found.partial)])
-    total = sum(found.disk.values())
-    rows.append(["all", _write_size(total, bool(found.partial))])
+    rows = [describe(kind, n, kind in whole.partial) for kind, n in whole.disk.items()]
+    rows.append(describe("all", sum(whole.disk.values()), bool(whole.partial)))
     yield from align(["Disk of the whole study", "GB"], rows, "<>")
-    if found.partial:
+    if whole.partial:
         yield "?: something is left out, because nobody knows its size."
     yield "Selected runs are links to their candidates and take no space."
 
 
-def _write_size(size: float, partial: bool) -> str:
-    known = "" if partial and not size else _quantity(size / 1e9)
-    return known + "?" * partial
+def _write_savings(savings: Sequence[Saving], unit: str) -> Iterator[str]:
+    if savings:
+        rows = [
+            [change, _format(hours), f"{part:.0%}"] for change, hours, part in savings
+        ]
+        head = ["Cheaper variants, as if nothing had been run", f"{unit} saved", "part"]
+        yield from align(head, rows, "<>>")
 
 
-def _write_savings(savings: Sequence[Saving], found: Forecast) -> Iterator[str]:
-    if not savings:
-        return
-    unit = "GPU-hours" if all(job.on_gpu for job in found.jobs) else "hours"
-    rows = [
-        [each.change, _quantity(each.hours), f"{each.part:.0%}"] for each in savings
+def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
+    """Yield the assumptions, measurements and tables that the numbers are made of."""
+    gpu, recipe, per_core = study.gpu, study.config["recipe"], costs.CORE_FLOPS / 1e9
+    facts = []
+    if any(job.devices for job in jobs):
+        facts.append(
+            f"{gpu.name}: {gpu.flops / 1e12:,.0f} TFLOP/s in bfloat16 by its "
+            f"datasheet. Assumed, not measured: training reaches "
+            f"{costs.TRAINING_MFU:.2f} of it (usual for dense models of this size), "
+            f"scoring {costs.SCORING_MFU:.2f} (forward passes only)."
+        )
+    if not all(job.devices for job in jobs):
+        facts.append(
+            f"CPU: a job has one core, which is taken to reach {per_core:.0f} GFLOP/s."
+        )
+    if study.sft and any(job.devices for job in jobs):
+        facts.append(
+            f"GPU memory of a training: {costs.TRAINED_BYTES + costs.COPIED_BYTES} "
+            f"bytes per parameter that is trained; in a micro-batch "
+            f"{costs.ACTIVATION_BYTES} per token, layer and unit of width, "
+            f"{costs.LOGIT_BYTES} per logit of the {costs.LOGIT_POSITIONS} positions "
+            f"that the loss holds at a time, and {costs.WEIGHT_BYTES} per attention "
+            "weight where a soft cap asks for eager attention (Gemma-2)."
+        )
+    flop = "6 FLOP per parameter and token"
+    if recipe["method"] == "lora":
+        flop = "4 FLOP per parameter and token, and 6 per parameter of the adapter"
+    facts += [
+        f"Training: {flop}; padding and attention's products are left out. Tokens of a "
+        f"conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a prepared "
+        "table; exact where a set is tokenised.",
+        "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
+        f"once, shots once for {costs.SUBJECT_SIZE} questions. Questions: of a "
+        "prepared table, else benchmark_sizes.csv. Tokens of a question: "
+        "benchmark_sizes.csv, times the language's factor of fertility.csv (measured "
+        "on the Universal Declaration of Human Rights: too high where a question is "
+        f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table of "
+        "another benchmark.",
+        f"Every job takes {costs.START_UP:.0f} s to start, and reads or writes weights "
+        f"at {costs.READ_SPEED / 1e9:.1f} GB/s (assumed).",
+        f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and store "
+        f"(measured), {costs.EXAMPLE_BYTES:.1f} per token of a tokenised set.",
+        "A job is done when its timing is there; after a change of the recipe, "
+        "`snakemake -n` tells what is made again. The tables lie in src/polycal/data/.",
     ]
-    head = ["Cheaper variants, as if nothing had been run", f"{unit} saved", "part"]
-    yield from align(head, rows, "<>>")
-
-
-def _write_basis(study: Mapping, found: Forecast, gpu: Gpu) -> Iterator[str]:
     yield "How it is estimated"
-    for fact in list_facts(study, found.jobs, gpu):
+    for fact in facts:
         yield from _wrap(fact, indent="  ")
 
 
 def _wrap(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    )
+    width = _WIDTH - len(indent)
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    return [indent + line for line in lines]
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _quantity(value: float) -> str:
-    """A number with about three digits that matter."""
+def _format(value: float) -> str:
+    """Return a number with about three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     if value >= 1 or value == 0:

@@ -1,22 +1,20 @@
-"""How far a study is, while it runs or afterwards, from what its jobs have left behind.
+"""Print how far a study is, from the files that its jobs have left behind.
 
-Only files are read: a running workflow is not asked, and holds nobody off.
+A running workflow is not asked, and nothing is locked.
 """
 
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from polycal.comparing.conditions import by_condition, label
 from polycal.models.gpu_types import find_gpu
-from polycal.planning.forecast import forecast
-from polycal.planning.jobs import Job
-from polycal.planning.text_table import align
-from polycal.planning.timings import read_timings
+from polycal.planning.jobs import Job, list_jobs, read_timings
+from polycal.planning.plan import align
+from polycal.planning.sizes import SizedStudy
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study
@@ -24,35 +22,9 @@ from polycal.study.grid import expand_runs
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
-_SILENT = 15 * 60  # seconds
-_DONE = re.compile(r"\bstep \d+ of \d+|\d+ of \d+ questions, .* left").search
-_SHOWN = ("accuracy", "confidence", "gap", "ece")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The jobs of one stage.
-
-    Attributes:
-        name: tune or score.
-        all: how many.
-        done: that have finished.
-        failed: logs whose last words are an error.
-        begun: logs of the others that have begun and not finished -> how far their
-            last line about it says that they are, or nothing.
-        silent: those of the begun ones that have had no new line for `_SILENT`
-            seconds, and how many: they wait, take long, or were killed.
-        hours: that what is left will take, one job after the other; None if no job of
-            the kind has finished yet.
-    """
-
-    name: str
-    all: int
-    done: int
-    failed: list[Path]
-    begun: dict[Path, str]
-    silent: dict[Path, float]
-    hours: float | None
+_SILENT = 15 * 60  # seconds without a new line in a log after which it is named
+_PROGRESS = re.compile(r"\bstep \d+ of \d+|\d+ of \d+ questions, .* left")
+_METRICS = ["accuracy", "confidence", "gap", "ece"]
 
 
 @verb()
@@ -68,135 +40,62 @@ def status(
     Args:
         config: the study's file.
         logs: folder of the jobs' logs.
-        results: the folder that the workflow writes into; it may be absent.
-        resources: folder of prepared models, SFT sets and tasks.
+        results: folder that the workflow writes into; it may be absent.
+        resources: folder of prepared models and data; it may be absent.
 
     Raises:
         InputError: the study, a timing or a table is wrong.
     """
     study = load_study(config)
-    taken = read_timings(results)
-    jobs = forecast(
-        study, gpu=find_gpu("h200"), timings=taken, resources=resources
-    ).jobs
-    stages = [find_stage(name, jobs, logs) for name in ("tune", "score")]
-    numbers = read_numbers(results, study)
-    print("\n".join(write_status(study, stages, numbers)))
+    # Hours left are measured, so the type of GPU, which estimates need, is arbitrary.
+    sized = SizedStudy(study, find_gpu("h200"), resources)
+    jobs = list_jobs(sized, read_timings(results))
+    lines = [f"Study {study['study']!r}", ""]
+    lines += [*_write_jobs(jobs, logs), "", *_write_metrics(results, study)]
+    print("\n".join(lines))
 
 
-def find_stage(name: str, jobs: Sequence[Job], logs: Path) -> Stage:
-    """What the jobs of a stage have left behind.
-
-    Args:
-        name: of the stage.
-        jobs: of the whole study.
-        logs: folder of the jobs' logs.
-    """
-    own = [job for job in jobs if job.stage == name]
-    open_logs = [
-        path
-        for job in own
-        if not job.done and (path := logs / f"{job.address}.log").exists()
-    ]
-    failed = [path for path in open_logs if _has_failed(path)]
-    begun = {path: _find_progress(path) for path in open_logs if path not in failed}
-    quiet = {path: time.time() - path.stat().st_mtime for path in begun}
-    left = [job for job in own if not job.done]
-    known = all(job.samples and job.seconds is not None for job in left)
-    return Stage(
-        name,
-        len(own),
-        len(own) - len(left),
-        failed,
-        begun,
-        {path: seconds for path, seconds in quiet.items() if seconds > _SILENT},
-        sum(job.seconds for job in left) / 3600 if known else None,
-    )
-
-
-def _find_progress(log: Path) -> str:
-    """Return the last `step 3 of 9` or `3 of 9 questions, ...` of a log, or nothing."""
-    lines = log.read_text(errors="replace").splitlines()
-    return next((found[0] for line in reversed(lines) if (found := _DONE(line))), "")
-
-
-def _has_failed(log: Path) -> bool:
-    """Whether a log ends with an error: polycal's one line, or a traceback."""
-    lines = log.read_text(errors="replace").splitlines()[-1:]
-    return any(
-        line.startswith("polycal ") or line.split(":")[0].endswith("Error")
-        for line in lines
-    )
-
-
-def read_numbers(results: Path, study: Mapping) -> pd.DataFrame:
-    """Means over the languages that are measured: one row per condition and task.
-
-    Args:
-        results: the folder that the workflow writes into; it may be absent.
-        study: a complete study; what is there of another one is left out.
-
-    Returns:
-        The columns facet, rank, task, scoring and languages, and the shown metrics as
-        fractions; no rows if nothing is measured.
-
-    Raises:
-        InputError: a file is not a metrics table.
-    """
-    metrics = layout.measured("metrics")
-    paths = [
-        path
-        for run in expand_runs(study)
-        for task in study["tasks"]
-        if (
-            path := layout.below(results, metrics, task=task["name"], **vars(run))
-        ).exists()
-    ]
-    if not paths:
-        return pd.DataFrame()
-    rows = tables.where(
-        tables.read_many(paths, "metrics"), subset="all", calibrator="none"
-    ).to_pandas()
-    rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
-    held = [(t["name"], code) for t in study["tasks"] for code in t["languages"]]
-    rows = rows[rows.set_index(["task", "language"]).index.isin(held)]
-    rows = by_condition(rows[rows["metric"].isin(_SHOWN)])
-    keys = ["facet", "rank", "task", "scoring"]
-    means = rows.pivot_table(index=keys, columns="metric", values="value")
-    languages = rows.groupby(keys)["language"].nunique().rename("languages")
-    return means.join(languages).reset_index()
-
-
-def write_status(
-    study: Mapping, stages: Sequence[Stage], numbers: pd.DataFrame
-) -> Iterator[str]:
-    """The lines that are printed.
-
-    Args:
-        study: a complete study.
-        stages: trainings and scorings.
-        numbers: as `read_numbers` gives them.
-    """
-    yield f"Study {study['study']!r}"
-    yield ""
-    rows = []
-    for each in stages:
-        waiting = each.all - each.done - len(each.begun) - len(each.failed)
-        hours = "?" if each.hours is None else f"{each.hours:.1f}"
-        counts = (each.all, each.done, len(each.begun), len(each.failed), waiting)
-        rows.append([each.name, *map(str, counts), hours])
+def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
+    """Yield counts of the jobs by stage, then what the logs of unfinished jobs say."""
+    rows, progress, failures, silences = [], [], [], []
+    for stage in ("tune", "score"):
+        own = [job for job in jobs if job.stage == stage]
+        left = [job for job in own if not job.done]
+        paths = [logs / f"{job.address}.log" for job in left]
+        begun = failed = 0
+        for path in filter(Path.exists, paths):
+            lines = path.read_text(errors="replace").splitlines()
+            if _is_error(lines):
+                failed += 1
+                failures.append(f"failed: {path}")
+                continue
+            begun += 1
+            matches = filter(None, map(_PROGRESS.search, reversed(lines)))
+            if last := next(matches, None):
+                progress.append(f"at {last[0]}: {path}")
+            seconds = time.time() - path.stat().st_mtime
+            if seconds > _SILENT:
+                silences.append(f"silent for {seconds / 60:.0f} minutes: {path}")
+        done, waiting = len(own) - len(left), len(left) - begun - failed
+        measured = all(job.samples and job.seconds is not None for job in left)
+        hours = sum(job.seconds for job in left) / 3600 if measured else None
+        counts = map(str, (len(own), done, begun, failed, waiting))
+        rows.append([stage, *counts, f"{hours:.1f}" if measured else "?"])
     head = ["jobs", "all", "done", "begun", "failed", "waiting", "hours left"]
     yield from align(head, rows, "<" + 6 * ">")
     yield "Hours are of one job after the other, by the jobs that have finished."
-    for path, done in (item for each in stages for item in each.begun.items()):
-        if done:
-            yield f"at {done}: {path}"
-    for path in (path for each in stages for path in each.failed):
-        yield f"failed: {path}"
-    for path, seconds in (item for each in stages for item in each.silent.items()):
-        yield f"silent for {seconds / 60:.0f} minutes: {path}"
-    yield ""
-    if numbers.empty:
+    yield from progress + failures + silences
+
+
+def _is_error(lines: Sequence[str]) -> bool:
+    """Return whether a log ends with polycal's line of an error, or a traceback."""
+    last = lines[-1] if lines else ""
+    return last.startswith("polycal ") or last.split(":")[0].endswith("Error")
+
+
+def _write_metrics(results: Path, study: Mapping) -> Iterator[str]:
+    means = read_means(results, study)
+    if means.empty:
         yield "Nothing is measured yet."
         return
     yield "Measured so far, means over languages in percent:"
@@ -207,9 +106,47 @@ def write_status(
             row["task"],
             row["scoring"],
             str(row["languages"]),
-            *(f"{100 * row[name]:.1f}" for name in _SHOWN),
+            *(f"{100 * row[metric]:.1f}" for metric in _METRICS),
         ]
-        for _, row in numbers.iterrows()
+        for _, row in means.iterrows()
     ]
-    head = ["model", "condition", "task", "scoring", "languages", *_SHOWN]
+    head = ["model", "condition", "task", "scoring", "languages", *_METRICS]
     yield from align(head, rows, 4 * "<" + 5 * ">")
+
+
+def read_means(results: Path, study: Mapping) -> pd.DataFrame:
+    """Return means over the measured languages: one row per condition and task.
+
+    Args:
+        results: the folder that the workflow writes into; it may be absent.
+        study: a complete study; runs and languages of other studies are left out.
+
+    Returns:
+        The columns facet, rank, task, scoring and languages, and the shown metrics as
+        fractions; no rows if nothing is measured.
+
+    Raises:
+        InputError: a file is not a metrics table.
+    """
+    pattern = layout.measured("metrics")
+    paths = [
+        layout.below(results, pattern, task=task["name"], **vars(run))
+        for run in expand_runs(study)
+        for task in study["tasks"]
+    ]
+    paths = [path for path in paths if path.exists()]
+    if not paths:
+        return pd.DataFrame()
+    rows = tables.where(
+        tables.read_many(paths, "metrics"), subset="all", calibrator="none"
+    ).to_pandas()
+    rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
+    asked = [
+        (task["name"], code) for task in study["tasks"] for code in task["languages"]
+    ]
+    rows = rows[rows.set_index(["task", "language"]).index.isin(asked)]
+    rows = by_condition(rows[rows["metric"].isin(_METRICS)])
+    keys = ["facet", "rank", "task", "scoring"]
+    means = rows.pivot_table(index=keys, columns="metric", values="value")
+    languages = rows.groupby(keys)["language"].nunique().rename("languages")
+    return means.join(languages).reset_index()
