@@ -1,1 +1,1 @@
-"""From other people's files to questions, conversations and base models."""
+"""Read base models, conversations and questions from the Hub or from directories."""

@@ -1,4 +1,4 @@
-"""Which rows of a data set are read: those with, or without, certain values."""
+"""Filter the rows of a data set by the values of one column."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,38 +10,32 @@ _SHOWN = 8  # values of the column that a message names
 
 @dataclass
 class Filter:
-    """A filter on one column, and what it has seen.
-
-    Attributes:
-        column: the column.
-        values: the values that are looked for.
-        keep: whether rows with one of them are kept, or dropped.
-    """
+    """A filter on one column, which notes the values that it meets."""
 
     column: str
-    values: tuple[object, ...]
-    keep: bool
+    values: tuple[object, ...]  # as `_to_key` returns them
+    keep: bool  # rows with one of the values are kept; else they are dropped
     _hits: set[object] = field(default_factory=set)
     _others: dict[object, None] = field(default_factory=dict)  # the first few, in order
 
     @classmethod
     def from_settings(cls, settings: Mapping) -> "Filter":
-        """The filter that a study describes: `column`, and `keep` or `drop`.
+        """Return the filter that a study describes: `column`, and `keep` or `drop`.
 
         Raises:
             InputError: it has other keys, or no values.
         """
-        keys, way = set(settings), "keep" if "keep" in settings else "drop"
-        values = settings.get(way)
-        if keys != {"column", way} or not isinstance(values, list) or not values:
+        action = "keep" if "keep" in settings else "drop"
+        keys, values = set(settings), settings.get(action)
+        if keys != {"column", action} or not isinstance(values, list) or not values:
             raise InputError(
                 f"filter {dict(settings)} is not understood; it needs `column`, and a "
                 "list of values as either `keep` or `drop`"
             )
-        return cls(settings["column"], tuple(map(_key, values)), way == "keep")
+        return cls(settings["column"], tuple(map(_to_key, values)), action == "keep")
 
     def admits(self, row: Mapping) -> bool:
-        """Whether the row is read.
+        """Return whether the row is kept.
 
         Raises:
             InputError: the column does not hold single values.
@@ -52,7 +46,7 @@ class Filter:
                 f"filter: column {self.column!r} holds a {type(value).__name__}; name "
                 "a column of single values"
             )
-        key = _key(value)
+        key = _to_key(value)
         if key in self.values:
             self._hits.add(key)
             return self.keep
@@ -61,24 +55,24 @@ class Filter:
         return not self.keep
 
     def check(self) -> None:
-        """Refuse, after all rows, a value that none of them has: it is misspelt.
+        """Refuse, after all rows, a value that no row has: it is misspelt.
 
         Raises:
-            InputError: it names the value, and some that there are.
+            InputError: a value was not met; the message lists some that were.
         """
-        missing = [each for each in self.values if each not in self._hits]
+        missing = [key for key in self.values if key not in self._hits]
         if missing:
-            way = "keep" if self.keep else "drop"
-            there = [*self._hits, *self._others][:_SHOWN]
+            action = "keep" if self.keep else "drop"
+            present = [*self._hits, *self._others][:_SHOWN]
             raise InputError(
-                f"filter: {way} names {', '.join(map(_show, missing))}, but no row has "
-                f"it in {self.column!r}, where there is "
-                f"{', '.join(sorted(map(_show, there)))}, ..."
+                f"filter: {action} names {', '.join(map(_show, missing))}, but no row "
+                f"has it in {self.column!r}, where there is "
+                f"{', '.join(sorted(map(_show, present)))}, ..."
             )
 
 
-def _key(value: object) -> object:
-    """The value as it is compared: in Python, but not in JSON, 1 is True."""
+def _to_key(value: object) -> object:
+    """Return what is compared for a value: in Python, but not in JSON, 1 is True."""
     return (value,) if isinstance(value, bool) else value
 
 

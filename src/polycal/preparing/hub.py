@@ -1,11 +1,9 @@
-"""Files of a repository: a directory on this machine, or one of the Hub.
+"""Find the data files of a repository: a directory on this machine, or the Hub's.
 
-Both are read by the same code. What the Hub holds is first brought into the Hub's own
-cache, and a snapshot in that cache is a directory like any other.
-`datasets.load_dataset` is not used for three reasons: without a connection it serves
-whichever revision it has prepared last, and not the pinned one; it writes a second
-copy of the data into the user's cache, behind a lock; and it takes longer to import
-than a language takes to read.
+A Hub repository is downloaded into the Hub's cache and then read as a directory.
+`datasets.load_dataset` is not used: offline it serves the revision that it prepared
+last instead of the pinned one, it writes a second copy of the data into the cache, and
+importing it takes longer than reading a language.
 """
 
 import re
@@ -19,28 +17,23 @@ from polycal.errors import InputError
 from polycal.study.grid import is_local
 from polycal.study.reading import load_yaml
 
-# That can be read (`rows.py`); not CSV: it cannot tell "None" from null.
+# Kinds of file that `rows.py` reads; not CSV, which cannot tell "None" from null.
 KINDS = (".parquet", ".json", ".jsonl")
 _HEADER = re.compile(r"\s*---[\r\n]+(.*?)[\r\n]+---(?:[\r\n]|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Where the data of some splits lie, and which revision of them.
+    """The data files of some splits."""
 
-    Attributes:
-        files: the files of each split, in order.
-        revision: the commit of a Hub repository; what the caller gave for a directory.
-    """
-
-    files: dict[str, list[Path]]
-    revision: str | None
+    files: dict[str, list[Path]]  # split -> its files in order
+    revision: str | None  # commit of a Hub repository; the caller's for a directory
 
 
 def download(
     repo: str, *, revision: str | None, repo_type: str, patterns: Sequence[str]
 ) -> Path:
-    """Bring files of a Hub repository into the Hub's cache, if they are not there yet.
+    """Download files of a Hub repository into the Hub's cache, unless they are there.
 
     HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are respected.
 
@@ -79,14 +72,14 @@ def download(
     # RuntimeError is how its transfer engine fails.
     except (errors.HTTPError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's complaint, not the Hub's
+            raise  # an error of the disk, not of the Hub
         reason = _explain(error, repo, revision, repo_type)
         raise InputError(f"{repo}: {reason}") from error
     return Path(folder)
 
 
 def _explain(error: Exception, repo: str, revision: str, repo_type: str) -> str:
-    """Why the Hub did not give a repository, and what to do; one line."""
+    """Return why the Hub did not give a repository, and what to do; one line."""
     from huggingface_hub import errors
 
     page = f"https://huggingface.co/{'datasets/' if repo_type == 'dataset' else ''}"
@@ -123,19 +116,19 @@ def find_splits(
 ) -> Splits:
     """Find the data files of some splits, and download them if they are on the Hub.
 
-    The files are those that the `configs` in the header of the repository's README.md
-    name for the config. Without such a header the names of the files tell the splits,
+    The `configs` in the header of the repository's README.md list the files of a
+    config. Without such a header the splits are inferred from the names of the files,
     by the Hub's own rules.
 
     Args:
-        repo: a Hub id, a local directory, or a local file that is all of one split.
+        repo: a Hub id, a local directory, or a local file that holds one split.
         splits: the splits that are needed, as the repository calls them.
         name: the config (in a benchmark: the language); None is the default config.
         revision: the commit of a Hub repository; only noted for a directory.
 
     Raises:
-        InputError: the repository, config or split is not there; the message says what
-            there is instead.
+        InputError: the repository, config or split does not exist; the message lists
+            those that do.
     """
     splits = list(splits)
     if not is_local(repo):
@@ -154,32 +147,32 @@ def find_splits(
 def _download_splits(
     repo: str, name: str | None, splits: list[str], revision: str | None
 ) -> tuple[str, Path, dict[str, list[str]] | None]:
-    """The commit, the snapshot, and the patterns of a Hub repository's splits."""
+    """Return the commit, the snapshot, and the patterns of the splits of a Hub id."""
 
-    def bring(revision: str | None, patterns: Sequence[str]) -> Path:
+    def fetch(revision: str | None, patterns: Sequence[str]) -> Path:
         return download(repo, revision=revision, repo_type="dataset", patterns=patterns)
 
-    folder = bring(revision, ["README.md"])
+    folder = fetch(revision, ["README.md"])
     commit = folder.name
     patterns = _read_patterns(repo, folder, name)
     if patterns is None:
-        wanted = [f"*{kind}" for kind in KINDS]
+        data_files = [f"*{kind}" for kind in KINDS]
     else:
-        wanted = [each for split in splits for each in patterns.get(split, [])]
-    # With the commit, so that a branch that moves in between changes nothing.
-    return commit, bring(commit, ["README.md", *wanted]), patterns
+        data_files = [file for split in splits for file in patterns.get(split, [])]
+    # By the commit: the branch may have moved since README.md was read.
+    return commit, fetch(commit, ["README.md", *data_files]), patterns
 
 
 def _read_patterns(
     repo: str, folder: Path, name: str | None
 ) -> dict[str, list[str]] | None:
-    """A config's split -> patterns of files; None: README.md names no files."""
+    """Return split -> patterns of files of a config; None if README.md has none."""
     configs = _read_configs(repo, folder / "README.md")
     if name is None:
         if not configs:
             return None
-        chosen = [each for each, config in configs.items() if config.get("default")]
-        chosen += [each for each in configs if each == "default" or len(configs) == 1]
+        chosen = [key for key, config in configs.items() if config.get("default")]
+        chosen += [key for key in configs if key == "default" or len(configs) == 1]
         name = chosen[0] if chosen else None
     if name not in configs:
         offered = ", ".join(configs) or "none (README.md has no `configs` header)"
@@ -192,19 +185,19 @@ def _read_patterns(
         )
     if files is None:
         return None
-    if isinstance(files, str) or all(isinstance(each, str) for each in files):
+    if isinstance(files, str) or all(isinstance(file, str) for file in files):
         files = [{"split": "train", "path": files}]
     return {
-        each["split"]: [each["path"]] if isinstance(each["path"], str) else each["path"]
-        for each in files
+        file["split"]: [file["path"]] if isinstance(file["path"], str) else file["path"]
+        for file in files
     }
 
 
 def _read_configs(repo: str, readme: Path) -> dict[str, dict]:
-    """The `configs` in the header of README.md, by name.
+    """Return the `configs` in the header of README.md, by name.
 
-    huggingface_hub's `DatasetCard` reads the same; importing it takes longer than all
-    that a local benchmark's language needs.
+    huggingface_hub's `DatasetCard` reads the same, but importing it takes longer than
+    preparing a language of a local benchmark.
     """
     if not readme.exists():
         return {}
@@ -220,30 +213,28 @@ def _read_configs(repo: str, readme: Path) -> dict[str, dict]:
 def _resolve(
     repo: str, folder: Path, patterns: dict[str, list[str]] | None, splits: list[str]
 ) -> dict[str, list[Path]]:
-    """The files of each split.
+    """Return the files of each split.
 
     Raises:
         InputError: a split has no files.
     """
     if patterns is None:
-        found = _infer(folder)
+        files = _infer(folder)
     else:
-        found = {
-            split: sorted(
-                {path for each in patterns[split] for path in folder.glob(each)}
-            )
-            for split in patterns
+        files = {
+            split: sorted({path for glob in globs for path in folder.glob(glob)})
+            for split, globs in patterns.items()
         }
     for split in splits:
-        if not found.get(split):
-            offered = ", ".join(each for each in found if found[each]) or "none"
+        if not files.get(split):
+            offered = ", ".join(key for key in files if files[key]) or "none"
             raise InputError(
                 f"{repo} has no files of the split {split!r} "
                 f"(splits with files: {offered}; kinds: {', '.join(KINDS)})"
             )
-        for path in found[split]:
+        for path in files[split]:
             _check_kind(path)
-    return {split: found[split] for split in splits}
+    return {split: files[split] for split in splits}
 
 
 def _check_kind(path: Path) -> None:
@@ -252,19 +243,19 @@ def _check_kind(path: Path) -> None:
 
 
 def _infer(folder: Path) -> dict[str, list[Path]]:
-    """Splits by the names of files, by the rules of the `datasets` library."""
+    """Return the files of each split by their names, as the `datasets` library does."""
     from datasets.data_files import DataFilesDict, get_data_patterns
 
     try:
-        found = DataFilesDict.from_patterns(
+        inferred = DataFilesDict.from_patterns(
             get_data_patterns(str(folder)),
             base_path=str(folder),
             allowed_extensions=list(KINDS),
         )
     except FileNotFoundError:
         return {}
-    files = {split: [Path(path) for path in paths] for split, paths in found.items()}
-    for split, paths in files.items():  # one data set, uploaded in two forms
+    files = {split: [Path(path) for path in paths] for split, paths in inferred.items()}
+    for split, paths in files.items():  # a set uploaded in two forms is read once
         parquet = [path for path in paths if path.suffix == ".parquet"]
         files[split] = parquet or paths
     return files

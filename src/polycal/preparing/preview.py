@@ -1,4 +1,4 @@
-"""One prompt of a study, exactly as a model is given it; nothing else has to exist."""
+"""Print one prompt of a study exactly as a model is given it, before anything runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from polycal.study.prompts import Prompt, build_prompt, pick_shots
 from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
-if TYPE_CHECKING:  # it takes seconds
+if TYPE_CHECKING:  # importing it takes seconds
     from transformers import PreTrainedTokenizerBase
 
 _LINE = "-" * 8
@@ -38,32 +38,33 @@ def show_prompt(
     """Print a prompt and its candidates, decoded from the ids that the model is given.
 
     Args:
-        config: the study.
-        task: short name of one of its tasks.
-        language: a code; it need not be among the task's languages.
-        shots: answered questions before the question; by default the task's.
-        scoring: `letters` or `text`; by default the study's first.
+        config: the study's file.
+        task: short name of the benchmark.
+        language: code of the language; the study need not name it.
+        shots: number of answered questions; by default the task's.
+        scoring: by default the study's first.
         question: id of a test question; by default the first.
-        model: short name of one of its models; by default the first.
+        model: short name of a model; by default the study's first.
 
     Raises:
         InputError: the study has no such task or model, or the benchmark no such
-            language or question, or a directory is not there yet.
+            language or question, or a directory does not exist yet.
     """
     study = load_study(config)
-    asked = _find(study["tasks"], "task", task)
-    teller = _find(study["models"], "model", model or study["models"][0]["name"])
+    task_entry = _find_entry(study["tasks"], "task", task)
+    model_name = model or study["models"][0]["name"]
+    model_entry = _find_entry(study["models"], "model", model_name)
     scoring = scoring or study["scoring"][0]
-    shots = asked["shots"] if shots is None else shots
-    for repo in (asked["repo"], teller["repo"]):
-        _check_there(repo)
+    shots = task_entry["shots"] if shots is None else shots
+    for repo in (task_entry["repo"], model_entry["repo"]):
+        _check_exists(repo)
     table, _ = read_task(
-        repo=asked["repo"],
-        revision=asked["revision"],
-        format=asked["format"],
+        repo=task_entry["repo"],
+        revision=task_entry["revision"],
+        format=task_entry["format"],
         task=task,
         language=language,
-        name=asked["configs"].get(language),
+        name=task_entry["configs"].get(language),
     )
     row = _find_question(table, question)
     answered = _find_shots(table, row, shots)
@@ -71,20 +72,22 @@ def show_prompt(
         scoring, row["question"], row["options"], row["lead_in"], answered
     )
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
-    title += f"shots: {len(answered)}, as {teller['name']} sees it"
+    title += f"shots: {len(answered)}, as {model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
-    print("\n".join([title, *_render(prompt, row["gold"], _bring_model(teller))]))
+    print(
+        "\n".join([title, *_render(prompt, row["gold"], _find_tokenizer(model_entry))])
+    )
 
 
-def _find(entries: Iterable[Mapping], kind: str, name: str) -> Mapping:
-    names = [each["name"] for each in entries]
+def _find_entry(entries: Iterable[Mapping], kind: str, name: str) -> Mapping:
+    names = [entry["name"] for entry in entries]
     if name not in names:
         raise InputError(f"the study has no {kind} {name!r}; it has {', '.join(names)}")
     return grid.entry(entries, name)
 
 
-def _check_there(repo: str) -> None:
+def _check_exists(repo: str) -> None:
     if grid.is_local(repo) and not Path(repo).exists():
         raise InputError(
             f"there is no {repo}; correct `repo:`, or, if the workflow makes it, say "
@@ -112,8 +115,8 @@ def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
     return pick_shots(dev, shots).get(row["subject"], [])
 
 
-def _bring_model(model: Mapping) -> Path:
-    """A directory that holds at least the tokenizer and the configuration."""
+def _find_tokenizer(model: Mapping) -> Path:
+    """Return a directory with the tokenizer and the configuration of a model."""
     if grid.is_local(model["repo"]):
         return Path(model["repo"])
     return hub.download(
@@ -125,7 +128,7 @@ def _bring_model(model: Mapping) -> Path:
 
 
 def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
-    """The lines that show a prompt as the tokenizer in a directory writes it."""
+    """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
     from transformers import AutoConfig
 
     from polycal.models.checkpoints import load_tokenizer, read_length

@@ -1,4 +1,4 @@
-"""Rows of data files, a few in memory at a time: Parquet and JSON."""
+"""Read the rows of Parquet and JSON files, a few in memory at a time."""
 
 import json
 import re
@@ -13,19 +13,19 @@ from polycal.errors import InputError
 
 _BATCH = 4096  # Parquet rows that are Python objects at one time
 _CHUNK = 1 << 22  # characters of JSON that are read at once
-_LONGEST = 1 << 26  # characters of one JSON row; more means that it never ends
-_BETWEEN = re.compile(r"[\s,\[\]]*")  # what lies between the rows of a JSON file
+_LONGEST = 1 << 26  # characters of one JSON row; a longer one is taken as unclosed
+_BETWEEN = re.compile(r"[\s,\[\]]*")  # between two rows of a JSON file
 
 
 def read_rows(
     files: Iterable[Path], columns: Sequence[str], *, asked_by: str = "`format:`"
 ) -> Iterator[dict]:
-    """The named columns of every row, in source order; few rows in memory at a time.
+    """Yield the named columns of every row, in source order.
 
     Args:
         files: Parquet, JSON lines, or JSON arrays of objects.
-        columns: the columns; a JSON row after the first may lack one (None).
-        asked_by: what in the study asks for these columns, for the error message.
+        columns: names; a JSON row after the first may lack one, which becomes None.
+        asked_by: the study's setting that needs the columns, for the error message.
 
     Raises:
         InputError: a file is broken or lacks columns; the message names it.
@@ -51,9 +51,9 @@ def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator
 
 
 def _json_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
-    """Rows of JSON lines or of one array, decoded one by one.
+    """Yield the rows of JSON lines or of one array, decoded one by one.
 
-    An array of gigabytes (OpenHermes) is never a Python object as a whole.
+    An array of gigabytes (OpenHermes) does not fit in memory as Python objects.
     """
     decoder, buffer, position, first, between = json.JSONDecoder(), "", 0, True, ""
     with path.open(encoding="utf-8-sig") as file:
@@ -95,11 +95,11 @@ def _read_chunk(file: TextIO, path: Path) -> str:
 
 
 def _check_columns(
-    path: Path, columns: Sequence[str], found: Iterable[str], asked_by: str
+    path: Path, columns: Sequence[str], present: Iterable[str], asked_by: str
 ) -> None:
-    missing = [column for column in columns if column not in found]
+    missing = [column for column in columns if column not in present]
     if missing:
         raise InputError(
             f"{path} lacks the columns {', '.join(missing)} (it has: "
-            f"{', '.join(found)}); is {asked_by} right?"
+            f"{', '.join(present)}); is {asked_by} right?"
         )

@@ -1,7 +1,6 @@
-"""SFT sets: from their own columns to one conversations table.
+"""Read an SFT set in its own columns into a conversations table.
 
-A form is an entry in `FORMATS`: its columns, and one function from a source row to
-turns. Everything after that is the same for all of them.
+A format is an entry in `FORMATS`: its columns, and a function from a row to turns.
 """
 
 import itertools
@@ -40,19 +39,12 @@ def _from_sharegpt(row: dict) -> list[tuple[str, str | None]]:
 
 @dataclass(frozen=True)
 class Format:
-    """How an SFT set is written.
+    """How an SFT set is written."""
 
-    Attributes:
-        columns: the columns that `read` uses.
-        roles: the set's name of a role -> system, user or assistant.
-        read: a source row -> its turns (the set's role, text) in order.
-        input: the column with a second text of the first user turn.
-    """
-
-    columns: tuple[str, ...]
-    roles: dict[str, str]
-    read: Callable[[dict], list[tuple[str, str | None]]]
-    input: str | None = None
+    columns: tuple[str, ...]  # that `read` uses
+    roles: dict[str, str]  # the set's name of a role -> system, user or assistant
+    read: Callable[[dict], list[tuple[str, str | None]]]  # row -> (set's role, text)
+    input: str | None = None  # column with a second text of the first user turn
 
 
 _ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
@@ -82,26 +74,24 @@ def prepare_sft(
 ) -> None:
     """Read an SFT set's train split into a conversations table.
 
-    Texts are stored as they are. A row without an assistant turn, or with an empty
-    one, teaches nothing and is dropped. What was dropped is logged and stored as
-    `counts` in the file's metadata. `example_id` is the row number in the source,
-    from 0. However large the set is, few rows are in memory at a time.
+    Texts are stored unchanged. A row without an assistant turn, or with an empty one,
+    is dropped. Counts of dropped rows are logged and stored as `counts` in the file's
+    metadata. `example_id` is the row number in the source, from 0. Few rows are in
+    memory at a time. The subset of `max_examples` is the same in every call; a smaller
+    one is part of a larger one.
 
     Args:
-        repo: a Hub id, a local directory in the Hub's layout, or a local file
-            (Parquet, JSON lines, a JSON array).
-        revision: the commit of a Hub id; only noted for a local path.
-        format: a key of `FORMATS`.
-        sft: the short name that the study gives the set.
-        out: the Parquet file that is written.
-        filter: `column`, and `keep` or `drop` with a list of its values; every row is
-            read if there is none.
-        max_examples: take at most so many conversations, by chance but always the
-            same; a smaller number takes some of those that a larger one takes.
+        repo: Hub id (owner/name), or a local directory or file.
+        revision: commit of the Hub repository.
+        format: alpaca, messages or sharegpt.
+        sft: short name of the SFT set.
+        out: Parquet file to write.
+        filter: rows to read: {"column": NAME, "keep": [VALUE, ...]}, or drop.
+        max_examples: random subset of this size; default: all conversations.
 
     Raises:
-        InputError: the data cannot be had, or have a role that is not known; the
-            message names the row. Or the filter does not fit them, or nothing is left.
+        InputError: the data are not available, a role is not known (the message names
+            the row), the filter does not fit the data, or no conversation is left.
     """
     if format not in FORMATS:
         raise InputError(f"format {format!r} is not known; use {', '.join(FORMATS)}")
@@ -110,20 +100,22 @@ def prepare_sft(
             f"max_examples is {max_examples}; one to train on and one to validate with "
             "are needed"
         )
-    found = hub.find_splits(repo, splits=["train"], revision=revision)
-    files = found.files["train"]
+    data = hub.find_splits(repo, splits=["train"], revision=revision)
+    files = data.files["train"]
 
-    def pass_over() -> _Pass:
-        chosen = Filter.from_settings(filter) if filter else None
-        return _Pass(FORMATS[format], files, repo, chosen)
+    def read() -> _Conversations:
+        row_filter = Filter.from_settings(filter) if filter else None
+        return _Conversations(FORMATS[format], files, repo, row_filter)
 
-    largest = 1.0
+    threshold = 1.0
     if max_examples is not None:
-        kept = sum(1 for _ in pass_over())
-        largest = _largest_lot(kept, max_examples)
-    rows = pass_over()
+        kept = sum(1 for _ in read())
+        threshold = _find_threshold(kept, max_examples)
+    rows = read()
     with tables.writing(out, "conversations") as writer:
-        drawn = itertools.compress(rows, (lot <= largest for lot in _lots()))
+        drawn = itertools.compress(
+            rows, (number <= threshold for number in _random_numbers())
+        )
         while batch := list(itertools.islice(drawn, _BATCH)):
             writer.add(tables.same(_to_table(batch), sft=sft))
         counts = dict(rows.counts)
@@ -134,7 +126,7 @@ def prepare_sft(
             sft=sft,
             format=format,
             repo=repo,
-            revision=found.revision,
+            revision=data.revision,
             filter=filter,
             max_examples=max_examples,
             digest=digest(files),
@@ -143,40 +135,40 @@ def prepare_sft(
     _logger.info("%s: kept %d conversations; %s", repo, writer.num_rows, counts)
 
 
-def _lots() -> Iterator[float]:
-    """One number below 1 for every conversation in turn, the same in every pass."""
-    chance = random.Random(0)
+def _random_numbers() -> Iterator[float]:
+    """Yield a number below 1 for every conversation in turn, the same in every pass."""
+    rng = random.Random(0)
     while True:
-        yield chance.random()
+        yield rng.random()
 
 
-def _largest_lot(kept: int, wanted: int) -> float:
-    """The lot up to which conversations are taken, so that `wanted` of them are."""
-    lots = sorted(itertools.islice(_lots(), kept))
-    return lots[wanted - 1] if wanted < kept else 1.0
+def _find_threshold(n: int, size: int) -> float:
+    """Return the number up to which `size` of `n` conversations are taken."""
+    numbers = sorted(itertools.islice(_random_numbers(), n))
+    return numbers[size - 1] if size < n else 1.0
 
 
-class _Pass:
+class _Conversations:
     """One pass over the source: the rows of a conversations table without `sft`.
 
     Attributes:
-        counts: rows that were seen, and those that were dropped by reason.
-        kept: conversations that were given out.
+        counts: rows that were read, and rows that were dropped by reason.
+        kept: number of conversations that were yielded.
     """
 
     def __init__(
         self,
         source: Format,
         files: Sequence[Path],
-        place: str,
-        chosen: Filter | None,
+        repo: str,
+        row_filter: Filter | None,
     ) -> None:
         self.counts = Counter(
             rows=0, dropped_by_filter=0, dropped_no_answer=0, dropped_empty_answer=0
         )
         self.kept = 0
-        self._source, self._files, self._place = source, files, place
-        self._filter = chosen
+        self._source, self._files, self._repo = source, files, repo
+        self._filter = row_filter
 
     def __iter__(self) -> Iterator[dict]:
         source, columns, asked_by = self._source, self._source.columns, "`format:`"
@@ -194,7 +186,7 @@ class _Pass:
                 messages = _to_messages(source, row)
             except InputError as error:
                 raise InputError(
-                    f"{self._place}, row {example} of train: {error}"
+                    f"{self._repo}, row {example} of train: {error}"
                 ) from None
             answers = [
                 turn["content"] for turn in messages if turn["role"] == "assistant"
@@ -222,7 +214,7 @@ def _to_table(rows: Iterable[dict]) -> pa.Table:
 
 
 def _to_messages(source: Format, row: dict) -> list[dict[str, str]]:
-    """Turns with polycal's roles.
+    """Return the turns of a row with polycal's roles.
 
     Raises:
         InputError: a role is not known, or a turn is not written as one.

@@ -1,4 +1,4 @@
-"""A base model in a directory of its own: a Hugging Face snapshot and what made it."""
+"""Copy a base model into a directory of its own, with its provenance."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ from polycal.storage.provenance import write_provenance
 from polycal.study.grid import is_local
 from polycal.verb import verb
 
-# Weights under the names that transformers loads; neither pickles nor the second copy
-# of the weights that some repositories hold (consolidated.safetensors, original/).
+# Names of weights that transformers loads. Pickles are left out, and so is the second
+# copy of the weights in some repositories (consolidated.safetensors, original/).
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", _INDEX)
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -36,17 +36,18 @@ def prepare_model(
     """Bring a base model into a directory of its own.
 
     Only the configuration, the tokenizer and safetensors weights are taken. Files are
-    linked where links can be made, so the weights use no disk space twice.
+    linked where possible, so that the weights take disk space once. `provenance.json`
+    has the keys model, repo, revision (the resolved commit) and digest (of all other
+    files).
 
     Args:
-        repo: a local directory, or a Hub id.
-        revision: the commit (or branch) of a Hub id; only noted for a directory.
-        model: the short name that the study gives it.
-        out: the directory that is written; its `provenance.json` has the keys model,
-            repo, revision (the resolved commit) and digest (of all other files).
+        repo: Hub id (owner/name) or a local directory.
+        revision: commit or branch of the Hub repository.
+        model: short name of the model.
+        out: directory to write.
 
     Raises:
-        InputError: the repository cannot be had or is not a complete model.
+        InputError: the repository is not available or is not a complete model.
     """
     if is_local(repo):
         source = Path(repo).expanduser()
@@ -62,7 +63,7 @@ def prepare_model(
         revision = source.name
     weights = _find_weights(repo, source)
     _check_complete(repo, source, weights)
-    names = [*weights, *_find_others(repo, source)]
+    names = [*weights, *_find_small_files(repo, source)]
     with replacing_folder(out) as temporary:
         for name in names:
             copy_or_link(source / name, temporary / name)
@@ -77,7 +78,7 @@ def prepare_model(
 
 
 def _check_complete(repo: str, source: Path, weights: list[str]) -> None:
-    """Refuse files that an interrupted copy has left without their end."""
+    """Refuse truncated files, such as an interrupted copy leaves."""
     from safetensors import SafetensorError, safe_open
 
     for name in weights:
@@ -94,10 +95,10 @@ def _check_complete(repo: str, source: Path, weights: list[str]) -> None:
 
 
 def _find_weights(repo: str, source: Path) -> list[str]:
-    """Names of the files that hold the weights, by transformers' order of precedence.
+    """Return the names of the weight files, by transformers' order of precedence.
 
     Raises:
-        InputError: there are none, or one that the index names is missing.
+        InputError: there are none, or a file of the index is missing.
     """
     if (source / "model.safetensors").exists():
         return ["model.safetensors"]
@@ -124,8 +125,8 @@ def _find_weights(repo: str, source: Path) -> list[str]:
     return [*shards, _INDEX]
 
 
-def _find_others(repo: str, source: Path) -> list[str]:
-    """Names of the configuration and tokenizer files that are there."""
+def _find_small_files(repo: str, source: Path) -> list[str]:
+    """Return the names of the configuration and tokenizer files that exist."""
     names = [name for name in WITHOUT_WEIGHTS if (source / name).exists()]
     if "config.json" not in names:
         raise InputError(

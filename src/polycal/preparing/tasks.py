@@ -1,4 +1,4 @@
-"""Benchmarks: from their own columns to one questions table per language."""
+"""Read a benchmark in its own columns into one questions table per language."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 _FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
 _DROPPED = (BLANK_OPTION, BLANK_QUESTION, _FAULTY, _REPEATED)
-_MANY = 0.01  # part of the rows that may be faulty; more of them mean a wrong format
+_MOST_FAULTY = 0.01  # part of the rows; more faults mean a wrong format
 
 
 @verb(makes="{out}", without_pandas=True)
@@ -76,11 +76,10 @@ def read_task(
 ) -> tuple[pa.Table, dict[str, object]]:
     """Read one language of a benchmark.
 
-    Texts stay as they are, with leading and trailing white space; prompts decide what
-    to strip. Rows are in source order, test before dev. Rows with a blank question or
-    option, repetitions of a whole row, and a few with a fault (two answers, an id with
-    two texts) are dropped; how many of each, split by split, is logged and among the
-    facts as `counts`.
+    Texts keep their leading and trailing white space, which prompts strip. Rows are in
+    source order, test before dev. Rows with a blank question or option, repeated rows
+    and a few faulty rows (two answers, an id with two texts) are dropped; their counts
+    by split and reason are logged and returned as `counts` among the facts.
 
     Args:
         repo: a Hub id or a local directory in the Hub's layout.
@@ -91,43 +90,49 @@ def read_task(
         name: the language's config in the repository; by default the code.
 
     Returns:
-        A questions table, and what is known of its origin.
+        A questions table, and the facts of its origin.
 
     Raises:
-        InputError: the data cannot be had, or contradict themselves; the message names
-            the question.
+        InputError: the data are not available, or many rows are faulty; the message
+            names the rows.
     """
     description = complete_format(format)
     source = make_format(description)
     name = name or language
-    found = hub.find_splits(
+    data = hub.find_splits(
         repo, name=name, splits=source.splits.values(), revision=revision
     )
     rows, counts = [], {}
     for split in sorted(source.splits, key=("test", "dev").index):
-        files = found.files[source.splits[split]]
-        place = f"{repo}, {name}, {source.splits[split]}"
-        questions, counts[split] = _read_split(source, files, language, place)
+        files = data.files[source.splits[split]]
+        title = f"{repo}, {name}, {source.splits[split]}"
+        questions, counts[split] = _read_split(source, files, language, title)
         identity = {"task": task, "language": language, "split": split}
         rows += [identity | question for question in questions]
-        _logger.info("%s: kept %d questions; %s", place, len(questions), counts[split])
+        _logger.info("%s: kept %d questions; %s", title, len(questions), counts[split])
     facts = {
         "task": task,
         "language": language,
         "name": name,
         "format": description,
         "repo": repo,
-        "revision": found.revision,
-        "digest": digest(path for paths in found.files.values() for path in paths),
+        "revision": data.revision,
+        "digest": digest(path for paths in data.files.values() for path in paths),
         "counts": counts,
     }
     return pa.Table.from_pylist(rows, tables.SCHEMAS["questions"]), facts
 
 
 def _read_split(
-    source: Format, files: Iterable[Path], language: str, place: str
+    source: Format, files: Iterable[Path], language: str, title: str
 ) -> tuple[list[dict], dict[str, int]]:
-    """The questions of one split, and what was seen.
+    """Read the questions of one split.
+
+    Args:
+        source: how the benchmark is written.
+        files: of the split.
+        language: its code.
+        title: name of the split in messages.
 
     Returns:
         Questions in source order, and counts: rows in the source, rows dropped by
@@ -162,31 +167,31 @@ def _read_split(
             ambiguous.add(name)
     counts[_FAULTY] = len(faults) + len(ambiguous)
     questions = [kept[name] for name in kept if name not in ambiguous]
-    _judge(faults, questions, counts, place)
+    _report_faults(faults, questions, counts, title)
     counts["duplicate_options"] = sum(
-        len(set(each["options"])) < len(each["options"]) for each in questions
+        len(set(one["options"])) < len(one["options"]) for one in questions
     )
     return questions, counts
 
 
-def _judge(
+def _report_faults(
     faults: Sequence[str],
     questions: Sequence[dict],
     counts: dict[str, int],
-    place: str,
+    title: str,
 ) -> None:
-    """Tell of faulty rows; a pinned revision may have a few, which nobody can mend.
+    """Log faulty rows. A few are dropped, since a pinned revision cannot be corrected.
 
     Raises:
         InputError: there are many of them, or no question is left.
     """
     shown = "; ".join(faults[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
-    if len(faults) > max(1, _MANY * counts["rows"]):
+    if len(faults) > max(1, _MOST_FAULTY * counts["rows"]):
         raise InputError(
-            f"{place}: {len(faults)} of {counts['rows']} rows are faulty: {shown}"
+            f"{title}: {len(faults)} of {counts['rows']} rows are faulty: {shown}"
         )
     if not questions:
-        seen = f"{place} holds no question that can be used ({counts})"
+        seen = f"{title} holds no question that can be used ({counts})"
         raise InputError(f"{seen}; {shown}" if faults else seen)
     if faults:
-        _logger.warning("%s: a faulty row is dropped: %s", place, shown)
+        _logger.warning("%s: a faulty row is dropped: %s", title, shown)
