@@ -1,10 +1,11 @@
-"""README, tutorial and how-to are followed to the letter, in a fresh clone.
+"""README, tutorial and how-to pages are followed to the letter, in a fresh clone.
 
 Each of their commands is typed in order, in one copy of the repository whose
 `config.yaml` is small. What needs the Hub, a GPU or a cluster is planned and not run.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,9 +30,20 @@ INSTEAD = {
     ),
     # It would change the environment that the tests run in.
     ".venv/bin/python -m pip install": "echo pip install",
-    # The prompt of a benchmark on the Hub; the README's own is of the embedded one.
+    # The prompt of a benchmark on the Hub; howto.md prints an embedded one.
     "polycal show-prompt --config studies/lite.yaml": "echo polycal show-prompt",
+    # These tests are among them.
+    "make test": "make --dry-run test",
+    # It needs a second machine.
+    "polycal tune --processes 8": "echo polycal tune",
 }
+PAGES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/running.md",
+    "docs/howto.md",
+    "docs/clusters.md",
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,41 +103,100 @@ def follow(page, clone, before=()):
 
 
 def test_the_readme_can_be_followed(clone):
-    """From `make run` to the table, the plans and a prompt."""
-    copied = ("--config mine.yaml", lambda: shutil.copy(*mine))
-    mine = (clone / "studies/lite.yaml", clone / "mine.yaml")
-    printed = follow("README.md", clone, before=[copied])
+    """From `make run` to the page, and the plan of a real model."""
+    run, real = follow("README.md", clone)
     assert (clone / "results/report/index.html").exists()
-    assert "results/report/index.html" in printed[0]
-    assert "Nothing to be done" in printed[1]
-    assert "confidence" in printed[2]
+    assert "results/report/index.html" in run
+    assert "python -m pytest" in run
+    assert "Plan of the study" in real
 
 
 def test_the_tutorial_can_be_followed(clone):
-    """Its claims are printed, and the added smoothing value is trained."""
+    """Its numbers and claims are printed, and the added smoothing value is trained."""
     more = {"smoothing": [*SMALL["smoothing"], 0.2]}
-    added = ("snakemake -n\nsnakemake --cores all", lambda: write_config(clone, **more))
-    printed = "".join(follow("docs/tutorial.md", clone, before=[added]))
-    assert "SFT raises confidence in low-resource languages" in printed
+    added = ("-q rules\nsnakemake --cores", lambda: write_config(clone, **more))
+    printed = follow("docs/tutorial.md", clone, before=[added])
+    assert "Nothing to be done" in printed[1]
+    assert "confidence" in printed[2]
+    assert "low-resource" in printed[3]
     assert list(clone.glob("results/runs/*/*/ls-0.2/seed-0/recipe.json"))
 
 
+def test_a_study_can_be_planned_watched_and_resumed(clone):
+    """Real studies are planned; the one that is there is looked at and complete."""
+    plan, start, watch, resume = follow("docs/running.md", clone)
+    page = (REPOSITORY / "docs/running.md").read_text()
+    (quoted,) = blocks(page, "text")
+    assert quoted in plan
+    assert "score" in start
+    assert re.search(r"^tune +3 +3 ", watch, re.MULTILINE)  # all of three are done
+    assert (clone / "results/partial/index.html").exists()
+    assert "Nothing to be done" in resume
+
+
 def test_the_how_to_can_be_followed(clone):
-    """Scores are read by three libraries, and the harness's samples become a page."""
+    """Checkpoints and the harness's samples become pages; libraries read the scores."""
     page = "docs/howto.md"
-    logged = ("import-samples", lambda: log_samples(clone, page))
-    printed = "".join(follow(page, clone, before=[logged]))
-    assert "ts_own" in printed
+    printed = follow(
+        page,
+        clone,
+        before=[
+            ("mine.yaml", lambda: copy_study(clone)),
+            ("checkpoints.yaml", lambda: write_checkpoints(clone, page)),
+            ("path/to/tuned", lambda: release_run(clone, page)),
+            ("import-samples", lambda: log_samples(clone, page)),
+        ],
+    )
+    assert "ts_own" in "".join(printed)
+    (dry_run,) = (text for text in printed if "checkpoints.yaml" in text)
+    assert "score" in dry_run
+    assert "tune" not in dry_run
+    released = clone / "results/released"
+    assert "beside its base model" in (released / "index.html").read_text()
+    assert "SFT raises confidence" in (released / "claims.csv").read_text()
     assert "their scores" in (clone / "theirs/results/partial/index.html").read_text()
+
+
+def test_the_commands_for_clusters_can_be_followed(clone):
+    """A study is expanded into jobs for SLURM."""
+    printed = follow("docs/clusters.md", clone)
+    assert "tune" in printed[0]
+
+
+def copy_study(clone):
+    """The user's own study."""
+    shutil.copy(clone / "studies/lite.yaml", clone / "mine.yaml")
+
+
+def write_study(page, name, path):
+    """Write the study of this name that a page prints."""
+    printed = blocks((REPOSITORY / page).read_text(), "yaml")
+    (study,) = (text for text in printed if f"study: {name}\n" in text)
+    path.write_text(study)
+
+
+def write_checkpoints(clone, page):
+    """A study of checkpoints that exist already, one of them in a local folder."""
+    (clone / "checkpoints/mine").mkdir(parents=True)
+    write_study(page, "two checkpoints", clone / "checkpoints.yaml")
+
+
+def release_run(clone, page):
+    """A tuned model of the study as one that somebody released."""
+    (run,) = clone.glob("results/runs/miniature/alpaca-en/ls-0.1/seed-0")
+    (clone / "path/to").mkdir(parents=True, exist_ok=True)
+    (clone / "path/to/tuned").symlink_to(run)
+    write_study(
+        page, "a finished checkpoint beside its base model", clone / "released.yaml"
+    )
 
 
 def log_samples(clone, page):
     """The study's scores of the base model as the harness would have logged them."""
-    (clone / "path/to").mkdir(parents=True)
+    (clone / "path/to").mkdir(parents=True, exist_ok=True)
     (clone / "path/to/model").symlink_to(clone / "resources/models/miniature")
     (clone / "theirs").mkdir()
-    study = blocks((REPOSITORY / page).read_text(), "yaml")[-1]
-    (clone / "theirs/study.yaml").write_text(study)
+    write_study(page, "their scores", clone / "theirs/study.yaml")
     (scores,) = clone.glob(
         "results/predictions/miniature/none/*/*/global_mmlu/*.parquet"
     )
@@ -139,7 +210,6 @@ def log_samples(clone, page):
 
 def test_every_stand_in_stands_for_something():
     """No rule is left over from a command that is no longer there."""
-    names = ("README.md", "docs/tutorial.md")
-    pages = [(REPOSITORY / name).read_text() for name in names]
+    pages = [(REPOSITORY / name).read_text() for name in PAGES]
     for typed in INSTEAD:
         assert any(typed in page for page in pages), typed
