@@ -1,8 +1,7 @@
-"""The tables of `polycal analyse`: their columns, each with what it means."""
-
-import pyarrow as pa
+"""The records of the tables of `polycal analyse`."""
 
 from polycal.storage.columns import (
+    BOOL,
     CONDITION,
     ESTIMATE,
     FLOAT,
@@ -14,11 +13,13 @@ from polycal.storage.columns import (
     STRING,
     TASK,
     Column,
-    Kind,
+    TableKind,
+    list_of,
 )
 
-ANALYSES: dict[str, Kind] = {
-    "decompositions": Kind(
+ANALYSES = (
+    TableKind(
+        "decompositions",
         "one part of a change of ECE: three rows add up to it",
         [
             *CONDITION,
@@ -30,28 +31,30 @@ ANALYSES: dict[str, Kind] = {
             *ESTIMATE,
         ],
     ),
-    "doses": Kind(
-        "a metric over the smoothing values of one SFT set; of each gap its size",
+    TableKind(
+        "doses",
+        "a metric over the smoothing values of one SFT set; the gap without its sign",
         [
             *CONDITION[:2],
             TASK,
             LEVEL,
             *HOW,
             METRIC,
-            Column("smoothings", pa.list_(FLOAT), "rising"),
-            Column("values", pa.list_(FLOAT), "the metric at each"),
-            Column("fitted", pa.list_(FLOAT), "the nearest sequence in one direction"),
-            Column("monotone", FLOAT, "share of replicates that are so without a fit"),
+            Column("smoothings", list_of(FLOAT), "rising"),
+            Column("values", list_of(FLOAT), "the metric at each"),
+            Column("fitted", list_of(FLOAT), "isotonic fit, falling or rising"),
+            Column("monotone", FLOAT, "share of replicates that fall (rise) unfitted"),
             Column("slope", FLOAT, "per unit of smoothing, least squares"),
             Column("slope_low", FLOAT, "lower end of its interval"),
             Column("slope_high", FLOAT, "upper end of its interval"),
             Column("optimum", FLOAT, "smoothing with the lowest value"),
-            Column("optimum_low", FLOAT, "lower end of its interval, a tried value"),
-            Column("optimum_high", FLOAT, "upper end of its interval, a tried value"),
-            Column("chosen", pa.list_(FLOAT), "share of replicates it is the optimum"),
+            Column("optimum_low", FLOAT, "lower end of its interval, a smoothing"),
+            Column("optimum_high", FLOAT, "upper end of its interval, a smoothing"),
+            Column("chosen", list_of(FLOAT), "share of replicates where each is best"),
         ],
     ),
-    "slopes": Kind(
+    TableKind(
+        "slopes",
         "how a difference between two conditions depends on the language",
         [
             *CONDITION,
@@ -68,8 +71,9 @@ ANALYSES: dict[str, Kind] = {
             Column("n_languages", INT, "languages behind it"),
         ],
     ),
-    "fronts": Kind(
-        "one condition among all of a model: is it beaten in accuracy and ECE?",
+    TableKind(
+        "fronts",
+        "a condition among all of a model: whether one beats it in accuracy and ECE",
         [
             *CONDITION,
             TASK,
@@ -77,13 +81,12 @@ ANALYSES: dict[str, Kind] = {
             *HOW,
             Column("accuracy", FLOAT, "mean over languages"),
             Column("ece", FLOAT, "mean over languages"),
-            Column(
-                "front", pa.bool_(), "no condition is better in one, as good in both"
-            ),
-            Column("probability", FLOAT, "share of replicates in which that holds"),
+            Column("front", BOOL, "no condition beats it in both numbers"),
+            Column("probability", FLOAT, "share of replicates with it on the front"),
         ],
     ),
-    "cultures": Kind(
+    TableKind(
+        "cultures",
         "culturally sensitive minus agnostic questions: a condition, or its change",
         [
             *CONDITION,
@@ -95,8 +98,9 @@ ANALYSES: dict[str, Kind] = {
             *ESTIMATE,
         ],
     ),
-    "dispersions": Kind(
-        "log temperatures of the languages: what one temperature repairs, and what not",
+    TableKind(
+        "dispersions",
+        "mean and spread of the languages' log temperatures",
         [
             *CONDITION,
             TASK,
@@ -107,4 +111,4 @@ ANALYSES: dict[str, Kind] = {
             Column("n_languages", INT, "languages behind it"),
         ],
     ),
-}
+)

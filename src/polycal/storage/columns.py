@@ -1,10 +1,13 @@
-"""Columns that several kinds of tables share, and what a kind of table is."""
+"""The records of a column and of a kind of table, and the shared columns."""
 
 from typing import NamedTuple
 
 import pyarrow as pa
 
-STRING, FLOAT, INT = pa.string(), pa.float64(), pa.int32()
+STRING, BOOL, list_of = pa.string(), pa.bool_(), pa.list_
+INT8, INT, INT64 = pa.int8(), pa.int32(), pa.int64()
+FLOAT32, FLOAT = pa.float32(), pa.float64()
+FLOATS = list_of(FLOAT32)  # raw scores and replicates, which fill the disk
 
 
 class Column(NamedTuple):
@@ -12,7 +15,7 @@ class Column(NamedTuple):
 
     Attributes:
         name: of the column.
-        type: of its values; any of them may be null where the meaning says so.
+        type: of its values; they may be null where the meaning says so.
         meaning: in a few words, with the unit.
     """
 
@@ -21,21 +24,23 @@ class Column(NamedTuple):
     meaning: str
 
 
-class Kind(NamedTuple):
+class TableKind(NamedTuple):
     """A kind of table.
 
     Attributes:
+        name: of the kind, and of the study's file.
         row: what a row is.
         columns: in their order.
     """
 
+    name: str
     row: str
     columns: list[Column]
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types, as Arrow knows them."""
-        return pa.schema([(each.name, each.type) for each in self.columns])
+        """Return the columns' names and types as an Arrow schema."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
 
 
 CONDITION = [
@@ -48,8 +53,8 @@ TASK = Column("task", STRING, "short name of the benchmark")
 LANGUAGE = Column("language", STRING, "code, as the benchmark spells it")
 SCORING = Column("scoring", STRING, "letters, or text: how options are scored")
 LEVEL = Column("level", STRING, "high, mid, low or all languages, or one's code")
-NORMALISER = Column("normaliser", STRING, "what an option's score is divided by")
-CALIBRATOR = Column("calibrator", STRING, "done to the probabilities; none: nothing")
+NORMALISER = Column("normaliser", STRING, "divisor of an option's score")
+CALIBRATOR = Column("calibrator", STRING, "temperature scaling; none: not calibrated")
 SUBSET = Column("subset", STRING, "all; CS, CA: culturally sensitive questions or not")
 METRIC = Column("metric", STRING, "name of the metric (docs/metrics.md)")
 HOW = [SCORING, NORMALISER, CALIBRATOR]

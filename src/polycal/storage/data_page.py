@@ -1,4 +1,4 @@
-"""Every table of a study as Markdown: what docs/data.md says of the columns."""
+"""Every kind of table as Markdown: the body of docs/data.md."""
 
 from collections.abc import Iterator
 
@@ -29,9 +29,9 @@ def _lines() -> Iterator[str]:
 
 
 def _spell(kind: pa.DataType) -> str:
-    """A type in Arrow's words, a list by its items."""
+    """Return a type in Arrow's words, a list by its items."""
     if pa.types.is_list(kind):
         return f"list of {_spell(kind.value_type)}"
     if pa.types.is_struct(kind):
-        return " and ".join(f"{each.name} ({_spell(each.type)})" for each in kind)
+        return " and ".join(f"{field.name} ({_spell(field.type)})" for field in kind)
     return str(kind)

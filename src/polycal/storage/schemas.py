@@ -1,16 +1,18 @@
-"""The columns of every Parquet table of a study, each with what it means.
-
-`docs/data.md` is this module as a page.
-"""
+"""The record of every kind of Parquet table; `docs/data.md` is printed from them."""
 
 import pyarrow as pa
 
 from polycal.storage.analysis_kinds import ANALYSES
 from polycal.storage.columns import (
+    BOOL,
     CONDITION,
     FLOAT,
+    FLOAT32,
+    FLOATS,
     HOW,
     INT,
+    INT8,
+    INT64,
     LANGUAGE,
     LEVEL,
     MEASURED,
@@ -26,11 +28,13 @@ from polycal.storage.columns import (
     SUBSET,
     TASK,
     Column,
-    Kind,
+    TableKind,
+    list_of,
 )
 
-KINDS: dict[str, Kind] = {
-    "questions": Kind(
+_RECORDS = (
+    TableKind(
+        "questions",
         "one benchmark question in one language",
         [
             TASK,
@@ -38,21 +42,23 @@ KINDS: dict[str, Kind] = {
             Column("split", STRING, "test or dev"),
             *QUESTION,
             Column("question", STRING, "its text"),
-            Column("options", pa.list_(STRING), "the valid ones, in their order"),
-            Column("gold", pa.int8(), "index of the right one, from 0"),
-            Column("lead_in", STRING, "stands between the question and its answer"),
+            Column("options", list_of(STRING), "their texts, in order"),
+            Column("gold", INT8, "index of the right one, from 0"),
+            Column("lead_in", STRING, "text between the question and its answer"),
         ],
     ),
-    "conversations": Kind(
+    TableKind(
+        "conversations",
         "one SFT conversation",
         [
             Column("sft", STRING, "short name of the SFT set"),
-            Column("example_id", pa.int64(), "row number in the source"),
-            Column("input", STRING, "Alpaca's own: more of the first user turn"),
-            Column("messages", pa.list_(MESSAGE), "the turns"),
+            Column("example_id", INT64, "row number in the source"),
+            Column("input", STRING, "rest of the first user turn, as Alpaca has it"),
+            Column("messages", list_of(MESSAGE), "the turns"),
         ],
     ),
-    "predictions": Kind(
+    TableKind(
+        "predictions",
         "raw scores of one question under one scoring; nothing derived",
         [
             *RUN,
@@ -60,23 +66,16 @@ KINDS: dict[str, Kind] = {
             LANGUAGE,
             SCORING,
             *QUESTION,
-            Column("gold", pa.int8(), "index of the right option, from 0"),
-            Column(
-                "logprobs",
-                pa.list_(pa.float32()),
-                "per option: log-likelihood in nats, summed over its tokens",
-            ),
-            Column("n_tokens", pa.list_(INT), "per option: tokens that were summed"),
-            Column("n_bytes", pa.list_(INT), "per option: UTF-8 bytes of its text"),
-            Column("log_mass", pa.float32(), "nats, all letters; null for text"),
-            Column(
-                "truncated",
-                pa.bool_(),
-                "the context was cut on its left; null: unknown",
-            ),
+            Column("gold", INT8, "index of the right option, from 0"),
+            Column("logprobs", FLOATS, "per option: log-likelihood, nats, summed"),
+            Column("n_tokens", list_of(INT), "per option: tokens that were summed"),
+            Column("n_bytes", list_of(INT), "per option: UTF-8 bytes of its text"),
+            Column("log_mass", FLOAT32, "nats, all letters; null for text"),
+            Column("truncated", BOOL, "the context was cut on the left; null: unknown"),
         ],
     ),
-    "training_log": Kind(
+    TableKind(
+        "training_log",
         "one line of a training's log",
         [
             *RUN,
@@ -87,42 +86,45 @@ KINDS: dict[str, Kind] = {
             Column("nll", FLOAT, "negative log-likelihood, nats per target token"),
             Column("learning_rate", FLOAT, "at this step; null for validation"),
             Column("grad_norm", FLOAT, "before clipping; null for validation"),
-            Column("tokens", pa.int64(), "target tokens behind this line"),
+            Column("tokens", INT64, "target tokens behind this line"),
             Column("tokens_per_second", FLOAT, "targets; null for validation"),
-            Column("tflops", FLOAT, "needed 10^12 operations a second, all processes"),
-            Column("mfu", FLOAT, "part of the GPUs' speed in bfloat16; null: unknown"),
-            Column("memory_gib", FLOAT, "peak so far, of the GPU or main memory"),
+            Column("tflops", FLOAT, "TFLOP/s that the model needs, all processes"),
+            Column("mfu", FLOAT, "share of the GPUs' bfloat16 speed; null: unknown"),
+            Column("memory_gib", FLOAT, "peak so far, of the GPU or of main memory"),
         ],
     ),
-    "metrics": Kind(
-        "one number about one run and language",
+    TableKind(
+        "metrics",
+        "one metric of one run and language",
         [
             *MEASURED,
             SUBSET,
             METRIC,
             Column("value", FLOAT, "the number; its unit and range: docs/metrics.md"),
-            Column("se", FLOAT, "standard error over questions; null: not made"),
-            Column("ci_low", FLOAT, "lower end of the interval; null: not made"),
-            Column("ci_high", FLOAT, "upper end of the interval; null: not made"),
+            Column("se", FLOAT, "standard error over questions; null: no replicates"),
+            Column("ci_low", FLOAT, "lower end of the interval; null: no replicates"),
+            Column("ci_high", FLOAT, "upper end of the interval; null: no replicates"),
             Column("null_mean", FLOAT, "expected of a calibrated model; ece and gap"),
             Column("null_p", FLOAT, "p-value of 'it is calibrated'; ece and gap"),
             Column("n_questions", INT, "questions behind it"),
         ],
     ),
-    "replicates": Kind(
+    TableKind(
+        "replicates",
         "the bootstrap replicates of one metric; paired between all files of a task",
         [
             *MEASURED,
             SUBSET,
             METRIC,
-            Column("values", pa.list_(pa.float32()), "one per replicate, in order"),
+            Column("values", FLOATS, "one per replicate, in order"),
         ],
     ),
-    "reliability": Kind(
+    TableKind(
+        "reliability",
         "one bin of a reliability diagram",
         [
             *MEASURED,
-            Column("bin", pa.int8(), "from 0"),
+            Column("bin", INT8, "from 0"),
             Column("lo", FLOAT, "lower edge, in the bin"),
             Column("hi", FLOAT, "upper edge, not in the bin, except 1"),
             Column("n", INT, "questions in it"),
@@ -130,8 +132,9 @@ KINDS: dict[str, Kind] = {
             Column("sum_correct", FLOAT, "over its questions"),
         ],
     ),
-    "summary": Kind(
-        "one number about a condition (a run without its seed) and some languages",
+    TableKind(
+        "summary",
+        "one metric of a condition (a run without its seed) and some languages",
         [
             *CONDITION,
             TASK,
@@ -143,8 +146,9 @@ KINDS: dict[str, Kind] = {
             *SEEDS,
         ],
     ),
-    "contrasts": Kind(
-        "one difference between two conditions: the named one minus its reference",
+    TableKind(
+        "contrasts",
+        "one difference between two conditions: the condition minus its reference",
         [
             *CONDITION,
             REFERENCE,
@@ -159,17 +163,18 @@ KINDS: dict[str, Kind] = {
             Column("sim_low", FLOAT, "of the band over languages; null for levels"),
             Column("sim_high", FLOAT, "of the band over languages; null for levels"),
             Column("p_value", FLOAT, "of 'there is no difference', two-sided"),
-            Column("p_adjusted", FLOAT, "Holm over all hypotheses; null: none tested"),
-            Column("margin", FLOAT, "differences below it do not matter; or null"),
-            Column("p_equivalence", FLOAT, "TOST, 'it is beyond the margin'; or null"),
+            Column("p_adjusted", FLOAT, "Holm over all hypotheses; null: none of them"),
+            Column("margin", FLOAT, "smaller differences do not matter; null: none"),
+            Column("p_equivalence", FLOAT, "TOST: 'it is beyond the margin'; or null"),
             Column("p_noninferiority", FLOAT, "'it falls by the margin'; or null"),
             Column("p_nonsuperiority", FLOAT, "'it rises by the margin'; or null"),
             Column("verdict", STRING, "increase, decrease, equivalent, inconclusive"),
             *SEEDS,
         ],
     ),
-    "claims": Kind(
-        "one claim of the paper about one model, SFT set, benchmark and scoring",
+    TableKind(
+        "claims",
+        "the verdict on one claim about one model, SFT set, benchmark and scoring",
         [
             Column("claim", STRING, "short name of the claim"),
             Column("statement", STRING, "the claim as a sentence"),
@@ -179,14 +184,15 @@ KINDS: dict[str, Kind] = {
             NORMALISER,
             LEVEL,
             METRIC,
-            Column("estimate", FLOAT, "the difference that it is about"),
+            Column("estimate", FLOAT, "the difference that the claim is about"),
             Column("ci_low", FLOAT, "lower end of the interval"),
             Column("ci_high", FLOAT, "upper end of the interval"),
             Column("p_adjusted", FLOAT, "Holm over all hypotheses"),
             Column("verdict", STRING, "holds, fails or inconclusive"),
         ],
     ),
-    "shifts": Kind(
+    TableKind(
+        "shifts",
         "a question whose confidence SFT changed most, in one language",
         [
             *CONDITION[:2],
@@ -195,29 +201,27 @@ KINDS: dict[str, Kind] = {
             SCORING,
             NORMALISER,
             Column("question_id", STRING, "the same in every language"),
-            Column("question", STRING, "its text, cut where it is long"),
-            Column("options", pa.list_(STRING), "cut where they are long"),
-            Column("gold", pa.int8(), "index of the right option, from 0"),
-            Column("change", FLOAT, "of the confidence, SFT minus base; a fraction"),
-            Column("smoothings", pa.list_(FLOAT), "rising; -1 is the base model"),
-            Column(
-                "probabilities",
-                pa.list_(pa.list_(pa.float32())),
-                "of each of the smoothings: of each option",
-            ),
+            Column("question", STRING, "its text, cut if it is long"),
+            Column("options", list_of(STRING), "their texts, cut if they are long"),
+            Column("gold", INT8, "index of the right option, from 0"),
+            Column("change", FLOAT, "of confidence, SFT minus base; a fraction"),
+            Column("smoothings", list_of(FLOAT), "rising; -1 is the base model"),
+            Column("probabilities", list_of(FLOATS), "per smoothing, per option"),
         ],
     ),
-    "runs": Kind(
-        "one run: how it came about",
+    TableKind(
+        "runs",
+        "one run, with its selection and recipe",
         [
             *RUN,
             Column("lr", FLOAT, "the selected learning rate; null for the base model"),
-            Column("validation_nll", FLOAT, "it was selected by; nats; null for base"),
-            Column("n_candidates", INT, "it was selected among; 0 for the base model"),
-            Column("recipe", STRING, "settings of the training, JSON; null for base"),
-            Column("vocabulary", INT, "of the model, tokens; null: unknown"),
+            Column("validation_nll", FLOAT, "nats, selects the rate; null for base"),
+            Column("n_candidates", INT, "that it was selected from; 0 for base"),
+            Column("recipe", STRING, "settings of training, JSON; null for base"),
+            Column("vocabulary", INT, "tokens of the model; null: unknown"),
         ],
     ),
-}
-KINDS |= ANALYSES
+    *ANALYSES,
+)
+KINDS: dict[str, TableKind] = {kind.name: kind for kind in _RECORDS}
 SCHEMAS: dict[str, pa.Schema] = {name: kind.schema for name, kind in KINDS.items()}
