@@ -1,5 +1,6 @@
-"""Gather the tables of a whole study, and sum them up by resource level."""
+"""The tables of a whole study, and its summary by resource level."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -32,14 +33,14 @@ def aggregate(
     Rows are sorted, so the tables do not depend on the order of the files.
 
     Args:
-        metrics: metrics tables.
-        reliability: reliability tables.
+        metrics: metrics tables of runs and tasks.
+        reliability: reliability tables of the same runs and tasks.
         keep: TASK=de+fr for each task: its languages; others are left out.
-        out: the directory to write into.
+        out: directory to write into.
 
     Raises:
-        InputError: a table is broken, a number is there twice, or a run lacks a
-            language; the message says which.
+        InputError: a table is broken, a row is there twice, or a run lacks a
+            language.
     """
     kept = dict(map(_split_kept, keep))
     gathered = {
@@ -63,13 +64,11 @@ def _split_kept(text: str) -> tuple[str, list[str]]:
 def _gather(
     paths: Iterable[Path], kind: str, keep: Mapping[str, Iterable[str]]
 ) -> pa.Table:
-    """All rows of the languages that are kept, in a fixed order."""
+    """Return all rows of the languages to keep, in a fixed order."""
     table = tables.read_many(paths, kind)
-    held = pa.array(
-        [f"{task} {each}" for task, codes in keep.items() for each in codes]
-    )
-    places = pc.binary_join_element_wise(table["task"], table["language"], " ")
-    table = table.filter(pc.is_in(places, held))
+    kept = [f"{task} {code}" for task, codes in keep.items() for code in codes]
+    asked = pc.binary_join_element_wise(table["task"], table["language"], " ")
+    table = table.filter(pc.is_in(asked, pa.array(kept)))
     last = ["subset", "metric"] if kind == "metrics" else ["bin"]
     identity = [*_RUN, "language", "scoring", "normaliser", "calibrator", *last]
     table = table.sort_by([(name, "ascending") for name in identity])
@@ -81,29 +80,29 @@ def _gather(
 def _check_complete(
     table: pa.Table, kind: str, keep: Mapping[str, Iterable[str]]
 ) -> None:
-    """Every run has every language of every task, under every scoring."""
-    # Not under every normaliser: some need a parallel question in English.
-    run, how = _RUN[:-1], ["scoring"]
-    columns = [*run, *how, "task", "language"]
-    frame = table.select(columns).to_pandas().drop_duplicates()
-    found = set(frame.itertuples(index=False, name=None))
+    """Check that every run has every language of every task, under every scoring.
+
+    Not under every normaliser: some need a parallel question in English.
+    """
+    columns = [*_RUN[:-1], "scoring", "task", "language"]
+    rows = table.select(columns).group_by(columns).aggregate([]).to_pylist()
+    present = {tuple(row.values()) for row in rows}
+    runs = sorted({row[:4] for row in present})
+    scorings = sorted({row[4] for row in present})
     asked = [(task, code) for task, codes in keep.items() for code in codes]
-    for one in frame[run].drop_duplicates().itertuples(index=False, name=None):
-        for way in frame[how].drop_duplicates().itertuples(index=False, name=None):
-            for task, language in asked:
-                if (*one, *way, task, language) not in found:
-                    raise InputError(
-                        f"the {kind} lack {language} of {task} ({way[0]}) for the run "
-                        f"{'/'.join(map(str, one))}; measure its predictions too"
-                    )
+    for run, scoring, (task, code) in itertools.product(runs, scorings, asked):
+        if (*run, scoring, task, code) not in present:
+            raise InputError(
+                f"the {kind} lack {code} of {task} ({scoring}) for the run "
+                f"{'/'.join(map(str, run))}; measure its predictions too"
+            )
 
 
 def summarise(metrics: pd.DataFrame) -> pa.Table:
-    """Every metric of every condition by resource level: a mean over languages.
+    """Average every metric of every condition over the languages of a resource level.
 
-    First the mean over seeds of each language, then the mean over languages, each
-    with the same weight. The standard deviation is that of the seeds' means over
-    languages.
+    Each language's mean over seeds has the same weight. The standard deviation is that
+    of the seeds' means over languages.
 
     Args:
         metrics: a metrics table.
@@ -124,7 +123,7 @@ def summarise(metrics: pd.DataFrame) -> pa.Table:
         .join(by_seed.groupby(keys)["value"].agg(sd_seeds="std", n_seeds="count"))
         .reset_index()
     )
-    order = {level: place for place, level in enumerate((*LEVELS, ALL))}
+    order = {level: position for position, level in enumerate((*LEVELS, ALL))}
     summary = summary.sort_values(
         keys, key=lambda column: column.map(order) if column.name == "level" else column
     )

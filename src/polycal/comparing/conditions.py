@@ -1,6 +1,6 @@
 """The conditions of a study side by side: base, SFT, and SFT with each smoothing.
 
-What the figures and the page show of a table, computed here and drawn elsewhere.
+Input: rows of a study's tables; output: the frames that figures and the page show.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,15 +25,15 @@ BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
 def rows_of(path: Path, kind: str, **values: str) -> pd.DataFrame:
-    """Rows of a study's table that hold these values; perhaps none."""
+    """Return the rows of a study's table that hold these values; perhaps none."""
     return tables.where(tables.read(path, kind), **values).to_pandas()
 
 
 def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
-    """Rows of a study's table that hold these values: all questions, no calibrator.
+    """Return the rows of these values, over all questions and without a calibrator.
 
     Raises:
-        InputError: there are none.
+        InputError: the table has none.
     """
     rows = tables.where(tables.read(path, kind), **values, calibrator="none")
     if "subset" in rows.column_names:
@@ -45,11 +45,11 @@ def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
 
 
 def by_condition(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the columns `facet` and `rank` instead of model, sft, smoothing.
+    """Replace model, sft and smoothing by the columns `facet` and `rank`.
 
-    A facet is a model with one SFT set; the rows of the base model are repeated in
-    each of its facets, because it is what every SFT set starts from. The rank is the
-    smoothing, and `BASE_RANK` for the base model.
+    A facet is a model with one SFT set; the rows of the base model are repeated in each
+    of its facets, because every SFT set starts from it. The rank orders the conditions:
+    it is the smoothing, and `BASE_RANK` for the base model.
     """
     frames = []
     for model, own in table.groupby("model", sort=True):
@@ -64,26 +64,28 @@ def by_condition(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def label(rank: float) -> str:
-    """The condition in words: base; SFT; SFT, smoothing 0.1."""
+    """Return the condition in words: base; SFT; SFT, smoothing 0.1."""
     if rank == BASE_RANK:
         return "base"
     return "SFT" if rank == 0 else f"SFT, smoothing {number(float(rank))}"
 
 
 def reference(rank: float, ranks: Iterable[float]) -> float | None:
-    """The condition that one is compared with.
+    """Return the rank of the condition that one is compared with.
 
-    SFT without smoothing is compared with the base model, and smoothing with SFT
-    without it, or with the base model where the study has no such SFT. None where
-    the study has nothing to compare with.
+    SFT without smoothing is compared with the base model. Smoothing is compared with
+    SFT without it, or with the base model where the study has no such SFT. None where
+    the study has neither.
     """
+    if rank == BASE_RANK:
+        return None
     wanted = [BASE_RANK] if rank == 0 else [0.0, BASE_RANK]
-    found = [each for each in wanted if each in set(ranks) and rank != BASE_RANK]
-    return found[0] if found else None
+    known = set(ranks)
+    return next((other for other in wanted if other in known), None)
 
 
 def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds: one row per facet, rank and language, one column per metric.
+    """Average over seeds: a row per facet, rank and language, a column per metric.
 
     Args:
         metrics: rows of a metrics table of one task, scoring and normaliser.
@@ -99,7 +101,7 @@ def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_level(summary: pd.DataFrame) -> pd.DataFrame:
-    """One row per facet, rank and level, one column per metric.
+    """Return a row per facet, rank and level, with a column per metric.
 
     Args:
         summary: rows of a summary table of one task, scoring and normaliser.
@@ -118,14 +120,14 @@ def per_level(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
-    """Bins pooled over seeds: n, confidence and accuracy per line and bin.
+    """Pool bins over seeds: n, confidence and accuracy per line and bin.
 
     Args:
         reliability: rows of a reliability table of one task, scoring and normaliser.
 
     Returns:
-        The bins that hold anything, by facet, rank and language; `share` is a bin's
-        part of the questions of its line.
+        The bins with questions, by facet, rank and language; `share` is a bin's share
+        of the questions of its line.
     """
     keys = ["facet", "rank", "language"]
     bins = by_condition(reliability).groupby([*keys, "bin", "lo", "hi"])
@@ -134,7 +136,7 @@ def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_level_bin(reliability: pd.DataFrame) -> pd.DataFrame:
-    """Bins pooled over the seeds and the languages of a level, and over all languages.
+    """Pool bins over the seeds and the languages of a level, and over all languages.
 
     Args:
         reliability: rows of a reliability table of one task, scoring and normaliser.
@@ -155,7 +157,7 @@ def per_level_bin(reliability: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shares(bins: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Confidence and accuracy of each bin, and its share of its line's questions."""
+    """Add confidence and accuracy of each bin, and its share of its line."""
     return bins.assign(
         confidence=bins["sum_confidence"] / bins["n"],
         accuracy=bins["sum_correct"] / bins["n"],
@@ -164,9 +166,7 @@ def _shares(bins: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def mark_sure(values: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
-    """The table with `sure`: whether the gap surely differs from its reference.
-
-    That is, whether the simultaneous band of the difference does not hold 0.
+    """Add the column `sure`: whether the band of the gap's difference leaves out 0.
 
     Args:
         values: as `per_language` returns it.
@@ -177,12 +177,12 @@ def mark_sure(values: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
     changes = changes[(changes["sim_low"] > 0) | (changes["sim_high"] < 0)]
     keys = ["facet", "rank", "level"]
     sure = set(changes[keys].itertuples(index=False, name=None))
-    held = values[["facet", "rank", "language"]].itertuples(index=False, name=None)
-    return values.assign(sure=[each in sure for each in held])
+    lines = values[["facet", "rank", "language"]].itertuples(index=False, name=None)
+    return values.assign(sure=[line in sure for line in lines])
 
 
 def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """The differences between each condition and its `reference`, by facet and rank.
+    """Return the differences of each condition to its `reference`, by facet and rank.
 
     Args:
         contrasts: rows of a contrasts table of one task, scoring and normaliser.
@@ -200,7 +200,7 @@ def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def language_of(code: str) -> Language:
-    """The language of a code.
+    """Return the language of a code.
 
     Raises:
         InputError: polycal's table of languages does not have it.
@@ -212,10 +212,10 @@ def language_of(code: str) -> Language:
 
 
 def in_resource_order(codes: Iterable[str]) -> list[str]:
-    """From high to low level, within it from high to low Joshi class, then by name."""
+    """Sort languages from high to low level, then by falling Joshi class, then name."""
 
-    def place(code: str) -> tuple[int, int, str]:
-        found = language_of(code)
-        return LEVELS.index(found.level), -found.joshi_class, found.name
+    def order(code: str) -> tuple[int, int, str]:
+        language = language_of(code)
+        return LEVELS.index(language.level), -language.joshi_class, language.name
 
-    return sorted(set(codes), key=place)
+    return sorted(set(codes), key=order)

@@ -1,6 +1,6 @@
-"""Verdicts on differences: intervals, equivalence, many comparisons at once.
+"""Inference on differences: intervals, bands, equivalence, multiple comparisons.
 
-NumPy arrays in, numbers out; what the differences are of is not known here.
+NumPy arrays in, numbers out.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from scipy import special
 
 
 class Noise(NamedTuple):
-    """Why L numbers that were estimated together may be off.
+    """Standard errors of L numbers that were estimated together.
 
     Attributes:
         questions: [L] standard error for other questions.
@@ -39,10 +39,10 @@ class Differences(NamedTuple):
 
 
 def differences(seeds: np.ndarray, replicates: np.ndarray) -> Differences:
-    """Put the noise of questions and that of training together.
+    """Combine the noise of questions and of training.
 
-    The replicates know nothing of other trainings, and the spread over seeds, on the
-    same questions, nothing of other questions.
+    The replicates hold no noise of training, and the spread over seeds, on the same
+    questions, no noise of questions.
 
     Args:
         seeds: [S, L] observed differences, one row a seed.
@@ -59,10 +59,10 @@ def differences(seeds: np.ndarray, replicates: np.ndarray) -> Differences:
 
 
 def max_t(replicates: np.ndarray, *, confidence: float) -> float:
-    """Quantile of the largest |t| of L differences that are drawn together.
+    """Return the quantile of the largest |t| of L paired differences.
 
     A band of so many standard errors holds all of them at once with the given
-    confidence; their correlation makes it narrower than Bonferroni's (Romano & Wolf
+    confidence. Their correlation makes it narrower than Bonferroni's (Romano & Wolf
     2005).
 
     Args:
@@ -78,9 +78,9 @@ def max_t(replicates: np.ndarray, *, confidence: float) -> float:
 def band_width(
     replicates: np.ndarray, noise: Noise, *, confidence: float
 ) -> np.ndarray:
-    """Of the band [L] that holds L differences at once, to either side.
+    """Return the half width [L] of the band that holds L differences at once.
 
-    As wide as an interval of one difference whose quantile is `max_t`.
+    It is an interval of one difference with `max_t` as its quantile.
 
     Args:
         replicates: [R, L].
@@ -91,34 +91,34 @@ def band_width(
 
 
 def half_width(noise: Noise, *, confidence: float) -> np.ndarray:
-    """Of the two-sided interval around an estimate."""
+    """Return the half width of the two-sided interval around an estimate."""
     return distance(noise, (1 - confidence) / 2)
 
 
 def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
-    """How far an estimate is above the truth with this probability, at most.
+    """Return the distance that an estimate exceeds the truth by with a probability.
 
-    The root of (z s_questions)^2 + (t s_training)^2 with the quantiles of the normal
-    and of Student's t distribution: exact if either is 0, and a little too far between
-    (Graybill and Wang 1980). Degrees of freedom for the sum (Satterthwaite) would be
-    many where two or three seeds agree by chance, and reject too often.
+    It is the root of (z s_questions)^2 + (t s_training)^2 with the quantiles of the
+    normal and of Student's t distribution: exact if either is 0, and a little too large
+    between (Graybill and Wang 1980). Degrees of freedom for the sum (Satterthwaite)
+    would be many where two or three seeds agree by chance, and reject too often.
 
     Args:
         noise: of L estimates.
         rare: the probability, up to 0.5.
     """
-    # Of `special`, not `stats`, which spends its time on looking at what it is given.
+    # `stats` spends most of its time on checking arguments; `special` does not.
     by_questions = -special.ndtri(rare) * noise.questions
     return np.hypot(by_questions, -special.stdtrit(noise.df, rare) * noise.training)
 
 
 def p_two_sided(centre: ArrayLike, noise: Noise) -> np.ndarray:
-    """P-value of 'there is no difference'."""
+    """Return the p-value of "there is no difference"."""
     return 2 * _rarity(abs(np.asarray(centre, float)), noise)
 
 
 def p_above(centre: ArrayLike, noise: Noise, bound: float) -> np.ndarray:
-    """P-value of 'the difference is not above the bound', one-sided."""
+    """Return the one-sided p-value of "the difference is not above the bound"."""
     beyond = np.asarray(centre, float) - bound
     rare = _rarity(abs(beyond), noise)
     return np.where(beyond >= 0, rare, 1 - rare)
@@ -127,14 +127,14 @@ def p_above(centre: ArrayLike, noise: Noise, bound: float) -> np.ndarray:
 def p_equivalence(
     low: ArrayLike, high: ArrayLike, noise: Noise, margin: float
 ) -> np.ndarray:
-    """P-value of 'the difference is beyond the margin, on either side'.
+    """Return the p-value of "the difference is beyond the margin, on either side".
 
     Two one-sided tests (Schuirmann 1987); below alpha exactly where the interval of
     confidence 1 - 2 alpha lies inside the margins.
 
     Args:
-        low: what the difference is at least but for noise.
-        high: what it is at most; the same if the estimate has no bias.
+        low: least value of the difference without noise.
+        high: largest value; the same as `low` if the estimate has no bias.
         noise: of the estimate.
         margin: differences below it do not matter.
     """
@@ -143,7 +143,7 @@ def p_equivalence(
 
 
 def _rarity(beyond: np.ndarray, noise: Noise) -> np.ndarray:
-    """The probability that `distance` turns into these distances, by bisection."""
+    """Return the probability that `distance` maps to these distances, by bisection."""
     low, high = np.zeros(beyond.shape), np.full(beyond.shape, 37.0)  # in normal steps
     for _ in range(60):
         middle = (low + high) / 2
@@ -153,10 +153,10 @@ def _rarity(beyond: np.ndarray, noise: Noise) -> np.ndarray:
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """P-values of M hypotheses, adjusted so that none is rejected by mistake.
+    """Adjust the p-values of M hypotheses for multiple testing (Holm 1979).
 
-    The k-th smallest is multiplied by M - k + 1 and is not below the one before it
-    (Holm 1979); valid however the tests depend on each other.
+    The k-th smallest is multiplied by M - k + 1 and is not below the one before it.
+    Valid for any dependence between the tests.
 
     Args:
         p_values: [M].

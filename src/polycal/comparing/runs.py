@@ -1,4 +1,4 @@
-"""How every run of a study came about, in one table: rate, validation loss, recipe."""
+"""The table of a study's runs: selected learning rate, validation loss, recipe."""
 
 import itertools
 import json
@@ -25,10 +25,10 @@ def list_runs(*, models: list[Path], runs: Sequence[Path] = (), out: Path) -> No
     """Write the `runs` table of a study, as Parquet and beside it as CSV.
 
     Args:
-        models: the base models, which nobody trained: the directory of each, which
-            has its short name; or the name alone, and nobody knows its vocabulary.
-        runs: directories that `polycal select` wrote.
-        out: the Parquet file to write.
+        models: directories of the base models, named by their short names; a name
+            without a directory gives a model of unknown vocabulary.
+        runs: directories that select wrote.
+        out: Parquet file to write; its CSV lies beside it.
 
     Raises:
         InputError: a directory is not a run, or two are the same run.
@@ -49,15 +49,16 @@ def list_runs(*, models: list[Path], runs: Sequence[Path] = (), out: Path) -> No
 
 
 def _count_tokens(model: Path) -> int | None:
-    """The size of a model's vocabulary, as its config or else its tokenizer says."""
+    """Return the vocabulary size of a model's config, or else of its tokenizer."""
     if not (model / "config.json").exists():
         return None
     config = _read_json(model, "config")
-    held = [config, config.get("text_config") or {}]
-    told = [each["vocab_size"] for each in held if "vocab_size" in each]
+    for settings in (config, config.get("text_config") or {}):
+        if "vocab_size" in settings:
+            return settings["vocab_size"]
     path = model / "tokenizer.json"
-    if told or not path.exists():
-        return told[0] if told else None
+    if not path.exists():
+        return None
     return Tokenizer.from_file(str(path)).get_vocab_size()
 
 
@@ -66,12 +67,12 @@ def _identity(row: dict) -> tuple:
 
 
 def _read_run(run: Path) -> dict[str, object]:
-    """The row of one run; its loss is the mean that its rate was selected by."""
+    """Return the row of one run; its rate was selected by this mean loss."""
     selection, recipe = _read_json(run, "selection"), _read_json(run, "recipe")
     check_notes(run)
     try:
         identity = {name: recipe.pop(name) for name in _IDENTITY}
-        del recipe["lr"]  # the candidate's own, which is the selected one
+        del recipe["lr"]  # the selected one, which has a column
         losses = list(_losses(selection))
         return {
             **identity,
@@ -88,7 +89,7 @@ def _read_run(run: Path) -> dict[str, object]:
 
 
 def _losses(selection: dict) -> Iterator[float]:
-    """Plain validation losses of the selected rate, one per seed."""
+    """Yield the plain validation losses of the selected rate, one per seed."""
     for candidate in selection["candidates"]:
         if candidate["lr"] == selection["lr"]:
             yield candidate["nll"]

@@ -1,4 +1,4 @@
-"""The questions whose confidence SFT changed most, for a reader to look at."""
+"""The questions whose confidence SFT changed most, as examples for the page."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
 
 SHOWN = 2  # questions of a language; the page of 71 languages has to stay small
-LONGEST = 400  # characters of a question that are kept, and of an option
+LONGEST = 400  # characters of a question or an option; longer texts are cut
 
 
 @verb(makes="{out}")
@@ -32,21 +32,22 @@ def find_shifts(
 ) -> None:
     """Write the `shifts` table of one model, SFT set and task.
 
-    Per language the `SHOWN` questions with the largest change of the confidence
-    between the base model and SFT with the smallest smoothing, whatever its sign.
+    It has the `SHOWN` questions per language with the largest change of confidence
+    between the base model and SFT with the smallest smoothing, of either sign.
 
     Args:
-        predictions: of the base model and of one run per smoothing value.
-        questions: the questions tables of the task.
-        check: what `polycal check_task` wrote of the task.
-        scoring: letters or text, read with its headline normaliser.
-        out: the Parquet file to write.
+        predictions: predictions of the base model and of one run per smoothing.
+        questions: questions tables of the task.
+        check: JSON file that check_task wrote of the task.
+        scoring: scoring to read, with its headline normaliser.
+        out: Parquet file to write.
 
     Raises:
         InputError: a table is broken, or the predictions are not of a base model and
             of tuned ones of one SFT set.
     """
     compared = read_check(check)
+    # Condition order -> (language, question) -> probabilities of its options.
     answers: dict[float, dict[tuple, np.ndarray]] = {}
     models, sets = set(), set()
     for path in predictions:
@@ -55,35 +56,35 @@ def find_shifts(
         scored = keep_compared(compared, scored, origin)
         models |= set(scored["model"].unique().to_pylist())
         sets |= set(scored["sft"].unique().to_pylist()) - {BASE}
-        for rank, found in _read(scored, HEADLINE[scoring]):
-            answers.setdefault(rank, {}).update(found)
-    ranks = sorted(answers)
-    if len(models) != 1 or len(sets) != 1 or len(ranks) < 2 or ranks[0] != BASE_RANK:
+        for order, read in _read(scored, HEADLINE[scoring]):
+            answers.setdefault(order, {}).update(read)
+    orders = sorted(answers)
+    if len(models) != 1 or len(sets) != 1 or len(orders) < 2 or orders[0] != BASE_RANK:
         raise InputError(
             "predictions of one base model and of one SFT set on it are expected; got "
             f"the models {sorted(models)} and the SFT sets {sorted(sets)}"
         )
-    place = {"model": models.pop(), "sft": sets.pop(), "scoring": scoring}
-    place["normaliser"] = HEADLINE[scoring]
+    shared = {"model": models.pop(), "sft": sets.pop(), "scoring": scoring}
+    shared |= {"normaliser": HEADLINE[scoring], "smoothings": orders}
+    base, tuned, *_ = (answers[order] for order in orders)
     rows = []
     for path in questions:
-        for text, change in _most_changed(path, answers, ranks[:2]):
-            key = text["language"], text["question_id"]
+        for question, change in _most_changed(path, base, tuned):
+            key = question["language"], question["question_id"]
+            by_order = [answers[order].get(key) for order in orders]
             rows.append(
-                {
-                    **place,
-                    **{each: text[each] for each in _KEPT},
-                    "question": _cut(text["question"]),
-                    "options": [_cut(each) for each in text["options"]],
+                shared
+                | {name: question[name] for name in _KEPT}
+                | {
+                    "question": _cut(question["question"]),
+                    "options": [_cut(option) for option in question["options"]],
                     "change": change,
-                    "smoothings": ranks,
                     "probabilities": [
-                        [] if key not in answers[rank] else answers[rank][key].tolist()
-                        for rank in ranks
+                        [] if probs is None else probs.tolist() for probs in by_order
                     ],
                 }
             )
-    rows.sort(key=lambda row: row["language"])  # as they are within a language
+    rows.sort(key=lambda row: row["language"])  # stable: largest change first
     tables.write(pa.Table.from_pylist(rows, tables.SCHEMAS["shifts"]), out, "shifts")
 
 
@@ -95,39 +96,33 @@ def _cut(text: str) -> str:
 
 
 def _read(scored: pa.Table, normaliser: str) -> Iterable[tuple[float, dict]]:
-    """Rank -> (language, question) -> probabilities of its options."""
-    for smoothing, sft in {
-        (row["smoothing"], row["sft"])
-        for row in scored.select(["smoothing", "sft"])
-        .group_by(["smoothing", "sft"])
-        .aggregate([])
-        .to_pylist()
-    }:
-        own = tables.where(scored, smoothing=smoothing, sft=sft).combine_chunks()
-        found = probabilities(option_scores(own, normaliser))
-        keys = zip(
-            own["language"].to_pylist(), own["question_id"].to_pylist(), strict=True
-        )
+    """Yield each condition's order, and by (language, question) the probabilities."""
+    conditions = scored.select(["smoothing", "sft"]).group_by(["smoothing", "sft"])
+    for condition in conditions.aggregate([]).to_pylist():
+        own = tables.where(scored, **condition).combine_chunks()
+        probs = probabilities(option_scores(own, normaliser))
+        codes, names = own["language"].to_pylist(), own["question_id"].to_pylist()
         sizes = pc.list_value_length(own["logprobs"]).to_pylist()
         yield (
-            BASE_RANK if sft == BASE else smoothing,
+            BASE_RANK if condition["sft"] == BASE else condition["smoothing"],
             {
-                key: line[:size].astype(np.float32)
-                for key, line, size in zip(keys, found, sizes, strict=True)
+                (code, name): line[:size].astype(np.float32)
+                for code, name, line, size in zip(
+                    codes, names, probs, sizes, strict=True
+                )
             },
         )
 
 
 def _most_changed(
-    path: Path, answers: Mapping[float, Mapping], ranks: list[float]
+    path: Path, base: Mapping[tuple, np.ndarray], tuned: Mapping[tuple, np.ndarray]
 ) -> list[tuple[dict, float]]:
-    """The questions of one file that changed most, and by how much."""
-    texts = tables.read(path, "questions").to_pylist()
-    before, after = (answers[rank] for rank in ranks)
-    found = []
-    for text in texts:
-        key = text["language"], text["question_id"]
-        if key in before and key in after:
-            found.append((text, float(after[key].max() - before[key].max())))
-    found.sort(key=lambda each: (-abs(each[1]), each[0]["question_id"]))
-    return found[:SHOWN]
+    """Return the questions of a file whose confidence changed most, with the change."""
+    changes = []
+    for question in tables.read(path, "questions").to_pylist():
+        key = question["language"], question["question_id"]
+        if key in base and key in tuned:
+            change = float(tuned[key].max() - base[key].max())
+            changes.append((question, change))
+    changes.sort(key=lambda pair: (-abs(pair[1]), pair[0]["question_id"]))
+    return changes[:SHOWN]
