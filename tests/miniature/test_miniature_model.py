@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polycal.errors import InputError
-from polycal.miniature import make_miniature
+from polycal.miniature.make import make_miniature
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.instructions import make_instructions
@@ -24,7 +24,7 @@ MAKE = f"""
 import sys
 from pathlib import Path
 import torch
-from polycal.miniature import make_miniature
+from polycal.miniature.make import make_miniature
 torch.set_num_threads(1)
 folders = {{name: Path(sys.argv[1]) / name for name in {PARTS}}}
 make_miniature(seed=int(sys.argv[2]), pretrain_steps=2, **folders)

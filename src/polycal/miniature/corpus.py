@@ -1,33 +1,32 @@
-"""What the base model reads: facts in 49 languages, very unequally many of each."""
+"""Pre-training text of the base model: facts in 49 languages, in unequal shares."""
 
 import random
 from collections.abc import Iterator
 
 from polycal.miniature.facts import KINDS, Fact, World, written_languages
-from polycal.miniature.questions import choose_wrong_options
+from polycal.miniature.questions import draw_options
 from polycal.study.lead_ins import load_lead_ins
 from polycal.study.prompts import build_prompt
 
-# Share of a language, before they are scaled to sum to one: by Joshi class, but most
-# for English and least for Shona and Chichewa.
+# Unscaled share of a language: by its Joshi class, but most for English and least for
+# Shona and Chichewa.
 _CLASS_SHARES = {5: 4.0, 4: 2.0, 3: 1.0, 2: 0.5, 1: 0.4, 0: 0.4}
 _SHARES = {"en": 30.0, "sn": 0.2, "ny": 0.2}
 _FORMS = {"question": 0.6, "statement": 0.25, "letters": 0.15}
-_OPTIONS = (4, 10)
 _LEAD_IN = "Answer:"
 
 
 def language_shares() -> dict[str, float]:
-    """Part of the documents that each language has; sums to one."""
+    """Return the share of every language in the documents; the shares sum to one."""
     raw = {
-        code: _SHARES.get(code, _CLASS_SHARES[each.joshi_class])
-        for code, each in written_languages().items()
+        code: _SHARES.get(code, _CLASS_SHARES[language.joshi_class])
+        for code, language in written_languages().items()
     }
     return {code: share / sum(raw.values()) for code, share in raw.items()}
 
 
 def draw_documents(world: World, *, seed: int) -> Iterator[str]:
-    """Documents without end: a random fact, language and form each time."""
+    """Yield documents without end, each of a random fact, language and form."""
     rng = random.Random(f"{seed}/corpus")
     shares = language_shares()
     codes, weights = list(shares), list(shares.values())
@@ -46,15 +45,12 @@ def _write_document(
     if form == "statement":
         return f"{given}: {answer}"
     question = world.ask(fact, language)
-    # Global-MMLU's in every language, or MMLU-ProX's where it has the language.
+    # Global-MMLU asks in every language, MMLU-ProX with a lead-in of its own in some.
     lead_in = rng.choice([_LEAD_IN, load_lead_ins().get(language, _LEAD_IN)])
     if form == "question":
         prompt = build_prompt("text", question, [answer], lead_in)
         return prompt.context + prompt.continuations[0]
-    count = rng.randint(*_OPTIONS)
-    options = choose_wrong_options(fact, count - 1, world, rng)
-    gold = rng.randrange(count)
-    options.insert(gold, fact.answer)
+    options, gold = draw_options(fact, world, rng)
     names = [world.name_answer(fact.kind, code, language) for code in options]
     prompt = build_prompt("letters", question, names, lead_in)
     return prompt.context + prompt.continuations[gold]

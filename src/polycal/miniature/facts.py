@@ -1,4 +1,4 @@
-"""Facts about the world and their names in 49 languages, from Unicode CLDR."""
+"""Read facts about the world and their names in 49 languages from Unicode CLDR."""
 
 import csv
 import datetime
@@ -23,13 +23,13 @@ KINDS = {
     "territory_of_currency": ("currency", "territory"),
     "territory_of_language": ("language", "territory"),
 }
-_UNNAMED = ("ny",)  # CLDR has nearly nothing for Chichewa
-# Facts hold on this day, whenever they are read.
+_UNNAMED = ("ny",)  # CLDR has few names in Chichewa
+# The facts are those of this day, so that they do not change with the date.
 _DAY = datetime.date(2026, 1, 1)
 # Adopted by that day (EU Council, 8 July 2025), but unknown to the CLDR of Babel 2.18.
 # With two tenders the territory is neither asked about nor a wrong option.
 _NEW_TENDERS = {"BG": "EUR"}
-_MOST_TERRITORIES = 8  # that share one currency or language, so that none dominates
+_MOST_TERRITORIES = 8  # of one currency or language, so that none dominates
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Fact:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """The territory and its currency or language, whichever of them is given."""
+        """The territory and its currency or language, in this order."""
         if KINDS[self.kind][0] == "territory":
             return self.given, self.answer
         return self.answer, self.given
@@ -50,19 +50,18 @@ class Fact:
 
 @dataclass(frozen=True)
 class World:
-    """What CLDR knows, and how it is put in words.
+    """Facts of CLDR, and the names and sentences that put them in words.
 
     Attributes:
         facts: in a fixed order; a currency or language of several territories appears
             with at most eight of them.
-        names: (what, code) -> language -> name. `what` is territory, currency or
+        names: (what, code) -> language -> name, where `what` is territory, currency or
             language.
-        fallbacks: language -> number of names that CLDR lacks; the English name
-            stands in.
+        fallbacks: language -> number of names that CLDR lacks and that are English.
         currencies: territory -> all its legal tenders.
         languages: territory -> all its official languages, regional ones too.
         regions: territory -> part of the world, by its first time zone.
-        sentences: (language, kind) -> question with a place for the given name.
+        sentences: (language, kind) -> question with a field for the given name.
     """
 
     facts: tuple[Fact, ...]
@@ -74,48 +73,48 @@ class World:
     sentences: dict[tuple[str, str], str]
 
     def ask(self, fact: Fact, language: str) -> str:
-        """The fact as a question."""
+        """Return the fact as a question."""
         given = KINDS[fact.kind][0]
         name = self.names[given, fact.given][language]
         return self.sentences[language, fact.kind].format(**{given: name})
 
     def name_answer(self, kind: str, code: str, language: str) -> str:
-        """The name of an answer, right or wrong, to a question of this kind."""
+        """Return the name of an answer, right or wrong, to a question of this kind."""
         return self.names[KINDS[kind][1], code][language]
 
     def is_true(self, fact: Fact) -> bool:
-        """Whether CLDR supports it in any way, so that it cannot be a wrong option."""
+        """Return whether CLDR supports a fact, so that it cannot be a wrong option."""
         territory, other = fact.pair
-        held = self.currencies if "currency" in fact.kind else self.languages
-        return other in held[territory]
+        answers = self.currencies if "currency" in fact.kind else self.languages
+        return other in answers[territory]
 
     def list_wrong_answers(self, fact: Fact, rng: random.Random) -> list[str]:
-        """All wrong answers of the same kind, those of the same region first."""
+        """Return all wrong answers of the same kind, those of the same region first."""
         what = KINDS[fact.kind][1]
         codes = [code for sort, code in self.names if sort == what]
         others = {code: Fact(fact.kind, fact.given, code) for code in codes}
         wrong = [code for code, other in others.items() if not self.is_true(other)]
         rng.shuffle(wrong)
         home = self.regions[fact.pair[0]]
-        return sorted(wrong, key=lambda code: home not in self._where(what, code))
+        return sorted(wrong, key=lambda code: home not in self._regions_of(what, code))
 
-    def _where(self, what: str, code: str) -> set[str]:
+    def _regions_of(self, what: str, code: str) -> set[str]:
         if what == "territory":
             return {self.regions[code]}
-        held = self.currencies if what == "currency" else self.languages
-        return {self.regions[place] for place, codes in held.items() if code in codes}
+        codes = self.currencies if what == "currency" else self.languages
+        return {self.regions[home] for home, own in codes.items() if code in own}
 
 
 @functools.cache
 def written_languages() -> Mapping[str, Language]:
-    """The languages that have sentences, by code; not to be changed.
+    """Return the languages that have sentences, by code, read-only.
 
-    A row that is added to polycal's table of languages neither needs sentences nor
-    changes what is made from a seed.
+    A new row in polycal's table of languages needs no sentences and does not change
+    what is made from a seed.
     """
-    written = {language for language, _ in _sentences()}
-    known = load_languages().items()
-    return MappingProxyType({code: each for code, each in known if code in written})
+    codes = {code for code, _ in _read_sentences()}
+    languages = load_languages().items()
+    return MappingProxyType({code: row for code, row in languages if code in codes})
 
 
 def load_world(*, seed: int) -> World:
@@ -144,51 +143,57 @@ def load_world(*, seed: int) -> World:
     languages = {
         code: frozenset(
             name.split("_")[0]
-            for name, facts in population[code].items()
-            if facts["official_status"]
+            for name, status in population[code].items()
+            if status["official_status"]
         )
         for code in territories
     }
     single = {
-        "currency": {code: each for code, each in currencies.items() if len(each) == 1},
+        "currency": {code: own for code, own in currencies.items() if len(own) == 1},
         "language": {
-            code: each
+            code: own
             for code in territories
-            if len(each := get_official_languages(code)) == 1
+            if len(own := get_official_languages(code)) == 1
         },
     }
     rng = random.Random(f"{seed}/facts")
     pairs = {
-        what: list(_choose_pairs(what, found, locales, rng))
-        for what, found in single.items()
+        what: list(_choose_pairs(what, codes, locales, rng))
+        for what, codes in single.items()
     }
     facts = [
-        Fact(kind, *((place, other) if given == "territory" else (other, place)))
+        Fact(kind, *((home, other) if given == "territory" else (other, home)))
         for kind, (given, asked) in KINDS.items()
-        for place, other in pairs[asked if given == "territory" else given]
+        for home, other in pairs[asked if given == "territory" else given]
     ]
     used = sorted(
-        {(KINDS[each.kind][0], each.given) for each in facts}
-        | {(KINDS[each.kind][1], each.answer) for each in facts}
+        {(KINDS[fact.kind][0], fact.given) for fact in facts}
+        | {(KINDS[fact.kind][1], fact.answer) for fact in facts}
     )
     names, fallbacks = {}, dict.fromkeys(locales, 0)
     for what, code in used:
         names[what, code] = {}
         for language, locale in locales.items():
-            found = _find_name(locale, code, what)
-            fallbacks[language] += found is None
-            names[what, code][language] = found or _find_name(locales["en"], code, what)
+            name = _find_name(locale, code, what)
+            fallbacks[language] += name is None
+            names[what, code][language] = name or _find_name(locales["en"], code, what)
     return World(
-        tuple(facts), names, fallbacks, currencies, languages, regions, _sentences()
+        tuple(facts),
+        names,
+        fallbacks,
+        currencies,
+        languages,
+        regions,
+        _read_sentences(),
     )
 
 
 def _choose_pairs(
-    what: str, found: dict, locales: dict[str, Locale], rng: random.Random
+    what: str, single: dict, locales: dict[str, Locale], rng: random.Random
 ) -> Iterator[tuple[str, str]]:
-    """Pairs of a territory and its one currency or language."""
+    """Yield pairs of a territory and its only currency or language."""
     members: dict[str, list[str]] = {}
-    for territory, (code,) in found.items():
+    for territory, (code,) in single.items():
         if _is_named(locales, code, what):
             members.setdefault(code, []).append(territory)
     for code in sorted(members):
@@ -206,17 +211,17 @@ def _is_named(locales: dict[str, Locale], code: str, what: str) -> bool:
 
 
 def _find_name(locale: Locale, code: str, what: str) -> str | None:
-    """CLDR's name with plain spaces, or None where it has none."""
-    held = {
+    """Return CLDR's name with plain spaces, or None if it has none."""
+    names = {
         "territory": locale.territories,
         "currency": locale.currencies,
         "language": locale.languages,
     }[what]
-    name = held.get(code)
+    name = names.get(code)
     return None if name in (None, code) else " ".join(name.split())
 
 
-def _sentences() -> dict[tuple[str, str], str]:
+def _read_sentences() -> dict[tuple[str, str], str]:
     table = files("polycal.miniature") / "sentences.csv"
     with table.open(encoding="utf-8", newline="") as handle:
         return {

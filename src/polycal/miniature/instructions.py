@@ -1,9 +1,9 @@
-"""The SFT set: English questions and answers about a part of the facts."""
+"""Write the SFT set: English questions and answers about a part of the facts."""
 
 import random
 
 from polycal.miniature.facts import KINDS, World
-from polycal.miniature.questions import choose_wrong_options
+from polycal.miniature.questions import draw_options
 from polycal.study.prompts import LETTERS
 
 # Written by hand. (instruction, input) of each kind; the benchmark's own sentence is
@@ -32,14 +32,13 @@ _PHRASES = {
 }
 _TAUGHT = 0.5  # part of the facts that the SFT set holds
 _LISTED = 2  # rows per fact that list options and are answered with a letter
-_OPTIONS = (4, 10)  # fewest and most of them
 
 
 def make_instructions(world: World, *, seed: int) -> list[dict[str, str]]:
-    """Rows in Alpaca's columns about half of the facts, in random order.
+    """Return rows in Alpaca's columns about half of the facts, in random order.
 
-    A fact of the benchmarks is among them or not by chance; nothing but the fact and
-    its English sentence is shared: options and their order are drawn anew.
+    About half of the benchmarks' facts are among them. Options and their order are
+    drawn independently of the benchmarks'.
     """
     rng = random.Random(f"{seed}/instructions")
     rows = []
@@ -58,10 +57,7 @@ def make_instructions(world: World, *, seed: int) -> list[dict[str, str]]:
                     }
                 )
             for _ in range(_LISTED):
-                count = rng.randint(*_OPTIONS)
-                options = choose_wrong_options(fact, count - 1, world, rng)
-                gold = rng.randrange(count)
-                options.insert(gold, fact.answer)
+                options, gold = draw_options(fact, world, rng)
                 listed = [
                     f"{letter}. {world.name_answer(kind, code, 'en')}"
                     for letter, code in zip(LETTERS, options, strict=False)

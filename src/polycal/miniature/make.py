@@ -28,12 +28,12 @@ def make_miniature(
     On one machine the files are the same to the bit.
 
     Args:
-        seed: chooses facts, questions, options, the SFT set and the initial weights.
+        seed: seed of the facts, questions, options, SFT set and initial weights.
         pretrain_steps: optimiser steps of the base model, at least 1.
-        model: directory to write: a Llama with its tokenizer and chat template.
-        sft: directory to write: an English SFT set in Alpaca's columns.
-        global_mmlu: directory to write, in the columns of Global-MMLU.
-        mmlu_prox: directory to write, in the columns of MMLU-ProX.
+        model: directory to write a Llama with its tokenizer and chat template into.
+        sft: directory to write an English SFT set in Alpaca's columns into.
+        global_mmlu: directory to write a benchmark in Global-MMLU's columns into.
+        mmlu_prox: directory to write a benchmark in MMLU-ProX's columns into.
 
     Raises:
         InputError: `pretrain_steps` is below 1, `seed` is negative, or a folder holds

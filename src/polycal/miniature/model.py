@@ -1,4 +1,4 @@
-"""The base model: a BPE tokenizer and a small Llama, trained on the spot."""
+"""Train the base model: a BPE tokenizer and a small Llama."""
 
 import itertools
 import logging
@@ -26,10 +26,10 @@ _logger = logging.getLogger(__name__)
 _BOS, _EOS, _PAD, _UNK = "<s>", "</s>", "<pad>", "<unk>"
 _VOCABULARY = 6000
 _ROWS, _LENGTH = 16, 128  # of one step
-_THREADS = 2  # always, because sums are rounded by the number of threads
+_THREADS = 2  # fixed, because rounding depends on the number of threads
 _LR, _WARMUP = 3e-3, 0.05
-# What the user says, then the harness's `Answer:`, so that a small model can carry
-# what it learns here over to the benchmarks' prompts.
+# The user's text, then the harness's `Answer:`, so that a small model can apply what it
+# learns here to the benchmarks' prompts.
 _CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
@@ -49,7 +49,7 @@ def write_model(world: World, *, seed: int, steps: int, out: Path) -> None:
 
 
 def train_tokenizer(world: World, *, seed: int) -> PreTrainedTokenizerFast:
-    """BPE over characters, every language's names and sentences seen.
+    """Train BPE over characters on the names and sentences of all languages.
 
     Raises:
         RuntimeError: a letter after a space is not one token.
@@ -92,7 +92,7 @@ def train_tokenizer(world: World, *, seed: int) -> PreTrainedTokenizerFast:
 
 
 def _tokenizer_texts(world: World, seed: int) -> Iterator[str]:
-    """All texts of all languages once, and a piece of the corpus."""
+    """Yield all questions and answers once, and the beginning of the corpus."""
     for language in written_languages():
         for fact in world.facts:
             yield world.ask(fact, language)
@@ -103,7 +103,7 @@ def _tokenizer_texts(world: World, seed: int) -> Iterator[str]:
 def pretrain(
     tokenizer: PreTrainedTokenizerFast, world: World, *, seed: int, steps: int
 ) -> LlamaForCausalLM:
-    """Train on rows of documents, one after the other, each from BOS to EOS."""
+    """Train a Llama on packed documents, from BOS to EOS."""
     torch.set_num_threads(_THREADS)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
@@ -143,12 +143,12 @@ def pretrain(
 def _pack(
     tokenizer: PreTrainedTokenizerFast, documents: Iterator[str]
 ) -> Iterator[list[int]]:
-    """Rows of token ids; a document that does not fit goes on in the next row."""
-    held: list[int] = []
+    """Yield rows of token ids; a document that does not fit continues in the next."""
+    pending: list[int] = []
     while True:
-        while len(held) < _LENGTH:
+        while len(pending) < _LENGTH:
             texts = list(itertools.islice(documents, _ROWS))
             for ids in tokenizer(texts)["input_ids"]:
-                held += [*ids, tokenizer.eos_token_id]
-        yield held[:_LENGTH]
-        held = held[_LENGTH:]
+                pending += [*ids, tokenizer.eos_token_id]
+        yield pending[:_LENGTH]
+        pending = pending[_LENGTH:]

@@ -1,4 +1,4 @@
-"""From facts to multiple-choice questions that are the same in every language."""
+"""Make multiple-choice questions of facts, the same in every language."""
 
 import random
 from collections.abc import Sequence
@@ -6,25 +6,19 @@ from dataclasses import dataclass
 
 from polycal.miniature.facts import KINDS, Fact, World, written_languages
 
-_TEST, _DEV = 25, 5  # questions of each kind
-_FEWER = 5  # one question in this many of MMLU-ProX has fewer than ten options
+_TEST, _DEV = 25, 5  # questions of every kind
+_FEWER = 5  # every fifth question of MMLU-ProX has fewer than ten options
+_FEWEST, _MOST = 4, 10  # options of a question in the SFT set and the corpus
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question, still without words.
+    """One question as CLDR codes, the same in every language."""
 
-    Attributes:
-        fact: what is asked; `fact.answer` is the right option.
-        split: test or dev.
-        number: from 0 within its kind and split.
-        options: CLDR codes in the order that every language shows.
-    """
-
-    fact: Fact
-    split: str
-    number: int
-    options: tuple[str, ...]
+    fact: Fact  # `fact.answer` is the right option
+    split: str  # test or dev
+    number: int  # from 0 within its kind and split
+    options: tuple[str, ...]  # CLDR codes in the order in which they are shown
 
     @property
     def gold(self) -> int:
@@ -33,16 +27,16 @@ class Question:
 
 
 def make_questions(world: World, *, seed: int) -> dict[str, list[Question]]:
-    """The questions of both tasks; no fact is asked twice in them.
+    """Return the questions of both tasks; no fact is asked twice in them.
 
     A territory and its currency (language) may be asked from either side, but never
     from one side in dev and from the other in test.
 
     Returns:
-        Task -> questions, test before dev: 25 test and 5 dev questions of each kind.
+        Task -> questions, test before dev: 25 test and 5 dev questions of every kind.
         `global_mmlu` has four options; `mmlu_prox` ten, or four to nine in one
-        question of five. Among the questions with equally many options each position
-        is right equally often, up to one.
+        question of five. Among questions with the same number of options the right
+        positions are balanced, up to one.
     """
     rng = random.Random(f"{seed}/questions")
     asked: dict[str, list[tuple[Fact, str, int]]] = {"global_mmlu": [], "mmlu_prox": []}
@@ -50,7 +44,7 @@ def make_questions(world: World, *, seed: int) -> dict[str, list[Question]]:
     for kind, (given, _) in KINDS.items():
         facts = [fact for fact in world.facts if fact.kind == kind]
         rng.shuffle(facts)
-        if given == "territory":  # comes before the kind that asks the other way round
+        if given == "territory":  # comes before the kind that asks for the territory
             of_dev |= {fact.pair for fact in facts[: _DEV * len(asked)]}
         pools = {
             "test": [fact for fact in facts if fact.pair not in of_dev],
@@ -66,7 +60,7 @@ def make_questions(world: World, *, seed: int) -> dict[str, list[Question]]:
 
 
 def _draw_sizes(task: str, count: int, rng: random.Random) -> list[int]:
-    """How many options each question has."""
+    """Return the number of options of every question."""
     if task == "global_mmlu":
         return [4] * count
     fewer = count // _FEWER
@@ -90,30 +84,39 @@ def _add_options(
         options = choose_wrong_options(fact, size - 1, world, rng)
         options.insert(positions[size].pop(), fact.answer)
         questions.append(Question(fact, split, number, tuple(options)))
-    return sorted(questions, key=lambda each: each.split, reverse=True)
+    return sorted(questions, key=lambda question: question.split, reverse=True)
 
 
 def choose_wrong_options(
     fact: Fact, count: int, world: World, rng: random.Random
 ) -> list[str]:
-    """Wrong answers whose names differ, whatever the case, in every language."""
+    """Return wrong answers whose names differ, whatever the case, in every language."""
     languages = list(written_languages())
     what = KINDS[fact.kind][1]
 
     def spell(code: str) -> list[str]:
         return [world.names[what, code][name].casefold() for name in languages]
 
-    taken = [spell(fact.answer)]
+    spelt = [spell(fact.answer)]
     options: list[str] = []
     for code in world.list_wrong_answers(fact, rng):
         names = spell(code)
         if all(
             name != other
-            for held in taken
-            for name, other in zip(names, held, strict=True)
+            for others in spelt
+            for name, other in zip(names, others, strict=True)
         ):
-            taken.append(names)
+            spelt.append(names)
             options.append(code)
         if len(options) == count:
             return options
     raise RuntimeError(f"CLDR has fewer than {count} wrong answers for {fact}")
+
+
+def draw_options(fact: Fact, world: World, rng: random.Random) -> tuple[list[str], int]:
+    """Return four to ten options in random order, and the index of the right one."""
+    count = rng.randint(_FEWEST, _MOST)
+    options = choose_wrong_options(fact, count - 1, world, rng)
+    gold = rng.randrange(count)
+    options.insert(gold, fact.answer)
+    return options, gold

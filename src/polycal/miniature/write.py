@@ -1,4 +1,4 @@
-"""The data sets on disk, in exactly the columns and the layout of the Hub."""
+"""Write the data sets in exactly the columns and the layout of the Hub."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ _MMLU_PROX = pa.schema(
 _ALPACA = pa.schema(
     [(name, pa.string()) for name in ("instruction", "input", "output")]
 )
-# Our kinds under categories that the benchmarks have.
+# Categories of the benchmarks for the kinds of facts.
 _SUBJECT_CATEGORIES = {"currency": "Business", "language": "Humanities"}
 _CATEGORIES = {"currency": "economics", "language": "other"}
 _ORIGIN = (
@@ -63,30 +63,30 @@ _ORIGIN = (
 
 def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,dev}-00000-of-00001.parquet` and the card."""
-    codes = [code for code, each in written_languages().items() if each.in_global_mmlu]
+    codes = [code for code, row in written_languages().items() if row.in_global_mmlu]
     with replacing_folder(out) as folder:
         for code in codes:
             for split in ("test", "dev"):
                 rows = [
-                    _global_mmlu_row(each, world, code)
-                    for each in questions
-                    if each.split == split
+                    _global_mmlu_row(question, world, code)
+                    for question in questions
+                    if question.split == split
                 ]
                 _write_split(rows, _GLOBAL_MMLU, folder / code, split)
         _write_card(folder, codes, ("test", "dev"))
         write_provenance(folder)
 
 
-def _global_mmlu_row(each: Question, world: World, language: str) -> dict:
-    kind = each.fact.kind
-    options = [world.name_answer(kind, code, language) for code in each.options]
+def _global_mmlu_row(question: Question, world: World, language: str) -> dict:
+    kind = question.fact.kind
+    options = [world.name_answer(kind, code, language) for code in question.options]
     return {
-        "sample_id": f"{kind}/{each.split}/{each.number}",
+        "sample_id": f"{kind}/{question.split}/{question.number}",
         "subject": kind,
         "subject_category": _SUBJECT_CATEGORIES[_topic(kind)],
-        "question": world.ask(each.fact, language),
+        "question": world.ask(question.fact, language),
         **{f"option_{name}": text for name, text in zip("abcd", options, strict=True)},
-        "answer": LETTERS[each.gold],
+        "answer": LETTERS[question.gold],
         "required_knowledge": "[]",
         "time_sensitive": "[]",
         "reference": "[]",
@@ -100,31 +100,35 @@ def _global_mmlu_row(each: Question, world: World, language: str) -> dict:
 
 def write_mmlu_prox(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,validation}-00000-of-00001.parquet` and the card."""
-    codes = [code for code, each in written_languages().items() if each.in_mmlu_prox]
-    ordered = sorted(questions, key=lambda each: each.split)  # dev has the first ids
+    codes = [code for code, row in written_languages().items() if row.in_mmlu_prox]
+    ordered = sorted(
+        questions, key=lambda question: question.split
+    )  # dev has the first ids
     with replacing_folder(out) as folder:
         for code in codes:
             rows = [
-                (each.split, _mmlu_prox_row(number, each, world, code))
-                for number, each in enumerate(ordered)
+                (question.split, _mmlu_prox_row(number, question, world, code))
+                for number, question in enumerate(ordered)
             ]
             for split, name in (("test", "test"), ("dev", "validation")):
-                chosen = [row for held, row in rows if held == split]
-                _write_split(chosen, _MMLU_PROX, folder / code, name)
+                own = [row for row_split, row in rows if row_split == split]
+                _write_split(own, _MMLU_PROX, folder / code, name)
         _write_card(folder, codes, ("test", "validation"))
         write_provenance(folder)
 
 
-def _mmlu_prox_row(number: int, each: Question, world: World, language: str) -> dict:
-    kind = each.fact.kind
-    options = [world.name_answer(kind, code, language) for code in each.options]
+def _mmlu_prox_row(
+    number: int, question: Question, world: World, language: str
+) -> dict:
+    kind = question.fact.kind
+    options = [world.name_answer(kind, code, language) for code in question.options]
     options += [None] * (len(LETTERS) - len(options))
     return {
         "question_id": number,
-        "question": world.ask(each.fact, language),
+        "question": world.ask(question.fact, language),
         **{f"option_{index}": option for index, option in enumerate(options)},
-        "answer": LETTERS[each.gold],
-        "answer_index": each.gold,
+        "answer": LETTERS[question.gold],
+        "answer_index": question.gold,
         "cot_content": "",
         "category": _CATEGORIES[_topic(kind)],
         "src": f"cldr-{kind}",
@@ -160,7 +164,7 @@ def _write_split(
 
 
 def _write_card(folder: Path, configs: Iterable[str], splits: Sequence[str]) -> None:
-    """The `configs:` block by which `datasets` finds the files of a language."""
+    """Write the `configs:` block by which `datasets` finds the files of a language."""
     lines = ["---", "configs:"]
     for config in configs:
         # Quoted, or YAML reads `no` and the like as something else.

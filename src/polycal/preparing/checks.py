@@ -220,7 +220,7 @@ def read_check(path: Path) -> dict[str, object]:
             return check
     except (ValueError, KeyError, TypeError):
         pass
-    raise InputError(f"{path} is not what `polycal check_task` writes; make it anew")
+    raise InputError(f"{path} is not what `polycal check_task` writes; make it again")
 
 
 def keep_compared(check: Mapping, scored: pa.Table, origin: Mapping) -> pa.Table:

@@ -46,7 +46,7 @@ def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(
-            f"{path} is not complete Parquet ({error}); fetch or make it anew"
+            f"{path} is not complete Parquet ({error}); fetch or make it again"
         ) from error
 
 
