@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint docs format clean
+.PHONY: help setup run test mutants lint docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -17,6 +17,9 @@ run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its repo
 
 test: $(VENV)/.installed-dev  ## run all tests, the slow ones too, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile=ci
+
+mutants: $(VENV)/.installed-mutants  ## list changes of the numerical code that no test notices
+	$(BIN)/python benchmarks/mutants.py
 
 lint: $(VENV)/.installed-dev  ## check style and workflow
 	$(BIN)/ruff check .
@@ -46,6 +49,10 @@ $(VENV)/.installed-run: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
+
+$(VENV)/.installed-mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[mutants]'
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
