@@ -1,14 +1,17 @@
 """Mutation testing: change the code in one place, count the changes tests notice.
 
     make mutants
-    python benchmarks/mutants.py [MODULE ...] [--sample 150] [--seed 0]
+    python benchmarks/mutants.py [NAME ...] [--sample 150] [--seed 0]
 
-Without arguments, mutants of every room in `[tool.polycal.mutants]` of pyproject.toml
-are run against that room's tests; a room with more than `--sample` mutants is sampled
-at random (0: take all). MODULE is a file name such as `temperature`, and all mutants of
-a module are taken. Printed per module: mutants, killed, equivalent (judged by hand, in
+Mutants of every room in `[tool.polycal.mutants]` of pyproject.toml are run against that
+room's tests; a room with more than `--sample` mutants is sampled at random (0: take
+all). NAME limits the run to a room such as `measuring`, or to a module such as
+`temperature`, of which all mutants are taken.
+
+Printed per module: mutants, killed, equivalent (judged by hand, listed in
 tests/equivalent_mutants.toml), and the share killed of the others, with a Wilson
-interval where it is a sample. Then every survivor: file, line, old line, new line.
+interval where it is a sample. Then every survivor: file, line, old line, new line. The
+exit status is 1 where a room kills less than 85 %.
 
 mutmut makes the mutants and runs them: it forks from a process that has imported NumPy
 and pandas already, so a mutant takes tenths of a second. It mutates no module-level
@@ -157,7 +160,7 @@ def print_row(name: str, n: int, alive: int, same: int) -> tuple[int, int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modules", nargs="*", help="file names without .py")
+    parser.add_argument("names", nargs="*", help="rooms, or modules without .py")
     parser.add_argument("--sample", type=int, default=150, help="mutants of a room")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -170,15 +173,16 @@ def main() -> None:
     for room, paths in tool["polycal"]["mutants"].items():
         os.chdir(REPOSITORY)
         modules = sorted(path for glob in paths["code"] for path in Path().glob(glob))
-        if options.modules:
-            modules = [path for path in modules if path.stem in options.modules]
+        whole = not options.names or room in options.names
+        if not whole:
+            modules = [path for path in modules if path.stem in options.names]
         if not modules:
             continue
         tests = sorted(str(p) for glob in paths["tests"] for p in Path().glob(glob))
         os.chdir(prepare(room, modules, tests))
         mutants = name_mutants(modules)
         names = sorted(mutants)
-        if not options.modules and 0 < options.sample < len(names):
+        if whole and 0 < options.sample < len(names):
             names = random.Random(options.seed).sample(names, options.sample)
         print(f"\n{room}: {', '.join(paths['tests'])}", flush=True)
         chosen = {name: mutants[name] for name in names}
