@@ -93,3 +93,139 @@ def test_a_gap_is_confidence_minus_accuracy():
     bins = {"facet": "m", "rank": 0.0, "level": ["all", "low"]}
     bins |= {"sum_confidence": [60.0, 1.0], "sum_correct": [45.0, 9.0], "n": [100, 10]}
     assert captions.caption_levels(pd.DataFrame(bins)).endswith("SFT: +15.0 pp.")
+
+
+def test_the_dumbbell_s_caption_counts_languages_above_0():
+    """A gap of exactly 0 is neither; 0 of 3 before, 2 after."""
+    rows = [(BASE_RANK, "de", 0.5, 0.5), (BASE_RANK, "en", 0.5, 0.4)]
+    rows += [(BASE_RANK, "sw", 0.5, 0.3), (0.0, "de", 0.5, 0.7)]
+    rows += [(0.0, "en", 0.5, 0.6), (0.0, "sw", 0.5, 0.5)]
+    assert captions.caption_dumbbell(languages(*rows)) == (
+        "Languages, of 3, in which confidence exceeds accuracy – base: 0; SFT: 2."
+    )
+
+
+def test_the_heatmap_s_caption_names_the_facet_where_there_are_several():
+    """Rows that were joined may carry equal row numbers."""
+    one = languages((0.0, "de", 0.5, 0.7))
+    assert captions.caption_heatmap(one) == "The signed gap is +20.0 pp (German, SFT)."
+    two = pd.concat([one, languages((BASE_RANK, "sw", 0.5, 0.6), facet="n")])
+    assert captions.caption_heatmap(two) == (
+        "The signed gap lies between +10.0 pp (Swahili, n, base) "
+        "and +20.0 pp (German, m, SFT)."
+    )
+
+
+def test_the_reliability_s_caption_weighs_bins_by_their_questions():
+    """10 of 50 lie above the diagonal; a bin on it, of 25, is not over-confident."""
+    bins = {"facet": "m", "rank": 0.0, "n": [10, 25, 15]}
+    bins |= {"confidence": [0.9, 0.5, 0.3], "accuracy": [0.8, 0.5, 0.4]}
+    assert captions.caption_reliability(pd.DataFrame(bins)) == (
+        "Share of the questions in bins whose confidence exceeds their accuracy – "
+        "SFT: 20.0%."
+    )
+
+
+def test_the_levels_caption_pools_bins():
+    """(30 + 30 - 20 - 25) of 100 before; 1 of 50 the other way after."""
+    bins = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1], "level": "all"}
+    bins |= {"sum_confidence": [30.0, 30.0, 9.0], "sum_correct": [20.0, 25.0, 10.0]}
+    shown = pd.DataFrame(bins | {"n": [40, 60, 50]})
+    assert captions.caption_levels(shown) == (
+        "Confidence minus accuracy over the answers of all languages – "
+        "base: +15.0 pp; SFT, smoothing 0.1: −2.0 pp."
+    )
+
+
+def test_the_forest_s_caption_counts_each_metric_apart():
+    """Levels are no languages; a band that ends at 0 leaves nothing out."""
+    columns = ["rank", "metric", "level", "sim_low", "sim_high"]
+    rows = [
+        (0.0, "confidence", "de", 0.1, 0.2),
+        (0.0, "confidence", "en", 0.1, 0.3),
+        (0.0, "confidence", "sw", -0.3, -0.1),
+        (0.0, "confidence", "low", 0.1, 0.2),
+        (0.0, "confidence", "all", 0.1, 0.2),
+        (0.0, "accuracy", "de", 0.0, 0.2),
+        (0.0, "accuracy", "en", -0.2, 0.0),
+        (0.0, "accuracy", "sw", -0.2, -0.1),
+    ]
+    shown = pd.DataFrame(rows, columns=columns).assign(facet="m")
+    assert captions.caption_forest(shown) == (
+        "Languages, of 3, whose band leaves no change out: "
+        "confidence – SFT: 2 up, 1 down. accuracy – SFT: 0 up, 1 down."
+    )
+
+
+def test_the_decomposition_s_caption_lists_the_parts():
+    """Of all languages, in the table's order, facet by facet."""
+    rows = {"facet": ["m", "m", "m", "n"], "rank": 0.0}
+    rows |= {"level": ["all", "all", "low", "all"]}
+    rows |= {"part": ["confidence", "accuracy", "confidence", "confidence"]}
+    shown = pd.DataFrame(rows | {"estimate": [0.1, -0.03, 0.5, 0.02]})
+    assert captions.caption_decomposition(shown) == (
+        "Parts of the change of ECE, over all languages – "
+        "m (SFT: confidence +10.0 pp, accuracy −3.0 pp); n (SFT: confidence +2.0 pp)."
+    )
+
+
+def test_the_doses_caption_names_each_model_s_best_smoothing():
+    """Of the ECE over all languages; interval from low to high."""
+    rows = {"facet": ["m", "m", "m", "n"], "level": ["all", "low", "all", "all"]}
+    rows |= {"metric": ["ece", "ece", "gap", "ece"], "optimum": [0.1, 0.3, 0.4, 0.2]}
+    rows |= {"optimum_low": [0.0, 0.3, 0.4, 0.1], "optimum_high": [0.2, 0.3, 0.4, 0.3]}
+    shown = pd.DataFrame(rows)
+    assert captions.caption_doses(shown) == (
+        "The mean ECE of all languages is lowest with smoothing 0.1 (m), interval 0 to "
+        "0.2; with smoothing 0.2 (n), interval 0.1 to 0.3."
+    )
+    assert captions.caption_doses(shown[:3]) == (
+        "The mean ECE of all languages is lowest with smoothing 0.1, interval 0 to 0.2."
+    )
+
+
+def test_the_premium_s_caption_needs_two_sizes_to_rank():
+    """Ranks 1, 2, 3 against 1, 3, 2: 1 - 6 (0 + 1 + 1) / 24 = 0.5; equal gaps: none."""
+    rows = {"facet": "m", "rank": [BASE_RANK] * 3 + [0.0] * 3 + [0.1] * 3}
+    rows |= {"gap": [0.1, -0.2, 0.3, 0.2, -0.2, 0.2, 0.1, 0.2, 0.3]}
+    rows |= {"token_premium": [1.0, 3.0, 2.0, 1.0, 3.0, 2.0, 1.5, 1.5, 1.5]}
+    assert captions.caption_premium(pd.DataFrame(rows)) == (
+        "Rank correlation of the gap's size with the token premium over languages – "
+        "base: +0.50; SFT: none; SFT, smoothing 0.1: none."
+    )
+
+
+def test_the_front_s_caption_names_only_what_is_on_it():
+    """In the order of smoothing and temperature, whatever the table's."""
+    rows = {"facet": ["m", "m", "m", "m", "n"], "rank": [0.1, 0.0, 0.0, 0.2, 0.0]}
+    rows |= {"calibrator": ["none", "ts_own", "none", "none", "ts_en"]}
+    rows |= {"level": ["all", "all", "all", "low", "all"]}
+    shown = pd.DataFrame(rows | {"front": [True, True, False, True, True]})
+    assert captions.caption_front(shown) == (
+        "Not beaten in accuracy and ECE over all languages – "
+        "m: SFT with each language's own temperature and SFT, smoothing 0.1; "
+        "n: SFT with English's temperature."
+    )
+    assert captions.caption_front(shown[:1]).endswith("languages – SFT, smoothing 0.1.")
+    shown["front"] = True
+    assert "m: SFT, SFT with each language's own" in captions.caption_front(shown)
+
+
+def test_the_temperature_s_caption_gives_the_geometric_mean():
+    """The root of 1 x 4 is 2; that of 0.5 x 0.5 x 4 is 1."""
+    rows = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1] * 3}
+    shown = pd.DataFrame(rows | {"own": [4.0, 1.0, 0.5, 0.5, 4.0]})
+    assert captions.caption_temperature(shown) == (
+        "Mean and range of the languages' own temperatures – "
+        "base: 2.00 (1.00 to 4.00); SFT, smoothing 0.1: 1.00 (0.50 to 4.00)."
+    )
+
+
+def test_the_coverage_s_caption_compares_all_with_half():
+    """30 errors of 100 answers, 10 of the surer half; a level is not all."""
+    rows = {"facet": "m", "rank": 0.0, "level": ["all", "all", "all", "low"]}
+    rows |= {"coverage": [0.5, 0.9, 1.0, 1.0], "risk": [0.1, 0.2, 0.3, 0.9]}
+    assert captions.caption_coverage(pd.DataFrame(rows)) == (
+        "Errors among all answers, and among the more confident half of them – "
+        "SFT: 30.0% and 10.0%."
+    )

@@ -62,6 +62,21 @@ def test_points_are_signed_unless_zero(value, text):
 
 
 @pytest.mark.parametrize(
+    ("parts", "text"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (list("abcd"), "a, b, c and d")],
+)
+def test_a_list_is_joined_by_commas_and_one_and(parts, text):
+    """However long."""
+    assert sentences.join(parts) == text
+
+
+def test_a_difference_may_stand_without_its_unit():
+    """In an interval, which has the unit once."""
+    assert sentences.points(-0.0234, unit="") == "−2.3"
+    assert sentences.percent(0.4567) == "45.7%"
+
+
+@pytest.mark.parametrize(
     ("verdict", "words"),
     [
         ("increase", "accuracy rises from 40.0% to 41.0%"),
@@ -89,12 +104,44 @@ def test_a_change_is_named_by_its_verdict(verdict, words):
         (-0.10, 0.004, "under-confidence all but vanishes"),
         (0.10, -0.004, "over-confidence all but vanishes"),
         (0.004, -0.10, "under-confidence arises"),
+        # Half a point is still a gap of neither side.
+        (-0.005, 0.10, "over-confidence arises"),
+        (0.005, -0.10, "under-confidence arises"),
+        (-0.10, 0.005, "under-confidence all but vanishes"),
+        (0.10, -0.005, "over-confidence all but vanishes"),
+        (0.004, 0.005, "over-confidence arises"),
+        (-0.004, -0.003, "under-confidence all but vanishes"),
+        (0.10, 0.10, "over-confidence shrinks"),
     ],
 )
 def test_a_gap_is_named_by_its_side_and_size(before, after, words):
     """Every case of two signed gaps has its own words."""
     verdict = "increase" if after > before else "decrease"
     assert sentences.describe_gap(before, after, verdict).startswith(words)
+
+
+def test_a_gap_s_sentence_has_its_numbers():
+    """From the reference to the condition, in parentheses where words come between."""
+    for before, after, said in (
+        (0.05, 0.2, "over-confidence grows from +5.0 pp to +20.0 pp"),
+        (0.2, -0.1, "over-confidence turns into under-confidence (from +20.0 pp to "),
+        (-0.1, 0.2, "under-confidence turns into over-confidence (from −10.0 pp to "),
+        (0.0, 0.1, "over-confidence arises (from 0.0 pp to +10.0 pp)"),
+    ):
+        assert sentences.describe_gap(before, after, "increase").startswith(said)
+
+
+def test_a_comparison_tells_each_metric_by_its_own_verdict():
+    """Four metrics, four verdicts, eight numbers."""
+    before = {"accuracy": 0.4, "confidence": 0.5, "gap": 0.1, "ece": 0.12}
+    after = {"accuracy": 0.38, "confidence": 0.7, "gap": 0.32, "ece": 0.33}
+    verdicts = {"accuracy": "equivalent", "confidence": "increase"}
+    verdicts |= {"gap": "inconclusive", "ece": "decrease"}
+    assert sentences.describe_comparison(before, after, verdicts) == (
+        "accuracy stays (40.0% and 38.0%); confidence rises from 50.0% to 70.0%; "
+        "the gap goes from +10.0 pp to +32.0 pp, which may be noise; "
+        "the ECE falls from 12.0% to 33.0%"
+    )
 
 
 def test_a_state_is_told_in_its_own_numbers():
@@ -146,6 +193,68 @@ def test_findings_compare_smoothing_with_what_there_is():
         assert [title for title, _ in found] == titles
 
 
+def test_a_finding_is_told_from_its_own_rows():
+    """Rows of other levels, ranks and facets' languages are not mixed in.
+
+    Questions: 64 in the language that has fewest, so 1.96 sqrt(.25 x .75 / 64) = 10.6.
+    """
+    tongues = languages(
+        *[(rank, code, 0.3, 0.3) for rank in (BASE_RANK, 0.0) for code in ("de", "sw")]
+    )
+    tongues["n_questions"] = [100, 64, 64, 81]
+    moved = changes({0.0: ("equivalent", "increase", "increase", "inconclusive")})
+    others = pd.DataFrame(
+        [
+            (0.0, "de", "confidence", "inconclusive", 0.1, 0.2),
+            (0.0, "sw", "confidence", "inconclusive", 0.1, 0.3),
+            (0.0, "sw", "accuracy", "decrease", -0.3, -0.1),
+            (0.1, "sw", "accuracy", "decrease", -0.3, -0.1),
+        ],
+        columns=list(moved),
+    )
+    rows = levels(
+        (BASE_RANK, "low", 1, 0.9, 0.9),
+        (BASE_RANK, "all", 2, 0.3, 0.32),
+        (0.0, "low", 1, 0.9, 0.9),
+        (0.0, "all", 2, 0.31, 0.5),
+    )
+    found = sentences.describe_findings(rows, tongues, pd.concat([moved, others]))
+    assert found == [
+        (
+            "SFT, against base",
+            [
+                "Over all 2 languages, accuracy stays (30.0% and 31.0%); "
+                "confidence rises from 32.0% to 50.0%; "
+                "over-confidence grows from +2.0 pp to +19.0 pp; "
+                "the ECE goes from 2.0% to 19.0%, which may be noise. "
+                "With 64 questions a language, that accuracy cannot be told from "
+                "chance (25.0% ± 10.6 pp).",
+                "Of 2 languages, confidence rises in 2 and falls in 0; "
+                "accuracy rises in 0 and falls in 1; the ECE rises in 0 and falls in "
+                "0; in the others, the band over languages holds no change as well.",
+            ],
+        )
+    ]
+
+
+def test_a_model_alone_is_told_as_it_is():
+    """A base model without SFT, in one language."""
+    found = sentences.describe_findings(
+        levels((BASE_RANK, "all", 1, 0.6, 0.5)),
+        languages((BASE_RANK, "de", 0.6, 0.5)),
+        changes({}),
+    )
+    assert found == [
+        (
+            "base",
+            [
+                "In the one language, accuracy is 60.0%, confidence 50.0%, "
+                "the gap −10.0 pp and the ECE 10.0%."
+            ],
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("accuracy", "words"),
     [
@@ -173,6 +282,34 @@ def test_changes_are_counted_by_language():
     assert said.startswith(
         "Of 3 languages, confidence rises in 1 and falls in 0; accuracy rises in 0 and "
         "falls in 0; the ECE rises in 0 and falls in 1; in the others"
+    )
+
+
+def test_a_band_that_ends_at_0_holds_no_change():
+    """Neither up nor down; one language is not several."""
+    rows = [("confidence", 0.0, 0.2), ("accuracy", -0.1, 0.0), ("ece", 0.1, 0.2)]
+    found = pd.DataFrame(rows, columns=["metric", "sim_low", "sim_high"])
+    assert sentences.count_changes(found, 1) == (
+        "Of 1 language, confidence rises in 0 and falls in 0; accuracy rises in 0 and "
+        "falls in 0; the ECE rises in 1 and falls in 0; in the others, the band over "
+        "languages holds no change as well."
+    )
+
+
+def test_what_is_left_out_is_counted_by_question():
+    """Three questions that two groups of languages lack, and two that differ."""
+    check = {"policy": "intersection", "n_all": 10, "n_common": 5}
+    missing = [{"questions": ["a", "b"]}, {"questions": ["c"]}]
+    check["test"] = {"missing": missing, "differing": [{}, {}]}
+    assert sentences.describe_compared(check) == (
+        "5 questions are compared in all languages; 5 are left out (3 that some "
+        "language lacks and 2 whose answer or number of options differs)."
+    )
+    assert sentences.describe_compared(check | {"n_common": 10}) == (
+        "all languages have the same questions; nothing is left out."
+    )
+    assert sentences.describe_compared(check | {"policy": "own"}) == (
+        "every language has its own questions; nothing is left out."
     )
 
 
