@@ -72,7 +72,15 @@ def test_a_coverage_is_a_share_of_the_questions():
             accuracy_at_coverage(confidence, correct, coverage=coverage)
 
 
+def test_the_curve_of_one_question_is_one_point():
+    """Coverage 1, and the risk is its error."""
+    assert risk_coverage([0.7], [0]) == ([1.0], [1.0])
+
+
+@pytest.mark.filterwarnings("error")
 def test_ranking_of_no_questions_is_missing():
+    """NaN without a warning; so is an area where all answers are right."""
+    assert math.isnan(auroc([0.3, 0.6], [1, 1]))
     for value in (auroc([], []), aurc([], []), augrc([], [])):
         assert math.isnan(value)
     assert math.isnan(accuracy_at_coverage([], [], coverage=0.5))
