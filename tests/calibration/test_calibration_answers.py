@@ -13,6 +13,7 @@ from polycal.calibration import (
     answer,
     brier,
     chance,
+    ece_all,
     letter_shares,
     nll,
     probabilities,
@@ -111,3 +112,44 @@ def test_chance_and_what_is_above_it():
     assert above_chance(1, 0.25) == 1
     assert above_chance(0.1, 0.25) == pytest.approx(-0.2)
     assert np.isnan(above_chance(1, 1))
+
+
+def test_an_answer_holds_its_confidence_and_whether_it_is_right():
+    """By hand: softmaxes of (ln 3, 0) and (0, ln 4), the second option right."""
+    given_ = answer(np.log([[3.0, 1.0], [1.0, 4.0]]), [1, 1])
+    np.testing.assert_allclose(given_.top.confidence, [0.75, 0.8])
+    assert given_.top.correct.tolist() == [0, 1]
+    assert given_.ties.correct.tolist() == [0, 1]
+
+
+def test_single_precision_is_left_behind_at_once():
+    """Stored scores are float32; every number is computed as if they were float64."""
+    random = np.random.default_rng(0)
+    scores = (random.normal(size=(50, 4)) * 2).astype(np.float32)
+    gold = random.integers(4, size=50)
+    probs = probabilities(scores).astype(np.float32)
+    wide = scores.astype(np.float64), probs.astype(np.float64)
+    np.testing.assert_array_equal(probabilities(scores), probabilities(wide[0]))
+    assert answer(scores, gold).scores.dtype == np.float64
+    assert top_label(probs, gold).confidence.dtype == np.float64
+    assert nll(scores, gold) == nll(wide[0], gold)
+    for metric in (brier, ece_all):
+        assert metric(probs, gold) == metric(wide[1], gold)
+
+
+def test_the_right_option_may_come_as_a_float():
+    """As pandas has a column that once lacked a number."""
+    gold, scores = np.array([1.0, 0.0]), np.log([[0.75, 0.25], [0.5, 0.5]])
+    probs = np.exp(scores)
+    assert answer(scores, gold).gold.dtype == np.int64
+    assert tie_credit(probs, gold).tolist() == [0, 0.5]
+    assert brier(probs, gold) == pytest.approx((2 * 0.75**2 + 2 * 0.5**2) / 2)
+    assert nll(scores, gold) == pytest.approx((np.log(4) + np.log(2)) / 2)
+    assert ece_all(probs, gold, n_bins=1) == pytest.approx(0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_shares_of_no_questions_are_missing():
+    """NaN without a warning."""
+    assert np.isnan(tie_rate(np.zeros((0, 4))))
+    assert np.isnan(chance(np.zeros((0, 4))))

@@ -42,6 +42,55 @@ def test_ece_and_rms_of_a_hand_worked_case():
     assert overconfidence(confidence, correct) == pytest.approx(0.85 - 0.5)
 
 
+def test_every_binned_error_takes_the_number_of_bins():
+    """Two bins: .2 and .4, one right (-.2); .6 and .9, one right (+.25)."""
+    pair = [0.2, 0.4, 0.6, 0.9], [1, 0, 0, 1]
+    for metric, expected in (
+        (ece, 0.225),
+        (ece_mass, 0.225),
+        (cancellation, 0.225 - 0.025),
+        (rms_ce, math.sqrt((0.2**2 + 0.25**2) / 2)),
+    ):
+        assert metric(*pair, n_bins=2) == pytest.approx(expected), metric.__name__
+    assert mce(*pair, n_bins=2, at_least=2) == pytest.approx(0.25)
+    sd = math.sqrt(0.25 / 2)
+    noisy = foldnorm.mean(np.array([0.2, 0.25]) / sd, scale=sd).mean()
+    assert ece_debiased(*pair, n_bins=2) == pytest.approx(2 * 0.225 - noisy)
+    probs, gold = [[0.9, 0.1], [0.4, 0.6]], [1, 1]
+    assert ece_all(probs, gold, n_bins=2) == pytest.approx((0.5 + 0.5) / 4)
+
+
+def test_the_debiased_square_of_a_hand_worked_case():
+    """Squared gaps minus acc (1 - acc) / (n - 1), weighted by the questions.
+
+    Four of which three are right: 1/4 - 3/16/3; three of which one is: (7/15)^2 -
+    2/9/2. Then two bins of two, of which one has accuracy 1 and the other 1/2.
+    """
+    confidence, correct = [0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9], [1, 1, 1, 0, 0, 0, 1]
+    first, second = 1 / 4 - 3 / 16 / 3, (7 / 15) ** 2 - 2 / 9 / 2
+    expected = math.sqrt((4 * first + 3 * second) / 7)
+    assert l2_debiased(confidence, correct, n_bins=2) == pytest.approx(expected)
+    expected = math.sqrt((0.9**2 + 0.425**2 - 0.25) / 2)
+    found = l2_debiased([0.1, 0.1, 0.9, 0.95], [1, 1, 1, 0], n_bins=2)
+    assert found == pytest.approx(expected)
+
+
+def test_bins_without_questions_are_there():
+    """Above the highest confidence, too: sums of diagrams need equal lengths."""
+    bins = reliability_bins([0.3], [1], n_bins=10)
+    assert [len(column) for column in bins] == [10] * 5
+    assert bins.sum_correct.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_errors_are_computed_in_double_precision():
+    """Of confidences in float32 as of the same numbers in float64."""
+    confidence, correct = (each.astype(np.float32) for each in draw(1001))
+    wide = confidence.astype(float), correct.astype(float)
+    assert overconfidence(confidence, correct) == overconfidence(*wide)
+    third = np.float32(1 / 3)
+    assert overconfidence([0.5], np.array([third])) == 0.5 - float(third)
+
+
 @pytest.mark.parametrize("n_bins", [10, 15, 20])
 def test_torchmetrics_agrees_away_from_the_edges(n_bins):
     """ECE is its l1 norm, the root-mean-square error its l2 norm."""
@@ -208,6 +257,13 @@ def test_hendrycks_code_leaves_out_the_most_confident_bin(n, published):
     )
 
 
+def test_hendrycks_code_breaks_ties_by_the_order_of_the_rows():
+    """Of 200 alike the first 100 stay, which are right: sqrt(.5^2 x 100 / 200)."""
+    correct = np.repeat([1, 0], 100)
+    found = rms_hendrycks(np.full(200, 0.5), correct)
+    assert found == pytest.approx(math.sqrt(0.125))
+
+
 def test_hendrycks_code_needs_a_hundred_questions():
     """It stops with an IndexError below; here the number is missing."""
     assert math.isnan(rms_hendrycks(*spread(99)))
@@ -222,6 +278,7 @@ def test_small_bins_do_not_count_for_the_maximum():
     assert math.isnan(mce(confidence[:49], correct[:49]))
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_folded_normal_is_scipy_s():
     """Its mean, and |mean| where nothing varies."""
     mean, sd = np.array([-0.3, 0.0, 0.02]), np.array([0.1, 0.2, 0.05])
@@ -280,6 +337,8 @@ def test_the_ece_over_all_options_is_that_of_the_flat_arrays():
     assert overconfidence(*flat) == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="not valid"):
         ece_all(probs, np.full(300, 4), valid=valid)
+    assert ece_all(probs, gold, valid=valid.astype(int)) == ours
+    assert ece_all([[1 + 2.3e-16, 0.0]], [0]) == 0  # a softmax may round up
 
 
 @given(drawn_answers())
@@ -298,6 +357,7 @@ def test_no_error_depends_on_the_order_of_the_questions(pair):
         assert metric(*turned) == pytest.approx(metric(*pair), abs=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
 def test_metrics_of_no_questions_are_missing():
     """Each of them NaN, without a warning."""
     for metric in (ece_mass, rms_mass, rms_hendrycks, mce, ece_debiased, l2_debiased):

@@ -28,6 +28,10 @@ def test_sklearn_agrees_on_brier_and_likelihood():
 def test_the_likelihood_of_a_hopeless_answer_is_exact():
     """exp(-800) is zero in float64; its logarithm is not."""
     assert nll([[0.0, -800.0]], [1]) == pytest.approx(800)
+    # Nor is that of a question all of whose options are hopeless beside another's.
+    assert nll([[0.0, -1.0], [-800.0, -801.0]], [0, 0]) == pytest.approx(
+        np.log1p(np.exp(-1))
+    )
 
 
 def test_sklearn_agrees_on_the_score_of_the_chosen_option():
@@ -72,6 +76,8 @@ def test_a_calibrated_step_has_no_miscalibration():
     assert parts == pytest.approx((0, 3 / 16 - 2 / 16, 3 / 16))
 
 
+@pytest.mark.filterwarnings("error")
 def test_scores_of_no_questions_are_missing():
+    """NaN without a warning."""
     assert math.isnan(brier_top([], []))
     assert all(map(math.isnan, corp([], [])))

@@ -63,6 +63,13 @@ def test_a_finer_grid_changes_nothing(monkeypatch):
     assert smooth_ece(confidence, correct) == pytest.approx(coarse, abs=1e-5)
 
 
+def test_a_residual_is_shared_by_the_nodes_beside_it(monkeypatch):
+    """By hand on nodes 0, 1/4, ..., 1: an end is its own mirror and counts twice."""
+    monkeypatch.setattr(module, "CELLS", 4)
+    grid = module._reflected(np.array([0.0625, 1.0]), np.array([1.0, 3.0]))
+    assert grid.tolist() == [0.75, 0.125, 0, 0, 3, 0, 0, 0.125]
+
+
 @given(drawn_answers())
 def test_ks_is_the_largest_running_sum(pair):
     """Brute force over the distinct confidences; never below |gap|."""
