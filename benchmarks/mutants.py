@@ -126,8 +126,21 @@ def read_survivor(name: str, path: Path) -> Survivor:
     return Survivor(path, line + first + 1, old, new)
 
 
+def is_equivalent(survivor: Survivor, judged: dict[str, list[dict]]) -> bool:
+    """Return whether a mutant is listed, or differs by a listed pattern only."""
+    entry = {"module": survivor.path.stem, "old": survivor.old, "new": survivor.new}
+    return any(entry.items() <= listed.items() for listed in judged["mutants"]) or any(
+        re.sub(rule["pattern"], "", survivor.old)
+        == re.sub(rule["pattern"], "", survivor.new)
+        for rule in judged["patterns"]
+    )
+
+
 def report(
-    chosen: dict[str, Path], verdicts: dict[str, str], total: int, judged: set
+    chosen: dict[str, Path],
+    verdicts: dict[str, str],
+    total: int,
+    judged: dict[str, list[dict]],
 ) -> bool:
     """Print a room's figures and survivors; return whether enough were killed."""
     survivors = [
@@ -135,7 +148,7 @@ def report(
         for name, path in chosen.items()
         if verdicts[name] not in KILLED
     ]
-    equivalent = [s for s in survivors if (s.path.stem, s.old, s.new) in judged]
+    equivalent = [s for s in survivors if is_equivalent(s, judged)]
     made = Counter(chosen.values())
     alive, same = (Counter(s.path for s in some) for some in (survivors, equivalent))
     print(f"{'module':40} mutants  killed  equivalent  share")
@@ -165,10 +178,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
-    judged = {
-        (entry["module"], entry["old"], entry["new"])
-        for entry in tomllib.loads(EQUIVALENT.read_text())["mutants"]
-    }
+    judged = tomllib.loads(EQUIVALENT.read_text())
     enough = True
     for room, paths in tool["polycal"]["mutants"].items():
         os.chdir(REPOSITORY)

@@ -231,6 +231,73 @@ def test_files_of_one_run_are_measured_together(tmp_path):
     assert facts["dtype"] == ["bfloat16", "float32"]
 
 
+def test_what_is_asked_for_is_what_is_measured_and_noted(tmp_path):
+    """Normalisers, interval, seed and number of replicates; each bin has its number."""
+    rows = [row("en", "text", 0, np.log([0.9, 0.1])) | {"culture": "CS"}]
+    asked = {"n_replicates": 40, "seed": 3, "confidence": 0.5}
+    measure(
+        predictions=[save(tmp_path / "p.parquet", rows)],
+        check=save_check(tmp_path / "c.json", {"en"}),
+        metrics=tmp_path / "m.parquet",
+        reliability=tmp_path / "r.parquet",
+        replicates=tmp_path / "b.parquet",
+        normalisers=["token", "byte"],
+        **asked,
+    )
+    metrics = tables.read(tmp_path / "m.parquet", "metrics")
+    assert set(metrics["normaliser"].to_pylist()) == {"token", "byte"}
+    noted = {"seed": 3, "confidence": 0.5, "replicates": 40}
+    for name in ("m", "r", "b"):
+        facts = tables.read_metadata(tmp_path / f"{name}.parquet")
+        assert facts["statistics"] == noted
+    bins = tables.read(tmp_path / "r.parquet", "reliability")
+    own = tables.where(bins, normaliser="byte", calibrator="none")
+    assert own["bin"].to_pylist() == list(range(15))
+    assert own["n"].to_pylist() == [0] * 13 + [1, 0]  # 0.9 is 13.5 fifteenths
+
+
+def test_an_interval_is_as_wide_as_its_confidence(tmp_path):
+    """That of 50 % is narrower than that of 95 %, on the same replicates."""
+    random = np.random.default_rng(0)
+    rows = [
+        row("en", "letters", int(random.integers(2)), random.normal(size=2) - 1)
+        | {"question_id": str(number)}
+        for number in range(100)
+    ]
+    predictions = [save(tmp_path / "p.parquet", rows)]
+    outputs = {
+        name: tmp_path / f"{name}.parquet"
+        for name in ("metrics", "reliability", "replicates")
+    }
+    widths = []
+    for confidence in (0.5, 0.95):
+        check = save_check(tmp_path / "c.json", {"en"})
+        measure(predictions=predictions, check=check, confidence=confidence, **outputs)
+        table = tables.read(outputs["metrics"], "metrics")
+        own = tables.where(table, metric="accuracy", calibrator="none").to_pylist()[0]
+        widths.append(own["ci_high"] - own["ci_low"])
+        drawn = tables.read(outputs["replicates"], "replicates")
+        assert {len(each) for each in drawn["values"].to_pylist()} == {1000}
+    se = own["se"]
+    assert widths == pytest.approx([2 * 0.6745 * se, 2 * 1.96 * se], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"n_replicates": 1}, "1 replicates are asked for; take from 2 to 100000"),
+        ({"n_replicates": 100_001}, "100001 replicates"),
+        ({"confidence": 0}, "confidence is 0; it must be above 0 and below 1"),
+        ({"confidence": 1}, "confidence is 1; "),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(tmp_path, asked, message):
+    """Before anything is read."""
+    names = ("check", "metrics", "reliability", "replicates")
+    with pytest.raises(InputError, match=message):
+        measure(predictions=[], **{name: tmp_path / name for name in names}, **asked)
+
+
 @pytest.mark.parametrize(
     ("changes", "facts", "message"),
     [
@@ -257,6 +324,7 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
         row("en", "letters", gold, np.log([0.9, 0.1])) | {"culture": culture}
         for gold, culture in ((0, "CS"), (1, "CS"), (0, "CA"), (1, None), (1, None))
     ]
+    rows[2]["log_mass"] = np.log(0.4)
     rows.append(row("sw", "letters", 0, np.log([0.9, 0.1])))
     table = measure_files(tmp_path, save(tmp_path / "p.parquet", rows))
     found = [
@@ -270,6 +338,12 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
         ("en", "CS", 0.5, 2),
         ("en", "CA", 1.0, 1),
     ]
+    masses = {
+        each["subset"]: each["value"]
+        for each in tables.where(table, language="en", calibrator="none").to_pylist()
+        if each["metric"] == "letter_mass"
+    }
+    assert masses == pytest.approx({"all": 0.88, "CS": 1.0, "CA": 0.4})
     drawn = tables.read(tmp_path / "b.parquet", "replicates")
     kept = {(row["subset"], row["calibrator"]) for row in drawn.to_pylist()}
     assert {("CS", "none"), ("CA", "none")} < kept

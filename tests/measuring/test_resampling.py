@@ -64,6 +64,16 @@ def test_the_weights_never_change():
     assert weights[:, 0].tolist() == [2, 0, 3, 1, 3, 1, 1, 1, 0, 1, 0, 0]
 
 
+def test_the_lots_of_a_calibrated_model_never_change():
+    """Nor do they depend on the other questions; another seed or task gives others."""
+    lots = null_uniforms("global_mmlu", ["b", "a/test/0"], seed=0)
+    first = [10678288, 2811157, 7850275, 8667205, 11453365]  # in units of 2^-24
+    assert (lots[:5, 1] * 2**24).tolist() == first
+    for task, seed in (("global_mmlu", 1), ("mmlu_prox", 0)):
+        others = null_uniforms(task, ["b", "a/test/0"], seed=seed)
+        assert (others[:, 1] != lots[:, 1]).any()
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 10))
 def test_replicates_are_the_metrics_of_repeated_questions(seed, n, options):
     """Matrix products equal np.repeat and the metrics' own code; some rows missing."""

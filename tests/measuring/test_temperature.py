@@ -106,6 +106,8 @@ def test_folds_are_halves_that_do_not_depend_on_the_order():
     split = folds(names)
     assert split == folds(reversed(names * 2))
     assert sorted(np.bincount(list(split.values()))) == [50, 51]
+    # By lot, in the order of their BLAKE2b digests, and always the same.
+    assert folds("abcdef") == {"d": 0, "a": 1, "c": 0, "b": 1, "f": 0, "e": 1}
 
 
 @pytest.mark.parametrize("count", [2, 5])
