@@ -1,7 +1,10 @@
 """A difference in words, by its band and by the margin on both sides of 0."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.linalg import hadamard
+from scipy.stats import norm, t
 
 from polycal.comparing.effects import Effect, describe
 
@@ -43,3 +46,99 @@ def test_a_verdict_by_hand(estimate, se, verdict):
 def test_nothing_is_equivalent_without_a_margin():
     """A proper score has none."""
     assert judge(0.0, 0.001, "nll")["en"] == "inconclusive"
+
+
+# Four languages of three levels in two seeds; the replicates are orthogonal, so that
+# their spreads are known and those of means follow by Pythagoras.
+LANGUAGES = ["bn", "de", "en", "sw"]  # mid, high, high, low
+SEEDS = np.array([[-0.04, 0.02, 0.05, 0.1], [-0.06, 0.04, 0.07, 0.3]])
+SPREADS = np.array([0.03, 0.01, 0.02, 0.04])
+BEFORE, AFTER = np.array([0.01, 0.001, 0.002, 0.3]), np.array([0.02, 0.004, 0.006, 0.2])
+MEMBERS = {"high": [1, 2], "mid": [0], "low": [3], "all": [0, 1, 2, 3]}
+
+
+def describe_four(metric: str = "gap", **settings: float) -> pd.DataFrame:
+    """What `describe` says of them."""
+    noise = hadamard(8)[:, 1:5] * np.sqrt(7 / 8)  # of standard deviation 1
+    effect = Effect(
+        {"metric": metric, "task": "t"},
+        LANGUAGES,
+        SEEDS,
+        SEEDS.mean(axis=0) + SPREADS * noise,
+        np.stack([BEFORE, AFTER]),
+    )
+    return describe(effect, **({"margin": 0.04, "confidence": 0.95} | settings))
+
+
+def reach(rare: float, questions: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """How far two seeds' mean is off, by SciPy's quantiles."""
+    return np.hypot(norm.isf(rare) * questions, t.isf(rare, df=1) * training)
+
+
+def mean_of(values: np.ndarray) -> np.ndarray:
+    """Of the languages, then of each level."""
+    return np.array([*values, *[values[held].mean() for held in MEMBERS.values()]])
+
+
+def test_a_difference_is_described_by_languages_and_levels():
+    """Estimates, both kinds of noise, and ends moved by what may be bias."""
+    found = describe_four()
+    assert found["level"].tolist() == [*LANGUAGES, *MEMBERS]
+    assert found["n_languages"].tolist() == [1, 1, 1, 1, 2, 1, 1, 4]
+    assert set(found["n_seeds"]) == {2}
+    assert set(found["task"]) == {"t"}
+    estimate = mean_of(SEEDS.mean(axis=0))
+    assert estimate[:4] == pytest.approx([-0.05, 0.03, 0.06, 0.2])
+    sides = [SPREADS[held] for held in MEMBERS.values()]
+    questions = [*SPREADS, *[np.sqrt((side**2).sum()) / len(side) for side in sides]]
+    apart = mean_of(SEEDS[0]) - mean_of(SEEDS[1])
+    noise = np.array(questions), abs(apart) / 2
+    np.testing.assert_allclose(found["estimate"], estimate)
+    np.testing.assert_allclose(found["sd_seeds"], abs(apart) / np.sqrt(2))
+    np.testing.assert_allclose(found["se"], np.hypot(*noise))
+    low, high = estimate - mean_of(AFTER), estimate + mean_of(BEFORE)
+    half = reach(0.025, *noise)
+    np.testing.assert_allclose(found["ci_low"], low - half)
+    np.testing.assert_allclose(found["ci_high"], high + half)
+    # Every replicate's largest |t| is the root of 7/8.
+    band = reach(norm.sf(np.sqrt(7 / 8)), *noise)
+    np.testing.assert_allclose(found["sim_low"][:4], (low - band)[:4])
+    np.testing.assert_allclose(found["sim_high"][:4], (high + band)[:4])
+    assert found[["sim_low", "sim_high"]][4:].isna().all(axis=None)
+    assert set(found["margin"]) == {0.04}
+    # P-values are where an interval just reaches what they are against.
+    nearest = np.where(low > 0, low, np.where(high < 0, -high, 0))
+    np.testing.assert_allclose(reach(found["p_value"] / 2, *noise), nearest, atol=1e-9)
+    for name, beyond in (
+        ("p_noninferiority", low + 0.04),
+        ("p_nonsuperiority", 0.04 - high),
+    ):
+        rare = np.minimum(found[name], 1 - found[name])
+        np.testing.assert_allclose(reach(rare, *noise), abs(beyond), atol=1e-9)
+        assert ((found[name] < 0.5) == (beyond > 0)).all()
+    both = found[["p_noninferiority", "p_nonsuperiority"]].max(axis=1)
+    np.testing.assert_allclose(found["p_equivalence"], both)
+    assert found["p_adjusted"].isna().all()
+
+
+def test_only_fractions_have_a_margin():
+    """Nor p-values against it."""
+    found = describe_four("nll")
+    names = ["margin", "p_equivalence", "p_noninferiority", "p_nonsuperiority"]
+    assert found[names].isna().all(axis=None)
+    for metric in ("accuracy", "confidence", "ece"):
+        assert describe_four(metric)[names].notna().all(axis=None)
+
+
+def test_the_confidence_is_that_of_verdicts_too():
+    """At 20 % more intervals leave 0 out than at 95 %, and a wide margin holds one."""
+    for settings, verdicts in (
+        ({}, ["inconclusive"] * 4),
+        ({"confidence": 0.2}, ["increase", "decrease", *["inconclusive"] * 2]),
+        (
+            {"confidence": 0.2, "margin": 9.0},
+            ["increase", "decrease", *["equivalent"] * 2],
+        ),
+    ):
+        found = describe_four(**settings).set_index("level")["verdict"]
+        assert found[list(MEMBERS)].tolist() == verdicts
