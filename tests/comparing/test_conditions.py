@@ -12,9 +12,12 @@ from polycal.comparing.conditions import (
     language_of,
     mark_sure,
     per_bin,
+    per_change,
     per_language,
     per_level,
+    per_level_bin,
     reference,
+    rows_of,
     select,
 )
 from polycal.errors import InputError
@@ -136,3 +139,153 @@ def test_a_star_is_by_the_band_over_all_languages():
     values = pd.DataFrame({"language": list(ends), "rank": 0.0, "facet": "m, SFT on s"})
     marked = mark_sure(values, pd.DataFrame(rows))
     assert marked["sure"].tolist() == [False, True, True]
+    rows = [row | {"sim_low": -0.1, "sim_high": 0.0} for row in rows]
+    assert not mark_sure(values, pd.DataFrame(rows))["sure"].any()
+    rows = [row | {"sim_low": 0.0, "sim_high": 0.1} for row in rows]
+    assert not mark_sure(values, pd.DataFrame(rows))["sure"].any()
+    nothing = pd.DataFrame(columns=list(rows[0]))
+    assert not mark_sure(values, nothing)["sure"].any()
+
+
+def condition(smoothing: float | None = 0.0, **values: object) -> dict:
+    """A row of SFT with a smoothing, or of the base model for None."""
+    sft = ("none", 0.0) if smoothing is None else ("s", smoothing)
+    return {"model": "m", **dict(zip(("sft", "smoothing"), sft, strict=True))} | values
+
+
+def records(frame: pd.DataFrame, *columns: str) -> list[tuple]:
+    return list(frame[list(columns)].itertuples(index=False, name=None))
+
+
+def test_rows_hold_what_is_asked_for(tmp_path):
+    """All subsets and calibrators, unless one asks; perhaps none."""
+    paths = make_study(tmp_path)
+    whole = rows_of(paths["metrics"], "metrics")
+    assert len(whole) == tables.read(paths["metrics"], "metrics").num_rows
+    part = rows_of(paths["metrics"], "metrics", language="sw", metric="ece")
+    assert set(records(part, "language", "metric")) == {("sw", "ece")}
+    assert rows_of(paths["metrics"], "metrics", language="xx").empty
+
+
+def test_subsets_of_the_questions_are_not_selected(tmp_path):
+    """Only numbers about all of them."""
+    path = make_study(tmp_path)["metrics"]
+    table = tables.read(path, "metrics").to_pandas()
+    other = pd.concat([table, table.assign(subset="CS", value=9.0)])
+    held = tables.pa.Table.from_pandas(other, preserve_index=False)
+    tables.write(held, path, "metrics")
+    assert select(path, "metrics")["value"].max() < 9
+    with pytest.raises(InputError, match="nothing about task 'x', metric 'ece'; cho"):
+        select(path, "metrics", task="x", metric="ece")
+
+
+def test_metrics_become_columns():
+    """By language, the mean over seeds .1 and .3, and the fewest questions."""
+    rows = [
+        condition(language="sw", metric="ece", value=0.1, n_questions=9),
+        condition(language="sw", metric="ece", value=0.3, n_questions=7),
+        condition(language="sw", metric="gap", value=-0.5, n_questions=9),
+        condition(None, language="sw", metric="gap", value=0.4, n_questions=8),
+    ]
+    found = per_language(pd.DataFrame(rows))
+    assert found.columns.tolist() == [
+        *("facet", "rank", "language", "ece", "gap", "n_questions")
+    ]
+    base, tuned = found.to_dict("records")
+    assert base["facet"] == tuned["facet"] == "m, SFT on s"
+    assert (base["rank"], base["gap"], base["n_questions"]) == (BASE_RANK, 0.4, 8)
+    assert tuned["ece"] == pytest.approx(0.2)
+    assert (tuned["rank"], tuned["gap"], tuned["n_questions"]) == (0.0, -0.5, 7)
+
+
+def test_levels_become_rows():
+    """Values and spreads of each metric beside each other, and the counts."""
+    counts = {"n_seeds": 2, "n_languages": 3}
+    rows = [
+        condition(level="low", metric="ece", value=0.1, sd_seeds=0.01, **counts),
+        condition(level="low", metric="gap", value=0.2, sd_seeds=0.02, **counts),
+        condition(level="all", metric="gap", value=0.3, sd_seeds=0.03, **counts),
+    ]
+    found = per_level(pd.DataFrame(rows)).set_index("level")
+    assert found.columns.tolist() == [
+        *("facet", "rank", "ece", "gap", "sd_ece", "sd_gap", "n_seeds", "n_languages")
+    ]
+    assert found.loc["low"].tolist() == ["m, SFT on s", 0, 0.1, 0.2, 0.01, 0.02, 2, 3]
+    assert found.loc["all", ["gap", "sd_gap"]].tolist() == [0.3, 0.03]
+
+
+def bins_of(language: str, bin_: int, n: int, confidence: float, correct: float):
+    """A row of a reliability table with ten bins."""
+    sums = {"n": n, "sum_confidence": confidence, "sum_correct": correct}
+    edges = {"bin": bin_, "lo": bin_ / 10, "hi": (bin_ + 1) / 10}
+    return condition(language=language, **edges, **sums)
+
+
+BINS = pd.DataFrame(
+    [
+        bins_of("de", 9, 10, 9.5, 6),
+        bins_of("de", 9, 30, 27.9, 24),  # another seed
+        bins_of("de", 8, 0, 0, 0),
+        bins_of("de", 5, 10, 5.5, 7),
+        bins_of("en", 5, 50, 26, 20),
+        bins_of("sw", 9, 20, 19, 8),
+    ]
+)
+
+
+def test_bins_are_means_and_shares_of_their_line():
+    """By hand: 37.4 of 40 in 0.9 to 1, of which 30 are right, of 50 in all."""
+    found = per_bin(BINS)
+    names = ["facet", "rank", "language", "bin", "lo", "hi", "n"]
+    assert records(found, *names) == [
+        ("m, SFT on s", 0.0, "de", 5, 0.5, 0.6, 10),
+        ("m, SFT on s", 0.0, "de", 9, 0.9, 1.0, 40),
+        ("m, SFT on s", 0.0, "en", 5, 0.5, 0.6, 50),
+        ("m, SFT on s", 0.0, "sw", 9, 0.9, 1.0, 20),
+    ]
+    assert found["confidence"].tolist() == pytest.approx([0.55, 0.935, 0.52, 0.95])
+    assert found["accuracy"].tolist() == pytest.approx([0.7, 0.75, 0.4, 0.4])
+    assert found["share"].tolist() == pytest.approx([0.2, 0.8, 1, 1])
+
+
+def test_bins_of_a_level_are_pooled():
+    """German and English are high, Swahili is low; all: every question once."""
+    found = per_level_bin(BINS)
+    names = ["facet", "rank", "level", "bin", "lo", "hi", "n", "n_languages"]
+    assert records(found, *names) == [
+        ("m, SFT on s", 0.0, "all", 5, 0.5, 0.6, 60, 3),
+        ("m, SFT on s", 0.0, "all", 9, 0.9, 1.0, 60, 3),
+        ("m, SFT on s", 0.0, "high", 5, 0.5, 0.6, 60, 2),
+        ("m, SFT on s", 0.0, "high", 9, 0.9, 1.0, 40, 2),
+        ("m, SFT on s", 0.0, "low", 9, 0.9, 1.0, 20, 1),
+    ]
+    means = [31.5 / 60, 56.4 / 60, 31.5 / 60, 37.4 / 40, 19 / 20]
+    assert found["confidence"].tolist() == pytest.approx(means)
+    means = [27 / 60, 38 / 60, 27 / 60, 30 / 40, 8 / 20]
+    assert found["accuracy"].tolist() == pytest.approx(means)
+    assert found["share"].tolist() == pytest.approx([0.5, 0.5, 0.6, 0.4, 1])
+
+
+def test_a_change_is_that_from_the_condition_s_reference():
+    """Smoothing from plain SFT; from the base model where there is no plain SFT."""
+    rows = [
+        condition(0.0, reference="base"),
+        condition(0.1, reference="base"),
+        condition(0.1, reference="sft"),
+        condition(0.1, reference="base") | {"model": "n"},
+    ]
+    found = per_change(pd.DataFrame(rows).assign(level="all", metric="gap"))
+    assert found.index.tolist() == [0, 1, 2]
+    assert records(found, "facet", "rank", "reference") == [
+        ("m, SFT on s", 0.0, "base"),
+        ("m, SFT on s", 0.1, "sft"),
+        ("n, SFT on s", 0.1, "base"),
+    ]
+
+
+def test_resources_order_by_level_class_and_name():
+    """High: class 5 by name, then 4; mid; low: class 2, 1, 0."""
+    codes = ["si", "te", "yo", "sw", "he", "pl", "en", "zh"]
+    assert in_resource_order([*codes, "en"]) == [
+        *("zh", "en", "pl", "he", "sw", "yo", "te", "si")
+    ]

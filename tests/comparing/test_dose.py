@@ -46,6 +46,17 @@ def test_a_rising_response_is_fitted_rising():
     assert found.optimum == 0
 
 
+def test_the_nearer_of_two_fits_is_the_trend():
+    """Residuals of either fit add up to 0; squared, rising is nearer by far."""
+    values = [0.25, 0.5, 0.375, 1.0]
+    found = dose_response(SMOOTHING, values, [values, [0.1, 0.2, 0.2, 0.3]])
+    assert found.fitted.tolist() == [0.25, 0.4375, 0.4375, 1.0]
+    assert found.monotone == 0.5
+    found = dose_response(SMOOTHING, values[::-1], [[0.3, 0.2, 0.2, 0.1], values])
+    assert found.fitted.tolist() == [1.0, 0.4375, 0.4375, 0.25]
+    assert found.monotone == 0.5
+
+
 def test_the_slope_s_interval_has_its_width():
     """Independent noise s: sd of the slope is s / sqrt(sum (x - mean)^2)."""
     values = [0.2] * 4

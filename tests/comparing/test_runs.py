@@ -13,6 +13,7 @@ from polycal.storage import tables
 from polycal.storage.provenance import digest_notes, write_provenance
 
 RECIPE = {"model": "m", "sft": "s", "smoothing": 0.1, "lr": 0.002, "epochs": 3.0}
+RECIPE |= {"batch": 8}
 
 
 def make_run(folder, seed=0):
@@ -38,7 +39,7 @@ def test_a_run_tells_its_rate_its_loss_and_its_recipe(tmp_path):
     assert (first["seed"], second["seed"]) == (0, 1)
     assert (first["lr"], first["validation_nll"]) == (0.002, 1.25)
     assert first["n_candidates"] == 4
-    assert json.loads(first["recipe"]) == {"epochs": 3.0}
+    assert first["recipe"] == '{"batch": 8, "epochs": 3.0}'
     assert (tmp_path / "runs.csv").read_text().count("\n") == 4
 
 
