@@ -158,14 +158,19 @@ def test_the_forest_s_caption_counts_each_metric_apart():
 
 
 def test_the_decomposition_s_caption_lists_the_parts():
-    """Of all languages, in the table's order, facet by facet."""
-    rows = {"facet": ["m", "m", "m", "n"], "rank": 0.0}
-    rows |= {"level": ["all", "all", "low", "all"]}
-    rows |= {"part": ["confidence", "accuracy", "confidence", "confidence"]}
-    shown = pd.DataFrame(rows | {"estimate": [0.1, -0.03, 0.5, 0.02]})
-    assert captions.caption_decomposition(shown) == (
+    """Of all languages; parts in the table's order, conditions in their own."""
+    columns = ["facet", "rank", "level", "part", "estimate"]
+    rows = [
+        ("n", 0.0, "all", "confidence", 0.02),
+        ("m", 0.1, "all", "accuracy", 0.04),
+        ("m", 0.0, "all", "confidence", 0.1),
+        ("m", 0.0, "all", "accuracy", -0.03),
+        ("m", 0.0, "low", "confidence", 0.5),
+    ]
+    assert captions.caption_decomposition(pd.DataFrame(rows, columns=columns)) == (
         "Parts of the change of ECE, over all languages – "
-        "m (SFT: confidence +10.0 pp, accuracy −3.0 pp); n (SFT: confidence +2.0 pp)."
+        "m (SFT: confidence +10.0 pp, accuracy −3.0 pp; "
+        "SFT, smoothing 0.1: accuracy +4.0 pp); n (SFT: confidence +2.0 pp)."
     )
 
 
