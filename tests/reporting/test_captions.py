@@ -198,6 +198,8 @@ def test_the_premium_s_caption_needs_two_sizes_to_rank():
         "Rank correlation of the gap's size with the token premium over languages – "
         "base: +0.50; SFT: none; SFT, smoothing 0.1: none."
     )
+    two = {"facet": "m", "rank": 0.0, "gap": [0.1, 0.2], "token_premium": [3.0, 1.0]}
+    assert captions.caption_premium(pd.DataFrame(two)).endswith("SFT: −1.00.")
 
 
 def test_the_front_s_caption_names_only_what_is_on_it():
