@@ -318,6 +318,18 @@ def test_files_that_do_not_belong_together_are_refused(
         measure_files(tmp_path, first, second)
 
 
+def test_scores_of_other_questions_than_the_check_are_refused(tmp_path):
+    """Also where a file does not tell which questions it scored."""
+    rows = [row("en", "letters", 0, np.log([0.9, 0.1]))]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    for facts in ({"questions": {"en": "another file"}}, {}):
+        tables.write(table, tmp_path / "p.parquet", "predictions", **facts)
+        with pytest.raises(
+            InputError, match="t, en: the scores are of other questions"
+        ):
+            measure_files(tmp_path, tmp_path / "p.parquet")
+
+
 def test_annotated_questions_are_also_measured_by_culture(tmp_path):
     """A subset holds its questions only; without annotations there is only `all`."""
     rows = [
