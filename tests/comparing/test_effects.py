@@ -43,6 +43,11 @@ def test_a_verdict_by_hand(estimate, se, verdict):
     assert judge(estimate, se) == {"en": verdict, "high": verdict, "all": verdict}
 
 
+def test_exactly_no_difference_is_equivalent():
+    """Where the same answers are given, there is neither noise nor a change."""
+    assert set(judge(0.0, 0.0).values()) == {"equivalent"}
+
+
 def test_nothing_is_equivalent_without_a_margin():
     """A proper score has none."""
     assert judge(0.0, 0.001, "nll")["en"] == "inconclusive"

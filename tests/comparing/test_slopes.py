@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from polycal.comparing.slopes import meta_regression
 
@@ -36,6 +37,19 @@ def test_it_is_metafor_s_where_errors_are_independent():
     assert found.tau**2 == pytest.approx(0.0633, abs=5e-4)
     assert found.p_value < 1e-4
     assert found.n_languages == 13
+
+
+def test_two_values_of_the_predictor_are_enough():
+    """By hand: means .2 of two languages and .5 of the third, (.5 - .2) / (5 - 3)."""
+    found = meta_regression([0.1, 0.3, 0.5], np.eye(3), [3, 3, 5])
+    assert found.slope == pytest.approx(0.15)
+    assert found.intercept == pytest.approx(0.2 - 3 * 0.15)
+    assert found.se == pytest.approx(np.sqrt(1 / 2 + 1) / 2)
+    half = 1.959964 * found.se
+    ends = found.ci_low, found.ci_high
+    assert ends == pytest.approx((0.15 - half, 0.15 + half))
+    assert found.p_value == pytest.approx(2 * norm.sf(0.15 / found.se))
+    assert (found.tau, found.n_languages) == (0, 3)
 
 
 def test_shared_errors_do_not_blur_a_slope():
