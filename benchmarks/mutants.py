@@ -57,9 +57,10 @@ pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "--hypothesis-profile=ci
 
 @dataclass(frozen=True)
 class Survivor:
-    """A mutant that no test noticed: its module, line number, old and new text."""
+    """A mutant that no test noticed: where it is, old and new text."""
 
     path: Path
+    function: str
     line: int
     old: str
     new: str
@@ -123,13 +124,15 @@ def read_survivor(name: str, path: Path) -> Survivor:
     old, new = (
         " ".join(line[1:].strip() for line in diff if line[:1] == sign) for sign in "-+"
     )
-    return Survivor(path, line + first + 1, old, new)
+    return Survivor(path, function, line + first + 1, old, new)
 
 
 def is_equivalent(survivor: Survivor, judged: dict[str, list[dict]]) -> bool:
     """Return whether a mutant is listed, or differs by a listed pattern only."""
-    entry = {"module": survivor.path.stem, "old": survivor.old, "new": survivor.new}
-    return any(entry.items() <= listed.items() for listed in judged["mutants"]) or any(
+    facts = {"module": survivor.path.stem, "function": survivor.function}
+    facts |= {"old": survivor.old, "new": survivor.new}
+    listed = ({k: entry[k] for k in entry if k != "why"} for entry in judged["mutants"])
+    return any(entry.items() <= facts.items() for entry in listed) or any(
         re.sub(rule["pattern"], "", survivor.old)
         == re.sub(rule["pattern"], "", survivor.new)
         for rule in judged["patterns"]
