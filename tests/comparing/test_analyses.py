@@ -337,6 +337,7 @@ def test_a_run_without_its_metrics_is_refused(tmp_path):
             out=tmp_path,
         )
 
+
 def test_one_run_is_in_memory_at_a_time(tmp_path):
     """The seeds' replicates are summed as they are read, in the order of the runs."""
     measured, drawn = made_up(n_seeds=3, draws=2000)
@@ -344,16 +345,21 @@ def test_one_run_is_in_memory_at_a_time(tmp_path):
     loader = Replicates(complete(measured, "metrics"), paths[::-1])
     assert loader.runs == sorted(loader.runs)
     before, held = pa.total_allocated_bytes(), []
+
     def watched():
         for run in loader.runs:
             held.append(pa.total_allocated_bytes() - before)
             yield run
+
     average_seeds(loader, watched())
     assert len(held) == 4 * 3
     size = max(path.stat().st_size for path in paths)
     assert max(held) < 3 * size
+
+
 def test_a_slope_is_that_of_the_changes():
     """After minus before: +.1 and +.02 a step in four languages; the fifth is unknown.
+
     The two share their noise but for errors of .001 in each language, so that the
     slope's standard error is .001 over the root of sum (x - mean)^2 = 5.
     """
@@ -368,9 +374,11 @@ def test_a_slope_is_that_of_the_changes():
     base = Condition("m", "none", 0.0, *WAY.values())
     tuned = base._replace(sft="s")
     study = {base: {"gap": before, "ece": after}, tuned: {"gap": after}}
+
     def predict(condition: Condition, code: str) -> float | None:
         assert condition == tuned
         return steps[code]
+
     (row,) = slopes(study, {"nothing": lambda *_: None, "step": predict}, 0.95)
     place = {"reference": "base", "metric": "gap", "predictor": "step"}
     assert (tuned._asdict() | place).items() <= row.items()
@@ -391,6 +399,8 @@ def test_a_slope_is_that_of_the_changes():
     assert slopes(few, {"step": predict}, 0.95) == []
     rows = slopes(study, {"alike": lambda *_: 1.0, "step": predict}, 0.95)
     assert [each["predictor"] for each in rows] == ["step"]
+
+
 def test_a_premium_is_the_mean_over_runs_of_all_questions():
     """2 and 4 tokens for one of English; a subset's 9 does not count."""
     row = {"model": "m", "task": "t", "language": "sw", "metric": "token_premium"}
@@ -402,6 +412,8 @@ def test_a_premium_is_the_mean_over_runs_of_all_questions():
     assert predict(condition, "sw") == pytest.approx(np.log(3))
     assert predict(condition._replace(model="n"), "sw") is None
     assert predict(condition._replace(task="u"), "sw") is None
+
+
 def test_dispersions_average_seeds_before_logarithms():
     """Temperatures 1 and 3 of two seeds: log 2. Conditions stay apart, in order."""
     base = {"model": "m", "sft": "s", "smoothing": 0.0, "metric": "temperature"}
@@ -418,14 +430,20 @@ def test_dispersions_average_seeds_before_logarithms():
         (0.0, "low"),
         (0.1, "all"),
         (0.1, "high"),
+    ]
     assert [row["mean_log"] for row in found] == pytest.approx([np.log(2)] * 2 + [1, 1])
     assert {row["sd_log"] for row in found} == {None}
     assert found[0].items() >= (WAY | {"calibrator": "ts_own"}).items()
+
+
 def test_what_lacks_a_metric_is_passed_over():
     """One condition without ECE does not hide the others."""
+
     def numbers(*names: str) -> dict[str, Numbers]:
         return {k: Numbers({"en": 0.5}, {"en": np.full(5, 0.5)}) for k in names}
+
     whole = ("accuracy", "confidence", "ece", "gap")
+    base = Condition("m", "none", 0.0, *WAY.values())
     study = {base: numbers(*whole)}
     for smoothing in (0.0, 0.1, 0.2):
         held = whole if smoothing else ("accuracy", "gap")
@@ -436,6 +454,7 @@ def test_what_lacks_a_metric_is_passed_over():
     assert {row["smoothing"] for row in fronts(study) if row["sft"] == "s"} == {
         0.1,
         0.2,
+    }
     del study[base._replace(sft="s", smoothing=0.1)]
     del study[base._replace(sft="s", smoothing=0.2)]
     assert doses(study, 0.9) == []

@@ -10,13 +10,11 @@ import pytest
 
 from polycal import calibration
 from polycal.comparing.aggregate import aggregate
-from polycal.comparing.contrasts import contrast
+from polycal.comparing.contrasts import Comparison, _effects, contrast
+from polycal.comparing.replicates import MeasuredRun, MetricKey, RunMetric
 from polycal.errors import InputError
 from polycal.measuring.measure import measure
 from polycal.storage import tables
-from polycal.comparing.aggregate import aggregate
-from polycal.comparing.contrasts import Comparison, Measured, _effects, contrast
-from polycal.comparing.paired import Run
 
 LANGUAGES = {"de": "high", "en": "high", "sn": "low", "sw": "low"}
 N = 500
@@ -334,43 +332,43 @@ def test_a_seed_is_compared_with_plain_sft_of_the_same_seed(study, measured):
     assert row["sd_seeds"] == pytest.approx(np.std(own, ddof=1), abs=1e-12)
 
 
-GAP = ("letters", "sum", "none", "gap")
+ECE = MetricKey("all", "letters", "sum", "none", "ece")
 
 
-def measured_as(*values: float, bias: float = 0.0, codes=("en", "sw")) -> Measured:
+def measured_as(*values: float, bias: float = 0.0, codes=("en", "sw")) -> RunMetric:
     """Two languages; each replicate is the value, plus .1 in the second one."""
     observed = np.array(values)
-    draws = np.stack([observed, observed + 0.1])
-    return Measured(list(codes), observed, np.full(len(values), bias), draws)
+    draws = np.stack([observed, observed + 0.1], axis=1)
+    return RunMetric(list(codes), observed, np.full(len(values), bias), draws)
 
 
 def test_an_effect_is_the_mean_over_pairs_of_after_minus_before():
     """By hand: (.5 - .1, .7 - .4) in seed 0 and (.9 - .2, .8 - .5) in seed 1."""
-    runs = [
-        Run("m", "s", smoothing, seed, "t") for smoothing in (0, 0.1) for seed in (0, 1)
-    ]
-    first, second, one_, two = runs
-    comparison = Comparison("sft", [(first, one_), (second, two)])
-    held = {
-        first: {GAP: measured_as(0.1, 0.4, bias=0.01)},
-        second: {GAP: measured_as(0.2, 0.5, bias=0.03)},
-        one_: {GAP: measured_as(0.5, 0.7, bias=0.05)},
-        two: {GAP: measured_as(0.9, 0.8, bias=0.09)},
+    first, second, one, two = (
+        MeasuredRun("m", "s", smoothing, seed, "t")
+        for smoothing in (0, 0.1)
+        for seed in (0, 1)
+    )
+    comparison = Comparison("sft", [(first, one), (second, two)])
+    loaded = {
+        first: {ECE: measured_as(0.1, 0.4, bias=0.01)},
+        second: {ECE: measured_as(0.2, 0.5, bias=0.03)},
+        one: {ECE: measured_as(0.5, 0.7, bias=0.05)},
+        two: {ECE: measured_as(0.9, 0.8, bias=0.09)},
     }
-    held[two][GAP].replicates[1] += 0.2
-    for run in (one_, two):  # read so in two of four runs only: passed over
-        held[run] = {("text", "sum", "none", "gap"): measured_as(1, 2)} | held[run]
-    (effect,) = _effects(comparison, held)
-    assert effect.place == {
+    loaded[two][ECE].replicates[:, 1] += 0.2
+    for run in (one, two):  # read so in two of four runs only: passed over
+        loaded[run] = {ECE._replace(scoring="text"): measured_as(1, 2)} | loaded[run]
+    (effect,) = _effects(comparison, loaded)
+    assert effect.key == {
         **{"model": "m", "sft": "s", "smoothing": 0.1, "reference": "sft", "task": "t"},
-        **dict(
-            zip(("scoring", "normaliser", "calibrator", "metric"), GAP, strict=True)
-        ),
+        **{"scoring": "letters", "normaliser": "sum", "calibrator": "none"},
+        "metric": "ece",
     }
     assert effect.languages == ["en", "sw"]
     np.testing.assert_allclose(effect.seeds, [[0.4, 0.3], [0.7, 0.3]])
     np.testing.assert_allclose(effect.replicates, [[0.55, 0.3], [0.65, 0.4]])
     np.testing.assert_allclose(effect.bias, [[0.02] * 2, [0.07] * 2])
-    held[second] = {GAP: measured_as(0.2, 0.5, codes=("en", "yo"))}
+    loaded[second] = {ECE: measured_as(0.2, 0.5, codes=("en", "yo"))}
     with pytest.raises(InputError, match="m/s on t are of different languages"):
-        list(_effects(comparison, held))
+        list(_effects(comparison, loaded))

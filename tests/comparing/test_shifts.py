@@ -5,11 +5,10 @@ import json
 import pyarrow as pa
 import pytest
 
+from polycal.comparing import shifts
 from polycal.comparing.shifts import LONGEST, find_shifts
 from polycal.errors import InputError
 from polycal.storage import tables
-from polycal.comparing import shifts
-from polycal.comparing.shifts import LONGEST, find_shifts
 
 # Log-likelihoods of the first of two options before and after; the other has 0 nats.
 ANSWERS = {"a": (0.0, 0.1), "b": (0.0, 3.0), "c": (2.0, 0.0), "d": (1.0, 1.2)}
@@ -77,16 +76,16 @@ def test_the_largest_changes_come_first(given):
     assert said.items() <= rows[0].items()
 
 
+def test_a_base_model_alone_is_refused(given):
+    """There is nothing to compare it with."""
+    given["predictions"].pop()
+    with pytest.raises(InputError, match="one base model and of one SFT set"):
+        find_shifts(**given)
+
+
 def test_a_text_is_cut_where_it_is_too_long(given, monkeypatch):
     """Not where it is just as long as it may be."""
     monkeypatch.setattr(shifts, "LONGEST", 1000)
     find_shifts(**given)
     rows = tables.read(given["out"], "shifts").to_pylist()
     assert rows[0]["question"] == "b" * 1000
-
-
-def test_a_base_model_alone_is_refused(given):
-    """There is nothing to compare it with."""
-    given["predictions"].pop()
-    with pytest.raises(InputError, match="one base model and of one SFT set"):
-        find_shifts(**given)

@@ -11,10 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polycal.errors import InputError
-from polycal.miniature.make import make_miniature
 from polycal.miniature.corpus import draw_documents
 from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.instructions import make_instructions
+from polycal.miniature.make import make_miniature
 from polycal.miniature.questions import make_questions
 from polycal.study.prompts import LETTERS, build_prompt
 
