@@ -361,7 +361,8 @@ def test_annotated_questions_are_also_measured_by_culture(tmp_path):
     assert {("CS", "none"), ("CA", "none")} < kept
     assert {calibrator for subset, calibrator in kept if subset != "all"} == {"none"}
     compared = tables.where(drawn, subset="CS")["metric"].to_pylist()
-    assert sorted(compared) == ["accuracy", "confidence", "gap"]
+    assert {"accuracy", "confidence", "gap"} <= set(compared)
+    assert {"ece", "brier", "nll"}.isdisjoint(compared)  # biased, or without a margin
 
 
 def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
