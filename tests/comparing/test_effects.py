@@ -1,11 +1,17 @@
 """A difference in words, by its band and by the margin on both sides of 0."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy.linalg import hadamard
 from scipy.stats import norm, t
+from study import REPOSITORY
 
+from polycal.calibration import METRICS
+from polycal.comparing.contrasts import contrast
 from polycal.comparing.effects import Effect, describe
 
 MARGIN = 0.01
@@ -147,3 +153,13 @@ def test_the_confidence_is_that_of_verdicts_too():
     ):
         found = describe_four(**settings).set_index("level")["verdict"]
         assert found[list(MEMBERS)].tolist() == verdicts
+
+
+def test_every_margin_is_the_one_that_contrasts_take():
+    """A record that names another key needs a parameter of `contrast` first."""
+    keys = {metric.margin for metric in METRICS.values()} - {None}
+    schema = REPOSITORY / "src" / "polycal" / "data" / "config.schema.yaml"
+    statistics = yaml.safe_load(schema.read_text())["properties"]["statistics"]
+    assert keys == {"margin"}
+    assert keys <= set(statistics["properties"])
+    assert keys <= set(inspect.signature(contrast).parameters)
