@@ -32,14 +32,12 @@ def write_commands() -> Iterator[str]:
             yield "| flag | | |\n|---|---|---|"
         for flag in flags:
             words = ", ".join(flag.option_strings) or flag.dest
-            yield f"| `{words}` | {_default(flag)} | {_cell(flag.help)} |"
+            yield f"| `{words}` | {_needed(flag)} | {_cell(flag.help)} |"
         yield ""
 
 
-def _default(flag: argparse.Action) -> str:
-    if flag.required:
-        return "needed"
-    return "" if flag.default in (None, [], argparse.SUPPRESS) else f"`{flag.default}`"
+def _needed(flag: argparse.Action) -> str:
+    return "needed" if flag.required else ""
 
 
 def write_keys() -> Iterator[str]:

@@ -87,6 +87,19 @@ def test_no_room_imports_against_the_data():
             assert imports_of(source) - {room} <= allowed_imports(room), source
 
 
+def test_the_drawing_shows_the_imports():
+    """docs/architecture.md: every arrow but those from study and storage."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+)$", page, re.MULTILINE))
+    imported = {
+        (needed, room)
+        for room in {*ROOMS.split(), *BELOW}
+        for source in (PACKAGE / room).glob("*.py")
+        for needed in imports_of(source) - {room, "study", "storage"}
+    }
+    assert drawn == imported
+
+
 @pytest.mark.parametrize("room", sorted({*ROOMS.split(), *BELOW} - WITH_TORCH))
 def test_rooms_without_torch_leave_it_unimported(room):
     """Every module of the room, in an interpreter of its own."""
