@@ -38,8 +38,8 @@ from loss import Meter
 from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
 from polycal.study.recipe import Recipe
-from polycal.tuning.effort import needed_flop
 from polycal.tuning.examples import Example
+from polycal.tuning.throughput import needed_flop
 from polycal.tuning.trainer import SmoothingTrainer
 from polycal.tuning.training_log import TrainingLog
 

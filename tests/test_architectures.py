@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, GemmaTokenizer
 
 from polycal.errors import InputError
 from polycal.models import loading as models
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.scoring.engine import Engine
 from polycal.scoring.score import score
 from polycal.storage import tables
@@ -28,9 +28,9 @@ from polycal.storage.provenance import read_provenance
 from polycal.study.prompts import Prompt, build_prompt
 from polycal.study.recipe import Recipe, Rendering
 from polycal.tuning.batches import pad_examples
-from polycal.tuning.dialogs import Tally, make_examples
 from polycal.tuning.examples import Example
 from polycal.tuning.networks import make_network, outline_network
+from polycal.tuning.rendering import Tally, make_examples
 from polycal.tuning.trainer import SmoothingTrainer
 from polycal.tuning.tune import tune
 

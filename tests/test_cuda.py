@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from toys import WORDS, make_model, make_tokenizer
 
 from polycal.models import loading as models
-from polycal.models.attend import attend
+from polycal.models.attention import attend
 from polycal.models.gpu_types import recognise_gpu
 from polycal.models.passes import PACKED_TYPES
 from polycal.scoring.engine import Engine

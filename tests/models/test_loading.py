@@ -9,7 +9,6 @@ from toys import make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
 from polycal.models import loading as models
-from polycal.models.checkpoints import load_tokenizer
 from polycal.models.loading import (
     describe_device,
     load_model,
@@ -17,6 +16,7 @@ from polycal.models.loading import (
     pick_dtype,
     pick_place,
 )
+from polycal.models.tokens import load_tokenizer
 from polycal.scoring.engine import Engine
 from polycal.study.prompts import Prompt
 

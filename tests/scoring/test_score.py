@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from polycal.errors import InputError
 from polycal.models import loading as models
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.scoring import engine
 from polycal.scoring.score import score
 from polycal.storage import tables

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polycal.errors import InputError
-from polycal.study import consistency, flags, grid, layout
+from polycal.study import flags, grid, layout
+from polycal.study.config import check_consistency
 
 
 def config(**changes):
@@ -126,7 +127,7 @@ def test_flags_spell_numbers_and_quote_text():
 
 def test_a_sound_config_passes():
     """The check has no complaint about an ordinary study."""
-    consistency.check(config())
+    check_consistency(config())
 
 
 @pytest.mark.parametrize(
@@ -171,5 +172,5 @@ def test_a_sound_config_passes():
 def test_what_a_schema_cannot_see_is_one_clear_line(changes, message):
     """Duplicate names and unknown languages name their place in the config."""
     with pytest.raises(InputError, match=message) as caught:
-        consistency.check(config(**changes))
+        check_consistency(config(**changes))
     assert "\n" not in str(caught.value)

@@ -11,8 +11,8 @@ from polycal.models import loading as models
 from polycal.storage import tables
 from polycal.storage.provenance import read_provenance
 from polycal.study.recipe import Recipe
-from polycal.tuning.effort import needed_flop
 from polycal.tuning.networks import make_network
+from polycal.tuning.throughput import needed_flop
 
 CPU = torch.device("cpu")
 LORA = {"lr": 1e-2, "method": "lora", "lora_rank": 4, "dtype": "float32"}

@@ -9,7 +9,7 @@ import pytest
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal.errors import InputError
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.storage import tables
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_provenance

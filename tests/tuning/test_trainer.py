@@ -1,17 +1,21 @@
 """What the Trainer is given, and what it minimises."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from tiny import make_tiny_model
 from transformers import TrainerCallback
+from transformers.integrations import integration_utils
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from polycal.errors import InputError
 from polycal.models import loading as models
 from polycal.study.recipe import Recipe
 from polycal.tuning.batches import pad_examples
 from polycal.tuning.examples import Example
-from polycal.tuning.trainer import SmoothingTrainer
+from polycal.tuning.trainer import SmoothingTrainer, prepare_trackers
 
 
 def example(tokens: list[int], targets: list[bool]) -> Example:
@@ -105,3 +109,33 @@ def test_examples_are_asked_for_when_they_are_used(tmp_path):
     )
     trainer.train()
     assert 8 <= examples.asked <= 16
+
+
+class Missing:
+    """A reporter whose package is not installed."""
+
+    def __init__(self):
+        raise RuntimeError("Missing requires missing to be installed.")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a-notebook", "report_to: a-notebook is not supported, only "),
+        ("missing", r"report_to: missing cannot be used here \(.*\); install"),
+    ],
+)
+def test_what_cannot_be_reported_to_is_told(name, words, tmp_path, monkeypatch):
+    """A name that nobody knows, and a package that is not there."""
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "missing", Missing)
+    with pytest.raises(InputError, match=words):
+        prepare_trackers([name], tmp_path)
+
+
+def test_tensorboard_s_files_stay(tmp_path, monkeypatch):
+    """Beside the candidate, unless the user names a folder."""
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "")  # so that it is undone
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR")
+    prepare_trackers([], tmp_path / "a")
+    prepare_trackers([], tmp_path / "b")
+    assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "a")

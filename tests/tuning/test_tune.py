@@ -20,7 +20,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from polycal.errors import InputError
 from polycal.models import loading as models
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.storage import tables
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_provenance

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from polycal.miniature.facts import KINDS, Fact, World, written_languages
 from polycal.miniature.questions import draw_options
-from polycal.study.lead_ins import load_lead_ins
+from polycal.study.languages import load_lead_ins
 from polycal.study.prompts import build_prompt
 
 # Unscaled share of a language: by its Joshi class, but most for English and least for

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from polycal.errors import InputError
-from polycal.models.checkpoints import check_directory
+from polycal.models.tokens import check_directory
 from polycal.storage.provenance import check_content
 
 ADAPTER = "adapter_config.json"

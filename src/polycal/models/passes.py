@@ -13,8 +13,8 @@ import torch
 from transformers import PreTrainedModel
 
 from polycal.models.attention import NAME, Plan, Segment, following
+from polycal.models.lm_head import narrow_end, scored_logits
 from polycal.models.packing import Row, pad
-from polycal.models.scored import narrow_end, scored_logits
 
 # Types whose packed scores equal their plain scores (tests/scoring/test_engine.py).
 PACKED_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")

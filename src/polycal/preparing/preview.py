@@ -131,8 +131,7 @@ def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
     """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
     from transformers import AutoConfig
 
-    from polycal.models.checkpoints import load_tokenizer, read_length
-    from polycal.models.tokens import tokenize_prompts
+    from polycal.models.tokens import load_tokenizer, read_length, tokenize_prompts
 
     tokenizer = load_tokenizer(folder)
     (context,), (candidates,) = tokenize_prompts(tokenizer, [prompt])

@@ -22,11 +22,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polycal.errors import InputError
 from polycal.models import passes
-from polycal.models.checkpoints import read_length
 from polycal.models.packing import Row, group_rows, pack_batch, pad_batch, plan_rows
-from polycal.models.tokens import Tokenized, tokenize_prompts
-from polycal.scoring.agreement import Agreement
+from polycal.models.tokens import Tokenized, read_length, tokenize_prompts
 from polycal.scoring.budget import pick_budget
+from polycal.scoring.self_check import SelfCheck
 from polycal.study.prompts import Prompt
 
 _logger = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ class Engine:
         self._max_scored = max(1, budget.logits // config.vocab_size)
         self.max_tokens = max_tokens or budget.tokens
         self._packed = packed and passes.can_pack(model)
-        self._agreement = Agreement(model)
+        self._self_check = SelfCheck(model)
         if packed and not self._packed:
             _logger.info(
                 "%s models have one row per option: not known to be exact otherwise",
@@ -291,7 +290,7 @@ class Engine:
         Raises:
             InputError: they differ by more than rounding.
         """
-        chosen = self._agreement.pick(groups)
+        chosen = self._self_check.pick(groups)
         if not chosen:
             return
         rows = [
@@ -309,4 +308,4 @@ class Engine:
         self._fill(plain, self._score([rows], continuations, packed=False))
         for index in chosen:
             tokens = continuations[index]
-            self._agreement.compare(tokens, logprobs[index], plain[index])
+            self._self_check.compare(tokens, logprobs[index], plain[index])

@@ -187,7 +187,7 @@ def _load(
     """An engine, and what the store notes of how it scores."""
     begin = time.perf_counter()
     from polycal.models import loading as models  # torch and transformers: seconds
-    from polycal.models.checkpoints import load_tokenizer
+    from polycal.models.tokens import load_tokenizer
     from polycal.scoring.engine import Engine
 
     imported = time.perf_counter() - begin

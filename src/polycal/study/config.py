@@ -6,16 +6,17 @@ import functools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
 
 from polycal.errors import InputError
-from polycal.study import consistency
 from polycal.study.formats import load_known, make_format
-from polycal.study.lead_ins import find_lead_in
+from polycal.study.grid import BASE, is_local
+from polycal.study.languages import explain_unknown, find_lead_in, load_languages
+from polycal.study.layout import number
 from polycal.study.reading import load_yaml, read_config
 
 _SCHEMA = files("polycal") / "data" / "config.schema.yaml"
@@ -48,8 +49,8 @@ def complete(config: Mapping) -> dict:
     """
     config = copy.deepcopy(dict(config))
     _fill(config, _read_schema())
-    config = consistency.whole_numbers(config)
-    consistency.check(config)
+    config = _whole_numbers(config)
+    check_consistency(config)
     for task in config["tasks"]:
         try:
             read = make_format(complete_format(task["format"]))
@@ -179,3 +180,90 @@ def explain(
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"{where}: there is no key {key!r}; {hint}"
     return f"{where}: {message.strip().splitlines()[0]}"
+
+
+def _whole_numbers(value: object) -> object:
+    """The config with 1.0 as 1: a schema takes both for an integer, a path does not."""
+    if isinstance(value, Mapping):
+        return {key: _whole_numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def check_consistency(config: Mapping) -> None:
+    """Check what a schema cannot: names used twice, languages nobody knows.
+
+    Raises:
+        InputError: one line that names the place in the config.
+    """
+    for problem in _problems(config):
+        raise InputError(problem)
+
+
+def _problems(config: Mapping) -> Iterator[str]:
+    for section in ("models", "sft", "tasks"):
+        names = [each["name"] for each in config[section]]
+        for name in names:
+            if names.count(name) > 1:
+                yield f"{section}: the name {name!r} is used twice; names must differ"
+        for each in config[section]:
+            if each["repo"].startswith("~"):
+                yield (
+                    f"{section}.{each['name']}.repo: Snakemake does not take '~' in a "
+                    "path; write it out"
+                )
+            if not is_local(each["repo"]) and not each.get("revision"):
+                yield (
+                    f"{section}.{each['name']}: {each['repo']} is on the Hub and can "
+                    "change at any time; pin it with `revision:` (a commit, or a "
+                    "branch to be resolved to one), or begin a local path with ./"
+                )
+            chosen = each.get("filter")
+            if chosen and ("keep" in chosen) == ("drop" in chosen):
+                yield f"sft.{each['name']}.filter: give either `keep` or `drop`"
+            if section == "sft" and each["name"] == BASE:
+                yield f"sft: the name {BASE!r} means the base model; choose another"
+    yield from _cannot_share(config)
+    for section in ("smoothing", "seeds"):
+        yield from _twice(section, config[section])
+    yield from _twice("recipe.lr", config["recipe"]["lr"])
+    known = load_languages()
+    for task in config["tasks"]:
+        # A language that is no longer asked for may keep its name.
+        for code in task["configs"]:
+            if code not in known:
+                yield f"tasks.{task['name']}.configs: {explain_unknown(code)}"
+        for language in task["languages"]:
+            if language not in known:
+                yield f"tasks.{task['name']}.languages: {explain_unknown(language)}"
+
+
+def _cannot_share(config: Mapping) -> Iterator[str]:
+    """Models whose training cannot be divided among the GPUs that they ask for."""
+    recipe = config["recipe"]
+    batch, micro = recipe["batch_size"], recipe["micro_batch_size"]
+    for model in config["models"] if config["sft"] else ():
+        ways = max(1, model["gpus"]) * model["nodes"]
+        place = f"models.{model['name']}"
+        if batch % (micro * ways):
+            yield (
+                f"{place}: recipe.batch_size {batch} is not a multiple of "
+                f"recipe.micro_batch_size {micro} x {ways} GPUs; a step would not see "
+                "batch_size sequences"
+            )
+        if recipe["load_in_4bit"] and ways > 1:
+            yield (
+                f"{place}: recipe.load_in_4bit is for one GPU, not {ways}; set gpus "
+                "and nodes to 1, or load_in_4bit to false"
+            )
+
+
+def _twice(place: str, values: Sequence[float]) -> Iterator[str]:
+    spelt = [number(value) for value in values]
+    for value in spelt:
+        if spelt.count(value) > 1:
+            yield f"{place}: {value} is listed twice"
+            return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from polycal.errors import InputError
-from polycal.study.lead_ins import find_lead_in
+from polycal.study.languages import find_lead_in
 from polycal.study.prompts import LETTERS
 from polycal.study.reading import load_yaml
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from polycal.models.heads import is_untouched, only_positions, replaced
+from polycal.models.lm_head import is_untouched, only_positions, replaced
 from polycal.tuning.loss import Final, Losses, cross_entropies, head_cross_entropies
 
 _PROBE = (0.0, 2.0**-10, -1.0, 1.0, 3.0, -20.0, 100.0, -1e4, 1e30)

@@ -8,7 +8,7 @@ from polycal.errors import InputError
 from polycal.storage.files import exclusive
 from polycal.study import layout
 from polycal.study.asked import read_trainings
-from polycal.tuning.resume import measure_checkpoints, remove_checkpoints
+from polycal.tuning.checkpoints import measure_checkpoints, remove_checkpoints
 from polycal.verb import verb
 
 GRACE = 24 * 3600  # seconds: a short look with fewer values gives nothing up

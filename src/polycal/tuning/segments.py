@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from polycal.models.attend import attend
+from polycal.models.attention import attend
 
 NAME = "polycal_segments"
 

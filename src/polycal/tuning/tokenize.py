@@ -5,14 +5,14 @@ import logging
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
 from polycal.study.recipe import Rendering
-from polycal.tuning.dialogs import BATCH, Tally, make_examples
 from polycal.tuning.examples import FILE, write_examples
-from polycal.tuning.overview import write_overview
+from polycal.tuning.rendering import BATCH, Tally, make_examples
+from polycal.tuning.sft_report import format_report
 from polycal.verb import verb
 
 _logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def tokenize(
                 f"{conversations} gives {made} sequences with a target, too few to "
                 f"train on and to validate with ({counts})"
             )
-        report = write_overview(
+        report = format_report(
             tokenizer,
             title=f"The SFT set {sft} as {model} reads it",
             settings=settings,

@@ -1,6 +1,7 @@
 """transformers' Trainer with the smoothed loss, and a log that holds both losses."""
 
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.integrations import get_reporting_integration_callbacks
 
+from polycal.errors import InputError
 from polycal.models.passes import can_pack
 from polycal.study.recipe import Recipe
 from polycal.tuning.batches import IGNORED, pack_examples, pad_examples
@@ -40,6 +43,31 @@ _FROM_THE_FIRST = {"cpu_ram_efficient_loading": True}
 _LINES = 100  # of a training log, about
 # What else than the Trainer's own numbers a reporter is told.
 _REPORTED = ("loss", "nll", "tokens_per_second", "tflops", "mfu", "memory_gib")
+
+
+def prepare_trackers(names: Sequence[str], folder: Path) -> None:
+    """Find out before a training whether transformers can report to all of these.
+
+    Args:
+        names: as `report_to` of transformers' TrainingArguments takes them.
+        folder: of TensorBoard's files, which the Trainer would lay beside checkpoints
+            that do not stay; the environment's TENSORBOARD_LOGGING_DIR goes first.
+
+    Raises:
+        InputError: a name is not known, or its package is not installed.
+    """
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder))
+    for name in names:
+        try:
+            for callback in get_reporting_integration_callbacks([name]):
+                callback()
+        except ValueError as error:
+            raise InputError(f"report_to: {error}") from None
+        except (ImportError, RuntimeError) as error:
+            raise InputError(
+                f"report_to: {name} cannot be used here ({error}); install its package "
+                "in this environment, or leave it out"
+            ) from None
 
 
 class _Bar(ProgressCallback):

@@ -18,20 +18,20 @@ from transformers import PreTrainedModel, set_seed
 
 from polycal.errors import InputError
 from polycal.models import loading as models
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
 from polycal.study.recipe import Recipe
+from polycal.tuning.callbacks import TrainingCallback
 from polycal.tuning.chat import choose_template
-from polycal.tuning.effort import Effort
+from polycal.tuning.checkpoints import Checkpoints
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import count_processes, rank
 from polycal.tuning.networks import make_network, outline_network
-from polycal.tuning.resume import Checkpoints
+from polycal.tuning.throughput import Throughput
 from polycal.tuning.trainer import SmoothingTrainer
 from polycal.tuning.training_log import TrainingLog
-from polycal.tuning.watch import Watch
 
 LOG = "training_log.parquet"
 _logger = logging.getLogger(__name__)
@@ -95,10 +95,12 @@ def train(job: Job) -> None:
     log = TrainingLog(
         job.kept.place / LOG if rank() == 0 else None,
         {**job.identity, "lr": recipe.lr},
-        Effort(network, device=device, bfloat16=bfloat16, processes=count_processes()),
+        Throughput(
+            network, device=device, bfloat16=bfloat16, processes=count_processes()
+        ),
     )
     vocabulary = network.get_output_embeddings().weight.shape[0]
-    watch = Watch(job.kept, log, minutes=job.minutes, vocabulary=vocabulary)
+    watch = TrainingCallback(job.kept, log, minutes=job.minutes, vocabulary=vocabulary)
     trainer = SmoothingTrainer(
         network,
         training,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 
 from polycal.storage import tables
-from polycal.tuning.effort import Effort
+from polycal.tuning.throughput import Throughput
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class TrainingLog:
         self,
         path: Path | None,
         identity: Mapping[str, object],
-        effort: Effort | None = None,
+        effort: Throughput | None = None,
     ) -> None:
         """Begin with no line.
 

@@ -13,17 +13,17 @@ import torch
 
 from polycal.errors import InputError
 from polycal.models import loading as models
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_digest, read_provenance
 from polycal.study.recipe import Recipe
 from polycal.study.stages import STAGES
 from polycal.tuning.chat import choose_template
+from polycal.tuning.checkpoints import Checkpoints, is_made, make_key
 from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import launch
 from polycal.tuning.machines import ONE, Machines
-from polycal.tuning.reports import prepare_reports
-from polycal.tuning.resume import Checkpoints, is_made, make_key
+from polycal.tuning.trainer import prepare_trackers
 from polycal.tuning.training import Job, split_validation, train
 from polycal.verb import verb
 
@@ -113,7 +113,7 @@ def tune(
     if is_made(out, key):
         _logger.info("%s was made of the same inputs before; nothing is done", out)
         return
-    prepare_reports(report_to, out.with_name(f"{out.name}.tensorboard"))
+    prepare_trackers(report_to, out.with_name(f"{out.name}.tensorboard"))
     kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
     job = Job(
         *(base, examples, made, identity, recipe, out, key, kept),

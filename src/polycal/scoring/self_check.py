@@ -15,7 +15,7 @@ _TOLERANCES = {torch.float32: (0, 1e-3)}
 _ROUGH = (0.5, 0.05)
 
 
-class Agreement:
+class SelfCheck:
     """Remembers which kinds of rows of one model have been compared."""
 
     def __init__(self, model: PreTrainedModel) -> None:

@@ -18,8 +18,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from polycal.tuning.checkpoints import Checkpoints
 from polycal.tuning.launch import count_processes, rank
-from polycal.tuning.resume import Checkpoints
 from polycal.tuning.training_log import TrainingLog
 
 # A loss of so many times that of knowing nothing is a training that blew up.
@@ -27,7 +27,7 @@ _BLOWN_UP = 2.0
 _logger = logging.getLogger(__name__)
 
 
-class Watch(TrainerCallback):
+class TrainingCallback(TrainerCallback):
     """Keeps checkpoints, and ends a training that is asked to stop or that diverged.
 
     Attributes:
@@ -43,7 +43,7 @@ class Watch(TrainerCallback):
         minutes: float,
         vocabulary: int,
     ) -> None:
-        """Watch nothing yet.
+        """TrainingCallback nothing yet.
 
         Args:
             checkpoints: where they are kept.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
-from polycal.models.attend import attend
+from polycal.models.attention import attend
 
 
 @pytest.mark.parametrize("softcap", [None, 3.0])

@@ -13,9 +13,9 @@ from polycal.errors import InputError
 from polycal.models.tokens import to_encodings
 from polycal.storage import tables
 from polycal.study.recipe import Rendering
-from polycal.tuning import dialogs as module
-from polycal.tuning.dialogs import Tally, make_examples
+from polycal.tuning import rendering as module
 from polycal.tuning.examples import Example
+from polycal.tuning.rendering import Tally, make_examples
 
 CHAT = [
     ("system", "be brief"),

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 from transformers import PreTrainedTokenizerFast
 
-from polycal.tuning.dialogs import Tally
 from polycal.tuning.examples import Example
-from polycal.tuning.overview import write_overview
+from polycal.tuning.rendering import Tally
+from polycal.tuning.sft_report import format_report
 
 
 def show(
@@ -27,7 +27,7 @@ def show(
     targets = np.zeros(len(tokens), bool)
     for first, stop in learnt:
         targets[first:stop] = True
-    return write_overview(
+    return format_report(
         tokenizer,
         title="A set",
         settings={"bos": "auto"},

@@ -39,7 +39,7 @@ def _size(weight: torch.nn.Parameter) -> int:
     return packed.shape.numel() if packed else weight.numel()
 
 
-class Effort:
+class Throughput:
     """What the lines of a training's log say of its speed and memory."""
 
     def __init__(

@@ -5,9 +5,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from toys import make_model
 
-from polycal.models import scored
+from polycal.models import lm_head
+from polycal.models.lm_head import narrow_end, scored_logits
 from polycal.models.passes import PACKED_TYPES
-from polycal.models.scored import narrow_end, scored_logits
 
 IDS = torch.arange(2, 26).view(2, 12)
 KEPT = torch.tensor([3, 11, 17])
@@ -55,7 +55,7 @@ def test_logits_of_half_precision_are_float32(dtype, copied, monkeypatch):
 
     The model's own logits are these, rounded.
     """
-    monkeypatch.setattr(scored, "_COPIED", copied)
+    monkeypatch.setattr(lm_head, "_COPIED", copied)
     model = make_model("gemma2", final_logit_softcapping=CAP).to(dtype)
     head = model.get_output_embeddings()
     head.bias = torch.nn.Parameter(torch.linspace(-1, 1, len(head.weight)).to(dtype))

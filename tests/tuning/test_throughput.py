@@ -6,7 +6,7 @@ from tiny import make_tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from polycal.models import loading as models
-from polycal.tuning.effort import Effort, needed_flop
+from polycal.tuning.throughput import Throughput, needed_flop
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +42,15 @@ def test_the_utilisation_is_a_part_of_all_gpus(network, monkeypatch):
     """Two H100 of 989 TFLOP/s each; unknown devices and float32 have none."""
     cpu = torch.device("cpu")
     monkeypatch.setattr(
-        "polycal.tuning.effort.describe_device", lambda _: "NVIDIA H100 80GB HBM3"
+        "polycal.tuning.throughput.describe_device", lambda _: "NVIDIA H100 80GB HBM3"
     )
     at_work = {"device": cpu, "processes": 2}
     line = {"tokens": 100, "targets": 50, "seconds": 2.0}
-    found = Effort(network, bfloat16=True, **at_work).of_line(**line)
+    found = Throughput(network, bfloat16=True, **at_work).of_line(**line)
     speed = needed_flop(network, 100, 50) / 2
     assert found["tflops"] == pytest.approx(speed / 1e12)
     assert found["mfu"] == pytest.approx(speed / (2 * 989e12))
     assert 0.05 < found["memory_gib"] < 100
-    assert Effort(network, bfloat16=False, **at_work).of_line(**line)["mfu"] is None
-    monkeypatch.setattr("polycal.tuning.effort.describe_device", lambda _: "cpu")
-    assert Effort(network, bfloat16=True, **at_work).of_line(**line)["mfu"] is None
+    assert Throughput(network, bfloat16=False, **at_work).of_line(**line)["mfu"] is None
+    monkeypatch.setattr("polycal.tuning.throughput.describe_device", lambda _: "cpu")
+    assert Throughput(network, bfloat16=True, **at_work).of_line(**line)["mfu"] is None

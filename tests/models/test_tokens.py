@@ -4,7 +4,7 @@ import pytest
 from toys import make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
-from polycal.models.checkpoints import load_tokenizer
+from polycal.models.tokens import load_tokenizer
 
 
 def test_the_tokenizer_is_what_was_saved(tmp_path):

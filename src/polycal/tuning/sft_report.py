@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from polycal.tuning.dialogs import Tally
 from polycal.tuning.examples import Example
+from polycal.tuning.rendering import Tally
 
 _BAR = 40  # characters of the longest bar
 _LEGEND = (
@@ -16,7 +16,7 @@ _LEGEND = (
 )
 
 
-def write_overview(
+def format_report(
     tokenizer: PreTrainedTokenizerBase,
     *,
     title: str,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from polycal.storage.provenance import write_provenance
-from polycal.tuning.resume import Checkpoints, is_made, make_key
+from polycal.tuning.checkpoints import Checkpoints, is_made, make_key
 
 
 def keep(checkpoints: Checkpoints, step: int) -> None:
