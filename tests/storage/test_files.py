@@ -245,7 +245,7 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("fcntl.flock", refuse)
     with exclusive(tmp_path / "a"):
         (tmp_path / "a").write_text("made")
-    assert "knows no locks (Operation not supported)" in caplog.text
+    assert "has no locks (Operation not supported)" in caplog.text
 
 
 def test_other_faults_of_a_lock_are_raised(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What is known of a result's origin, and whether it is still what was written."""
+"""Provenance of a result, and whether the result has changed since."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files and directories that are complete or absent, and their digests."""
+"""Atomic files and folders, locks, hard links, and digests."""
 
 import contextlib
 import errno
@@ -20,25 +20,24 @@ from polycal.errors import InputError
 _MARK = ".partial"
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "-"
 _WEEK = 7 * 24 * 3600  # seconds
-_SNAKEMAKE = ".snakemake_timestamp"  # its own file in a folder that is an output
+_SNAKEMAKE = ".snakemake_timestamp"  # Snakemake's file in a folder that is an output
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # Lustre without -o flock
 _logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; the file written there becomes `path`.
+    """Context manager: write a temporary file beside `path`, then rename it to `path`.
 
-    The temporary name lies in the same folder, so the final rename is atomic: a
-    reader sees the old file, the new one or none, never half of one. When the body
-    raises, nothing is left behind. A process that was killed leaves its temporary
-    file, which the next writer of the same path removes.
+    Both lie in one folder, so the rename is atomic: a reader sees the old file, the new
+    one or none, never half of one. If the body raises, nothing is left. The temporary
+    file of a killed process is removed by the next writer of the same path.
 
     Args:
         path: the final name of a file.
 
     Yields:
-        A name that does not exist yet. The body creates a file there.
+        A name that does not exist yet; the body creates a file there.
 
     Raises:
         InputError: `path` is a folder.
@@ -52,14 +51,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`, which becomes `path`; else as `replacing`.
+    """Context manager: write a folder beside `path`, then rename it; see `replacing`.
 
     Args:
         path: the final name of a folder. An older one is removed as a whole.
 
     Yields:
         An empty folder. The body writes the result's files and `provenance.json`, by
-        which the next writer knows that polycal made it.
+        which the next writer recognises polycal's own folder.
 
     Raises:
         InputError: `check_folder` refuses `path`.
@@ -76,7 +75,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse to write a file where a folder is.
+    """Refuse to write a file over a folder.
 
     Raises:
         InputError: `path` is a folder.
@@ -86,17 +85,17 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse to replace a folder whose files polycal did not make.
+    """Refuse to replace a folder that polycal did not make.
 
     Raises:
-        InputError: `path` is a file, or a folder that is neither empty nor says in its
-            `provenance.json` that polycal made it.
+        InputError: `path` is a file, or a folder that is neither empty nor has a
+            `provenance.json` of polycal's.
     """
     if not path.is_dir():
         if path.exists():
             raise InputError(f"{path} is a file; name the folder to write")
         return
-    if not any(each.name != _SNAKEMAKE for each in path.iterdir()):
+    if all(inner.name == _SNAKEMAKE for inner in path.iterdir()):
         return
     try:
         made = json.loads((path / "provenance.json").read_text()).get("polycal")
@@ -123,26 +122,26 @@ def _renaming(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of a path have left.
+    """Remove temporary files of killed writers of a path.
 
-    A process of another machine cannot be asked whether it lives. What it writes has
-    changed within a week.
+    Whether a process of another machine still runs cannot be asked; a file that it
+    writes has changed within a week.
     """
     name, mark = re.escape(path.name), re.escape(_MARK)
     names = re.compile(rf"\.{name}\.(?:([^.]+)\.)?(\d+){mark}")
     for leftover in path.parent.iterdir():
-        if found := names.fullmatch(leftover.name):
-            host, pid = found[1], int(found[2])
+        if match := names.fullmatch(leftover.name):
+            host, pid = match[1], int(match[2])
             try:
                 age = time.time() - leftover.stat().st_mtime
-            except FileNotFoundError:  # its writer has ended meanwhile
+            except FileNotFoundError:  # its writer has ended in the meantime
                 continue
             if (not _lives(pid)) if host == _HOST else age > _WEEK:
                 _remove(leftover)
 
 
 def _lives(pid: int) -> bool:
-    """Return whether a process of this machine, and not this one, has the number."""
+    """Return whether another process of this machine has this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -160,13 +159,13 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file, or all files below a directory, to the disk."""
-    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        _fsync(each)
+    """Flush a file, or all files below a folder, to the disk."""
+    for inner in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        _fsync(inner)
 
 
 def _fsync(path: Path) -> None:
-    """Flush one file, or one directory's list of names."""
+    """Flush one file, or one folder's list of names."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -176,17 +175,17 @@ def _fsync(path: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of `path`, so that one process on this machine makes it at a time.
+    """Context manager: hold the lock of `path`, so that one process makes it at a time.
 
-    A workflow that was killed leaves its jobs running. The same job started again
-    waits here for the one that is left, so the two never replace each other's result
-    under a reader. The lock is the kernel's: it goes with the process that holds it.
+    A killed workflow leaves its jobs running. The same job, started again, waits here
+    for the running one, so they never replace each other's result under a reader. The
+    kernel releases the lock when its process ends.
 
     Args:
-        path: what is going to be made; the lock is a hidden file beside it, which is
-            removed afterwards. Where the file system has no locks, a warning says so,
-            and the body runs.
-        wait: for another process that holds the lock; False yields at once.
+        path: the result to make. The lock is a hidden file beside it, removed
+            afterwards. Where the file system has no locks, a warning is logged and the
+            body runs.
+        wait: whether to wait for another process that holds the lock.
 
     Yields:
         Whether this process holds the lock.
@@ -201,7 +200,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 mine = True
             if mine and not _is_named(lock, lock_path):
-                continue  # the process that held it has removed the file
+                continue  # the previous holder has removed this file
             try:
                 yield mine
             finally:
@@ -211,11 +210,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _open_lock(path: Path) -> IO:
-    """Open a lock's file, and nothing that somebody has put in its place.
-
-    Raises:
-        OSError: it is a symbolic link, or is not a file.
-    """
+    """Open a lock's file; refuse anything else at its path."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     return os.fdopen(os.open(path, flags, 0o666), "r+")
 
@@ -231,12 +226,12 @@ def _is_named(lock: IO, path: Path) -> bool:
 
 
 def take_lock(lock: IO) -> bool:
-    """Take the kernel's lock of an open file; whether nobody else has it.
+    """Take the kernel's lock of an open file; return whether it is free.
 
-    Where the file system has no locks, a warning says so, and nobody is in the way.
+    Where the file system has no locks, log a warning and return true.
 
     Raises:
-        OSError: the file system has locks, and something else is wrong.
+        OSError: the file system has locks, and another error occurred.
     """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -246,8 +241,8 @@ def take_lock(lock: IO) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
         _logger.warning(
-            "the file system of %s knows no locks (%s); never start a study there "
-            "while a killed one's jobs still run",
+            "the file system of %s has no locks (%s); never start a study there while "
+            "jobs of a killed one still run",
             lock.name,
             error.strerror,
         )
@@ -257,16 +252,16 @@ def take_lock(lock: IO) -> bool:
 def check_outputs(
     paths: Iterable[Path], kind: str, names: Iterable[str], suffixes: Iterable[str]
 ) -> None:
-    """Refuse files to write whose name does not say what to write.
+    """Refuse output files whose name does not say what to write.
 
     Args:
         paths: the files.
         kind: what they are, in the singular.
-        names: what they may be called, without a suffix.
-        suffixes: how they may end.
+        names: allowed names, without a suffix.
+        suffixes: allowed suffixes.
 
     Raises:
-        InputError: a name or suffix is not known; the text lists those that are.
+        InputError: a name or suffix is not known; the message lists the known ones.
     """
     known, endings = list(names), list(suffixes)
     for path in paths:
@@ -281,10 +276,10 @@ def check_outputs(
 
 
 def copy_or_link(source: Path, target: Path) -> None:
-    """Give the file `source` a second name, or a copy where links cannot be made.
+    """Make `target` a hard link to the file `source`, or a copy where links fail.
 
-    A hard link costs no disk space for gigabytes of weights. polycal never writes
-    into an existing file, so the two names never see each other's changes.
+    A link takes no disk space for gigabytes of weights. polycal never writes into an
+    existing file, so a change of one name never shows under the other.
     """
     source = source.resolve()
     try:
@@ -294,9 +289,9 @@ def copy_or_link(source: Path, target: Path) -> None:
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """SHA-256 (hex) over the names and the contents of files, in the order of names.
+    """Return the SHA-256 (hex) of the names and contents of files, in the names' order.
 
-    Names without their folders, so a moved directory keeps its digest.
+    Names are without folders, so a moved folder keeps its digest.
     """
     total = hashlib.sha256()
     for path in sorted(map(Path, paths), key=lambda path: path.name):

@@ -1,5 +1,6 @@
-"""What made a result: versions, commit, revisions."""
+"""Provenance of a result: versions, commit, revisions, digests."""
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -11,19 +12,18 @@ import polycal
 from polycal.errors import InputError
 from polycal.storage.files import digest
 
-# What lies beside a checkpoint's own files and is not in its digest.
+# Files beside a checkpoint's own that are not in its digest.
 _NOTES = ("provenance.json", "recipe.json", "selection.json", "training_log.parquet")
 LIBRARIES = ("torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
 
 def provenance(**facts: object) -> dict[str, object]:
-    """Facts about a result together with what is known of the software.
+    """Return facts about a result together with versions of the software.
 
-    There is no time and no host in it: the same inputs and software give the same
-    bytes.
+    Without time and host, so the same inputs and software give the same bytes.
 
     Args:
-        **facts: what the caller knows: study, repository, revision, digest, ...
+        **facts: known to the caller: study, repository, revision, digest, ...
 
     Returns:
         A dictionary that JSON can hold.
@@ -39,31 +39,22 @@ def provenance(**facts: object) -> dict[str, object]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    """Installed versions, read from package metadata so that nothing is imported."""
-    found = {}
+    """Return installed versions from package metadata, without importing packages."""
+    versions = {}
     for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 @functools.cache
 def _commit() -> str | None:
-    """The commit of the checkout that holds the package, if it is one."""
+    """Return the commit of the checkout with this package, if there is one."""
     folder = Path(__file__).parent
     try:
         done = subprocess.run(
-            [
-                "git",
-                "-C",
-                str(folder),
-                "describe",
-                "--always",
-                "--dirty",
-                "--abbrev=40",
-            ],
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=folder,
             capture_output=True,
             text=True,
             check=True,
@@ -80,16 +71,16 @@ def write_provenance(folder: Path, **facts: object) -> None:
 
 
 def read_provenance(folder: Path) -> dict[str, object]:
-    """Read back what `write_provenance` wrote.
+    """Read a folder's `provenance.json`.
 
     Raises:
-        FileNotFoundError: the folder holds none, so polycal did not make it.
+        FileNotFoundError: there is none, so polycal did not make the folder.
     """
     return json.loads((folder / "provenance.json").read_text())
 
 
 def read_digest(folder: Path) -> object:
-    """The digest that a result's folder states; None if polycal did not make it."""
+    """Return the digest that a folder's provenance states; None without one."""
     try:
         return read_provenance(folder)["digest"]
     except (OSError, KeyError, ValueError):
@@ -97,7 +88,7 @@ def read_digest(folder: Path) -> object:
 
 
 def digest_notes(folder: Path) -> str:
-    """Digest of what lies beside a checkpoint's own files, `provenance.json` left out.
+    """Return the digest of a run's notes: selection, recipe and log.
 
     Args:
         folder: of a run; its files are complete.
@@ -107,13 +98,13 @@ def digest_notes(folder: Path) -> str:
 
 
 def check_notes(folder: Path) -> None:
-    """Refuse a run whose selection, recipe or log is not the one that was written.
+    """Refuse a run whose selection, recipe or log has changed since it was written.
 
     Args:
-        folder: of a run; what states no digest of them is taken as it is.
+        folder: of a run; without a stated digest it is accepted.
 
     Raises:
-        InputError: a file is another one than was written, or is missing.
+        InputError: a file has changed or is missing.
     """
     try:
         stated = read_provenance(folder).get("notes")
@@ -126,23 +117,23 @@ def check_notes(folder: Path) -> None:
         ) from error
     if stated is not None and stated != digest_notes(folder):
         raise InputError(
-            f"{folder} is damaged: its selection, recipe or log is not the one that "
+            f"{folder} is damaged: its selection, recipe or log has changed since it "
             "was written; delete the folder and run again"
         )
 
 
 def check_content(folder: Path) -> None:
-    """Refuse a checkpoint whose files are not the ones that its digest was made of.
+    """Refuse a checkpoint whose files do not match its digest.
 
-    A disk may lose a bit without an error, and weights load all the same. It costs a
-    second for each gigabyte. What polycal did not make has no digest and is taken as
-    it is.
+    A disk may lose a bit without an error, and damaged weights load all the same. It
+    takes a second per gigabyte. A folder without a digest, which polycal did not make,
+    is accepted.
 
     Args:
         folder: of a base model, a candidate or a run.
 
     Raises:
-        InputError: a file is another one than was written, or is missing.
+        InputError: a file has changed or is missing.
         OSError: a file cannot be read.
     """
     stated = read_digest(folder)
@@ -151,6 +142,6 @@ def check_content(folder: Path) -> None:
     files = [path for path in folder.glob("[!.]*") if path.name not in _NOTES]
     if digest(files) != stated:
         raise InputError(
-            f"{folder} is damaged: its files are not those that were written; delete "
-            "it and run again"
+            f"{folder} is damaged: its files have changed since they were written; "
+            "delete it and run again"
         )

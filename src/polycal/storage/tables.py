@@ -1,8 +1,7 @@
-"""The only way to write or read a Parquet table of a study.
+"""Write and read the Parquet tables of a study; nothing else does.
 
-A table on disk is complete or absent. It carries its kind, what made it, and a digest
-of its content in the file's metadata, so a foreign or a damaged file is refused by
-name.
+A table on disk is complete or absent. Its metadata has its kind, its provenance and a
+digest of its content, so a foreign or damaged file is refused by name.
 """
 
 import contextlib
@@ -27,14 +26,14 @@ SCHEMA_VERSION = 2
 
 
 class _Hashed(io.FileIO):
-    """A new file that knows the SHA-256 of what was written so far."""
+    """A new file that hashes (SHA-256) what is written to it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w")
         self.content = hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        """All of it, or an error."""
+        """Write all of the data, or raise."""
         self.content.update(data)
         rest = memoryview(data)
         while rest:
@@ -43,7 +42,7 @@ class _Hashed(io.FileIO):
 
 
 class Writer:
-    """A table on its way to disk; every call of `add` is a row group."""
+    """Writes a table piece by piece; every call of `add` is a row group."""
 
     def __init__(self, sink: pq.ParquetWriter, kind: str) -> None:
         """Append to an open file; `writing` makes one."""
@@ -74,14 +73,14 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(path: Path, kind: str) -> Iterator[Writer]:
-    """Write a table of the given kind piece by piece, atomically.
+    """Context manager: write a table of the given kind piece by piece, atomically.
 
     Args:
-        path: the final name; it appears when the body has ended without an error.
+        path: the final name; it appears when the body ends without an error.
         kind: a key of `SCHEMAS`.
 
     Yields:
-        What takes the rows, and the facts that become the file's metadata.
+        A writer of the rows, with the facts for the file's metadata.
 
     Raises:
         OSError: the folder cannot be written or the disk is full.
@@ -96,7 +95,7 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
             made_by = {
                 "kind": kind,
                 "schema_version": SCHEMA_VERSION,
-                "content": file.content.hexdigest(),  # of all but the metadata
+                "content": file.content.hexdigest(),  # of all before the metadata
                 "rows": writer.num_rows,
                 **provenance(**writer.facts),
             }
@@ -113,7 +112,7 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
         table: as `Writer.add` takes it.
         path: the final name.
         kind: a key of `SCHEMAS`.
-        **facts: what the caller knows of the origin (study, revision, ...).
+        **facts: about the origin (study, revision, ...).
 
     Raises:
         ValueError: a column is missing, superfluous or of another type (a defect).
@@ -125,9 +124,9 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
 
 
 def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> None:
-    """Write a table of the whole study, as Parquet and as CSV, each atomically.
+    """Write a table of the whole study as Parquet and CSV, each atomically.
 
-    A list is a cell of JSON text in the CSV.
+    In the CSV a list is JSON text.
 
     Args:
         table: as `Writer.add` takes it.
@@ -145,7 +144,7 @@ def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> No
 
 
 def _spell_lists(table: pa.Table) -> pa.Table:
-    """Return a table with every list as JSON text, since a cell of CSV holds none."""
+    """Return a table with every list as JSON text, because CSV has no lists."""
     for index, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
             cells = [
@@ -170,15 +169,15 @@ def read(path: Path, kind: str) -> pa.Table:
 
 
 def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
-    """Read a table of the given kind piece by piece.
+    """Yield a table of the given kind piece by piece; few rows are in memory.
 
     Args:
         path: the file.
         kind: a key of `SCHEMAS`.
-        rows: of a piece, at most.
+        rows: maximum number of rows in a piece.
 
     Yields:
-        Its rows in order; few of them are in memory at a time.
+        Its rows in order.
 
     Raises:
         InputError: as `read`.
@@ -191,24 +190,24 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
 @contextlib.contextmanager
 def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
     try:
-        # Buffers that are read ahead would stay in memory until the file is closed.
+        # pre_buffer would keep what it reads ahead in memory until the file is closed.
         with pq.ParquetFile(path, pre_buffer=False) as file:
             made_by = _made_by(file.metadata)
-            found = made_by.get("kind")
-            if found != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
+            stored_kind = made_by.get("kind")
+            if stored_kind != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
                 raise InputError(
                     f"{path} is not a polycal table of kind {kind!r} (found "
-                    f"{found!r}); delete it, or name the right file, and run again"
+                    f"{stored_kind!r}); delete it or name the right file, and run again"
                 )
             groups = map(file.metadata.row_group, range(file.num_row_groups))
-            held = {
+            actual = {
                 "content": _digest_content(path, file.metadata),
                 "rows": sum(group.num_rows for group in groups),
             }
-            if any(made_by.get(name) != value for name, value in held.items()):
+            if any(made_by.get(name) != value for name, value in actual.items()):
                 raise InputError(f"{path} is damaged; delete it and run again")
             yield file
-    # ValueError: text that is no UTF-8, or metadata that is no JSON.
+    # ValueError: text that is not UTF-8, or metadata that is not JSON.
     except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
@@ -218,21 +217,21 @@ def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
 
 
 def _digest_content(path: Path, metadata: pq.FileMetaData) -> str:
-    """SHA-256 of all that stands before the metadata.
+    """Return the SHA-256 of everything before the metadata.
 
-    Parquet's own checksums leave out the headers of the pages.
+    Parquet's own checksums do not cover the headers of its pages.
     """
     rest = os.path.getsize(path) - metadata.serialized_size - 8  # length and "PAR1"
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(min(rest, 2**20)):
-            found.update(chunk)
+            total.update(chunk)
             rest -= len(chunk)
-    return found.hexdigest()
+    return total.hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, object]:
-    """What made a table: its kind and the facts of its writer; empty if foreign."""
+    """Return a table's kind and its writer's facts; empty for a foreign file."""
     return _made_by(pq.read_metadata(path))
 
 
@@ -241,7 +240,7 @@ def _made_by(metadata: pq.FileMetaData) -> dict[str, object]:
 
 
 def read_many(paths: Iterable[Path], kind: str) -> pa.Table:
-    """All rows of several tables of one kind, in the order of the paths.
+    """Read all rows of several tables of one kind, in the order of the paths.
 
     Raises:
         InputError: as `read`, or no path was given.
@@ -253,9 +252,10 @@ def read_many(paths: Iterable[Path], kind: str) -> pa.Table:
 
 
 def digest(table: pa.Table) -> str:
-    """SHA-256 (hex) over the rows of a table, whatever made its file.
+    """Return the SHA-256 (hex) of a table's rows.
 
-    A file's bytes hold the commit and the libraries that wrote it, too.
+    Unlike the file's bytes, it does not depend on the commit and libraries that wrote
+    it.
     """
     total = hashlib.sha256()
     for batch in table.to_batches():
@@ -265,7 +265,7 @@ def digest(table: pa.Table) -> str:
 
 
 def same(table: pa.Table, **values: object) -> pa.Table:
-    """The table with columns that hold one value in every row, put in front."""
+    """Prepend constant columns."""
     for name, value in reversed(values.items()):
         column = pa.repeat(pa.scalar(value), table.num_rows)
         table = table.add_column(0, name, column)
@@ -273,7 +273,7 @@ def same(table: pa.Table, **values: object) -> pa.Table:
 
 
 def where(table: pa.Table, **values: object) -> pa.Table:
-    """The rows in which every named column equals the given value."""
+    """Return the rows in which every named column equals the given value."""
     for name, value in values.items():
         table = table.filter(pc.equal(table[name], value))
     return table
