@@ -99,7 +99,7 @@ MISTAKES = {
     ),
     "home directory": (
         changed("tasks", "repo", "~/global_mmlu"),
-        "tasks.global_mmlu.repo: Snakemake does not take '~'",
+        "tasks.global_mmlu.repo: Snakemake does not expand '~'",
     ),
     "no such directory": (
         changed("models", "repo", "./nowhere"),

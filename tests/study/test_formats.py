@@ -1,4 +1,4 @@
-"""A benchmark is a description; what it cannot mean is told at once."""
+"""Formats read rows as described; a description without meaning is refused."""
 
 import pytest
 from study import small_study
@@ -156,7 +156,7 @@ def test_what_is_blank_is_dropped_or_named(blank):
     [
         ({"options": ["a", "b", "a"]}, "format.options: 'a' is listed twice"),
         ({"question_id": ["a", "a"]}, "format.question_id: 'a' is listed twice"),
-        ({"options": list("abcdefghijk")}, "format.options: at most 10"),
+        ({"options": list("abcdefghijk")}, "format.options: there can be at most 10"),
         ({"splits": {"test": "x", "dev": "x"}}, "test and dev are both 'x'"),
         ({"lead_in": "Answer: "}, "format.lead_in: 'Answer: ' begins or ends with"),
         ({"gold": {}}, "format.gold: "),

@@ -142,7 +142,7 @@ def test_a_sound_config_passes():
             },
             "'m' is used twice",
         ),
-        ({"sft": [{"name": "none", "repo": "./none"}]}, "means the base model"),
+        ({"sft": [{"name": "none", "repo": "./none"}]}, "is the base model's"),
         ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
         (
             {"models": [{"name": "m", "repo": "./m", "gpus": 3, "nodes": 2}]},

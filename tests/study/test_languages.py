@@ -161,7 +161,7 @@ def test_a_row_becomes_a_language():
     [
         ([WELSH.replace("Latin", " ")], 2, "script", "empty"),
         ([WELSH.removesuffix(",d")], 2, "translation_source", "empty"),
-        ([WELSH + ",e"], 2, "translation_source", "cells are left over"),
+        ([WELSH + ",e"], 2, "translation_source", "there are too many cells"),
         ([WELSH.replace(",1,low", ",3,low")], 2, "level", "class 3 is mid, not low"),
         ([WELSH.replace(",1,low", ",7,low")], 2, "joshi_class", "'7' is none of 0, 1"),
         ([WELSH.replace("low", "Low")], 2, "level", "'Low' is none of low"),

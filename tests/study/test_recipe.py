@@ -1,4 +1,4 @@
-"""A recipe refuses what no training can mean, and counts its steps."""
+"""A recipe refuses values without a meaning, and counts its steps."""
 
 import pytest
 

@@ -117,7 +117,7 @@ def test_a_training_in_4_bits_learns_and_can_be_repeated(call, base):
 
 def test_what_cannot_be_in_4_bits_is_told_first(call, monkeypatch):
     """Other methods, several processes, and no bitsandbytes."""
-    with pytest.raises(InputError, match="method is full, choose lora"):
+    with pytest.raises(InputError, match="needs method lora, not full"):
         call("out", method="full")
     find = importlib.util.find_spec
     for found, processes, words in (

@@ -1,1 +1,1 @@
-"""What is asked for: the config, the sweep, the layout of files, languages, prompts."""
+"""What is asked for: the config, the sweep, paths, languages, formats and prompts."""

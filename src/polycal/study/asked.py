@@ -1,4 +1,4 @@
-"""Which trainings the studies of a folder ask for, and which they gave up and when."""
+"""Notes of the trainings that a folder's studies ask for, and of those they dropped."""
 
 import json
 import time
@@ -12,12 +12,12 @@ from polycal.storage.files import replacing
 
 
 class Asked(NamedTuple):
-    """What the studies of a folder ask for together.
+    """Trainings that the studies of a folder ask for together.
 
     Attributes:
         asked: addresses of the trainings that some study asks for.
-        former: address of a training that none asks for any more -> when the last
-            study gave it up, seconds since 1970.
+        former: address of a training that none asks for any more -> when the last study
+            dropped it, seconds since 1970.
     """
 
     asked: set[str]
@@ -25,33 +25,35 @@ class Asked(NamedTuple):
 
 
 def note_trainings(notes: Path, study: str, asked: Iterable[str]) -> None:
-    """Write which trainings a study asks for, and when it gave up others.
+    """Write which trainings a study asks for, and when it dropped others.
 
     Args:
-        notes: folder with a file for each study that was started here.
+        notes: folder with one file per study that was started here.
         study: its name.
         asked: addresses of its candidates.
 
     Raises:
-        InputError: the study's file is not one that this function wrote.
+        InputError: this function did not write the study's file.
     """
     path = notes / f"{quote(study, safe='')}.json"
     before, asked = _read_note(path) if path.exists() else {}, sorted(set(asked))
     former = dict.fromkeys(before.get("asked", ()), time.time())
-    former |= before.get("former", {})  # the time when it was first given up
-    former = {each: when for each, when in former.items() if each not in set(asked)}
+    former |= before.get("former", {})  # keep the time of the first drop
+    former = {
+        address: when for address, when in former.items() if address not in set(asked)
+    }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"asked": asked, "former": former}, indent=1))
 
 
 def read_trainings(notes: Path) -> Asked:
-    """Read what all studies of a folder have noted.
+    """Read the notes of all studies of a folder.
 
     Args:
-        notes: as `note_trainings` writes them; it may be absent.
+        notes: as `note_trainings` writes them; may be absent.
 
     Raises:
-        InputError: a file is not one that `note_trainings` wrote.
+        InputError: `note_trainings` did not write a file of the folder.
     """
     studies = [_read_note(path) for path in sorted(notes.glob("*.json"))]
     asked = {address for study in studies for address in study["asked"]}
@@ -69,5 +71,5 @@ def _read_note(path: Path) -> dict:
         return {"asked": list(note["asked"]), "former": dict(note["former"])}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is not a study's note ({error!r}); delete it"
+            f"{path} is not a study's note ({error!r}); delete it and run again"
         ) from error

@@ -1,4 +1,4 @@
-"""A study: one config file, read, filled with defaults, and checked as a whole."""
+"""A study's config file: read it, fill in defaults, and check it as a whole."""
 
 import copy
 import difflib
@@ -26,7 +26,7 @@ def load_study(path: Path) -> dict:
     """Read a config file.
 
     Returns:
-        The config with every default filled in, as `complete` makes it.
+        The config with every default filled in, as `complete` returns it.
 
     Raises:
         InputError: the file is not YAML, or not a study; one line says where.
@@ -42,10 +42,10 @@ def load_study(path: Path) -> dict:
 
 
 def complete(config: Mapping) -> dict:
-    """A copy of a config with every default filled in, checked.
+    """Return a copy of a config with every default filled in, checked.
 
     Raises:
-        InputError: something in it has no meaning; one line says where and what to do.
+        InputError: a value has no meaning; one line says where and what to do.
     """
     config = copy.deepcopy(dict(config))
     _fill(config, _read_schema())
@@ -68,18 +68,18 @@ def complete(config: Mapping) -> dict:
 
 @functools.cache
 def _read_schema() -> Mapping:
-    """The schema of a study; every format of a study is checked by a part of it."""
+    """Return the schema of a study; a part of it is the schema of a format."""
     return load_yaml(_SCHEMA.read_text(encoding="utf-8"))
 
 
 def complete_format(format: str | Mapping) -> dict:
-    """A benchmark's description with every default filled in, checked.
+    """Return a format's description with every default filled in, checked.
 
     Args:
-        format: the name of a known format, or a description, or that as JSON.
+        format: the name of a known format, or a description, or a description as JSON.
 
     Raises:
-        InputError: the name is not known, or the description is not of the schema.
+        InputError: the name is not known, or the description does not fit the schema.
     """
     if isinstance(format, str) and format.lstrip().startswith("{"):
         try:
@@ -91,30 +91,28 @@ def complete_format(format: str | Mapping) -> dict:
     format = copy.deepcopy(dict(format))
     schema = _read_schema()
     part = schema["$defs"]["format"] | {"$defs": schema["$defs"]}
-    _fill(format, part, place=["format"])
+    _fill(format, part, prefix=["format"])
     return format
 
 
-def _fill(value: dict, schema: Mapping, *, place: Iterable[str] = ()) -> None:
-    """Give every absent key its default, in place.
+def _fill(value: dict, schema: Mapping, *, prefix: Iterable[str] = ()) -> None:
+    """Set every absent key to its default, in place.
 
     Args:
         value: a study, or a part of one.
         schema: of the value.
-        place: keys that lead to it.
-
-    Raises:
-        InputError: the value is not what the schema says.
+        prefix: keys that lead to the value.
     """
-    found = _validator(schema).iter_errors(value)
-    error = jsonschema.exceptions.best_match(found)
+    errors = _validator(schema).iter_errors(value)
+    error = jsonschema.exceptions.best_match(errors)
     if error:
-        keys, known = [*place, *error.absolute_path], error.schema.get("properties", ())
+        keys = [*prefix, *error.absolute_path]
+        known = error.schema.get("properties", ())
         raise InputError(explain(keys, error.message, error.instance, known=known))
 
 
 def _validator(schema: Mapping) -> jsonschema.protocols.Validator:
-    """A validator that gives an absent key the schema's default before it looks."""
+    """Return a validator that sets absent keys to the schema's defaults first."""
     plain = jsonschema.Draft202012Validator.VALIDATORS["properties"]
 
     def fill(
@@ -137,32 +135,29 @@ def _validator(schema: Mapping) -> jsonschema.protocols.Validator:
         {"properties": fill},
         # Every bound is false for NaN, so a bound alone would let it pass.
         type_checker=checker.redefine(
-            "number", lambda _, value: _is_finite(checker, value)
+            "number",
+            lambda _, value: checker.is_type(value, "number") and math.isfinite(value),
         ),
     )
     return kind(schema)
 
 
-def _is_finite(checker: jsonschema.TypeChecker, value: object) -> bool:
-    return checker.is_type(value, "number") and math.isfinite(value)
-
-
 def explain(
-    place: Iterable[str | int],
+    path: Iterable[str | int],
     message: str,
     value: object,
     *,
     known: Iterable[str] = (),
 ) -> str:
-    """One line about a value that the schema refuses, with the usual YAML surprises.
+    """Return one line about a value that the schema refuses; name YAML's usual traps.
 
     Args:
-        place: keys and list positions that lead to the value.
-        message: what the schema says of it.
+        path: keys and list positions that lead to the value.
+        message: the schema's own message.
         value: the value itself.
-        known: the keys that are allowed there.
+        known: keys that are allowed there.
     """
-    keys = [str(key) for key in place]
+    keys = [str(key) for key in path]
     where = ".".join(keys) or "the study"
     if "languages" in keys and isinstance(value, bool):
         word = "yes/on" if value else "no/off"
@@ -183,21 +178,21 @@ def explain(
 
 
 def _whole_numbers(value: object) -> object:
-    """The config with 1.0 as 1: a schema takes both for an integer, a path does not."""
+    """Return the config with 1.0 as 1: the schema accepts both, a path does not."""
     if isinstance(value, Mapping):
-        return {key: _whole_numbers(each) for key, each in value.items()}
+        return {key: _whole_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_whole_numbers(each) for each in value]
+        return [_whole_numbers(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 
 
 def check_consistency(config: Mapping) -> None:
-    """Check what a schema cannot: names used twice, languages nobody knows.
+    """Check what the schema cannot: duplicate names, unknown languages, divisions.
 
     Raises:
-        InputError: one line that names the place in the config.
+        InputError: one line that names the key in the config.
     """
     for problem in _problems(config):
         raise InputError(problem)
@@ -205,34 +200,34 @@ def check_consistency(config: Mapping) -> None:
 
 def _problems(config: Mapping) -> Iterator[str]:
     for section in ("models", "sft", "tasks"):
-        names = [each["name"] for each in config[section]]
+        names = [entry["name"] for entry in config[section]]
         for name in names:
             if names.count(name) > 1:
-                yield f"{section}: the name {name!r} is used twice; names must differ"
-        for each in config[section]:
-            if each["repo"].startswith("~"):
+                yield f"{section}: the name {name!r} is used twice; rename one"
+        for entry in config[section]:
+            if entry["repo"].startswith("~"):
                 yield (
-                    f"{section}.{each['name']}.repo: Snakemake does not take '~' in a "
-                    "path; write it out"
+                    f"{section}.{entry['name']}.repo: Snakemake does not expand '~' in "
+                    "a path; write the path in full"
                 )
-            if not is_local(each["repo"]) and not each.get("revision"):
+            if not is_local(entry["repo"]) and not entry.get("revision"):
                 yield (
-                    f"{section}.{each['name']}: {each['repo']} is on the Hub and can "
+                    f"{section}.{entry['name']}: {entry['repo']} is on the Hub and can "
                     "change at any time; pin it with `revision:` (a commit, or a "
-                    "branch to be resolved to one), or begin a local path with ./"
+                    "branch, which is resolved to one), or begin a local path with ./"
                 )
-            chosen = each.get("filter")
+            chosen = entry.get("filter")
             if chosen and ("keep" in chosen) == ("drop" in chosen):
-                yield f"sft.{each['name']}.filter: give either `keep` or `drop`"
-            if section == "sft" and each["name"] == BASE:
-                yield f"sft: the name {BASE!r} means the base model; choose another"
-    yield from _cannot_share(config)
+                yield f"sft.{entry['name']}.filter: give either `keep` or `drop`"
+            if section == "sft" and entry["name"] == BASE:
+                yield f"sft: the name {BASE!r} is the base model's; choose another name"
+    yield from _indivisible_batches(config)
     for section in ("smoothing", "seeds"):
-        yield from _twice(section, config[section])
-    yield from _twice("recipe.lr", config["recipe"]["lr"])
+        yield from _duplicates(section, config[section])
+    yield from _duplicates("recipe.lr", config["recipe"]["lr"])
     known = load_languages()
     for task in config["tasks"]:
-        # A language that is no longer asked for may keep its name.
+        # A language that was removed from `languages` may stay in `configs`.
         for code in task["configs"]:
             if code not in known:
                 yield f"tasks.{task['name']}.configs: {explain_unknown(code)}"
@@ -241,29 +236,29 @@ def _problems(config: Mapping) -> Iterator[str]:
                 yield f"tasks.{task['name']}.languages: {explain_unknown(language)}"
 
 
-def _cannot_share(config: Mapping) -> Iterator[str]:
-    """Models whose training cannot be divided among the GPUs that they ask for."""
+def _indivisible_batches(config: Mapping) -> Iterator[str]:
+    """Yield a problem per model whose GPUs cannot share the recipe's batches."""
     recipe = config["recipe"]
     batch, micro = recipe["batch_size"], recipe["micro_batch_size"]
     for model in config["models"] if config["sft"] else ():
-        ways = max(1, model["gpus"]) * model["nodes"]
-        place = f"models.{model['name']}"
-        if batch % (micro * ways):
+        n_gpus = max(1, model["gpus"]) * model["nodes"]
+        key = f"models.{model['name']}"
+        if batch % (micro * n_gpus):
             yield (
-                f"{place}: recipe.batch_size {batch} is not a multiple of "
-                f"recipe.micro_batch_size {micro} x {ways} GPUs; a step would not see "
-                "batch_size sequences"
+                f"{key}: recipe.batch_size {batch} is not a multiple of "
+                f"recipe.micro_batch_size {micro} x {n_gpus} GPUs; a step would not "
+                "see batch_size sequences"
             )
-        if recipe["load_in_4bit"] and ways > 1:
+        if recipe["load_in_4bit"] and n_gpus > 1:
             yield (
-                f"{place}: recipe.load_in_4bit is for one GPU, not {ways}; set gpus "
+                f"{key}: recipe.load_in_4bit is for one GPU, not {n_gpus}; set gpus "
                 "and nodes to 1, or load_in_4bit to false"
             )
 
 
-def _twice(place: str, values: Sequence[float]) -> Iterator[str]:
-    spelt = [number(value) for value in values]
-    for value in spelt:
-        if spelt.count(value) > 1:
-            yield f"{place}: {value} is listed twice"
+def _duplicates(key: str, values: Sequence[float]) -> Iterator[str]:
+    spellings = [number(value) for value in values]
+    for value in spellings:
+        if spellings.count(value) > 1:
+            yield f"{key}: {value} is listed twice; remove one"
             return

@@ -1,7 +1,7 @@
-"""A benchmark's own columns, described as data, and the one reader of them.
+"""Formats: a benchmark's own columns, described as data, and the reader of its rows.
 
-The benchmarks that polycal knows by name are files beside this module, in the form
-that a study may also write out.
+Known formats are YAML files in `data/formats`, in the form that a study may write
+itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ _CULTURES = {"CS": "CS", "CA": "CA", "-": None, None: None}
 
 
 def load_known(name: str) -> dict:
-    """The description of a benchmark that polycal knows by name.
+    """Return the description of a known format.
 
     Raises:
-        InputError: it knows none of that name.
+        InputError: the name is not known.
     """
     folder = files("polycal") / "data" / "formats"
-    names = sorted(each.name.removesuffix(".yaml") for each in folder.iterdir())
+    names = sorted(path.name.removesuffix(".yaml") for path in folder.iterdir())
     if name not in names:
         raise InputError(
             f"format {name!r} is not known; use {', '.join(names)}, or describe the "
@@ -37,19 +37,19 @@ def load_known(name: str) -> dict:
 
 @dataclass(frozen=True)
 class Format:
-    """How a benchmark is written.
+    """How a benchmark writes its rows.
 
     Attributes:
         splits: polycal's name of a split -> the benchmark's.
-        question_id: the columns that name a question; none: its row number.
-        subject: the column of the subject, if there is one.
-        category: likewise; without it the subject is the category.
-        culture: likewise.
-        question: the columns that the question's text consists of.
-        options: one column per option, or the one that holds a list.
+        question_id: columns that identify a question; empty: its row number.
+        subject: column of the subject, if there is one.
+        category: column of the category; without it the subject is the category.
+        culture: column of Global-MMLU's culture label, if there is one.
+        question: columns that the question's text consists of.
+        options: one column per option, or one column with a list.
         missing_options: `drop`, or `shorten`: nulls at the end are no options.
-        gold: column -> how it tells the right option.
-        lead_in: what stands before the answer, or `own`.
+        gold: column -> how it names the right option.
+        lead_in: text before the answer, or `own`.
     """
 
     splits: dict[str, str]
@@ -65,13 +65,13 @@ class Format:
 
     @property
     def columns(self) -> list[str]:
-        """Every column that is read, once."""
+        """Return every column that is read, once."""
         single = [self.subject, self.category, self.culture]
         named = [*self.question_id, *self.question, *self.options, *self.gold, *single]
         return [column for column in dict.fromkeys(named) if column is not None]
 
     def name_row(self, row: Mapping, number: int) -> str:
-        """The id of a source row, as far as it has one.
+        """Return the question id of a source row; without id columns, its number.
 
         Args:
             row: a source row.
@@ -81,9 +81,9 @@ class Format:
         return "/".join(map(str, parts)) if parts else str(number)
 
     def read(self, row: Mapping, number: int, language: str) -> dict:
-        """A source row as a question, without its task, language and split.
+        """Return a source row as a question, without its task, language and split.
 
-        Texts stay as they are, white space and the option "None" included. The answer
+        Texts stay as they are, including white space and the option "None". The answer
         of a question that `why_dropped` refuses is not read.
 
         Args:
@@ -92,7 +92,8 @@ class Format:
             language: of the row.
 
         Raises:
-            InputError: the row contradicts itself or the format; without its name.
+            InputError: the row contradicts itself or the format; the message does not
+                name the row.
         """
         subject = _label(row, self.subject)
         question = {
@@ -118,7 +119,7 @@ class Format:
         return _CULTURES[label]
 
     def _read_question(self, row: Mapping) -> str | None:
-        """The question's text; None if a part of it is blank."""
+        """Return the question's text; None if a part of it is blank."""
         parts = [_text(row[column], column) for column in self.question]
         return None if any(map(_is_blank, parts)) else "\n".join(parts)
 
@@ -128,7 +129,7 @@ class Format:
             listed = row[column]
             if not isinstance(listed, list):
                 raise InputError(f"{column} is {listed!r}, not a list; {HINT}")
-            names = [f"option {place} of {column}" for place in range(len(listed))]
+            names = [f"option {index} of {column}" for index in range(len(listed))]
         else:
             listed = [row[column] for column in self.options]
             names = list(self.options)
@@ -147,7 +148,7 @@ class Format:
         return options
 
     def _read_gold(self, row: Mapping, options: list[str]) -> int:
-        found = {}
+        indices = {}
         for column, form in self.gold.items():
             index = _GOLD[form](row[column], column, options)
             if not 0 <= index < len(options):
@@ -155,16 +156,16 @@ class Format:
                     f"{column} is {row[column]!r}, but there are only {len(options)} "
                     f"options; {HINT}"
                 )
-            found[column] = index
-        if len(set(found.values())) > 1:
+            indices[column] = index
+        if len(set(indices.values())) > 1:
             raise InputError(
-                " but ".join(f"{column} is {row[column]!r}" for column in found)
+                " but ".join(f"{column} is {row[column]!r}" for column in indices)
             )
-        return next(iter(found.values()))
+        return next(iter(indices.values()))
 
 
 def make_format(description: Mapping) -> Format:
-    """The reader of a description that has every key with a default.
+    """Return the reader for a complete description.
 
     Raises:
         InputError: the description has no meaning, whatever the data.
@@ -176,20 +177,22 @@ def make_format(description: Mapping) -> Format:
     for name, columns in many.items():
         for column in columns:
             if columns.count(column) > 1:
-                raise InputError(f"format.{name}: {column!r} is listed twice")
+                raise InputError(
+                    f"format.{name}: {column!r} is listed twice; remove one"
+                )
     if len(many["options"]) > len(LETTERS):
-        raise InputError(f"format.options: at most {len(LETTERS)} can be told apart")
+        raise InputError(f"format.options: there can be at most {len(LETTERS)} options")
     splits = dict(description["splits"])
     if splits.get("dev") == splits["test"]:
         raise InputError(
-            f"format.splits: test and dev are both {splits['test']!r}; shots must not "
-            "be test questions"
+            f"format.splits: test and dev are both {splits['test']!r}; choose another "
+            "dev split, because shots must not be test questions"
         )
     lead_in = description["lead_in"]
     if lead_in != lead_in.strip():
         raise InputError(
-            f"format.lead_in: {lead_in!r} begins or ends with white space; candidates "
-            "have a space in front of their own"
+            f"format.lead_in: {lead_in!r} begins or ends with white space; remove it, "
+            "because candidates begin with a space of their own"
         )
     single = {name: description.get(name) for name in ("subject", "category")}
     return Format(
@@ -210,7 +213,7 @@ def _columns(value: str | list[str] | None) -> tuple[str, ...]:
 
 
 def why_dropped(question: Mapping) -> str | None:
-    """Why a question cannot be asked, as a name; None if it can be."""
+    """Return why a question cannot be asked, as a count's name; None if it can."""
     if any(map(_is_blank, question["options"])):
         return BLANK_OPTION
     return BLANK_QUESTION if _is_blank(question["question"]) else None
@@ -227,7 +230,7 @@ def _text(value: object, column: str) -> str | None:
 
 
 def _label(row: Mapping, column: str | None) -> str | None:
-    """A cell that names something; None where the benchmark has no such column."""
+    """Return a cell that names something; None if there is no such column."""
     if column is None:
         return None
     if row[column] is None or not str(row[column]).strip():
@@ -262,7 +265,9 @@ def _from_number(answer: object, column: str, options: list[str]) -> int:
 def _from_text(answer: object, column: str, options: list[str]) -> int:
     if options.count(answer) != 1:
         many = "none" if answer not in options else "more than one"
-        raise InputError(f"{column} is {answer!r}, which is {many} of the options")
+        raise InputError(
+            f"{column} is {answer!r}, which is {many} of the options; {HINT}"
+        )
     return options.index(answer)
 
 

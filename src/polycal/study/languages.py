@@ -1,6 +1,6 @@
-"""The languages of the benchmarks, as values in a table that checks itself.
+"""The languages of the benchmarks, from a checked table, and their lead-ins.
 
-Standard library only: `polycal.study.grid` imports this module.
+Standard library only, because the workflow imports it at every start.
 """
 
 import csv
@@ -29,24 +29,24 @@ class Language:
     Attributes:
         code: as the benchmarks spell it.
         name: in English.
-        script: in which Global-MMLU writes it, or else most people; in English.
-            MMLU-ProX seems to write Serbian in Latin.
+        script: of Global-MMLU, else the most common one; in English. MMLU-ProX seems to
+            write Serbian in Latin.
         family: top-level family, by Glottolog's name.
         joshi_class: 0 (least resources) to 5, by Joshi et al. 2020.
-        level: high (classes 4 and 5), mid (3) or low (0 to 2). The table of the
-            Global-MMLU paper says the same, but for Korean, which it counts as mid.
+        level: high (classes 4 and 5), mid (3) or low (0 to 2). The Global-MMLU paper's
+            table agrees, except for Korean, which it counts as mid.
         in_global_mmlu: whether Global-MMLU has it.
-        in_global_mmlu_lite: whether Global-MMLU-Lite has it, which has had 23 languages
-            since its version 3.0 of May 2026; 18 in 2.0 and 15 in 1.0.
+        in_global_mmlu_lite: whether Global-MMLU-Lite has it: 23 languages since version
+            3.0 (May 2026), 18 in 2.0 and 15 in 1.0.
         in_mmlu_prox: whether MMLU-ProX has it. MMLU-ProX-Lite has the same 29.
         translation: who translated Global-MMLU, or its Lite where only that has the
-            language: professional, community (a part, the rest is machine's), machine;
-            human (people, but the source does not say who); original (English);
-            unknown where neither has the language.
-        script_source: where `script` is from.
-        family_source: where `family` is from.
-        joshi_source: where `joshi_class` is from.
-        translation_source: where `translation` is from.
+            language: professional, community (a part, the rest is machine's), machine,
+            human (people, of unknown training), original (English), or unknown where
+            neither has it.
+        script_source: source of `script`.
+        family_source: source of `family`.
+        joshi_source: source of `joshi_class`.
+        translation_source: source of `translation`.
     """
 
     code: str
@@ -85,19 +85,22 @@ _ALLOWED = {
 
 @functools.cache
 def load_languages() -> Mapping[str, Language]:
-    """All languages by code, in the table's order; read once, not to be changed.
+    """Return all languages by code, in the table's order; cached and read-only.
 
     Raises:
         InputError: a row of the table is wrong.
     """
     table = files("polycal") / "data" / "languages.csv"
-    # Spreadsheets put a byte order mark in front of what they save.
+    # Spreadsheets write a byte order mark at the start of a file.
     with table.open(encoding="utf-8-sig", newline="") as handle:
         return MappingProxyType(read_languages(handle))
 
 
 def read_languages(lines: Iterable[str]) -> dict[str, Language]:
-    """The languages of a table with the columns `COLUMNS`, in any order, by code.
+    """Read a table with the columns `COLUMNS`, in any order; return languages by code.
+
+    Args:
+        lines: of a CSV file.
 
     Raises:
         InputError: one line that names the file, the line and the column.
@@ -110,20 +113,20 @@ def read_languages(lines: Iterable[str]) -> dict[str, Language]:
     for column in header:
         if column not in COLUMNS:
             raise _fault(1, column, "polycal has no such column")
-    found: dict[str, Language] = {}
+    languages: dict[str, Language] = {}
     seen: dict[str, int] = {}
     for row in reader:
         line = reader.line_num
         if None in row:
-            text = "cells are left over; put a cell that has a comma in it in quotes"
+            text = "there are too many cells; quote a cell that has a comma"
             raise _fault(line, header[-1], text)
         language = _parse(row, line)
         if language.code in seen:
             text = f"{language.code!r} is on line {seen[language.code]} already"
             raise _fault(line, "code", text)
         seen[language.code] = line
-        found[language.code] = language
-    return found
+        languages[language.code] = language
+    return languages
 
 
 def _parse(row: Mapping[str, str | None], line: int) -> Language:
@@ -147,10 +150,10 @@ def _fault(line: int, column: str, text: str) -> InputError:
 
 
 def explain_unknown(code: str) -> str:
-    """One line about a language that the table lacks: a near spelling, and what to do.
+    """Return one line about an unknown language: a near spelling, and what to do.
 
     Args:
-        code: what somebody wrote, perhaps another code or the name of a language.
+        code: as a user wrote it, perhaps another code or the name of a language.
     """
     near = _find_near(code)
     hint = f"did you mean {near.code!r} ({near.name})? If not, " if near else ""
@@ -166,11 +169,11 @@ def _find_near(code: str) -> Language | None:
     base = spelt.split("-")[0]
     if base in known:
         return known[base]
-    # Codes have so few letters that others would be near by chance.
+    # Codes are so short that others would be near by chance; compare the first letter.
     spellings = {
-        spelling: each
-        for each in known.values()
-        for spelling in (each.code, each.name.lower())
+        spelling: language
+        for language in known.values()
+        for spelling in (language.code, language.name.lower())
         if spelling[:1] == spelt[:1]
     }
     near = difflib.get_close_matches(spelt, spellings, n=1)
@@ -179,7 +182,7 @@ def _find_near(code: str) -> Language | None:
 
 @functools.cache
 def load_lead_ins() -> Mapping[str, str]:
-    """Language -> lead-in, such as `Antwort:`; read once, not to be changed.
+    """Return language -> lead-in, such as `Antwort:`; cached and read-only.
 
     They are the words of MMLU-ProX's tasks in `lm_eval`, without the request to think
     step by step that follows them there.
@@ -191,7 +194,7 @@ def load_lead_ins() -> Mapping[str, str]:
 
 
 def find_lead_in(lead_in: str, language: str) -> str:
-    """What a format's `lead_in` is in a language: itself, or the language's own.
+    """Return a format's `lead_in` in a language: its text, or the language's own.
 
     Raises:
         InputError: the language has no lead-in of its own.

@@ -1,9 +1,8 @@
-"""From a question to the text that a model scores: pure strings, no tokens.
+"""From a question to the text that a model scores: strings, no tokens.
 
-Both scorings write the harness's Global-MMLU layout: the stripped question, one line
-per option, the lead-in; each candidate follows after one space (`lm_eval`,
-`tasks/global_mmlu`; its option lines are not stripped, so neither are ours). Shots
-stand before it in the same layout, with a blank line after each.
+The layout is that of Global-MMLU in `lm_eval` (`tasks/global_mmlu`): the stripped
+question, one line per option (not stripped), the lead-in; candidates follow after one
+space. Shots come first, each with a blank line after it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +13,12 @@ LETTERS = "ABCDEFGHIJ"
 
 @dataclass(frozen=True)
 class Prompt:
-    """One context and the candidate continuations whose likelihood is asked for.
+    """A context and the candidate continuations whose likelihood is scored.
 
     Attributes:
-        context: what the model reads first.
-        continuations: the candidates, each right after the context.
-        shared: a beginning of the context that other prompts have, too.
+        context: text before the continuation.
+        continuations: the candidates, each directly after the context.
+        shared: start of the context that other prompts share.
     """
 
     context: str
@@ -28,7 +27,7 @@ class Prompt:
 
 
 def letters_prompt(question: str, options: Sequence[str], lead_in: str) -> Prompt:
-    """Options are listed with letters; the candidates are the letters."""
+    """Return a prompt that lists the options; its candidates are their letters."""
     letters = LETTERS[: len(options)]
     listed = [
         f"{letter}. {option}" for letter, option in zip(letters, options, strict=True)
@@ -38,7 +37,7 @@ def letters_prompt(question: str, options: Sequence[str], lead_in: str) -> Promp
 
 
 def text_prompt(question: str, options: Sequence[str], lead_in: str) -> Prompt:
-    """Options are not listed; the candidates are the options' own texts."""
+    """Return a prompt without the options; its candidates are the options' texts."""
     context = f"{question.strip()}\n{lead_in}"
     return Prompt(context, tuple(f" {option.strip()}" for option in options))
 
@@ -53,14 +52,14 @@ def build_prompt(
     lead_in: str,
     shots: Iterable[Mapping] = (),
 ) -> Prompt:
-    """The prompt of a question under `letters` or `text` scoring.
+    """Return the prompt of a question under `letters` or `text` scoring.
 
     Args:
         scoring: one of `polycal.study.scorings.SCORINGS`.
         question: its text.
         options: their texts.
-        lead_in: what stands between the question and its answer.
-        shots: questions with their answers, as `pick_shots` gives them.
+        lead_in: text between the question and its answer.
+        shots: questions with their answers, as `pick_shots` returns them.
     """
     write = _WRITERS[scoring]
     shared = ""
@@ -72,11 +71,11 @@ def build_prompt(
 
 
 def pick_shots(dev: Iterable[Mapping], shots: int) -> dict[str | None, list[Mapping]]:
-    """The first `shots` dev questions of every subject, or as many as it has.
+    """Return the first `shots` dev questions of every subject, or all if fewer.
 
     Args:
         dev: rows of a questions table, in source order.
-        shots: how many questions are answered before the one that is asked.
+        shots: number of answered questions before the one that is asked.
     """
     picked: dict[str | None, list[Mapping]] = {}
     for row in dev:

@@ -1,4 +1,4 @@
-"""Read YAML: files of polycal's own, and a user's config with its slips named."""
+"""Read YAML: polycal's own files fast, and a user's config with precise errors."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from polycal.errors import InputError
 
 
 def load_yaml(text: str) -> object:
-    """Read YAML that polycal or a repository ships, by the C library where it is there.
+    """Read YAML that polycal or a repository ships, with the C library if installed.
 
-    It is ten times as fast as PyYAML's own reader, but names no place in its errors.
+    It is ten times as fast as PyYAML's own reader, but its errors name no line.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
@@ -19,10 +19,10 @@ def load_yaml(text: str) -> object:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that comes twice, of which YAML would silently take the last."""
+    """Refuses duplicate keys, of which YAML would silently keep the last."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        """Compose a mapping as it is written: what `<<` merges comes later."""
+        """Compose a mapping as written; keys merged by `<<` are added later."""
         node = super().compose_mapping_node(anchor)
         seen: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
@@ -39,10 +39,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_config(path: Path) -> object:
-    """Read a config file as it stands, without any default.
+    """Read a config file without filling in defaults.
 
     Raises:
-        InputError: the file is not YAML in UTF-8, or has a key twice; one line says
+        InputError: the file is not YAML in UTF-8, or has a duplicate key; one line says
             where.
         FileNotFoundError: there is no such file.
     """

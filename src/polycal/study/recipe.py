@@ -1,9 +1,8 @@
-"""The recipe: every setting of a training run but its model, data, smoothing and seed.
+"""The recipe: every training setting except model, data, smoothing and seed.
 
-It has two parts: how conversations become token sequences (`Rendering`), which is done
-once for a model and an SFT set, and how these are trained on (`Recipe`).
-
-Standard library only; the command line makes one flag of each field.
+`Rendering` is how conversations become token sequences, once per model and SFT set;
+`Recipe` is how a model is trained on them. The command line has a flag per field.
+Standard library only, because the workflow imports it at every start.
 """
 
 import dataclasses
@@ -32,15 +31,19 @@ class Rendering:
     """
 
     chat_template: str = _setting(
-        "auto: the model's, else tulu; own: the model's; or tulu, alpaca", "auto"
+        "template: own (the model's), tulu, alpaca, or auto (own if any, else tulu)",
+        "auto",
     )
     bos: str = _setting(
-        "whether a sequence begins with BOS; auto: as in scoring", "auto"
+        "BOS at the start of a sequence: always, never, or auto (as in scoring)",
+        "auto",
     )
-    max_length: int = _setting("tokens of a sequence; the rest is cut off", 4096)
+    max_length: int = _setting(
+        "maximum tokens of a sequence; longer ones are cut", 4096
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what no sequence can mean."""
+        """Refuse values without a meaning."""
         _check_choices(self, chat_template=CHAT_TEMPLATES, bos=BOS)
         if not _fits(self.max_length, "a whole number of at least 2"):
             raise InputError(
@@ -58,33 +61,45 @@ class Recipe:
     """
 
     lr: float = _setting("peak learning rate")
-    method: str = _setting("full: all weights; lora: a low-rank adapter", "full")
+    method: str = _setting(
+        "full (train all weights) or lora (train a low-rank adapter)", "full"
+    )
     epochs: float = _setting("passes over the SFT set", 2)
-    max_steps: int | None = _setting("optimiser steps; overrides epochs", None)
+    max_steps: int | None = _setting(
+        "number of optimiser steps, instead of epochs", None
+    )
     batch_size: int = _setting("sequences per optimiser step", 128)
     micro_batch_size: int = _setting("sequences per forward pass", 8)
-    warmup_ratio: float = _setting("fraction of the steps with a rising rate", 0.02)
-    weight_decay: float = _setting("AdamW's decoupled weight decay", 0)
-    loss_reduction: str = _setting("of a step, over its target tokens", "mean")
-    max_grad_norm: float = _setting("clip gradients to this norm; 0: do not", 1.0)
-    validation_fraction: float = _setting("held-out part of the SFT set", 0.02)
-    attention_dropout: float = _setting("of the attention weights in training", 0)
-    gradient_checkpointing: bool = _setting(
-        "true: compute layers again in the backward pass, to save memory", False
+    warmup_ratio: float = _setting(
+        "fraction of the steps with a rising learning rate", 0.02
     )
-    lora_rank: int = _setting("rank of the adapter", 64)
-    lora_alpha: float = _setting("scale of the adapter", 16)
+    weight_decay: float = _setting("AdamW's decoupled weight decay", 0)
+    loss_reduction: str = _setting(
+        "mean or sum of the loss over a step's target tokens", "mean"
+    )
+    max_grad_norm: float = _setting("clip gradients to this norm; 0: no clipping", 1.0)
+    validation_fraction: float = _setting("held-out fraction of the SFT set", 0.02)
+    attention_dropout: float = _setting("dropout of the attention weights", 0)
+    gradient_checkpointing: bool = _setting(
+        "recompute layers in the backward pass, to save memory", False
+    )
+    lora_rank: int = _setting("rank of the LoRA adapter", 64)
+    lora_alpha: float = _setting(
+        "LoRA alpha; the adapter's update is scaled by alpha / rank", 16
+    )
     lora_dropout: float = _setting("dropout in the adapter", 0.1)
     lora_target_modules: str = _setting(
-        "layers with an adapter, as peft names them", "all-linear"
+        "layers that get an adapter, as peft names them", "all-linear"
     )
     load_in_4bit: bool = _setting(
-        "true: NF4 weights of the base model under the adapter, to save memory", False
+        "load the base model under the adapter in 4 bits (NF4)", False
     )
-    dtype: str = _setting("arithmetic; auto: bfloat16 on a GPU, else float32", "auto")
+    dtype: str = _setting(
+        "arithmetic: float32, bfloat16, or auto (bfloat16 on a GPU)", "auto"
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what no training can mean."""
+        """Refuse values without a meaning."""
         _check_choices(self, method=METHODS, loss_reduction=REDUCTIONS, dtype=DTYPES)
         ranges = {
             "above 0": ("lr", "epochs", "lora_alpha"),
@@ -104,8 +119,7 @@ class Recipe:
                     raise InputError(f"{name} is {value}; it must be {wanted}")
         if self.load_in_4bit and self.method != "lora":
             raise InputError(
-                f"load_in_4bit is for an adapter's frozen base model; method is "
-                f"{self.method}, choose lora"
+                f"load_in_4bit needs method lora, not {self.method}; change one of them"
             )
         if self.batch_size % self.micro_batch_size:
             raise InputError(
@@ -114,9 +128,9 @@ class Recipe:
             )
 
     def count_steps(self, n_examples: int) -> int:
-        """Optimiser steps of a training run over this many examples.
+        """Return the optimiser steps of a training over this many examples.
 
-        The last step of an epoch may see fewer examples than `batch_size`.
+        The last step of an epoch may have fewer examples than `batch_size`.
         """
         if self.max_steps is not None:
             return self.max_steps

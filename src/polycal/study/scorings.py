@@ -1,14 +1,14 @@
-"""How options are scored, and what an option's score is divided by."""
+"""Scorings of options, and normalisers of an option's score."""
 
 from typing import Literal, get_args
 
 Scoring = Literal["letters", "text"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
-# What a text's summed log-likelihood is divided by before the softmax. Letters are
-# single tokens and single bytes, so that dividing them would change nothing.
+# Divisors of an option text's summed log-likelihood before the softmax. A letter is one
+# token and one byte, so division would not change it.
 Normaliser = Literal["sum", "token", "byte", "english"]
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 
-# The normaliser that each scoring is drawn with: a letter is one token, so its sum is
-# its mean; for option texts the mean is the paper's normalised perplexity.
-HEADLINE = {"letters": "sum", "text": "token"}
+# The normaliser in each scoring's figures. A letter is one token, so its sum is its
+# mean; for option texts the mean is the paper's normalised perplexity.
+HEADLINE: dict[str, Normaliser] = {"letters": "sum", "text": "token"}

@@ -1,7 +1,7 @@
-"""The version of every stage of the workflow."""
+"""Versions of the workflow's stages."""
 
-# A stage whose results would change gets a new number here. It is a parameter of the
-# stage's rule, so the bump, and not a comment, is what makes Snakemake run it again.
+# Increase the number of a stage whose results change. It is a parameter of the stage's
+# rule, so the new number, and not a comment, makes Snakemake run the stage again.
 STAGES = {
     "make_miniature": 2,
     "prepare_model": 1,
