@@ -136,7 +136,7 @@ def make_polycal(
         bfloat16=case["device"] == "cuda",
         seed=0,
         log=TrainingLog(Path(folder, "log.parquet"), IDENTITY),
-        watch=clock,
+        callback=clock,
         folder=Path(folder),
     )
 

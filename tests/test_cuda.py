@@ -108,7 +108,7 @@ def test_memory_that_runs_out_halves_the_pass(caplog):
         found = score(model, max_tokens=10**6)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert "out of memory; going on with" in caplog.text
+    assert "out of memory; continuing with" in caplog.text
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
 

@@ -1,4 +1,4 @@
-"""Attention of packed rows, against transformers' own arithmetic."""
+"""Packed attention against transformers' own arithmetic."""
 
 import pytest
 import torch

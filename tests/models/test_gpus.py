@@ -1,4 +1,4 @@
-"""GPUs for jobs that share a machine, without a GPU: nvidia-smi is a small script."""
+"""GPU leases on a shared machine, without a GPU: nvidia-smi is a small script."""
 
 import os
 import signal
@@ -78,34 +78,34 @@ def test_a_dead_job_keeps_no_gpu(jobs, how):
 
 def test_waiting_for_two_holds_none(monkeypatch):
     """Two jobs that each lack a second GPU must not keep the first from each other."""
-    other = gpus._try("GPU-0001")
+    other = gpus._try_lock("GPU-0001")
 
     def look(_):
-        lock = gpus._try("GPU-0000")
+        lock = gpus._try_lock("GPU-0000")
         assert lock is not None
         os.close(lock)
         os.close(other)
 
     monkeypatch.setattr(gpus.time, "sleep", look)
-    taken = gpus.hold({"0": "GPU-0000", "1": "GPU-0001"}, 2)
+    taken = gpus.reserve({"0": "GPU-0000", "1": "GPU-0001"}, 2)
     assert taken == ["0", "1"]
 
 
 def test_what_a_scheduler_made_visible_is_respected(monkeypatch):
     """Only the named GPUs are used; the same GPU is one lock under either name."""
     monkeypatch.setenv(gpus.VISIBLE, "2,GPU-0003")
-    assert gpus.list_gpus() == {"2": "GPU-0002", "GPU-0003": "GPU-0003"}
+    assert gpus.list_visible_gpus() == {"2": "GPU-0002", "GPU-0003": "GPU-0003"}
     monkeypatch.setenv(gpus.VISIBLE, "1,-1,2")
-    assert gpus.list_gpus() == {"1": "GPU-0001"}
+    assert gpus.list_visible_gpus() == {"1": "GPU-0001"}
     monkeypatch.setenv(gpus.VISIBLE, "")
-    assert gpus.list_gpus() == {}
+    assert gpus.list_visible_gpus() == {}
 
 
 def test_a_cluster_job_waits_for_nobody(monkeypatch):
     """SLURM may number the GPUs of every job from 0; that one is its own."""
-    lock = gpus._try("GPU-0000")
+    lock = gpus._try_lock("GPU-0000")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert gpus.hold({"0": "GPU-0000"}, 1) == ["0"]
+    assert gpus.reserve({"0": "GPU-0000"}, 1) == ["0"]
     os.close(lock)
 
 
@@ -116,7 +116,8 @@ def test_too_few_gpus_are_an_error_before_any_waiting(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "sees", "said"), [(0, "''", ""), (1, "None", "no NVIDIA GPU was found")]
+    ("count", "sees", "said"),
+    [(0, "''", ""), (1, "None", "no NVIDIA GPU; the command runs")],
 )
 def test_without_gpus_the_command_runs_as_it_is(machine, count, sees, said):
     """That a GPU was asked for in vain is said; the exit code is the command's own."""

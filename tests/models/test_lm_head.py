@@ -1,4 +1,4 @@
-"""The end of a model at the scored positions only, with float32 logits."""
+"""The LM head and the last layer at scored positions only, with float32 logits."""
 
 import pytest
 import torch

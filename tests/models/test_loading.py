@@ -14,7 +14,7 @@ from polycal.models.loading import (
     load_model,
     pick_device,
     pick_dtype,
-    pick_place,
+    pick_placement,
 )
 from polycal.models.tokens import load_tokenizer
 from polycal.scoring.engine import Engine
@@ -72,7 +72,7 @@ def test_an_adapter_is_the_base_and_its_update(base, adapter):
 
 def test_an_adapter_needs_its_base(adapter):
     """A missing base is named, not guessed from the adapter's own config."""
-    with pytest.raises(InputError, match=r"adapter is an adapter; name its base"):
+    with pytest.raises(InputError, match=r"adapter is an adapter; give its base"):
         load_model(adapter, dtype=torch.float32, device=CPU)
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_base_model_is_refused_under_an_adapter(base, adapter):
 def test_an_adapter_of_another_model_is_refused(tmp_path, adapter):
     """Shapes that do not fit name both directories."""
     other = save_checkpoint(tmp_path / "other", make_model(hidden_size=16))
-    with pytest.raises(InputError, match=r"adapter is no adapter of .*other"):
+    with pytest.raises(InputError, match=r"adapter is not an adapter of .*other"):
         load_model(adapter, base=other, dtype=torch.float32, device=CPU)
 
 
@@ -156,7 +156,7 @@ def test_a_job_with_several_gpus_may_divide_its_model(monkeypatch):
     for count in (0, 1, 2):
         monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
         monkeypatch.setattr(torch.cuda, "is_available", lambda count=count: count > 0)
-        places[count] = pick_place()
+        places[count] = pick_placement()
     assert places == {0: CPU, 1: torch.device("cuda"), 2: None}
 
 
@@ -180,7 +180,9 @@ def test_a_model_that_does_not_fit_its_gpus_is_refused(base, rest, monkeypatch):
         return model
 
     monkeypatch.setattr(models, "_load_full", load)
-    with pytest.raises(InputError, match=r"base does not fit on .* see more of them"):
+    with pytest.raises(
+        InputError, match=r"base does not fit on .* give the job more of them"
+    ):
         load_model(base, dtype=torch.float32, device=None)
 
 

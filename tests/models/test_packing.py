@@ -1,4 +1,4 @@
-"""Where tokens go: rows, branches, positions, batches."""
+"""Rows and batches: tokens, branches and positions."""
 
 import numpy as np
 from hypothesis import given

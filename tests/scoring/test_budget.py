@@ -1,4 +1,4 @@
-"""How much a forward pass may hold: made-up memories, and what a pass really takes."""
+"""The memory budget of a forward pass: made-up memories, and the measured peak."""
 
 import pytest
 import torch

@@ -182,7 +182,7 @@ def test_memory_that_does_not_suffice_for_the_shots_is_told(monkeypatch):
 
     monkeypatch.setattr(passes, "read_prefix", none)
     engine = Engine(make_model(max_position_embeddings=256), TOKENIZER)
-    with pytest.raises(InputError, match=r"shots of \d+ tokens; take fewer `shots`"):
+    with pytest.raises(InputError, match=r"shots of \d+ tokens; use fewer `shots`"):
         engine.score(few_shot(make_prompts("letters", 4)))
 
 
@@ -193,7 +193,7 @@ def test_memory_that_does_not_suffice_for_one_question_is_told(monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(passes, "packed_logits", none)
-    with pytest.raises(InputError, match=r"single question of \d+ tokens"):
+    with pytest.raises(InputError, match=r"one question of \d+ tokens"):
         Engine(LLAMA, TOKENIZER).score(make_prompts("text", 4))
 
 
@@ -214,7 +214,7 @@ def test_a_model_that_is_not_exact_when_packed_is_refused(wanted, monkeypatch):
         return torch.ones(n, shared + n, dtype=torch.bool).tril()
 
     monkeypatch.setattr("polycal.models.attention.Segment._make_mask", plainly_causal)
-    with pytest.raises(InputError, match="mistral models are not exact when"):
+    with pytest.raises(InputError, match="packed scores of mistral models are wrong"):
         engine.score(prompts)
 
 

@@ -1,4 +1,4 @@
-"""What one language is asked, and the rows that its scores become."""
+"""The prompts of one language, and the rows of its predictions."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toys import save_questions
 
-from polycal.scoring.engine import Scored
+from polycal.scoring.engine import PromptScores
 from polycal.scoring.parts import Part, list_parts
 
 SETTINGS = {"checkpoint": "c", "base": None, "dtype": "auto", "stage": 1, "shots": 0}
@@ -20,10 +20,10 @@ def part(tmp_path) -> Part:
     return list_parts([path], ["text"], SETTINGS)[0]
 
 
-def scored(*truncated: bool) -> list[Scored]:
+def scored(*truncated: bool) -> list[PromptScores]:
     """Made-up scores; the flag is for the second option of a question."""
     return [
-        Scored(np.array([-1, -2], np.float32), ((5,), (6, 7)), (False, cut))
+        PromptScores(np.array([-1, -2], np.float32), ((5,), (6, 7)), (False, cut))
         for cut in truncated
     ]
 
@@ -47,4 +47,4 @@ def test_questions_that_were_cut_are_flagged_and_counted(part, caplog):
     test, _ = part.read_questions()
     rows = part.make_rows(test, scored(True, False, True), Path("model"))
     assert rows["truncated"].to_pylist() == [True, False, True]
-    assert "toy, en, text: the context of 2 questions was cut" in caplog.text
+    assert "toy, en, text: 2 questions exceed the model's context" in caplog.text

@@ -279,7 +279,9 @@ def test_dtypes_that_mix_are_said(call, tmp_path, monkeypatch, caplog):
     call("en")
     monkeypatch.setattr(models, "pick_dtype", lambda *_: torch.bfloat16)
     out = call("en", "de")
-    assert "mixes ['bfloat16', 'float32']; name one with --dtype" in caplog.text
+    assert (
+        "mixes dtypes ['bfloat16', 'float32']; choose one with --dtype" in caplog.text
+    )
     assert tables.read_metadata(out)["dtype"] == ["bfloat16", "float32"]
 
 
@@ -399,9 +401,9 @@ def test_the_size_of_a_pass_can_be_given(call, caplog):
     with caplog.at_level(logging.INFO):
         call("en", max_tokens=70)
     assert re.search(
-        r"imports took [\d.]+ s: .* 70 tokens a pass(.|\n)*start-up took", caplog.text
+        r"imports took [\d.]+ s: .* 70 tokens per pass(.|\n)*start-up took", caplog.text
     )
-    with pytest.raises(InputError, match="--max-tokens is 0; give 1 or more"):
+    with pytest.raises(InputError, match="--max-tokens is 0; set it to 1 or more"):
         call("en", max_tokens=0)
 
 
@@ -425,7 +427,7 @@ def test_letters_of_several_tokens_have_no_mass(call, tmp_path, caplog):
     rows = read(call("en", checkpoint=split, scoring=["letters"]))
     assert {tuple(row["n_tokens"]) for row in rows} == {(2, 2, 2, 2)}
     assert {row["log_mass"] for row in rows} == {None}
-    assert "a letter is 2 tokens; log_mass is null" in caplog.text
+    assert "a letter has 2 tokens; log_mass is null" in caplog.text
 
 
 def test_letters_that_are_one_token_are_refused(call, tmp_path):
@@ -440,7 +442,9 @@ def test_files_that_do_not_fit_are_named(call, questions, tmp_path):
     dev = save_questions(tmp_path / "dev.parquet", split="dev")
     with pytest.raises(InputError, match=r"dev\.parquet must hold test .* it has none"):
         call("en", questions=[dev])
-    with pytest.raises(InputError, match=r"en\.parquet: toy, en, letters comes twice"):
+    with pytest.raises(
+        InputError, match=r"en\.parquet: toy, en, letters is given twice"
+    ):
         call("en", "de", "en")
     make_model().save_pretrained(tmp_path / "plain")
     with pytest.raises(InputError, match=r"plain has no provenance\.json"):

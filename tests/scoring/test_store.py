@@ -1,4 +1,4 @@
-"""Entries are found by what determines them, and only whole ones are taken."""
+"""Entries are found by all that determines them; only whole entries are read."""
 
 import logging
 import subprocess

@@ -1,4 +1,4 @@
-"""A training survives what kills it, and ends when there is nothing to gain."""
+"""Training callbacks: checkpoints, signals and divergence."""
 
 import json
 import os

@@ -103,7 +103,9 @@ def test_a_template_that_rewrites_earlier_turns_is_refused():
         "{{ m.content if loop.last else 'x' }}\n{% endfor %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
-    with pytest.raises(InputError, match="conversation 7: a turn is rendered"):
+    with pytest.raises(
+        InputError, match="conversation 7: the chat template writes a turn differently"
+    ):
         write(row(*CHAT), "own", template)
 
 
@@ -141,4 +143,4 @@ def test_a_template_s_date_is_not_today_s(caplog):
     text, _ = write(row(*CHAT[1:3]), "own", template)
     assert text.startswith("Today: 26 Jul 2024\n")
     write(row(*CHAT[1:3]), "own", template.replace("date_string", "today"))
-    assert "may write the day on which it is used" in caplog.text
+    assert "may write the current date" in caplog.text

@@ -1,4 +1,4 @@
-"""A checkpoint is complete or not there, and belongs to one training."""
+"""A checkpoint is complete or absent, and belongs to one training."""
 
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def test_a_newer_checkpoint_replaces_an_older_one(tmp_path):
     assert checkpoints.find() is None
     for step in (9, 10):
         keep(checkpoints, step)
-        assert names(checkpoints.place) == {f"step-{step}", "unfinished"}
-        assert checkpoints.find() == checkpoints.place / f"step-{step}"
+        assert names(checkpoints.folder) == {f"step-{step}", "unfinished"}
+        assert checkpoints.find() == checkpoints.folder / f"step-{step}"
     assert names(checkpoints.find()) == {"weights", "log", "provenance.json", "digest"}
 
 
@@ -36,7 +36,7 @@ def test_the_newest_of_several_counts(tmp_path):
     """As when the process was killed before it removed the older one."""
     checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
     for step in (9, 100, 10):
-        (checkpoints.place / f"step-{step}").mkdir(parents=True)
+        (checkpoints.folder / f"step-{step}").mkdir(parents=True)
     assert checkpoints.find().name == "step-100"
 
 
@@ -46,10 +46,10 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, caplog, damage, before):
     """With one line; the training goes on from the one before, or begins again."""
     checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
     keep(checkpoints, 3)
-    (checkpoints.place / "step-3").rename(tmp_path / "earlier")
+    (checkpoints.folder / "step-3").rename(tmp_path / "earlier")
     keep(checkpoints, 4)
     if before:  # as where a process was killed before it removed it
-        (tmp_path / "earlier").rename(checkpoints.place / "step-3")
+        (tmp_path / "earlier").rename(checkpoints.folder / "step-3")
     weights = checkpoints.find() / "weights"
     if damage == "a file":
         weights.unlink()
@@ -62,8 +62,8 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, caplog, damage, before):
             checkpoints.set_aside_damaged()
             found = checkpoints.find()
             assert (found and found.name) == ("step-3" if before else None)
-        assert (checkpoints.place / "step-4.damaged").is_dir()
-    assert caplog.text.count("step-4 is damaged; it is kept as step-4.damaged") == 1
+        assert (checkpoints.folder / "step-4.damaged").is_dir()
+    assert caplog.text.count("step-4 is damaged; renamed to step-4.damaged") == 1
     checkpoints.remove()
     assert not (tmp_path / "all").exists()
 
@@ -89,7 +89,7 @@ def test_half_a_checkpoint_is_none(tmp_path):
     with checkpoints.tidied():
         keep(checkpoints, 4)
         (checkpoints.unfinished / "checkpoint-5").mkdir()
-    assert names(checkpoints.place) == {"step-4"}
+    assert names(checkpoints.folder) == {"step-4"}
 
 
 def test_another_key_sees_nothing_and_all_go_together(tmp_path):

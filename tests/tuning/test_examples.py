@@ -61,7 +61,7 @@ def test_what_holds_no_examples_is_refused_by_name(tmp_path):
     table = pa.table({"x": [1]})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
         out.write_table(table)
-    with pytest.raises(InputError, match=r"e\.arrow holds \['x'\], and no examples"):
+    with pytest.raises(InputError, match=r"e\.arrow holds \['x'\], no examples"):
         Examples(path)
 
 

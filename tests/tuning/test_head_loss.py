@@ -1,4 +1,4 @@
-"""The loss in a head's place is that of the model's own logits."""
+"""The loss in place of the LM head equals that of the model's own logits."""
 
 import copy
 
@@ -109,7 +109,7 @@ def test_an_adapter_on_the_head_keeps_its_own_logits(caplog):
     """It is no plain matrix product; the losses are right, and a line says it."""
     adapter = LoraConfig(r=4, target_modules=["lm_head"], init_lora_weights=False)
     check_equal(get_peft_model(make_model(), adapter).train())
-    assert "no plain output head" in caplog.text
+    assert "the LM head is not plain" in caplog.text
 
 
 @pytest.mark.parametrize(

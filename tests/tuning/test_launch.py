@@ -18,13 +18,13 @@ from polycal.errors import InputError
 from polycal.models import loading as models
 from polycal.storage import tables
 from polycal.tuning.launch import launch
-from polycal.tuning.training import Job, train
+from polycal.tuning.training import Training, train
 from polycal.tuning.training_log import TrainingLog
 
 CPU = torch.device("cpu")
 
 
-def spread(job: Job) -> None:
+def spread(training: Training) -> None:
     """Train with weights spread over the processes (FSDP), though there is no GPU.
 
     accelerate does that on accelerators only; the rest of it, and PyTorch, take CPUs.
@@ -44,12 +44,12 @@ def spread(job: Job) -> None:
     close = TrainingLog.close_line
 
     def note(self, step: int, **columns: object) -> dict:
-        if step == 4 and (job.out.parent / "crash").exists():
+        if step == 4 and (training.out.parent / "crash").exists():
             os._exit(7)
         return close(self, step, **columns)
 
     TrainingLog.close_line = note
-    train(job)
+    train(training)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Checkpoints go when nobody needs them, and not a moment earlier."""
+"""Checkpoints that are no longer needed are removed, and no others."""
 
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def test_a_broken_note_is_named(folder, capsys):
     with pytest.raises(InputError, match=r"mine\.json is not a study's note"):
         note_trainings(folder / "studies", "mine", [])
     remove_leftovers(results=folder)
-    assert "needs are left: " in capsys.readouterr().out
+    assert "no longer needed are left: " in capsys.readouterr().out
 
 
 def test_what_another_study_asks_for_stays(folder):

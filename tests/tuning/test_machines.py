@@ -1,4 +1,4 @@
-"""The nodes of a training: how many, which one this is, where they meet."""
+"""Node rank and rendezvous from a verb's flags."""
 
 import pytest
 

@@ -122,7 +122,7 @@ def test_what_cannot_be_in_4_bits_is_told_first(call, monkeypatch):
     find = importlib.util.find_spec
     for found, processes, words in (
         (True, 2, "for one process, not 2"),
-        (None, 1, "needs bitsandbytes in this environment"),
+        (None, 1, "needs bitsandbytes; install it"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(

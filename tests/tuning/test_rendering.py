@@ -179,6 +179,9 @@ def test_a_conversation_that_the_template_refuses_is_dropped(caplog):
     assert example.example_id == 0
     assert tally.counts["conversations"] == 2
     assert tally.counts["dropped_refused"] == 1
-    assert "1 dropped; conversation 1: the chat template refuses it" in caplog.text
+    assert (
+        "conversations dropped: 1; conversation 1: the chat template refuses it"
+        in caplog.text
+    )
     with pytest.raises(InputError, match=r"conversation 0: .*no system role"):
         make(CHAT, tokenizer=tokenizer)

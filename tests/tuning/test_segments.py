@@ -1,4 +1,4 @@
-"""Examples in one row are trained on as if each stood alone."""
+"""Examples packed into one row are trained on as if each stood alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The rate with the lowest plain validation loss, over seeds."""
+"""Select the rate with the lowest plain validation loss, averaged over seeds."""
 
 import json
 import math
@@ -97,8 +97,8 @@ def test_what_does_not_belong_together_is_refused(make, tmp_path):
             select(candidates=chosen, seed=seed, out=tmp_path / "run")
 
     refuse(candidates, "every rate must have the same seeds")
-    refuse(candidates[:2], "the same seeds, 7 too", seed=7)
-    refuse([*candidates[:2], *others], "one model, sft, smoothing is expected")
-    refuse([candidates[0], candidates[0]], "are one candidate")
+    refuse(candidates[:2], "the same seeds, among them 7", seed=7)
+    refuse([*candidates[:2], *others], "must have one model, sft, smoothing")
+    refuse([candidates[0], candidates[0]], "are the same candidate")
     (tmp_path / "empty").mkdir()
     refuse([tmp_path / "empty"], r"empty has no training_log\.parquet")

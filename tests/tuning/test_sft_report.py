@@ -1,4 +1,4 @@
-"""The page shows what is learnt, what was cut, and how long conversations are."""
+"""The SFT report shows targets, cuts and lengths."""
 
 from collections import Counter
 
@@ -80,8 +80,8 @@ def test_counts_and_lengths_are_drawn():
         "              3  dropped no answer"
     )
     assert "             12  examples" in lines
-    assert "              4  50% are not longer" in lines
-    assert "              8  95% are not longer" in lines
+    assert "              4  50% are at most this long" in lines
+    assert "              8  95% are at most this long" in lines
     assert "            100  the longest" in lines
     bars = {
         line[:15].strip(): (line.count("█"), line.split()[-1])

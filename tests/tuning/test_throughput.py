@@ -1,4 +1,4 @@
-"""Operations are those that a profiler counts, and speeds are parts of the GPU's."""
+"""FLOP are those that a profiler counts; MFU is a part of the GPU's peak."""
 
 import pytest
 import torch

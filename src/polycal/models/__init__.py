@@ -1,1 +1,3 @@
-"""What tuning and scoring share: loading, tokens, LM head, packed attention, GPUs."""
+"""Shared by tuning and scoring: loading, tokens, LM head, packed attention, GPUs."""
+
+ADAPTER = "adapter_config.json"  # the file by which a directory is a LoRA adapter

@@ -1,14 +1,12 @@
-"""Attention over many questions in one row without padding.
+"""Packed attention: score many questions in one row without padding.
 
-The row holds segments; a token sees nothing outside its own segment but a prefix that
-all segments share. Within a segment the branches of a question follow its context and
-do not see each other. It is registered with transformers as an attention
-implementation, so an architecture's own projections, norms and rotary embeddings stay
-its own, and sliding windows and soft caps are applied as the architecture asks.
+A token sees its own segment of the row and a prefix that all segments share; branches
+of a segment follow its context and do not see each other. transformers calls it as an
+attention implementation, so all else stays the architecture's own.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -22,15 +20,16 @@ _Layer = tuple[torch.Tensor, torch.Tensor]  # keys and values, [1, heads, tokens
 
 @dataclass
 class Segment:
-    """One question's place in the row.
+    """One question's tokens within the row.
 
     Attributes:
-        start: of its tokens in the row.
-        positions: [n] of its tokens, the shared prefix counted.
+        start: index of its first token in the row.
+        positions: [n] positions of its tokens, counted from the start of the shared
+            prefix.
         branches: [n] 0 in the context, 1, 2, ... in the branches.
-        is_tree: whether plain causal attention is not enough.
-        reach: the largest position + 1; a number, so that no layer waits for a GPU.
-        n_scored: so many of its tokens, the last ones, predict something.
+        is_tree: whether it has several branches, which a causal mask cannot separate.
+        reach: the largest position + 1, as a number, so that no layer waits for a GPU.
+        n_scored: number of scored tokens; they are its last ones.
     """
 
     start: int
@@ -44,12 +43,12 @@ class Segment:
     def mask(
         self, shared: int, window: int | None, device: torch.device
     ) -> torch.Tensor | None:
-        """What a token sees: [n, shared + n] booleans; None means plainly causal.
+        """Return what each token sees: [n, shared + n] booleans; None is causal.
 
         Args:
             shared: tokens of the prefix, which stand before the segment's own.
-            window: a token sees at most so many positions, its own included.
-            device: of the layer; layers may lie on different ones.
+            window: a token sees at most this many positions, its own included.
+            device: of the layer; layers may lie on different devices.
         """
         cuts = window is not None and window < self.reach
         key = (shared, window if cuts else None, device)
@@ -60,7 +59,7 @@ class Segment:
     def last_mask(
         self, shared: int, window: int | None, device: torch.device
     ) -> torch.Tensor:
-        """What the scored tokens see: [n_scored, shared + n] booleans."""
+        """Return what the scored tokens see: [n_scored, shared + n] booleans."""
         mask = self.mask(shared, window, device)
         if mask is None:
             n = len(self.positions)
@@ -79,27 +78,28 @@ class Segment:
         seen = ((key == 0) | (key == query)) & causal
         seen = torch.cat([seen.new_ones(n, shared), seen], dim=1)
         if window:
-            before = torch.arange(shared, device=device)
-            places = torch.cat([before, positions])
-            seen &= positions[:, None] - places[None, :] < window
+            prefix = torch.arange(shared, device=device)
+            seen_positions = torch.cat([prefix, positions])
+            seen &= positions[:, None] - seen_positions[None, :] < window
         return seen
 
 
 @dataclass
 class Plan:
-    """What one forward pass is about.
+    """The segments and the shared prefix of one forward pass.
 
     Attributes:
+        last: index of the last layer, where only scored tokens attend.
+        prefix: layer -> keys and values that every segment sees; empty without a
+            prefix.
+        keep: whether this pass reads a prefix, and keeps its keys and values.
         segments: in the order of the row; together they hold every token.
-        last: index of the last layer, where only what is scored attends.
-        prefix: layer -> keys and values that every segment sees; empty without one.
-        keep: whether the pass is about a prefix, whose keys and values are kept.
     """
 
-    segments: list[Segment]
     last: int
     prefix: dict[int, _Layer] = field(default_factory=dict)
     keep: bool = False
+    segments: list[Segment] = field(default_factory=list)
 
 
 _plan: ContextVar[Plan] = ContextVar("plan")
@@ -107,7 +107,7 @@ _plan: ContextVar[Plan] = ContextVar("plan")
 
 @contextlib.contextmanager
 def following(plan: Plan) -> Iterator[None]:
-    """Inside, forward passes of models with this attention follow the plan."""
+    """Context manager: packed attention follows the plan for the duration."""
     token = _plan.set(plan)
     try:
         yield
@@ -125,28 +125,28 @@ def attend(
     softcap: float | None,
     dropout: float = 0.0,
 ) -> torch.Tensor:
-    """Attention of N tokens to M, in every row: [rows, heads, N, size].
+    """Compute attention of N tokens to M, in every row: [rows, heads, N, size].
 
     Args:
         query: [rows, heads, N, size].
-        key: [rows, groups, M, size]; several heads share one where there are fewer.
+        key: [rows, groups, M, size]; with fewer groups than heads, heads share them.
         value: as `key`.
-        mask: [N, M] booleans, what is seen; None: all before a token and itself.
-        scaling: of the scores.
-        softcap: scores z become c tanh(z / c) before the softmax (Gemma-2); None: they
-            do not, and PyTorch's fused attention computes everything.
-        dropout: of the weights, as in training.
+        mask: [N, M] booleans, true where a token is seen; None: causal.
+        scaling: factor of the scores.
+        softcap: scores z become c tanh(z / c) before the softmax (Gemma-2); None: no
+            cap, and PyTorch's fused attention computes everything.
+        dropout: probability of dropping a weight, as in training.
     """
     rows, copies = len(query), query.shape[1] // key.shape[1]
     if softcap is None:
-        # A head of keys becomes a row, which all its heads of queries see. For one row
-        # these are views; with fewer heads of keys and a mask no fused kernel of CUDA
-        # would do, and PyTorch would silently make all scores.
+        # Each key head becomes a row that all its query heads see; for one row these
+        # are views. Without this, no fused CUDA kernel takes a mask together with
+        # grouped keys, and PyTorch would silently materialise all scores.
         query, key, value = (
-            each.reshape(-1, heads, *each.shape[2:])
-            for each, heads in ((query, copies), (key, 1), (value, 1))
+            tensor.reshape(-1, heads, *tensor.shape[2:])
+            for tensor, heads in ((query, copies), (key, 1), (value, 1))
         )
-        found = functional.scaled_dot_product_attention(
+        output = functional.scaled_dot_product_attention(
             query,
             key.expand(-1, copies, -1, -1),
             value.expand(-1, copies, -1, -1),
@@ -155,11 +155,11 @@ def attend(
             is_causal=mask is None,
             scale=scaling,
         )
-        return found.reshape(rows, -1, *found.shape[2:])
+        return output.reshape(rows, -1, *output.shape[2:])
     if mask is None:
         n = query.shape[2]
         mask = torch.ones(n, n, dtype=torch.bool, device=query.device).tril()
-    key, value = (each.repeat_interleave(copies, dim=1) for each in (key, value))
+    key, value = (tensor.repeat_interleave(copies, dim=1) for tensor in (key, value))
     scores = query @ key.transpose(2, 3) * scaling
     scores = torch.tanh(scores / softcap) * softcap
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
@@ -178,55 +178,57 @@ def _attend_packed(
     softcap: float | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Transformers' attention function: [1, heads, T, size] -> [1, T, heads, size].
+    """Attend as transformers asks: [1, heads, T, size] -> [1, T, heads, size].
 
-    In the last layer the rows of tokens that are not scored hold anything.
+    In the last layer the rows of tokens that are not scored are undefined.
     """
     plan = _plan.get()
     if plan.keep:
         plan.prefix[module.layer_idx] = (key, value)
-    shared, room = 0, None
+    shared, buffers = 0, None
     if plan.prefix and not plan.keep:
-        shared, room = _make_room(plan, plan.prefix[module.layer_idx], key, value)
+        shared, buffers = _make_buffers(plan, plan.prefix[module.layer_idx], key, value)
     result = torch.empty_like(query.transpose(1, 2))
     for segment in plan.segments:
         n = len(segment.positions)
         own = slice(segment.start, segment.start + n)
         keys, values = key[:, :, own], value[:, :, own]
-        if room:
-            for held, new in zip(room, (keys, values), strict=True):
-                held[:, :, shared : shared + n] = new
-            keys, values = (held[:, :, : shared + n] for held in room)
+        if buffers:
+            for buffer, new in zip(buffers, (keys, values), strict=True):
+                buffer[:, :, shared : shared + n] = new
+            keys, values = (buffer[:, :, : shared + n] for buffer in buffers)
         asking, mask_of = own, segment.mask
         if module.layer_idx == plan.last:
             asking = slice(own.stop - segment.n_scored, own.stop)
             mask_of = segment.last_mask
         mask = mask_of(shared, sliding_window, query.device)
-        found = attend(
+        output = attend(
             query[:, :, asking], keys, values, mask, scaling, softcap=softcap
         )
-        result[:, asking] = found.transpose(1, 2)
+        result[:, asking] = output.transpose(1, 2)
     return result, None
 
 
-def _make_room(
+def _make_buffers(
     plan: Plan, prefix: _Layer, key: torch.Tensor, value: torch.Tensor
 ) -> tuple[int, _Layer]:
-    """The prefix's tokens, and its keys and values with room for the longest segment.
+    """Return the prefix's length, and its keys and values with space for a segment.
 
-    The segments take turns in the room, so the prefix is copied once and not for each.
+    Segments use the space in turn, so the prefix is copied once per pass, not once per
+    segment.
     """
     longest = max(len(segment.positions) for segment in plan.segments)
-    room = tuple(
-        torch.cat([held, own[:, :, :longest]], dim=2)
-        for held, own in zip(prefix, (key, value), strict=True)
+    buffers = tuple(
+        torch.cat([cached, own[:, :, :longest]], dim=2)
+        for cached, own in zip(prefix, (key, value), strict=True)
     )
-    return prefix[0].shape[2], room
+    return prefix[0].shape[2], buffers
 
 
-def _no_mask(*_: object, **__: object) -> None:
-    """Transformers' mask function: the plan has the masks."""
+def register_attention(name: str, attention: Callable) -> None:
+    """Register an attention implementation that makes its own masks."""
+    AttentionInterface.register(name, attention)
+    AttentionMaskInterface.register(name, lambda *_, **__: None)
 
 
-AttentionInterface.register(NAME, _attend_packed)
-AttentionMaskInterface.register(NAME, _no_mask)
+register_attention(NAME, _attend_packed)

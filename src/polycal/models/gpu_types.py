@@ -1,4 +1,4 @@
-"""Known types of GPU: speed and memory by the datasheet, and how drivers name them."""
+"""Known GPU types: peak speed and memory by datasheet, and their drivers' names."""
 
 import csv
 import functools
@@ -15,9 +15,9 @@ class Gpu:
 
     Attributes:
         name: as the command line spells it.
-        flops: dense bfloat16 operations per second, by the datasheet.
+        flops: dense bfloat16 FLOP/s by the datasheet.
         memory: bytes.
-        device: pattern for what its driver calls it.
+        device: regular expression for the driver's device name.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Gpu:
 
 @functools.cache
 def list_gpus() -> dict[str, Gpu]:
-    """Return the known types of GPU by name, in the table's order."""
+    """Return the known GPU types by name, in the table's order."""
     table = files("polycal") / "data" / "gpus.csv"
     with table.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -44,21 +44,21 @@ def list_gpus() -> dict[str, Gpu]:
 
 
 def find_gpu(name: str) -> Gpu:
-    """Return a type of GPU by its name.
+    """Return a GPU type by its name.
 
     Raises:
-        InputError: the table has none of this name.
+        InputError: the name is not in the table.
     """
     known = list_gpus()
     if name.lower() not in known:
-        raise InputError(f"no GPU {name!r} is known; known are {', '.join(known)}")
+        raise InputError(f"GPU {name!r} is not known; use one of {', '.join(known)}")
     return known[name.lower()]
 
 
 def recognise_gpu(device: str) -> Gpu | None:
-    """Return a type of GPU by its driver's name for it, such as NVIDIA H100 80GB HBM3.
+    """Return the GPU type of a driver's device name such as NVIDIA H100 80GB HBM3.
 
-    None for a device that the table does not have, and for variants of other speed.
+    None for devices that the table lacks, and for variants of other speed.
     """
     for gpu in list_gpus().values():
         if re.search(gpu.device, device):

@@ -1,9 +1,8 @@
-"""The end of a model, computed where something is scored and nowhere else.
+"""Inspect and temporarily override the LM head; run it at scored positions only.
 
-Which token follows is asked at some positions only. So the head runs there, and so does
-what comes after the keys and values of the last layer: nobody reads its other rows.
-Logits are float32 whatever the model's dtype. In bfloat16 one step of a logit of 25 is
-0.125 nats, more than what tells many options apart.
+`only_positions`, `scored_logits` and `narrow_end` skip positions whose logits nobody
+reads. Scored logits are float32 whatever the model's dtype: in bfloat16 one step of a
+logit of 25 is 0.125 nats, more than the difference between many options.
 """
 
 import contextlib
@@ -13,16 +12,16 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-_COPIED = 2**24  # numbers of the head's weight that are in float32 at the same time
+_COPIED = 2**24  # numbers of the head's weight that are float32 at the same time
 
 
 def is_plain(head: nn.Module) -> bool:
-    """Whether a head is a matrix product: no adapter on it, no 4-bit weights."""
+    """Return whether a head is a matrix product: no adapter, no 4-bit weights."""
     return isinstance(head, nn.Linear) and type(head).forward is nn.Linear.forward
 
 
 def is_untouched(layer: nn.Module) -> bool:
-    """Whether no library has put a forward pass of its own on a plain linear layer."""
+    """Return whether a plain linear layer has the forward pass of its class."""
     return is_plain(layer) and "forward" not in vars(layer)
 
 
@@ -30,8 +29,11 @@ def is_untouched(layer: nn.Module) -> bool:
 def replaced(
     head: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[None]:
-    """Inside, the head computes something else; its hooks run as ever."""
-    before = vars(head).get("forward")  # accelerate puts one of its own there
+    """Context manager: replace the head's forward pass for the duration.
+
+    The head's hooks still run.
+    """
+    before = vars(head).get("forward")  # accelerate may have set one
     head.forward = forward
     try:
         yield
@@ -44,10 +46,9 @@ def replaced(
 
 @contextlib.contextmanager
 def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
-    """Inside, the model computes logits [1, N, vocabulary] of N positions only.
+    """Context manager: compute logits [1, N, vocabulary] of N positions only.
 
-    Whatever an architecture does to its logits (soft cap, scale) stays in its own
-    forward pass; only what reaches its head is chosen here.
+    The input of the head is selected; a soft cap or scale after the head still applies.
 
     Args:
         model: a causal language model.
@@ -67,11 +68,11 @@ def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]
 
 @contextlib.contextmanager
 def scored_logits(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
-    """Inside, the model's logits are [1, N, vocabulary] in float32, of N positions.
+    """Context manager: compute float32 logits [1, N, vocabulary] of N positions.
 
-    What an architecture does to its logits (soft cap, scale) stays in its own forward
-    pass, which goes on in float32. A head that is no plain matrix product (an adapter
-    on it, 4-bit weights) gives what it gives.
+    A soft cap or scale after the head runs in the architecture's own forward pass, in
+    float32. A head that is not a plain matrix product (an adapter on it, 4-bit weights)
+    keeps its own dtype.
 
     Args:
         model: a causal language model.
@@ -87,14 +88,14 @@ def scored_logits(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
 
 @contextlib.contextmanager
 def narrow_end(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
-    """Inside, the last layer gives what is right at N positions, elsewhere anything.
+    """Context manager: run the last layer's output at N positions only.
 
-    Its keys and values are complete; its output projection and its feed-forward block
-    run on N rows.
+    Keys and values of the last layer stay complete. Its output projection and
+    feed-forward block run on N rows; their other rows are undefined afterwards.
 
     Args:
         model: a causal language model of `polycal.models.passes.PACKED_TYPES`.
-        kept: as in `scored_logits`.
+        kept: [N] as in `scored_logits`.
     """
     layer = model.get_decoder().layers[-1]
     with contextlib.ExitStack() as stack:
@@ -105,7 +106,7 @@ def narrow_end(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _narrowed(module: nn.Module, kept: torch.Tensor) -> Iterator[None]:
-    """Inside, a module that treats every position alike runs at some of them."""
+    """Context manager: run a position-wise module at N positions only."""
     width = []
 
     def select(_: nn.Module, arguments: tuple) -> tuple:
@@ -113,10 +114,10 @@ def _narrowed(module: nn.Module, kept: torch.Tensor) -> Iterator[None]:
         width.append(whole.shape[:2])
         return (whole.flatten(0, 1)[kept.to(whole.device)][None],)
 
-    def spread(_: nn.Module, __: tuple, found: torch.Tensor) -> torch.Tensor:
+    def spread(_: nn.Module, __: tuple, narrow: torch.Tensor) -> torch.Tensor:
         rows, columns = width.pop()
-        whole = found.new_zeros(rows * columns, found.shape[-1])
-        whole[kept.to(found.device)] = found[0]
+        whole = narrow.new_zeros(rows * columns, narrow.shape[-1])
+        whole[kept.to(narrow.device)] = narrow[0]
         return whole.view(rows, columns, -1)
 
     hooks = (
@@ -131,21 +132,21 @@ def _narrowed(module: nn.Module, kept: torch.Tensor) -> Iterator[None]:
 
 
 def _multiply(head: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
-    """A linear layer [..., size] -> [..., rows] in float32, some of its rows at a time.
+    """Apply a linear layer [..., size] -> [..., rows] with a float32 result.
 
-    On a GPU the half-precision units do it: their products are exact in float32, their
-    sums are float32, and only the result would have been rounded.
+    A GPU's half-precision units compute exact float32 products and float32 sums, so the
+    result need not be rounded. A CPU converts a part of the weight at a time.
     """
     weight = head.weight
     flat = hidden.to(weight.device).flatten(0, -2)
     if weight.is_cuda:
-        found = torch.mm(flat, weight.T, out_dtype=torch.float32)
+        logits = torch.mm(flat, weight.T, out_dtype=torch.float32)
     else:
-        found = flat.new_empty(len(flat), len(weight), dtype=torch.float32)
+        logits = flat.new_empty(len(flat), len(weight), dtype=torch.float32)
         flat, rows = flat.float(), max(1, _COPIED // weight.shape[1])
         for begin in range(0, len(weight), rows):
             part = slice(begin, begin + rows)
-            torch.mm(flat, weight[part].float().T, out=found[:, part])
+            torch.mm(flat, weight[part].float().T, out=logits[:, part])
     if head.bias is not None:
-        found += head.bias.float()
-    return found.view(*hidden.shape[:-1], -1)
+        logits += head.bias.float()
+    return logits.view(*hidden.shape[:-1], -1)

@@ -1,9 +1,8 @@
-"""Which tokens the model reads, in which row or segment of which batch.
+"""Plan rows and batches: which tokens a model reads, in which order.
 
-A context is computed once: the continuations of a prompt follow it, each at the
-positions that it would have alone ("tree"). Where that cannot be, a continuation gets
-a copy of the context of its own. Tokens that many contexts begin with are computed once
-for all of them.
+A context is computed once: the continuations of a prompt follow it as branches of a
+tree, each at its own positions. Where a tree is not possible, each continuation gets a
+copy of the context. Tokens that many contexts begin with are computed once for all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,21 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_WORTH_SHARING = 16  # tokens; a shorter prefix costs more than it saves
+_WORTH_SHARING = 16  # tokens; sharing a shorter prefix costs more than it saves
 
 
 @dataclass(frozen=True)
 class Row:
     """A context and the branches that follow it.
 
-    A branch is what the model reads of a continuation: all its tokens but the last.
-    Continuations that differ in the last token only share one.
+    A branch is the part of a continuation that the model reads: all its tokens but the
+    last. Continuations that differ only in their last token share a branch.
 
     Attributes:
         prompt: index of the prompt.
         context: token ids, at least one.
         branches: token ids of a branch -> indices of the continuations that end there.
-        shared: tokens at the beginning of the context that are computed elsewhere.
+        shared: number of tokens at the start of the context that are computed
+            elsewhere.
     """
 
     prompt: int
@@ -38,31 +38,31 @@ class Row:
 
     @property
     def is_tree(self) -> bool:
-        """Whether a causal mask is not enough."""
+        """Return whether there are several branches, so causality is not enough."""
         return len(self.branches) > 1
 
     @property
     def n_scored(self) -> int:
-        """The context's last token and all branch tokens: each predicts something."""
+        """Return how many tokens predict: the context's last and all of branches."""
         return 1 + sum(map(len, self.branches))
 
     def tokens(self) -> list[int]:
-        """The context without what is shared, then all branches."""
+        """Return the context's tokens after the shared ones, then all branches'."""
         own = self.context[self.shared :]
         return [*own, *(token for branch in self.branches for token in branch)]
 
     def positions(self) -> list[int]:
-        """Of the tokens; every branch continues where the context ends."""
+        """Return the tokens' positions; each branch begins where the context ends."""
         end = len(self.context)
         branches = (range(end, end + len(branch)) for branch in self.branches)
         own = range(self.shared, end)
-        return [*own, *(position for each in branches for position in each)]
+        return [*own, *(position for branch in branches for position in branch)]
 
     def segments(self) -> list[int]:
-        """0 for tokens of the context, 1, 2, ... for those of the branches."""
-        branches = ([index] * len(each) for index, each in enumerate(self.branches, 1))
+        """Return 0 for tokens of the context, 1, 2, ... for those of the branches."""
         own = [0] * (len(self.context) - self.shared)
-        return own + [index for each in branches for index in each]
+        numbered = enumerate(self.branches, 1)
+        return own + [index for index, branch in numbered for _ in branch]
 
 
 def plan_rows(
@@ -74,19 +74,19 @@ def plan_rows(
     tree: bool,
     shared: int = 0,
 ) -> Iterator[Row]:
-    """One tree where it fits, else one row per distinct branch.
+    """Yield one tree where it fits, else one row per distinct branch.
 
     Args:
         prompt: index of the prompt.
         context: token ids.
         continuations: token ids, each at least one and at most `max_length`.
         max_length: tokens that the model can read at once. A context that is too long
-            loses its left end, as in `lm_eval`; a branch never loses anything.
+            loses its left end, as in `lm_eval`; a branch is never cut.
         tree: whether the model is exact on trees.
-        shared: tokens of the context that are computed elsewhere, for a tree.
+        shared: number of the context's tokens that are computed elsewhere, for a tree.
 
     Yields:
-        Rows in which every continuation has its place once.
+        Rows that together hold every continuation once.
     """
     branches: dict[tuple[int, ...], list[int]] = {}
     for index, tokens in enumerate(continuations):
@@ -101,13 +101,13 @@ def plan_rows(
 
 
 def count_shared(contexts: Sequence[Sequence[int]]) -> int:
-    """Tokens that all contexts begin with, if there are enough to compute them once.
+    """Return how many tokens all contexts begin with; 0 if too few to share.
 
     Every context keeps at least its last token, whose prediction is scored.
     """
     if len(contexts) < 2:
         return 0
-    first, last = min(contexts), max(contexts)  # in the order of lists
+    first, last = min(contexts), max(contexts)  # they differ earliest
     most = min(map(len, contexts)) - 1
     pairs = zip(first[:most], last[:most], strict=True)
     same = next((i for i, (one, other) in enumerate(pairs) if one != other), most)
@@ -122,12 +122,12 @@ def group_rows(
     max_length: int,
     tree: bool,
 ) -> list[list[Row]]:
-    """Rows in groups that share the beginning of their contexts, or nothing.
+    """Return rows in groups; the contexts of a group share their beginning, or nothing.
 
     Args:
-        shared: of every prompt, the text that its context has in common with others.
-        contexts: token ids of every prompt's context.
-        continuations: token ids of every prompt's continuations.
+        shared: of each prompt, the text that its context shares with other prompts.
+        contexts: token ids of each prompt's context.
+        continuations: token ids of each prompt's continuations.
         max_length: as in `plan_rows`.
         tree: as in `plan_rows`.
     """
@@ -155,13 +155,14 @@ def group_rows(
 
 
 def pack_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]:
-    """Remove from the end of a list what one forward pass without padding reads.
+    """Remove the rows of one unpadded forward pass from the end of a list.
+
+    A row that alone exceeds a limit is a pass of its own.
 
     Args:
         waiting: rows with the same shared tokens; at least one.
-        max_tokens: of all rows.
-        max_scored: scored positions of all rows. A row that exceeds one of the two is
-            a pass of its own.
+        max_tokens: limit for the tokens of all rows.
+        max_scored: limit for the scored positions of all rows.
     """
     batch = [waiting.pop()]
     n_tokens, n_scored = len(batch[0]), batch[0].n_scored
@@ -175,11 +176,11 @@ def pack_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row
 
 
 def pad_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]:
-    """Remove from the end of a list what one forward pass with padding reads.
+    """Remove the rows of one padded forward pass from the end of a list.
 
     Args:
         waiting: rows by length, shortest first; at least one.
-        max_tokens: with padding.
+        max_tokens: limit for the tokens of all rows, padding included.
         max_scored: as in `pack_batch`.
     """
     batch = [waiting.pop()]
@@ -193,7 +194,7 @@ def pad_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]
 
 
 def pad(rows: Sequence[Sequence[int]], fill: int) -> np.ndarray:
-    """Rows of different lengths as one int64 array [rows, longest], padded right."""
+    """Return rows as an int64 array [rows, longest], padded on the right."""
     padded = np.full((len(rows), max(map(len, rows))), fill, np.int64)
     for line, row in zip(padded, rows, strict=True):
         line[: len(row)] = row

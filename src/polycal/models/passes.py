@@ -1,12 +1,11 @@
-"""One forward pass over a batch of rows, packed or padded, and the sums of its logits.
+"""Run one forward pass over a batch of rows, and sum the log-probabilities.
 
-Packed rows stand one after the other without padding, trees and shared prefixes
-included. Padded rows are what every model of transformers takes.
+Packed rows, with their trees and shared prefixes, stand in one row without padding.
+Padded rows work with every causal model of transformers.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,17 +17,17 @@ from polycal.models.packing import Row, pad
 
 # Types whose packed scores equal their plain scores (tests/scoring/test_engine.py).
 PACKED_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
-_SOFTMAX_ROWS = 256  # positions whose logits are in float32 at the same time
+_SOFTMAX_ROWS = 256  # positions whose logits are float32 at the same time
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Whether the model is known to be exact on packed rows."""
+    """Return whether the model is known to be exact on packed rows."""
     return model.config.get_text_config().model_type in PACKED_TYPES
 
 
 @contextlib.contextmanager
 def packing(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model reads packed rows; `padded_logits` is not for it then."""
+    """Context manager: read packed rows for the duration; `padded_logits` must wait."""
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
@@ -38,32 +37,29 @@ def packing(model: PreTrainedModel) -> Iterator[None]:
 
 
 def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> dict:
-    """Every layer's keys and values of tokens that many rows begin with."""
-    laid = _lay_out([Row(0, list(tokens), {(): [0]})], model.device)
-    plan = Plan(laid.segments, _last_layer(model), keep=True)
-    _read(model, laid, plan)
+    """Return every layer's keys and values of tokens that many rows begin with."""
+    plan = Plan(_last_layer(model), keep=True)
+    _read(model, [Row(0, list(tokens), {(): [0]})], plan)
     return plan.prefix
 
 
 def packed_logits(
     model: PreTrainedModel, rows: Sequence[Row], prefix: dict
 ) -> torch.Tensor:
-    """Logits [n_scored, vocabulary] at the scored positions of all rows, in order.
+    """Return logits [n_scored, vocabulary] at the scored positions of packed rows.
+
+    The logits are float32 where the head is a plain matrix product.
 
     Args:
         model: inside `packing`.
         rows: all with the same shared tokens.
         prefix: `read_prefix` of the shared tokens; empty if there are none.
-
-    Returns:
-        float32 where the head is a plain matrix product.
     """
-    laid = _lay_out(rows, model.device)
-    return _read(model, laid, Plan(laid.segments, _last_layer(model), prefix))
+    return _read(model, rows, Plan(_last_layer(model), prefix))
 
 
 def padded_logits(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
-    """The same for rows that are no trees, one in each line of the input."""
+    """Return the same for rows that are no trees, each a padded line of the input."""
     device = model.device
     ids = torch.from_numpy(pad([row.tokens() for row in rows], 0))
     kept = torch.tensor(
@@ -74,7 +70,7 @@ def padded_logits(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
         ]
     )
     with scored_logits(model, _send(kept, device)):
-        # Right padding is never looked at, so no mask is needed.
+        # Causal attention never sees right padding, so no mask is needed.
         return model(input_ids=_send(ids, device), use_cache=False).logits[0]
 
 
@@ -83,12 +79,12 @@ def sum_logprobs(
     rows: Sequence[Row],
     continuations: Sequence[Sequence[tuple[int, ...]]],
 ) -> Iterator[tuple[tuple[int, int], np.float32]]:
-    """Pairs of (prompt, continuation) and its summed log-probability in nats.
+    """Yield (prompt, continuation) and its summed log-probability in nats.
 
     Args:
-        logits: [n_scored, vocabulary] at the scored positions of all rows. In each row
-            they are its tail: the context's last token, which predicts the first token
-            of every continuation, and all branch tokens.
+        logits: [n_scored, vocabulary] at the scored positions of all rows. A row's
+            scored tokens are its last ones: the context's last token, which predicts
+            the first token of every continuation, and all branch tokens.
         rows: in the same order.
         continuations: token ids of every continuation of every prompt.
     """
@@ -115,24 +111,22 @@ def sum_logprobs(
     return zip(owners, sums.astype(np.float32), strict=True)
 
 
-@dataclass(frozen=True)
-class _Laid:
-    """Rows one after the other, on the device.
+def _last_layer(model: PreTrainedModel) -> int:
+    return model.config.get_text_config().num_hidden_layers - 1
 
-    Attributes:
-        ids: [1, T] token ids.
-        positions: [1, T].
-        kept: [n_scored] scored positions, as indices into the T tokens.
-        segments: one per row.
+
+def _send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to the device; a GPU copies from pinned memory while it computes."""
+    if device.type == "cuda":
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)
+
+
+def _read(model: PreTrainedModel, rows: Sequence[Row], plan: Plan) -> torch.Tensor:
+    """Read rows one after the other; return logits [n_scored, vocabulary].
+
+    The plan gets the rows' segments.
     """
-
-    ids: torch.Tensor
-    positions: torch.Tensor
-    kept: torch.Tensor
-    segments: list[Segment]
-
-
-def _lay_out(rows: Sequence[Row], device: torch.device) -> _Laid:
     columns: tuple[list[int], ...] = ([], [], [])
     kept, starts = [], []
     for row in rows:
@@ -142,41 +136,20 @@ def _lay_out(rows: Sequence[Row], device: torch.device) -> _Laid:
             column += part
         kept += range(len(columns[0]) - row.n_scored, len(columns[0]))
     ends = [*starts[1:], len(columns[0])]
-    reaches = [max(columns[1][s:e]) + 1 for s, e in zip(starts, ends, strict=True)]
-    ids, positions, branches = _send(torch.tensor(columns), device)
-    segments = [
+    ids, positions, branches = _send(torch.tensor(columns), model.device)
+    plan.segments = [
         Segment(
             start,
             positions[start:end],
             branches[start:end],
             row.is_tree,
-            reach,
+            max(columns[1][start:end]) + 1,
             row.n_scored,
         )
-        for row, start, end, reach in zip(rows, starts, ends, reaches, strict=True)
+        for row, start, end in zip(rows, starts, ends, strict=True)
     ]
-    kept = _send(torch.tensor(kept), device)
-    return _Laid(ids[None], positions[None], kept, segments)
-
-
-def _last_layer(model: PreTrainedModel) -> int:
-    return model.config.get_text_config().num_hidden_layers - 1
-
-
-def _send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to the device; a GPU copies pinned memory while it works."""
-    if device.type == "cuda":
-        return numbers.pin_memory().to(device, non_blocking=True)
-    return numbers.to(device)
-
-
-def _read(model: PreTrainedModel, laid: _Laid, plan: Plan) -> torch.Tensor:
-    """Logits [n_scored, vocabulary]."""
-    with (
-        following(plan),
-        scored_logits(model, laid.kept),
-        narrow_end(model, laid.kept),
-    ):
+    kept = _send(torch.tensor(kept), model.device)
+    with following(plan), scored_logits(model, kept), narrow_end(model, kept):
         return model(
-            input_ids=laid.ids, position_ids=laid.positions, use_cache=False
+            input_ids=ids[None], position_ids=positions[None], use_cache=False
         ).logits[0]

@@ -1,7 +1,7 @@
-"""Texts to tokens: the one rule about special tokens, for training and for scoring.
+"""Read a checkpoint's tokenizer; turn texts and prompts into token ids, without torch.
 
-The tokenizer's own default of special tokens holds, but a text that already begins with
-BOS does not get a second one.
+Training and scoring share one rule about special tokens: the tokenizer's own default
+holds, but a text that already begins with BOS does not get a second one.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from transformers import (
 from polycal.errors import InputError
 from polycal.study.prompts import Prompt
 
-_Found = TypeVar("_Found")
+_Tokens = TypeVar("_Tokens")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Tokenized:
     """Prompts as token ids.
 
     Attributes:
-        shared: texts that the contexts of several prompts begin with.
-        contexts: of every prompt.
-        continuations: of every prompt.
+        shared: of each prompt, the text that its context shares with other prompts.
+        contexts: token ids of each prompt's context.
+        continuations: token ids of each prompt's continuations.
     """
 
     shared: list[str]
@@ -39,7 +39,7 @@ class Tokenized:
 
 
 def check_directory(path: Path) -> None:
-    """Refuse a checkpoint that is not there.
+    """Refuse a checkpoint that does not exist.
 
     Raises:
         InputError: it is not a directory.
@@ -49,10 +49,10 @@ def check_directory(path: Path) -> None:
 
 
 def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies in a checkpoint's directory.
+    """Load the tokenizer of a checkpoint's directory.
 
     Raises:
-        InputError: there is none that can be read.
+        InputError: the directory has no readable tokenizer.
     """
     check_directory(checkpoint)
     try:
@@ -64,22 +64,22 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
 
 
 def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """How many tokens a model reads at once: a prompt that has more loses its start."""
+    """Return how many tokens a model reads at once; a longer prompt loses its start."""
     text = config.get_text_config()
     return getattr(text, "max_position_embeddings", tokenizer.model_max_length)
 
 
 def to_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, in order, by any tokenizer."""
+    """Return the token ids of each text, in order, by any tokenizer."""
     return _tokenize(tokenizer, texts, lambda columns: columns["input_ids"])
 
 
 def to_encodings(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 ) -> list[Encoding]:
-    """What a fast tokenizer knows of each text, in order: its tokens and their places.
+    """Return the tokens of each text with their character offsets, in order.
 
-    The Python lock is free while the texts are tokenised, on all cores.
+    A fast tokenizer releases Python's lock and uses all cores.
     """
     return _tokenize(tokenizer, texts, lambda columns: columns.encodings)
 
@@ -87,13 +87,13 @@ def to_encodings(
 def _tokenize(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
-    read: Callable[[BatchEncoding], Sequence[_Found]],
-) -> list[_Found]:
+    read: Callable[[BatchEncoding], Sequence[_Tokens]],
+) -> list[_Tokens]:
     bos = tokenizer.bos_token
-    begun = [bool(bos) and text.startswith(bos) for text in texts]
-    found: dict[int, _Found] = {}
+    has_bos = [bool(bos) and text.startswith(bos) for text in texts]
+    tokens: dict[int, _Tokens] = {}
     for special in (True, False):
-        chosen = [index for index, has in enumerate(begun) if has != special]
+        chosen = [index for index, has in enumerate(has_bos) if has != special]
         if not chosen:
             continue
         columns = tokenizer(
@@ -101,19 +101,19 @@ def _tokenize(
             add_special_tokens=special,
             return_attention_mask=False,
             return_token_type_ids=False,
-            verbose=False,  # no warning about long texts: callers cut them
+            verbose=False,  # do not warn about long texts: callers cut them
         )
-        found.update(zip(chosen, read(columns), strict=True))
-    return [found[index] for index in range(len(texts))]
+        tokens.update(zip(chosen, read(columns), strict=True))
+    return [tokens[index] for index in range(len(texts))]
 
 
 def tokenize_prompts(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
 ) -> tuple[list[list[int]], list[list[tuple[int, ...]]]]:
-    """The token ids that a model is given of some prompts.
+    """Return the token ids of contexts and continuations, as `lm_eval` splits them.
 
-    Trailing white space of a context moves to the continuation, whose tokens are what
-    the joint text has after as many tokens as the context alone.
+    Trailing white space of a context moves to the continuation. A continuation's tokens
+    are those of the joint text after as many tokens as the context alone has.
 
     Args:
         tokenizer: any tokenizer.
@@ -123,9 +123,11 @@ def tokenize_prompts(
         The ids of every context, and those of every continuation of every prompt.
     """
     contexts = to_ids(tokenizer, [prompt.context.rstrip() for prompt in prompts])
-    # The whole text is unchanged by moving white space across the border.
+    # Moving white space across the border does not change the joint text.
     texts = [
-        prompt.context + each for prompt in prompts for each in prompt.continuations
+        prompt.context + continuation
+        for prompt in prompts
+        for continuation in prompt.continuations
     ]
     joint = iter(to_ids(tokenizer, texts))
     continuations = [

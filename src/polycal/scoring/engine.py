@@ -1,14 +1,8 @@
-"""The log-likelihood of every candidate continuation of every prompt.
+"""Compute the log-likelihood of every candidate continuation of every prompt.
 
-The numbers are those of `lm_eval`'s hf backend with a float32 softmax. Its rules:
-trailing white space of a context moves to the continuation; a continuation's tokens
-are what the joint text has after as many tokens as the context alone; special tokens
-are the tokenizer's own default; an input that is too long loses its left end.
-
-A context is computed once, and so is what the contexts of many prompts begin with
-(`Prompt.shared`). Prompts stand one after the other in one row without padding, and
-their continuations see the context but not each other. Where a model is not known to be
-exact so, every continuation gets a padded row of its own.
+The numbers equal those of `lm_eval`'s hf backend with a float32 softmax. A context, and
+text that many contexts begin with, is computed once (`polycal.models.packing`). Models
+that are not known to be exact on packed rows get one padded row per continuation.
 """
 
 import contextlib
@@ -32,10 +26,11 @@ _logger = logging.getLogger(__name__)
 
 
 class UnscorableError(ValueError):
-    """One prompt has no score.
+    """A prompt has no score.
 
     Attributes:
         index: of the prompt in the call.
+        reason: part of a sentence.
     """
 
     def __init__(self, index: int, reason: str) -> None:
@@ -45,13 +40,13 @@ class UnscorableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The K continuations of one prompt.
+class PromptScores:
+    """Scores of the K continuations of one prompt.
 
     Attributes:
         logprobs: [K] nats, float32: sum over a continuation's tokens.
         tokens: the K continuations' token ids.
-        truncated: whether a continuation's context lost its left end.
+        truncated: [K] whether the context lost its left end before this continuation.
     """
 
     logprobs: np.ndarray
@@ -60,13 +55,13 @@ class Scored:
 
 
 class Engine:
-    """Scores prompts with one model.
+    """Score prompts with one model.
 
-    The same call gives the same bits. A prompt's score depends on the other prompts
-    of the call by rounding only.
+    The same call returns the same bits. Other prompts in the call change a prompt's
+    score by rounding only.
 
     Attributes:
-        max_tokens: of a forward pass, as it stands.
+        max_tokens: current limit for the tokens of a forward pass.
     """
 
     def __init__(
@@ -77,14 +72,14 @@ class Engine:
         max_tokens: int | None = None,
         packed: bool = True,
     ) -> None:
-        """Keep the model and find out what it allows.
+        """Choose packed or padded rows, and the memory budget.
 
         Args:
             model: a causal language model in evaluation mode, adapters included.
             tokenizer: its tokenizer.
-            max_tokens: of a forward pass, padding included; a longer row is a pass of
-                its own. By default what fits the free memory of a GPU. It is halved
-                when the memory does not suffice.
+            max_tokens: limit for the tokens of a forward pass, padding included; a
+                longer row is a pass of its own. Default: what fits the free memory of a
+                GPU. Halved when memory runs out.
             packed: False gives every continuation a padded row of its own, for
                 comparison.
         """
@@ -99,15 +94,15 @@ class Engine:
         self._self_check = SelfCheck(model)
         if packed and not self._packed:
             _logger.info(
-                "%s models have one row per option: not known to be exact otherwise",
+                "%s models get one row per option: packing is not known to be exact",
                 config.model_type,
             )
 
-    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+    def score(self, prompts: Sequence[Prompt]) -> list[PromptScores]:
         """Score all continuations of all prompts.
 
         Args:
-            prompts: in any order; each has one continuation or more.
+            prompts: in any order; each has at least one continuation.
 
         Returns:
             One item per prompt, in their order.
@@ -119,7 +114,7 @@ class Engine:
         return self.score_tokens(self.tokenize(prompts))
 
     def tokenize(self, prompts: Sequence[Prompt]) -> Tokenized:
-        """The tokens of prompts; the model's device has nothing to do with it.
+        """Return the tokens of prompts; this needs no device.
 
         Raises:
             UnscorableError: a context or a continuation has no token, or a continuation
@@ -140,30 +135,30 @@ class Engine:
                     f"a continuation has {longest} tokens, the model reads "
                     f"{self._max_length}",
                 )
-        return Tokenized([each.shared for each in prompts], contexts, continuations)
+        return Tokenized([prompt.shared for prompt in prompts], contexts, continuations)
 
     def score_tokens(
         self, asked: Tokenized, follow: Callable[..., Iterable] | None = None
-    ) -> list[Scored]:
-        """Score all continuations of all prompts.
+    ) -> list[PromptScores]:
+        """Score all continuations of all prompts, with the self-check.
 
-        Of every kind of row that is new, the longest is scored in the padded way, too.
+        The longest row of every new kind is also scored in a padded row.
 
         Args:
             asked: by `tokenize`.
-            follow: called with the scored options, one after the other, and
-                `n_options`, how many there are; it passes them on.
+            follow: is called with the iterator of scored options and their number,
+                `n_options`; it passes the options on.
 
         Returns:
             One item per prompt, in their order.
 
         Raises:
             UnscorableError: a score is not finite.
-            InputError: the two ways differ by more than rounding, or the memory does
-                not suffice for a single row.
+            InputError: packed and padded scores differ by more than rounding, or memory
+                is too small for a single row.
         """
         contexts, continuations = asked.contexts, asked.continuations
-        logprobs = [np.empty(len(each), np.float32) for each in continuations]
+        logprobs = [np.empty(len(tokens), np.float32) for tokens in continuations]
         groups = group_rows(
             asked.shared if self._packed else [""] * len(contexts),
             contexts,
@@ -171,14 +166,14 @@ class Engine:
             max_length=self._max_length,
             tree=self._packed,
         )
-        found = self._score(groups, continuations, packed=self._packed)
+        scores = self._score(groups, continuations, packed=self._packed)
         if follow:
-            found = follow(found, n_options=sum(map(len, continuations)))
-        self._fill(logprobs, found)
+            scores = follow(scores, n_options=sum(map(len, continuations)))
+        self._fill(logprobs, scores)
         if self._packed:
             self._check(groups, contexts, continuations, logprobs)
         return [
-            Scored(
+            PromptScores(
                 logprobs[index],
                 tuple(tokens),
                 tuple(len(context) + len(t) - 1 > self._max_length for t in tokens),
@@ -196,35 +191,32 @@ class Engine:
         *,
         packed: bool,
     ) -> Iterator[tuple[tuple[int, int], np.float32]]:
-        """Pairs of (prompt, continuation) and its log-probability in nats."""
-        way = passes.packing(self._model) if packed else contextlib.nullcontext()
-        with way:
+        """Yield (prompt, continuation) and its log-probability in nats."""
+        attention = passes.packing(self._model) if packed else contextlib.nullcontext()
+        with attention:
             for rows in groups:
                 prefix = self._read_prefix(rows[0])
-                waiting = sorted(rows, key=len)  # the longest is taken first
+                waiting = sorted(rows, key=len)  # the longest goes first
                 while waiting:
-                    batch = self._take(waiting, packed=packed)
-                    found = self._try(batch, continuations, prefix, packed=packed)
-                    if found is None:
+                    take = pack_batch if packed else pad_batch
+                    batch = take(waiting, self.max_tokens, self._max_scored)
+                    scores = self._try(batch, continuations, prefix, packed=packed)
+                    if scores is None:
                         self._shrink(batch)
                         waiting += reversed(batch)
                     else:
-                        yield from found
+                        yield from scores
 
     def _read_prefix(self, row: Row) -> dict:
-        """Keys and values of what a row shares; empty if that is nothing.
-
-        Raises:
-            InputError: the memory does not suffice.
-        """
+        """Return keys and values of a row's shared tokens; empty if it shares none."""
         if not row.shared:
             return {}
         try:
             return passes.read_prefix(self._model, row.context[: row.shared])
         except torch.OutOfMemoryError:
             raise InputError(
-                f"the memory does not suffice for shots of {row.shared} tokens; take "
-                "fewer `shots`, or a larger GPU"
+                f"out of memory with shots of {row.shared} tokens; use fewer `shots`, "
+                "or a larger GPU"
             ) from None
 
     def _try(
@@ -235,7 +227,7 @@ class Engine:
         *,
         packed: bool,
     ) -> list[tuple[tuple[int, int], np.float32]] | None:
-        """The log-probabilities of a batch; None if the memory does not suffice."""
+        """Return the log-probabilities of a batch; None if memory runs out."""
         try:
             if packed:
                 logits = passes.packed_logits(self._model, batch, prefix)
@@ -245,35 +237,25 @@ class Engine:
         except torch.OutOfMemoryError:
             return None
 
-    def _take(self, waiting: list[Row], *, packed: bool) -> list[Row]:
-        """Remove the rows of the next forward pass from the end of the list."""
-        take = pack_batch if packed else pad_batch
-        return take(waiting, self.max_tokens, self._max_scored)
-
     def _shrink(self, batch: Sequence[Row]) -> None:
-        """Take half as many tokens from now on.
-
-        Raises:
-            InputError: there was a single row, so there is nothing to take away.
-        """
+        """Halve the tokens of a pass from now on."""
         if len(batch) == 1:
             raise InputError(
-                f"the memory does not suffice for a single question of {len(batch[0])} "
-                "tokens; take a larger GPU, or --dtype bfloat16"
+                f"out of memory with one question of {len(batch[0])} tokens; use a "
+                "larger GPU, or --dtype bfloat16"
             )
         self.max_tokens = max(1, sum(map(len, batch)) // 2)
         torch.cuda.empty_cache()
         _logger.warning(
-            "out of memory; going on with %d tokens a pass",
-            self.max_tokens,
+            "out of memory; continuing with %d tokens per pass", self.max_tokens
         )
 
     def _fill(
         self,
         logprobs: list[np.ndarray],
-        found: Iterable[tuple[tuple[int, int], np.float32]],
+        scores: Iterable[tuple[tuple[int, int], np.float32]],
     ) -> None:
-        for (prompt, index), value in found:
+        for (prompt, index), value in scores:
             if not np.isfinite(value):
                 raise UnscorableError(prompt, f"log-probability {value}")
             logprobs[prompt][index] = value
@@ -285,11 +267,7 @@ class Engine:
         continuations: Sequence[Sequence[tuple[int, ...]]],
         logprobs: Sequence[np.ndarray],
     ) -> None:
-        """Compare new kinds of rows with padded rows, transformers' own attention.
-
-        Raises:
-            InputError: they differ by more than rounding.
-        """
+        """Compare new kinds of rows with padded rows, transformers' own attention."""
         chosen = self._self_check.pick(groups)
         if not chosen:
             return
@@ -304,7 +282,7 @@ class Engine:
                 tree=False,
             )
         ]
-        plain = [np.empty_like(each) for each in logprobs]
+        plain = [np.empty_like(row) for row in logprobs]
         self._fill(plain, self._score([rows], continuations, packed=False))
         for index in chosen:
             tokens = continuations[index]

@@ -1,6 +1,7 @@
-"""One language under one scoring: what is asked before, and its rows afterwards.
+"""A part: one language under one scoring, which is scored and stored as a whole.
 
-A part is scored in one go and stored in one entry of the store.
+Reads a questions table into prompts; makes rows of a predictions table from their
+scores.
 """
 
 import logging
@@ -17,8 +18,8 @@ from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.prompts import Prompt, build_prompt, pick_shots
 
-if TYPE_CHECKING:  # it imports torch
-    from polycal.scoring.engine import Scored
+if TYPE_CHECKING:  # the engine imports torch
+    from polycal.scoring.engine import PromptScores
 
 _COPIED = ("task", "language", "question_id", "subject", "category", "culture", "gold")
 _NO_IDENTITY = dict.fromkeys(("model", "sft", "smoothing", "seed"))
@@ -31,9 +32,10 @@ class Part:
 
     Attributes:
         path: the questions table.
-        key: all that determines the scores.
-        n_questions: test questions.
-        fewer_shots: test questions whose subject has fewer dev questions than shots.
+        key: everything that determines the scores; the store's key.
+        n_questions: number of test questions.
+        fewer_shots: number of test questions whose subject has fewer dev questions than
+            shots.
     """
 
     path: Path
@@ -45,7 +47,7 @@ class Part:
         return "{task}, {language}, {scoring}".format_map(self.key)
 
     def read_questions(self) -> tuple[pa.Table, list[Prompt]]:
-        """The test questions' rows, and a prompt for each."""
+        """Return the test questions' rows, and a prompt for each."""
         table = tables.read(self.path, "questions")
         test = tables.where(table, split="test")
         dev = tables.where(table, split="dev").to_pylist()
@@ -53,45 +55,47 @@ class Part:
         prompts = [
             build_prompt(
                 self.key["scoring"],
-                each["question"],
-                each["options"],
-                each["lead_in"],
-                shots.get(each["subject"], ()),
+                row["question"],
+                row["options"],
+                row["lead_in"],
+                shots.get(row["subject"], ()),
             )
-            for each in test.to_pylist()
+            for row in test.to_pylist()
         ]
         return test, prompts
 
     def make_rows(
-        self, test: pa.Table, scored: Sequence["Scored"], checkpoint: Path
+        self, test: pa.Table, scored: Sequence["PromptScores"], checkpoint: Path
     ) -> pa.Table:
-        """Predictions; what the checkpoint is called by is null in them.
+        """Return rows of a predictions table; columns that name the run are null.
 
         Args:
             test: rows of the test questions.
             scored: the scores of each.
-            checkpoint: what messages name.
+            checkpoint: the path that messages name.
 
         Raises:
-            InputError: two letters are the same tokens.
+            InputError: two letters have the same tokens.
         """
         letters = self.key["scoring"] == "letters"
         n_bytes = [
             [1 if letters else len(option.strip().encode()) for option in options]
             for options in test["options"].to_pylist()
         ]
-        truncated = [any(each.truncated) for each in scored]
+        truncated = [any(scores.truncated) for scores in scored]
         if any(truncated):
             _logger.warning(
-                "%s: the context of %d questions was cut", self, sum(truncated)
+                "%s: %d questions exceed the model's context; their start is cut",
+                self,
+                sum(truncated),
             )
         log_mass = (
             _log_masses(scored, self, checkpoint) if letters else [None] * len(scored)
         )
         columns = {
             **{name: test[name] for name in _COPIED},
-            "logprobs": [each.logprobs for each in scored],
-            "n_tokens": [list(map(len, each.tokens)) for each in scored],
+            "logprobs": [scores.logprobs for scores in scored],
+            "n_tokens": [list(map(len, scores.tokens)) for scores in scored],
             "n_bytes": n_bytes,
             "log_mass": log_mass,
             "truncated": truncated,
@@ -103,7 +107,12 @@ class Part:
 def list_parts(
     paths: Iterable[Path], scorings: Sequence[str], settings: dict[str, object]
 ) -> list[Part]:
-    """What the call holds, in the order in which it is written.
+    """Return the parts of some questions tables, in the order of the output.
+
+    Args:
+        paths: questions tables, one language each.
+        scorings: names of `polycal.study.scorings.SCORINGS`.
+        settings: what else determines the scores.
 
     Raises:
         InputError: a file does not hold test questions of one language, or a language
@@ -123,28 +132,26 @@ def list_parts(
                 f"{sorted(names) or 'none'}"
             )
         ((task, language),) = names
-        asked = tables.digest(table)
+        questions = tables.digest(table)
         fewer = _count_fewer_shots(path, table, test, settings["shots"])
         for scoring in scorings:
             if (task, language, scoring) in parts:
-                raise InputError(f"{path}: {task}, {language}, {scoring} comes twice")
+                raise InputError(
+                    f"{path}: {task}, {language}, {scoring} is given twice"
+                )
             key = {
                 **settings,
                 "task": task,
                 "language": language,
                 "scoring": scoring,
-                "questions": asked,
+                "questions": questions,
             }
             parts[task, language, scoring] = Part(path, key, len(test), fewer)
     return list(parts.values())
 
 
 def _count_fewer_shots(path: Path, table: pa.Table, test: pa.Table, shots: int) -> int:
-    """How many test questions have fewer shots than asked for.
-
-    Raises:
-        InputError: shots are asked for, and there are no dev questions at all.
-    """
+    """Return how many test questions have fewer shots than asked for."""
     dev = Counter(tables.where(table, split="dev")["subject"].to_pylist())
     if shots and not dev:
         raise InputError(
@@ -155,24 +162,21 @@ def _count_fewer_shots(path: Path, table: pa.Table, test: pa.Table, shots: int) 
 
 
 def _log_masses(
-    scored: Sequence["Scored"], part: Part, checkpoint: Path
+    scored: Sequence["PromptScores"], part: Part, checkpoint: Path
 ) -> list[float | None]:
-    """Log of the probability that all letters of a question hold together, in nats.
+    """Return the log-probability (nats) that all letters of a question hold together.
 
-    None for the whole language where a letter is more than one token: what such
-    letters hold has no meaning next to what is left for other texts.
-
-    Raises:
-        InputError: two letters are the same tokens, so no score can tell them apart.
+    None for the whole language where a letter has more than one token: the mass of such
+    letters is not comparable with that of other texts.
     """
-    for each in scored:
-        if len(set(each.tokens)) < len(each.tokens):
+    for scores in scored:
+        if len(set(scores.tokens)) < len(scores.tokens):
             raise InputError(
                 f"{checkpoint}: the tokenizer gives two letters the same tokens "
-                f"({part}: {each.tokens}); leave out the scoring `letters`"
+                f"({part}: {scores.tokens}); remove the scoring `letters`"
             )
-    longest = max(len(tokens) for each in scored for tokens in each.tokens)
+    longest = max(len(tokens) for scores in scored for tokens in scores.tokens)
     if longest > 1:
-        _logger.warning("%s: a letter is %d tokens; log_mass is null", part, longest)
+        _logger.warning("%s: a letter has %d tokens; log_mass is null", part, longest)
         return [None] * len(scored)
-    return [np.logaddexp.reduce(each.logprobs.astype(float)) for each in scored]
+    return [np.logaddexp.reduce(scores.logprobs.astype(float)) for scores in scored]

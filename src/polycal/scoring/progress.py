@@ -1,4 +1,4 @@
-"""How far a scoring job is, and what it took."""
+"""Progress of a scoring job in its log, and a table of its time."""
 
 import csv
 import logging
@@ -10,20 +10,20 @@ from typing import TypeVar
 
 from polycal.storage.files import replacing
 
-_EVERY = 60.0  # seconds between two lines of a log
+_EVERY = 60.0  # seconds between two log lines
 _logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
 
 class Progress:
-    """Log questions done, of how many, and the time left: a line a minute."""
+    """Log how many questions are scored and the time left, once a minute."""
 
     def __init__(self, total: int, *, every: float = _EVERY) -> None:
-        """Begin at 0.
+        """Start at 0.
 
         Args:
-            total: questions that the job scores, each once for every scoring.
-            every: seconds between two lines.
+            total: questions that the job scores, counted once per scoring.
+            every: seconds between two log lines.
         """
         self._total, self._done, self._every = total, 0, every
         self._begin = self._last_line = time.monotonic()
@@ -31,12 +31,12 @@ class Progress:
     def follow(
         self, options: Iterable[_Item], *, n_options: int, n_questions: int
     ) -> Iterator[_Item]:
-        """Pass on the scored options of a part, and log on the way.
+        """Yield the scored options of a part, and log progress meanwhile.
 
         Args:
             options: as they are scored.
-            n_options: how many options there are.
-            n_questions: how many questions they belong to.
+            n_options: number of options.
+            n_questions: number of questions that they belong to.
         """
         for count, option in enumerate(options, start=1):
             yield option
@@ -45,7 +45,7 @@ class Progress:
         self._done += n_questions
 
     def skip(self, n_questions: int) -> None:
-        """Take questions out that another job has scored."""
+        """Subtract questions that another job has scored."""
         self._total -= n_questions
 
     def _log(self, done: float) -> None:
@@ -58,10 +58,10 @@ class Progress:
 
 @dataclass
 class Work:
-    """What a job has scored; neither waiting nor what it found in the store counts.
+    """Questions that a job scored, and its seconds without waiting or the store.
 
     Attributes:
-        questions: each counts once for every scoring.
+        questions: counted once per scoring.
         scoring: seconds.
         loading: seconds of imports and of reading the model.
     """
@@ -71,7 +71,7 @@ class Work:
     loading: float = 0.0
 
     def add(self, questions: int, seconds: float, part: object) -> None:
-        """Count and log what was scored of a part."""
+        """Count and log the questions that were scored of a part."""
         self.questions += questions
         self.scoring += seconds
         _logger.info(
@@ -82,7 +82,7 @@ class Work:
     def write(self, path: Path) -> None:
         """Write a table with one row; `s` is the sum of the seconds.
 
-        A job that scored nothing leaves the table of the one that did as it is.
+        A job that scored nothing leaves the table of an earlier job as it is.
         """
         if not self.questions and path.exists():
             return

@@ -1,7 +1,7 @@
 """Score every option of every test question of some languages with one checkpoint.
 
-A language that is finished goes into the store at once. What is in the store is never
-scored again, and if everything is there, neither torch nor the model is loaded.
+A finished language is stored at once and never scored again. If all are stored, neither
+torch nor the model is loaded.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from polycal.errors import InputError
+from polycal.models import ADAPTER
 from polycal.scoring.parts import Part, list_parts
 from polycal.scoring.progress import Progress, Work
 from polycal.scoring.store import Store
@@ -24,11 +25,10 @@ from polycal.storage.provenance import read_digest
 from polycal.study.scorings import SCORINGS, Scoring
 from polycal.verb import verb
 
-if TYPE_CHECKING:  # it imports torch
+if TYPE_CHECKING:  # they import torch
     from polycal.models.tokens import Tokenized
     from polycal.scoring.engine import Engine
 
-_ADAPTER = "adapter_config.json"  # as in models.py, which imports torch
 _logger = logging.getLogger(__name__)
 
 
@@ -54,41 +54,41 @@ def score(
     """Score the test questions of some languages; write one predictions table.
 
     Rows are in the order of the files, then of the scorings, then of the questions.
-    Batches are formed within a language, so its scores do not depend on what else is
-    in the call.
+    Batches are formed within a language, so its scores do not depend on other languages
+    in the call. A subject that has fewer dev questions than shots gives all it has; a
+    warning and the metadata's `fewer_shots` count its questions by language. `model`,
+    `sft`, `smoothing` and `seed` are written into every row and do not change the
+    scores.
 
     Args:
-        checkpoint: directory of a model or an adapter, with its `provenance.json`.
-        base: directory of the base model; read for an adapter only.
-        questions: questions tables, one language each.
-        scoring: names of `polycal.study.prompts.SCORINGS`.
-        shots: answered questions before each question: the first of its subject in
-            the dev split. A subject that has fewer gives what it has; a warning and
-            the metadata's `fewer_shots` say for how many questions, by language.
-        model: short name of the base model; this and the next three are written into
-            every row and play no part in the scores.
-        sft: short name of the SFT set.
-        smoothing: label-smoothing epsilon of the training.
-        seed: seed of the training.
-        dtype: of the weights; `auto` is bfloat16 on a GPU, else float32.
-        max_tokens: of a forward pass; by default what fits the free memory of a GPU.
-            Scores depend on it by rounding only.
-        stage: version of the scoring stage; another one finds nothing in the store.
-        store: directory of finished languages, shared by any number of runs.
-        timing: the table that is written of what was scored and how long it took;
-            None: no table.
-        out: the Parquet file that is written.
+        checkpoint: directory of a model or an adapter, with its provenance.json
+        base: directory of the base model; read for an adapter only
+        questions: questions tables, one language each
+        scoring: how options are scored
+        shots: answered questions before each question, from its subject's dev split
+        model: short name of the base model
+        sft: short name of the SFT set; none = base model
+        smoothing: label-smoothing epsilon of the training
+        seed: seed of the training
+        dtype: of the weights; auto: bfloat16 on a GPU, else float32
+        max_tokens: tokens of a forward pass (default: what fits the GPU's free memory)
+        stage: version of the scoring stage; another version ignores the store's entries
+        store: directory of finished languages, shared by any number of runs
+        timing: table to write with the questions scored and the seconds (default: none)
+        out: Parquet file to write
 
     Raises:
-        InputError: a file or directory is not what it should be, or the checkpoint
-            gives no finite score for a question.
+        InputError: an input cannot be used, or the checkpoint gives no finite score for
+            a question.
     """
     if max_tokens is not None and max_tokens < 1:
-        raise InputError(f"--max-tokens is {max_tokens}; give 1 or more, or leave it")
-    if not (checkpoint / _ADAPTER).exists():
+        raise InputError(
+            f"--max-tokens is {max_tokens}; set it to 1 or more, or omit it"
+        )
+    if not (checkpoint / ADAPTER).exists():
         base = None
     elif base is None:
-        raise InputError(f"{checkpoint} is an adapter; name its base model with --base")
+        raise InputError(f"{checkpoint} is an adapter; give its base model with --base")
     settings = {
         "checkpoint": _need_digest(checkpoint),
         "base": base and _need_digest(base),
@@ -111,7 +111,9 @@ def score(
         for name in ("device", "dtype")
     }
     if len(used["dtype"]) > 1:
-        _logger.warning("%s mixes %s; name one with --dtype", out, used["dtype"])
+        _logger.warning(
+            "%s mixes dtypes %s; choose one with --dtype", out, used["dtype"]
+        )
     fewer = {
         part.key["language"]: part.fewer_shots for part in parts if part.fewer_shots
     }
@@ -127,18 +129,18 @@ def score(
         fewer_shots=fewer,
         questions={part.key["language"]: part.key["questions"] for part in parts},
     )
-    if timing:  # last: it says that the job is done
+    if timing:  # written last, because it marks the job as done
         work.write(timing)
 
 
 def _need_digest(checkpoint: Path) -> object:
-    found = read_digest(checkpoint)
-    if found is None:
+    stated = read_digest(checkpoint)
+    if stated is None:
         raise InputError(
             f"{checkpoint} has no provenance.json with a digest; make the directory "
             "with `polycal prepare_model` or `polycal select`"
         )
-    return found
+    return stated
 
 
 def _score_missing(
@@ -151,8 +153,9 @@ def _score_missing(
 ) -> Work:
     """Score parts and store each at once.
 
-    A part that another job is scoring comes last, and is left to that job if it ends
-    well: two jobs never score the same, and never wait while they have something to do.
+    Parts that another job is scoring come last: that job may finish them meanwhile. So
+    two jobs never score the same part, and never wait while they have other parts to
+    score.
     """
     begin = time.perf_counter()
     engine, facts = _load(checkpoint, base, dtype, max_tokens)
@@ -160,7 +163,7 @@ def _score_missing(
     _logger.info("start-up took %.1f s", work.loading)
     progress = Progress(sum(part.n_questions for part in missing))
     for wait in (False, True):
-        taken = []  # by another job
+        taken = []  # parts that another job is scoring
         for part, test, asked in _read_ahead(missing, engine, checkpoint):
             with store.lock(part.key, wait=wait) as mine:
                 if not mine:
@@ -184,7 +187,7 @@ def _score_missing(
 def _load(
     checkpoint: Path, base: Path | None, dtype: str, max_tokens: int | None
 ) -> tuple["Engine", dict[str, str]]:
-    """An engine, and what the store notes of how it scores."""
+    """Return an engine, and the facts that the store keeps of its device and dtype."""
     begin = time.perf_counter()
     from polycal.models import loading as models  # torch and transformers: seconds
     from polycal.models.tokens import load_tokenizer
@@ -193,8 +196,9 @@ def _load(
     imported = time.perf_counter() - begin
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
-    place = models.pick_place()
-    network = models.load_model(checkpoint, base=base, dtype=picked, device=place)
+    network = models.load_model(
+        checkpoint, base=base, dtype=picked, device=models.pick_placement()
+    )
     tokenizer = load_tokenizer(checkpoint)
     models.check_rows(network, tokenizer, checkpoint)
     engine = Engine(network, tokenizer, max_tokens=max_tokens)
@@ -203,7 +207,7 @@ def _load(
         "dtype": str(picked).removeprefix("torch."),
     }
     _logger.info(
-        "imports took %.1f s: %s in %s on %s, %d tokens a pass",
+        "imports took %.1f s: %s in %s on %s, %d tokens per pass",
         *(imported, checkpoint, facts["dtype"], facts["device"], engine.max_tokens),
     )
     return engine, facts
@@ -212,13 +216,10 @@ def _load(
 def _read_ahead(
     parts: Sequence[Part], engine: "Engine", checkpoint: Path
 ) -> Iterator[tuple[Part, pa.Table, "Tokenized"]]:
-    """Parts with their questions' rows and tokens.
+    """Yield parts with their questions' rows and tokens.
 
-    While one is scored, the next is read and tokenised: by tokenizers in Rust, which
-    need neither the device nor Python's lock.
-
-    Raises:
-        InputError: a question cannot be scored.
+    The next part is read and tokenised while one is scored: tokenizers in Rust need
+    neither the device nor Python's lock.
     """
 
     def read(part: Part) -> tuple[Part, pa.Table, "Tokenized"]:
@@ -229,20 +230,16 @@ def _read_ahead(
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting = [thread.submit(read, part) for part in parts[:1]]
         for following in parts[1:]:
-            found = waiting.pop().result()
+            ready = waiting.pop().result()
             waiting.append(thread.submit(read, following))
-            yield found
+            yield ready
         for last in waiting:
             yield last.result()
 
 
 @contextlib.contextmanager
 def _naming(part: Part, test: pa.Table, checkpoint: Path) -> Iterator[None]:
-    """Inside, an error of the engine becomes one that names the question.
-
-    Raises:
-        InputError: a question cannot be scored.
-    """
+    """Context manager: turn an error of the engine into one that names the question."""
     from polycal.scoring.engine import UnscorableError
 
     try:

@@ -1,4 +1,4 @@
-"""Whether packed scores are those of transformers' own attention, as far as is seen."""
+"""Self-check of the scorer: compare packed scores with transformers' own attention."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,24 +9,27 @@ from transformers import PreTrainedModel
 from polycal.errors import InputError
 from polycal.models.packing import Row
 
-# Nats by which the two may differ: for an option, and for each of its tokens. In
-# bfloat16 one step of a logit of 25 is 0.125. A wrong mask differs by whole nats.
+# Allowed difference in nats, per option and per token of it. In bfloat16 one step of
+# a logit of 25 is 0.125; a wrong mask differs by whole nats.
 _TOLERANCES = {torch.float32: (0, 1e-3)}
-_ROUGH = (0.5, 0.05)
+_HALF_PRECISION = (0.5, 0.05)
 
 
 class SelfCheck:
-    """Remembers which kinds of rows of one model have been compared."""
+    """Which kinds of rows of one model were compared already.
+
+    A kind is the part of the attention that a row uses: tree, prefix, sliding window.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         config = model.config.get_text_config()
         self._model_type = config.model_type
         self._window = getattr(config, "sliding_window", None)
-        self._allowed = _TOLERANCES.get(model.dtype, _ROUGH)
+        self._allowed = _TOLERANCES.get(model.dtype, _HALF_PRECISION)
         self._seen: set[tuple[bool, ...]] = set()
 
     def pick(self, groups: Iterable[list[Row]]) -> list[int]:
-        """The prompts of the longest row of every kind that is new."""
+        """Return the prompts of the longest row of every kind that is new."""
         longest: dict[tuple[bool, ...], Row] = {}
         for row in (row for rows in groups for row in rows):
             kind = self._kind(row)
@@ -36,7 +39,6 @@ class SelfCheck:
         return sorted({row.prompt for row in longest.values()})
 
     def _kind(self, row: Row) -> tuple[bool, ...]:
-        """What of the attention a row puts to use: tree, prefix, window."""
         cut = self._window is not None and max(row.positions()) >= self._window
         return row.is_tree, row.shared > 0, cut
 
@@ -46,19 +48,18 @@ class SelfCheck:
         """Compare the scores of one prompt's options.
 
         Args:
-            tokens: of each option.
+            tokens: token ids of each option.
             packed: [K] nats.
-            plain: [K] nats, by the model's own attention.
+            plain: [K] nats, by transformers' own attention.
 
         Raises:
             InputError: they differ by more than rounding.
         """
         option, token = self._allowed
-        allowed = option + token * np.array([len(each) for each in tokens])
+        allowed = option + token * np.array(list(map(len, tokens)))
         if (abs(packed - plain) > allowed).any():
             raise InputError(
-                f"{self._model_type} models are not exact when questions are packed "
-                f"({packed} and {plain} nats for the same options); please report it "
-                "with the versions of torch and transformers, and take another "
-                "version meanwhile"
+                f"packed scores of {self._model_type} models are wrong ({packed} "
+                f"instead of {plain} nats for the same options); report it with your "
+                "versions of torch and transformers, and use other versions meanwhile"
             )

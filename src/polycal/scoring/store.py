@@ -1,13 +1,13 @@
-"""Finished languages on disk, addressed by everything that determines their scores.
+"""Store of finished languages, addressed by everything that determines their scores.
 
-A job that was killed, or that holds one language more than an earlier one, finds here
-what need not be scored again. Nothing is ever deleted from a store implicitly.
+A job that was killed, or that has one language more than before, reads finished
+languages here instead of scoring them again. Nothing is deleted implicitly.
 """
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,19 +20,19 @@ from polycal.storage.files import exclusive
 class Store:
     """A folder of predictions tables, one per key.
 
-    A key is a dictionary that JSON can hold; it names all that determines the scores
-    of an entry. Who the checkpoint is called by does not belong to it.
+    A key is a dictionary that JSON can hold. It has everything that determines the
+    scores; the short names of model and SFT set do not belong to it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
 
     def get(self, key: Mapping[str, object]) -> pa.Table | None:
-        """The entry of a key; None if there is none.
+        """Return the entry of a key; None if there is none.
 
         Raises:
-            InputError: a file with the entry's name is truncated, or is not the entry
-                of this key; the message names it.
+            InputError: the entry's file is truncated, or was made for another key; the
+                message names it.
         """
         if not self._path(key).exists():
             return None
@@ -41,7 +41,7 @@ class Store:
         return table
 
     def facts(self, key: Mapping[str, object]) -> dict[str, object]:
-        """What `put` noted of an entry, and provenance.
+        """Return the facts that `put` stored with an entry, and its provenance.
 
         Raises:
             InputError: as `get`.
@@ -56,29 +56,21 @@ class Store:
         return facts
 
     def put(self, key: Mapping[str, object], table: pa.Table, **facts: object) -> None:
-        """Write an entry at once and whole.
+        """Write an entry atomically.
 
         Args:
             key: the entry's key.
             table: rows of the "predictions" schema.
-            **facts: what else is known of how it was made.
+            **facts: further facts about how it was made.
         """
         path = self._path(key)
         tables.write(table, path, "predictions", key=dict(key), **facts)
 
-    @contextlib.contextmanager
-    def lock(self, key: Mapping[str, object], *, wait: bool) -> Iterator[bool]:
-        """Hold the lock of one entry, so that one process makes it at a time.
-
-        Args:
-            key: the entry's key.
-            wait: for another process that holds the lock; False yields at once.
-
-        Yields:
-            Whether this process holds the lock.
-        """
-        with exclusive(self._path(key), wait=wait) as mine:
-            yield mine
+    def lock(
+        self, key: Mapping[str, object], *, wait: bool
+    ) -> AbstractContextManager[bool]:
+        """Return the lock of one entry; see `polycal.storage.files.exclusive`."""
+        return exclusive(self._path(key), wait=wait)
 
     def _path(self, key: Mapping[str, object]) -> Path:
         text = json.dumps(key, sort_keys=True, ensure_ascii=True)

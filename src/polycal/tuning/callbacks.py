@@ -1,4 +1,4 @@
-"""What is decided after every step of a training: keep it, end it, or go on."""
+"""Trainer callbacks: checkpoint, stop on SIGTERM, detect divergence."""
 
 import contextlib
 import json
@@ -19,20 +19,21 @@ from transformers import (
 )
 
 from polycal.tuning.checkpoints import Checkpoints
-from polycal.tuning.launch import count_processes, rank
+from polycal.tuning.launch import count_processes, process_rank, wait_for_all
 from polycal.tuning.training_log import TrainingLog
 
-# A loss of so many times that of knowing nothing is a training that blew up.
-_BLOWN_UP = 2.0
+# A training has diverged when its loss exceeds a uniform guess's by this factor.
+_DIVERGED = 2.0
 _logger = logging.getLogger(__name__)
 
 
 class TrainingCallback(TrainerCallback):
-    """Keeps checkpoints, and ends a training that is asked to stop or that diverged.
+    """Write checkpoints, and end a training that is signalled or diverges.
 
     Attributes:
-        signal: the number of the signal that ended the training, or 0.
-        diverged: what became of the loss, or None; a sentence's part.
+        signal: number of the signal that ended the training, or 0.
+        diverged: why the training counts as diverged, part of a sentence; None: it has
+            not.
     """
 
     def __init__(
@@ -43,39 +44,40 @@ class TrainingCallback(TrainerCallback):
         minutes: float,
         vocabulary: int,
     ) -> None:
-        """TrainingCallback nothing yet.
+        """Start the clock of the checkpoints.
 
         Args:
-            checkpoints: where they are kept.
-            log: of the training.
+            checkpoints: the training's.
+            log: the training's.
             minutes: between two checkpoints.
-            vocabulary: tokens that the model tells apart.
+            vocabulary: size of the model's vocabulary.
         """
         self._checkpoints, self._log = checkpoints, log
-        self._minutes, self._know_nothing = minutes, math.log(vocabulary)
-        self._kept = time.monotonic()
+        self._minutes, self._uniform_nll = minutes, math.log(vocabulary)
+        self._last_saved = time.monotonic()
         self.signal = 0
         self.diverged: str | None = None
-        self._name = f"log-{rank()}.json"  # within a checkpoint
+        self._name = f"log-{process_rank()}.json"  # within a checkpoint
 
     def restore(self, checkpoint: Path) -> None:
-        """Take the log up where a checkpoint left it."""
+        """Restore the log as a checkpoint left it."""
         self._log.restore(json.loads((checkpoint / self._name).read_text()))
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, the first SIGTERM or SIGINT ends the training after its step.
+        """Context manager: the first SIGTERM or SIGINT ends training after its step.
 
-        The second one ends the process as if nobody listened; but not one of several,
-        which gets the signal of a whole job twice, from the sender and the launcher.
+        The second signal ends a lone process at once. One of several processes ignores
+        it, because a whole job's signal reaches it twice: from the sender and from the
+        launcher.
         """
-        before = {
+        handlers = {
             number: signal.getsignal(number)
             for number in (signal.SIGTERM, signal.SIGINT)
         }
 
         def restore_handlers() -> None:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
 
         def note(number: int, _: object) -> None:
@@ -83,7 +85,7 @@ class TrainingCallback(TrainerCallback):
             if count_processes() == 1:
                 restore_handlers()
 
-        for number in before:
+        for number in handlers:
             signal.signal(number, note)
         try:
             yield
@@ -97,17 +99,17 @@ class TrainingCallback(TrainerCallback):
         control: TrainerControl,
         **_: object,
     ) -> None:
-        """Look at the loss, the clock and the signals."""
+        """Check the loss, the clock and the signals."""
         finite = math.isfinite(float(self._log.totals.smoothed))
-        due = time.monotonic() - self._kept >= 60 * self._minutes
-        diverged, due, self.signal = _find_largest(
+        due = time.monotonic() - self._last_saved >= 60 * self._minutes
+        diverged, due, self.signal = _max_over_processes(
             [not finite, due, self.signal or 0], args.device
         )
         if diverged:
             self.diverged = f"the loss is not finite at step {state.global_step}"
             control.should_training_stop = control.should_log = True
             return
-        # The Trainer cannot go on after the last step; what follows it is short.
+        # The Trainer cannot resume after the last step; what follows it is short.
         if state.global_step < state.max_steps:
             control.should_save = bool(due or self.signal)
         if self.signal:
@@ -122,11 +124,11 @@ class TrainingCallback(TrainerCallback):
         control: TrainerControl,
         **_: object,
     ) -> None:
-        """Look at the last line of the log."""
+        """Check the last line of the log for divergence."""
         lines = [line for line in self._log.lines if line["split"] == "train"]
         if self.diverged or not lines:
             return
-        limit = _BLOWN_UP * max(self._know_nothing, lines[0]["nll"])
+        limit = _DIVERGED * max(self._uniform_nll, lines[0]["nll"])
         if lines[-1]["nll"] > limit:
             self.diverged = (
                 f"the loss blew up: {lines[-1]['nll']:.1f} nats per token at step "
@@ -141,25 +143,20 @@ class TrainingCallback(TrainerCallback):
         control: TrainerControl,
         **_: object,
     ) -> None:
-        """Make what the Trainer has written a checkpoint."""
+        """Complete the checkpoint that the Trainer has written."""
         written = self._checkpoints.written()
         (written / self._name).write_text(json.dumps(self._log.state()))
-        _wait_for_all()
-        if rank() == 0:
+        wait_for_all()
+        if process_rank() == 0:
             self._checkpoints.keep(state.global_step)
-        _wait_for_all()
-        self._kept = time.monotonic()
+        wait_for_all()
+        self._last_saved = time.monotonic()
 
 
-def _find_largest(numbers: list[int], device: torch.device) -> list[int]:
-    """The largest of each number over all processes, so that all decide the same."""
+def _max_over_processes(numbers: list[int], device: torch.device) -> list[int]:
+    """Return the maxima over all processes, so that all decide the same."""
     if count_processes() == 1:
         return numbers
-    found = torch.tensor(numbers, dtype=torch.int64, device=device)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return found.tolist()
-
-
-def _wait_for_all() -> None:
-    if count_processes() > 1:
-        distributed.barrier()
+    maxima = torch.tensor(numbers, dtype=torch.int64, device=device)
+    distributed.all_reduce(maxima, distributed.ReduceOp.MAX)
+    return maxima.tolist()

@@ -1,4 +1,4 @@
-"""How a conversation is written as one text, and where the assistant speaks in it."""
+"""Write a conversation as one text with a chat template; find the assistant's turns."""
 
 import logging
 from collections.abc import Mapping
@@ -9,29 +9,29 @@ from transformers import PreTrainedTokenizerBase
 
 from polycal.errors import InputError
 
-# Llama's templates write a date, by default the day on which they are used; this is
-# the one that they fall back to, and makes the same text of a conversation every day.
+# Llama's templates write today's date by default; their own fallback date makes the
+# text of a conversation the same every day.
 _DATE = "26 Jul 2024"
-# What templates raise of a conversation that they are not made for (no system role,
-# two turns of one role, ...).
+# Errors of templates on conversations that they do not support (no system role, two
+# turns of one role, ...).
 _REFUSALS = (TemplateError, ValueError, IndexError, TypeError)
 _logger = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
-    """The chat template does not take a conversation."""
+    """The chat template does not support a conversation."""
 
 
 def choose_template(tokenizer: PreTrainedTokenizerBase, choice: str) -> None:
-    """Give a tokenizer the chat template of a study's choice.
+    """Set a tokenizer's chat template.
 
     Args:
-        tokenizer: its own template is replaced unless it is the choice.
-        choice: `own`; `tulu`; `alpaca`; `auto`, which is `own` where there is one and
-            else `tulu`.
+        tokenizer: its own template is replaced unless that is chosen.
+        choice: `own`; `tulu`; `alpaca`; or `auto`: `own` where there is one, else
+            `tulu`.
 
     Raises:
-        InputError: `own` is chosen and there is none.
+        InputError: `own` is chosen and the tokenizer has none.
     """
     if choice in ("auto", "own") and tokenizer.chat_template is not None:
         return
@@ -60,13 +60,15 @@ class Chat:
         self._tokenizer = tokenizer
         self._has_input_block = choice == "alpaca"
         if "strftime_now" in tokenizer.get_chat_template():
-            _logger.warning("the chat template may write the day on which it is used")
+            _logger.warning(
+                "the chat template may write the current date into every text"
+            )
 
     def render(self, row: Mapping) -> tuple[str, list[tuple[int, int]]]:
-        """A conversation's text, and where in it the assistant's turns lie.
+        """Return a conversation's text, and the spans of the assistant's turns in it.
 
-        A turn's span ends with its end-of-turn token. A turn that opens a conversation
-        has none, because it answers nothing.
+        A span includes the end-of-turn token. A turn that opens a conversation has no
+        span, because it answers nothing.
 
         Args:
             row: of a conversations table.
@@ -75,7 +77,7 @@ class Chat:
             The text, and (begin, end) of every turn in characters.
 
         Raises:
-            RefusedError: the template does not take the conversation.
+            RefusedError: the template does not support the conversation.
             InputError: a turn is written differently when it is not the last one.
         """
         messages, where = self._write_turns(row), f"conversation {row['example_id']}"
@@ -94,11 +96,11 @@ class Chat:
         for before, through in spans:
             if not through.startswith(before) or not text.startswith(through):
                 raise InputError(
-                    f"{where}: a turn is rendered in another way when it is not the "
-                    "last one, so its tokens cannot be told from the rest; give the "
-                    "model a chat template that writes every turn alike"
+                    f"{where}: the chat template writes a turn differently when it is "
+                    "not the last one, so its tokens cannot be found; give the model a "
+                    "chat template that writes every turn alike"
                 )
-        # A line break behind the end-of-turn token is not the assistant's.
+        # A line break after the end-of-turn token is not the assistant's.
         return text, [(len(before), len(end.rstrip())) for before, end in spans]
 
     def _write_turns(self, row: Mapping) -> list[dict[str, str]]:

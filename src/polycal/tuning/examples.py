@@ -1,4 +1,4 @@
-"""A tokenised SFT set on disk, of which only what is looked at is in memory."""
+"""A tokenised SFT set on disk: write it, and read examples from it on demand."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -23,13 +23,13 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Example:
-    """One conversation as the model reads it.
+    """One conversation as token ids.
 
     Attributes:
         example_id: its row number in the SFT set's source.
         tokens: [n] token ids, int32.
-        targets: [n] whether a loss is computed on the token, bool. The first is never
-            one, because nothing predicts it.
+        targets: [n] whether the token has a loss, bool. The first one never has,
+            because nothing predicts it.
     """
 
     example_id: int
@@ -38,12 +38,12 @@ class Example:
 
     @property
     def n_targets(self) -> int:
-        """Tokens that a loss is computed on."""
+        """Return the number of tokens that have a loss."""
         return int(np.count_nonzero(self.targets))
 
 
 def write_examples(examples: Iterable[Example], path: Path) -> int:
-    """Write examples into an Arrow file as they come, and return how many they were.
+    """Write examples into an Arrow file as they come; return their number.
 
     Raises:
         OSError: the disk is full.
@@ -51,16 +51,14 @@ def write_examples(examples: Iterable[Example], path: Path) -> int:
     rest, n_examples = iter(examples), 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
         while batch := list(itertools.islice(rest, _BATCH)):
-            ends = np.cumsum([0, *(len(each.tokens) for each in batch)], dtype=np.int32)
+            lengths = [len(example.tokens) for example in batch]
+            ends = np.cumsum([0, *lengths], dtype=np.int32)
+            tokens = np.concatenate([example.tokens for example in batch])
+            targets = np.concatenate([example.targets for example in batch])
             columns = [
-                pa.array([each.example_id for each in batch], pa.int64()),
-                *(
-                    pa.ListArray.from_arrays(ends, np.concatenate(held))
-                    for held in (
-                        [each.tokens for each in batch],
-                        [each.targets for each in batch],
-                    )
-                ),
+                pa.array([example.example_id for example in batch], pa.int64()),
+                pa.ListArray.from_arrays(ends, tokens),
+                pa.ListArray.from_arrays(ends, targets),
             ]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
             n_examples += len(batch)
@@ -68,20 +66,20 @@ def write_examples(examples: Iterable[Example], path: Path) -> int:
 
 
 class Examples(Sequence[Example]):
-    """The examples of a file, read from disk one by one when they are asked for."""
+    """The examples of a file, read from disk one at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file into memory; nothing but its list of batches is read.
+        """Map the file into memory; only its list of batches is read.
 
         Raises:
-            InputError: it is not there, or not a file of examples.
+            InputError: the file does not exist, or holds no examples.
         """
         try:
             with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
                 if reader.schema != _SCHEMA:
                     raise InputError(
-                        f"{path} holds {reader.schema.names}, and no examples; delete "
-                        "its folder and run again"
+                        f"{path} holds {reader.schema.names}, no examples; delete its "
+                        "folder and run again"
                     )
                 count = reader.num_record_batches
                 self._batches = [reader.get_batch(index) for index in range(count)]
@@ -100,8 +98,8 @@ class Examples(Sequence[Example]):
         return self._length
 
     def __getitem__(self, index: int) -> Example:
-        place, row = divmod(range(self._length)[index], _BATCH)
-        example, tokens, targets = self._batches[place].columns
+        batch, row = divmod(range(self._length)[index], _BATCH)
+        example, tokens, targets = self._batches[batch].columns
         return Example(
             example[row].as_py(),
             tokens[row].values.to_numpy(),

@@ -1,4 +1,4 @@
-"""Both losses of a causal language model, computed in the place of its output head."""
+"""Both losses of a causal language model, computed in place of its LM head."""
 
 import logging
 
@@ -14,19 +14,20 @@ _logger = logging.getLogger(__name__)
 
 
 class HeadLoss:
-    """Sums both losses over chosen positions without keeping their logits.
+    """Sum both losses over chosen positions without keeping their logits.
 
-    The loss is computed where the model calls its head. So the head's weight is
-    there even if it is spread over devices and gathered by hooks (FSDP, ZeRO), and
-    whatever the model does before its head stays the model's own. What it does
-    afterwards is found out by a forward pass of one token, whose head gives known
-    numbers. If that is neither a scale nor a soft cap, or if the head is no plain
-    matrix product (an adapter on it, 4-bit weights), the model's own logits of the
-    chosen positions are taken; a line of the log says so.
+    The loss is computed where the model calls its head. So the head's weight is there
+    even if hooks gather it from several devices (FSDP, ZeRO), and everything before the
+    head is the model's own.
+
+    The step after the head is observed once: a forward pass of one token with a head
+    that returns known numbers. If that step is neither a scale nor a soft cap, or if
+    the head is not a plain matrix product (an adapter on it, 4-bit weights), the
+    model's own logits of the chosen positions are used; the log says so.
     """
 
     def __init__(self, smoothing: float) -> None:
-        """Find nothing out yet.
+        """Observe nothing yet.
 
         Args:
             smoothing: epsilon, from 0 to below 1.
@@ -43,14 +44,14 @@ class HeadLoss:
         kept: torch.Tensor,
         targets: torch.Tensor,
     ) -> Losses:
-        """Both losses summed over positions, in nats.
+        """Return both losses summed over positions, in nats.
 
         Args:
-            model: what is called; it may wrap `plain_model`, as DDP and FSDP do.
+            model: is called; it may wrap `plain_model`, as DDP and FSDP do.
             plain_model: the causal language model, adapters included.
             inputs: arguments of its forward pass, `input_ids` [rows, width] among them.
             kept: [N] indices into the flattened [rows x width] positions.
-            targets: [N] token ids that are to be predicted there.
+            targets: [N] token ids to predict there.
 
         Returns:
             Two sums; gradients flow through `smoothed`, once, and `plain` is detached.
@@ -63,10 +64,10 @@ class HeadLoss:
                 logits = model(**inputs, use_cache=False).logits[0]
             return cross_entropies(logits, targets, smoothing=self._smoothing)
 
-        found = []
+        computed = []
         head = plain_model.get_output_embeddings()
 
-        def lose(hidden: torch.Tensor) -> torch.Tensor:
+        def replacement(hidden: torch.Tensor) -> torch.Tensor:
             losses = head_cross_entropies(
                 hidden.flatten(0, 1)[kept],
                 head.weight,
@@ -75,14 +76,14 @@ class HeadLoss:
                 bias=head.bias,
                 final=self._final,
             )
-            found.append(losses)
-            # Shaped as logits are, and no view: FSDP may lose its hook on one.
+            computed.append(losses)
+            # Shaped like logits, and not a view: FSDP may lose its hook on a view.
             return losses.smoothed * losses.smoothed.new_ones(1, 1, 1)
 
-        with replaced(head, lose):
+        with replaced(head, replacement):
             output = model(**inputs, use_cache=False)
-        (losses,) = found
-        # Wrappers hang their backward hooks on what the model returns.
+        (losses,) = computed
+        # Wrappers put their backward hooks on the model's output.
         linked = losses.smoothed + 0 * output.logits.sum()
         return Losses(linked, losses.plain)
 
@@ -91,22 +92,22 @@ class HeadLoss:
 def _observe_final(
     model: nn.Module, plain_model: PreTrainedModel, tokens: torch.Tensor
 ) -> Final | None:
-    """What the model makes of its head's output; None: nothing that the loss knows."""
+    """Return what the model does to its head's output; None: unknown to the loss."""
     head = plain_model.get_output_embeddings()
     if not is_untouched(head):
-        _logger.warning("no plain output head; its logits are kept in memory")
+        _logger.warning("the LM head is not plain; its logits are kept in memory")
         return None
     rows = head.out_features
     given = torch.tensor(_PROBE, device=tokens.device)
     given = given.repeat(rows // len(given) + 1)[:rows].view(1, 1, -1)
-    shapes = []  # of the weight, once it is gathered
+    shapes = []  # of the gathered weight
 
     def probe(_: torch.Tensor) -> torch.Tensor:
         shapes.append(tuple(head.weight.shape))
         return given
 
     training = plain_model.training
-    plain_model.eval()  # dropout would take random numbers
+    plain_model.eval()  # dropout would draw random numbers
     try:
         with replaced(head, probe):
             made = model(input_ids=tokens[:1, :1], use_cache=False).logits
@@ -116,12 +117,14 @@ def _observe_final(
     if shapes != [(rows, head.in_features)]:  # called twice, or split over devices
         final = None
     if final is None:
-        _logger.warning("the model changes its logits; they are kept in memory")
+        _logger.warning(
+            "the model changes its logits in an unknown way; they are kept in memory"
+        )
     return final
 
 
 def _recognise(given: torch.Tensor, made: torch.Tensor) -> Final | None:
-    """The scale or the soft cap that made one tensor of the other, if it was one."""
+    """Return the scale or soft cap that maps one tensor to the other, if one does."""
     if made.shape != given.shape:
         return None
     flat, result = given.flatten(), made.flatten()

@@ -1,4 +1,4 @@
-"""Run one function in several processes that work on one training."""
+"""Launch a training's processes as torchrun does, and forward signals to them."""
 
 import contextlib
 import logging
@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from torch import distributed
+
 from polycal.errors import InputError
 from polycal.tuning.machines import ONE, Machines
 
-# What is passed on here. torch's own way kills the processes after half a minute, which
-# can be less than a step and its checkpoint take.
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
-_PATIENCE = 600  # seconds until the other machines have to be there
-_TO_SAY_IT = 10  # seconds until the first process has said what is wrong
+# Signals that are forwarded here: torch kills the processes 30 s after a signal, which
+# can be too short for a step and its checkpoint.
+_FORWARDED = (signal.SIGTERM, signal.SIGINT)
+_RENDEZVOUS_TIMEOUT = 600  # seconds
+_ERROR_DELAY = 10  # seconds in which the first process reports an error
 
 
 def launch(
@@ -27,22 +29,22 @@ def launch(
     name: str,
     machines: Machines = ONE,
 ) -> None:
-    """Call a function in so many processes, with torchrun's environment, and wait.
+    """Call a function in several processes, in torchrun's environment, and wait.
 
-    A process that ends with an error ends the others. SIGTERM and Ctrl-C are passed on,
-    and the processes take the time that they need for what they do then; when this
-    process is killed, they are interrupted.
+    A process that fails ends the others. SIGTERM and Ctrl-C are forwarded, and the
+    processes take the time that they need to stop. If this process is killed, they are
+    interrupted.
 
     Args:
         function: of a module, because the processes import it.
         argument: its argument; it is pickled.
-        processes: how many on this machine, and on each of the others.
-        name: what a message about bad input begins with.
-        machines: that this is called on, with the same arguments.
+        processes: number of processes per machine.
+        name: verb that an error message begins with.
+        machines: machines that call this with the same arguments.
 
     Raises:
-        InputError: the other machines were not there after ten minutes.
-        SystemExit: a process failed, and said why; or a signal ended them.
+        InputError: the machines did not meet within ten minutes.
+        SystemExit: a process failed and logged why, or a signal ended the processes.
     """
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -54,10 +56,10 @@ def launch(
         min_nodes=machines.nodes,
         max_nodes=machines.nodes,
         nproc_per_node=processes,
-        # The processes of the first machine have the first numbers: "static".
+        # "static" gives the lowest ranks to the first machine, which writes.
         rdzv_backend="static" if several else "c10d",
         rdzv_endpoint=machines.rendezvous or "localhost:0",
-        rdzv_configs={"rank": machines.node_rank, "timeout": _PATIENCE}
+        rdzv_configs={"rank": machines.node_rank, "timeout": _RENDEZVOUS_TIMEOUT}
         if several
         else {},
         local_addr=None if several else "localhost",
@@ -69,34 +71,34 @@ def launch(
     )
     level = logging.getLogger().level
     try:
-        with _passing_on():
-            elastic_launch(config, _begin)(function, argument, level, name)
+        with _forwarding_signals():
+            elastic_launch(config, _work)(function, argument, level, name)
     except SignalException as error:
         sys.exit(128 + error.sigval)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         code = failure.exitcode
-        sys.exit(code if code > 0 else 128 - code)  # as a shell tells of a signal
+        sys.exit(code if code > 0 else 128 - code)  # as a shell reports a signal
     except DistError as error:
         raise InputError(
             f"the {machines.nodes} machines did not meet at {machines.rendezvous} "
-            f"within {_PATIENCE} s: {str(error).splitlines()[0]}"
+            f"within {_RENDEZVOUS_TIMEOUT} s: {str(error).splitlines()[0]}"
         ) from error
 
 
 @contextlib.contextmanager
-def _passing_on() -> Iterator[None]:
-    """Inside, signals are for the processes; without any they end this one."""
+def _forwarding_signals() -> Iterator[None]:
+    """Context manager: forward signals to the processes for the duration."""
 
-    def pass_on(number: int, _: object) -> None:
-        working = multiprocessing.active_children()
-        if not working:
+    def forward(number: int, _: object) -> None:
+        children = multiprocessing.active_children()
+        if not children:
             sys.exit(128 + number)
-        for each in working:
+        for child in children:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each.pid, number)
+                os.kill(child.pid, number)
 
-    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
         yield
     finally:
@@ -104,26 +106,32 @@ def _passing_on() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _begin(function: Callable, argument: object, level: int, name: str) -> None:
-    """What a process does: log as its parent does, if it is the first, and work."""
+def _work(function: Callable, argument: object, level: int, name: str) -> None:
+    """Set up logging in a process of the training, and call the function."""
     logging.basicConfig(
-        level=level if rank() == 0 else logging.ERROR,
+        level=level if process_rank() == 0 else logging.ERROR,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
     try:
         function(argument)
     except InputError as error:
-        if rank() != 0:  # the first one says the same and ends the others
-            time.sleep(_TO_SAY_IT)
+        if process_rank() != 0:  # the first one reports the same error
+            time.sleep(_ERROR_DELAY)
         sys.exit(f"{name}: {error}")
 
 
-def rank() -> int:
-    """The number of this process among those of the training; 0 is the first."""
+def process_rank() -> int:
+    """Return the rank of this process in the training; 0 is the first."""
     return int(os.environ.get("RANK", 0))
 
 
+def wait_for_all() -> None:
+    """Wait until all processes of the training are here."""
+    if count_processes() > 1:
+        distributed.barrier()
+
+
 def count_processes() -> int:
-    """How many processes work on the training that this one works on."""
+    """Return how many processes work on this process's training."""
     return int(os.environ.get("WORLD_SIZE", 1))

@@ -11,15 +11,15 @@ from polycal.study.asked import read_trainings
 from polycal.tuning.checkpoints import measure_checkpoints, remove_checkpoints
 from polycal.verb import verb
 
-GRACE = 24 * 3600  # seconds: a short look with fewer values gives nothing up
+GRACE = 24 * 3600  # seconds: running a study briefly with fewer values is harmless
 
 
 class Leftovers(NamedTuple):
-    """What `find_and_remove` has done.
+    """What `find_and_remove` did.
 
     Attributes:
-        removed: bytes of the checkpoints that are gone.
-        waiting: bytes of those that were given up less than a day ago.
+        removed: bytes of the removed checkpoints.
+        waiting: bytes of checkpoints whose training was dropped less than a day ago.
     """
 
     removed: int
@@ -28,38 +28,39 @@ class Leftovers(NamedTuple):
 
 @verb()
 def remove_leftovers(*, results: Path = Path("results")) -> None:
-    """Remove checkpoints that nobody needs, and print how much.
+    """Remove checkpoints that are not needed any more, and print their size.
 
-    Nothing of this is worth an error at the end of a complete study, so what cannot be
-    removed is printed.
+    Errors are printed, because none of them should fail a complete study.
 
     Args:
-        results: the folder that the workflow writes into.
+        results: folder that the workflow writes into
     """
     try:
         removed, waiting = find_and_remove(results)
     except (InputError, OSError) as error:
-        print(f"Checkpoints that nobody needs are left: {error}")
+        print(f"Checkpoints that are no longer needed are left: {error}")
         return
     if removed:
-        print(f"Removed {removed / 1e9:.1f} GB of checkpoints that nobody needs.")
+        print(
+            f"Removed {removed / 1e9:.1f} GB of checkpoints that are no longer needed."
+        )
     if waiting:
         print(
-            f"Checkpoints of trainings that the study has given up take "
-            f"{waiting / 1e9:.1f} GB; a run in a day or later removes them."
+            f"Checkpoints of trainings that the study no longer asks for take "
+            f"{waiting / 1e9:.1f} GB; a run after a day removes them."
         )
 
 
 def find_and_remove(results: Path) -> Leftovers:
-    """Remove the checkpoints of trainings that are done, or were given up a day ago.
+    """Remove checkpoints of trainings that are done, or were dropped a day ago.
 
-    Those of a training that still runs stay.
+    Checkpoints of a running training stay.
 
     Args:
-        results: the folder that the workflow writes into.
+        results: folder that the workflow writes into.
 
     Raises:
-        InputError: a file of the notes is not one that `note_trainings` wrote.
+        InputError: `note_trainings` did not write a file of the notes.
         OSError: a checkpoint cannot be removed.
     """
     trainings = read_trainings(layout.below(results, layout.STUDIES))
@@ -67,14 +68,14 @@ def find_and_remove(results: Path) -> Leftovers:
     for address in sorted(trainings.asked | set(trainings.former)):
         folder = layout.below(results, layout.CHECKPOINTS) / address
         candidate = layout.below(results, layout.CANDIDATES) / address
-        done, given_up = candidate.exists(), address in trainings.former
-        if not folder.is_dir() or not (done or given_up):
+        done, dropped = candidate.exists(), address in trainings.former
+        if not folder.is_dir() or not (done or dropped):
             continue
         if not done and time.time() - trainings.former[address] < GRACE:
             waiting += measure_checkpoints(folder)
             continue
-        with exclusive(candidate, wait=False) as nobody_trains:
-            if nobody_trains:
+        with exclusive(candidate, wait=False) as is_idle:
+            if is_idle:
                 removed += measure_checkpoints(folder)
                 remove_checkpoints(folder)
     return Leftovers(removed, waiting)

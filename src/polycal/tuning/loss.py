@@ -1,14 +1,14 @@
-"""Label-smoothed cross-entropy, and the plain one out of the same pass."""
+"""Label-smoothed cross-entropy, and the plain one from the same pass."""
 
 from typing import NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
 
-# Positions at a time. Fewer make slower matrix products; twice as many are 2 % faster,
-# for 125 MiB more at a vocabulary of 128,000 (benchmarks/loss.py).
+# Positions per chunk. Fewer make matrix products slow; twice as many are 2 % faster
+# and take 125 MiB more at a vocabulary of 128,000 (benchmarks/loss.py).
 _CHUNK = 256
-_ROWS = 2**14  # of a head whose gradient is rounded before it is added up
+_ROWS = 2**14  # of a head whose gradient product is rounded before the sum
 
 
 class Losses(NamedTuple):
@@ -19,9 +19,9 @@ class Losses(NamedTuple):
 
 
 class Final(NamedTuple):
-    """What a model makes of its head's output x.
+    """The step after the LM head, whose output is x.
 
-    That is z = scale * x or, if it has a soft cap as Gemma-2 has, cap * tanh(z / cap).
+    z = scale * x or, with a soft cap as in Gemma-2, cap * tanh(z / cap).
     """
 
     scale: float = 1.0
@@ -33,26 +33,27 @@ def cross_entropies(
 ) -> Losses:
     """Sum the smoothed and the plain cross-entropy over N positions.
 
-    With K classes, z the logits and y the target (Szegedy et al. 2016, and
+    With K classes, logits z and target y (Szegedy et al. 2016, and
     `torch.nn.functional.cross_entropy`): smoothed = logsumexp(z) - (1 - smoothing) z_y
-    - smoothing * mean_k z_k. K counts every row of the vocabulary, padding rows too.
-    Losses of different smoothing cannot be compared with each other; the plain ones
-    can.
+    - smoothing * mean_k z_k. K counts every row of the vocabulary, padding rows
+    included. Losses of different smoothing are not comparable; the plain ones are.
 
     Args:
         logits: [N, K], any floating dtype; the arithmetic is float32 or better.
-        targets: [N] class indices; what is to be ignored must be left out before.
+        targets: [N] class indices, without ignored positions.
         smoothing: epsilon, from 0 to below 1.
 
     Returns:
         Two sums; gradients flow through `smoothed`, and `plain` is detached.
     """
     wide = logits if logits.dtype == torch.float64 else logits.float()
-    right = wide.gather(-1, targets[:, None])[:, 0]
-    plain = (wide.logsumexp(-1) - right).sum()
+    target_logits = wide.gather(-1, targets[:, None])[:, 0]
+    plain = (wide.logsumexp(-1) - target_logits).sum()
     if not smoothing:
         return Losses(plain, plain.detach())
-    return Losses(plain + smoothing * (right - wide.mean(-1)).sum(), plain.detach())
+    return Losses(
+        plain + smoothing * (target_logits - wide.mean(-1)).sum(), plain.detach()
+    )
 
 
 def head_cross_entropies(
@@ -65,26 +66,26 @@ def head_cross_entropies(
     final: Final | None = None,
     chunk: int = _CHUNK,
 ) -> Losses:
-    """`cross_entropies` of a linear head's logits, a few positions' logits at a time.
+    """Return `cross_entropies` of a linear head, a chunk of positions at a time.
 
-    The gradients are made in the same pass as the losses, so that no logits are kept
-    for them: per chunk, p = softmax(z) in place of z, then (p - (1 - smoothing)
-    onehot(y)) W for the hidden states, and the transposed product for the weight. What
-    is missing, the mean logit's part, needs no logits: mean_k z_k = h . mean_k W_k (+
-    mean bias). Under a soft cap it does, and is subtracted from p.
+    Losses and gradients are computed in one pass, so that no logits are kept. Per
+    chunk, p = softmax(z) replaces z; (p - (1 - smoothing) onehot(y)) W is the gradient
+    of the hidden states, and the transposed product that of the weight. The missing
+    part, of the mean logit, needs no logits: mean_k z_k = h . mean_k W_k (+ mean bias).
+    Under a soft cap it needs them, and is subtracted from p.
 
-    The matrix products have the dtype of `hidden`, or autocast's where it is on; logits
-    and losses are float32 or better, and so is the sum of the weight's gradient.
+    The matrix products have the dtype of `hidden`, or autocast's where it is on.
+    Logits, losses and the sum of the weight's gradient are float32 or better.
 
     Args:
-        hidden: [N, H], what the head is given.
+        hidden: [N, H], the head's input.
         weight: [K, H] of the head, on the same device; if it needs no gradient, none is
             computed.
-        targets: [N] class indices; what is to be ignored must be left out before.
+        targets: [N] class indices, without ignored positions.
         smoothing: epsilon, from 0 to below 1.
         bias: [K] of the head.
-        final: what the model makes of the head's output; None: nothing.
-        chunk: positions at a time.
+        final: the step after the head; None: none.
+        chunk: positions per chunk.
 
     Returns:
         Two sums; gradients flow through `smoothed`, once, and `plain` is detached.
@@ -93,13 +94,13 @@ def head_cross_entropies(
     dtype = hidden.dtype
     if torch.is_autocast_enabled(device) and dtype != torch.float64:
         dtype = torch.get_autocast_dtype(device)
-    given = (hidden, weight, bias)
+    inputs = (hidden, weight, bias)
     needed = tuple(
-        torch.is_grad_enabled() and each is not None and each.requires_grad
-        for each in given
+        torch.is_grad_enabled() and tensor is not None and tensor.requires_grad
+        for tensor in inputs
     )
     settings = _Settings(smoothing, final or Final(), chunk, dtype, needed)
-    return Losses(*_HeadLoss.apply(*given, targets, settings))
+    return Losses(*_HeadLoss.apply(*inputs, targets, settings))
 
 
 class _Settings(NamedTuple):
@@ -114,10 +115,10 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, targets, settings):
         with torch.autocast(hidden.device.type, enabled=False):
-            run = _Pass(hidden, weight, bias, targets, settings)
+            chunks = _ChunkSums(hidden, weight, bias, targets, settings)
             for begin in range(0, len(targets), settings.chunk):
-                run.add(slice(begin, begin + settings.chunk))
-            (smoothed, plain), ctx.gradients = run.losses(), run.gradients()
+                chunks.add(slice(begin, begin + settings.chunk))
+            (smoothed, plain), ctx.gradients = chunks.losses(), chunks.gradients()
         ctx.mark_non_differentiable(plain)
         return smoothed, plain
 
@@ -125,15 +126,15 @@ class _HeadLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient, _):
         # A second copy of the weight's gradient would cost as much as the head itself.
-        held, ctx.gradients = ctx.gradients, None
-        if held is None:
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
             raise RuntimeError("these losses were differentiated before; compute anew")
-        scaled = (None if each is None else each.mul_(gradient) for each in held)
+        scaled = (None if own is None else own.mul_(gradient) for own in gradients)
         return (*scaled, None, None)
 
 
-class _Pass:
-    """Losses and gradients that grow by one chunk of positions after the other."""
+class _ChunkSums:
+    """Losses and gradients, summed over chunks of positions."""
 
     def __init__(
         self,
@@ -145,16 +146,16 @@ class _Pass:
     ) -> None:
         self.smoothing, (self.scale, self.cap), chunk, dtype, needed = settings
         self.wide = torch.float64 if dtype == torch.float64 else torch.float32
-        self.given, self.targets = (hidden, weight, bias), targets
+        self.inputs, self.targets = (hidden, weight, bias), targets
         self.hidden, self.weight, self.bias = hidden.to(dtype), weight.to(dtype), bias
-        # Whether the mean logit is that of the hidden state and the mean row.
+        # Without a cap, the mean logit is the hidden state times the mean row.
         self.by_mean_row = bool(self.smoothing) and self.cap is None
         if self.by_mean_row:
             self.mean_row = self.weight.mean(0, dtype=self.wide)
             self.mean_bias = 0 if bias is None else bias.mean(dtype=self.wide)
         self.of_hidden = torch.empty_like(hidden) if needed[0] else None
         self.of_weight = self.of_bias = None
-        # Where the mean row is used, every row has the same share of the smoothing.
+        # With the mean row, every row has the same part of the smoothing's gradient.
         share = self.by_mean_row * self.scale * self.smoothing / len(weight)
         if needed[1]:
             summed = self.hidden.sum(0, dtype=self.wide)
@@ -162,14 +163,14 @@ class _Pass:
         if needed[2]:
             self.of_bias = torch.full_like(bias, -share * len(hidden), dtype=self.wide)
         self.plain = targets.new_empty(len(targets), dtype=self.wide)
-        self.excess = torch.zeros_like(self.plain)  # of the chosen logit over the mean
-        # One set of logits at a time; a soft cap's slope has to be kept beside them.
+        self.excess = torch.zeros_like(self.plain)  # target's logit minus the mean
+        # Logits of one chunk at a time; a soft cap's slope is kept beside them.
         n_buffers, rows = 1 if self.cap is None else 2, min(chunk, len(targets))
         shape = (n_buffers, rows, len(weight))
         self.buffers = targets.new_empty(shape, dtype=self.wide)
 
     def add(self, part: slice) -> None:
-        """Go over the positions of one chunk."""
+        """Add the positions of one chunk."""
         hidden, right = self.hidden[part], self.targets[part, None]
         z, curve = self._compute_logits(hidden)
         chosen = z.gather(1, right)
@@ -185,7 +186,7 @@ class _Pass:
         if self.of_hidden is None and self.of_weight is None and self.of_bias is None:
             return
 
-        slope = p.div_(total)  # of the loss over the logits, in the same memory
+        slope = p.div_(total)  # of the loss over the logits, in the memory of p
         slope.scatter_add_(1, right, slope.new_full(right.shape, self.smoothing - 1))
         if curve is not None:
             slope.sub_(self.smoothing / slope.shape[1])
@@ -206,7 +207,7 @@ class _Pass:
     def _compute_logits(
         self, hidden: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The logits, and the hyperbolic tangent that a cap is made of."""
+        """Return the logits, and the tanh of a soft cap."""
         z = self.buffers[0, : len(hidden)]
         if self.wide == hidden.dtype:
             torch.mm(hidden, self.weight.t(), out=z)
@@ -222,21 +223,21 @@ class _Pass:
         return torch.mul(curve, self.cap, out=z), curve
 
     def losses(self) -> Losses:
-        """Both sums."""
+        """Return both sums."""
         plain = self.plain.sum()
         return Losses(plain + self.smoothing * self.excess.sum(), plain)
 
     def gradients(self) -> list[torch.Tensor | None]:
-        """Of the smoothed sum, for hidden states, weight and bias, where needed."""
-        made = (self.of_hidden, self.of_weight, self.of_bias)
+        """Return the smoothed sum's gradients for hidden, weight, bias, if needed."""
+        gradients = (self.of_hidden, self.of_weight, self.of_bias)
         return [
-            None if each is None else each.to(given.dtype)
-            for each, given in zip(made, self.given, strict=True)
+            None if gradient is None else gradient.to(tensor.dtype)
+            for gradient, tensor in zip(gradients, self.inputs, strict=True)
         ]
 
 
 def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
-    """Add left @ right to `total`; where it is wider, a few rows at a time."""
+    """Add left @ right to `total`; a wider total is added a few rows at a time."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
         return

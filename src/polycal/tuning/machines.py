@@ -5,29 +5,32 @@ from dataclasses import dataclass, field
 
 from polycal.errors import InputError
 
-_SRUN_NODE = "SLURM_NODEID"  # srun's number of the node that it starts a task on
+_SRUN_NODE = "SLURM_NODEID"  # srun sets it on each machine
 
 
 @dataclass(frozen=True)
 class Machines:
-    """The nodes of one training, and this one's rank among them.
+    """The machines of one training, and this machine's rank.
 
     Attributes:
-        nodes: how many.
-        node_rank: of this one, from 0; the first one writes the result. None: srun's.
-        rendezvous: HOST:PORT of the first, where the others find it; not used for one.
+        nodes: number of machines.
+        node_rank: of this machine, from 0; rank 0 writes the result. None: srun's.
+        rendezvous: HOST:PORT on machine 0; needed with several machines.
 
     Raises:
-        InputError: the values do not say it, or contradict each other.
+        InputError: a value is missing or out of range.
     """
 
-    nodes: int = field(default=1, metadata={"help": "machines that this is called on"})
+    nodes: int = field(
+        default=1, metadata={"help": "number of machines that run this command"}
+    )
     node_rank: int | None = field(
-        default=None, metadata={"help": "of this machine, from 0; none: srun knows"}
+        default=None,
+        metadata={"help": "rank of this machine, from 0; by default srun's"},
     )
     rendezvous: str | None = field(
         default=None,
-        metadata={"help": "HOST:PORT of the first machine, if there are several"},
+        metadata={"help": "HOST:PORT of the first machine; needed with several"},
     )
 
     def __post_init__(self) -> None:
@@ -41,7 +44,7 @@ class Machines:
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise InputError(
                 f"--nodes {self.nodes} needs --rendezvous HOST:PORT, an address of the "
-                f"first machine that all reach, not {self.rendezvous!r}"
+                f"first machine that all machines reach, not {self.rendezvous!r}"
             )
         if self.node_rank is None:
             if _SRUN_NODE not in os.environ:

@@ -1,4 +1,4 @@
-"""The network that a recipe trains: a whole model, or a model with an adapter."""
+"""The network that a recipe trains: a whole model, or a model with a LoRA adapter."""
 
 from pathlib import Path
 
@@ -13,19 +13,19 @@ from polycal.study.recipe import Recipe
 def make_network(
     base: Path, recipe: Recipe, dtype: torch.dtype, device: torch.device
 ) -> PreTrainedModel:
-    """The model with float32 weights wherever it is trained.
+    """Load the model, with float32 weights wherever it is trained.
 
-    A bfloat16 weight would round most of AdamW's small steps away. A base model under
-    an adapter is frozen, so it has the dtype of the arithmetic, or 4 bits.
+    A bfloat16 weight would round most of AdamW's small steps away. A frozen base model
+    under an adapter has the dtype of the arithmetic, or 4 bits.
 
     Args:
         base: directory of the base model.
         recipe: method, dropout and the adapter's settings.
         dtype: of the arithmetic.
-        device: where the weights go.
+        device: of the weights.
 
     Raises:
-        InputError: the model cannot be read, or has not what the recipe speaks of.
+        InputError: the model cannot be read, or lacks what the recipe asks for.
     """
     network = models.load_model(
         base,
@@ -38,9 +38,9 @@ def make_network(
 
 
 def outline_network(base: Path, recipe: Recipe, dtype: torch.dtype) -> PreTrainedModel:
-    """What `make_network` gives, on the CPU, without reading the weights.
+    """Make what `make_network` returns, on the CPU, without reading the weights.
 
-    For a process that gets its part of them from the first one.
+    For a process that receives its part of the weights from the first process.
     """
     network = models.outline_model(
         base,
@@ -57,7 +57,7 @@ def _stored(recipe: Recipe, dtype: torch.dtype) -> torch.dtype:
 def _add_adapter(
     network: PreTrainedModel, base: Path, recipe: Recipe
 ) -> PreTrainedModel:
-    """The network itself where all of it is trained."""
+    """Add the recipe's adapter; return the network itself for full training."""
     if recipe.method == "full":
         return network
     from peft import LoraConfig, get_peft_model  # takes a second to import
@@ -76,8 +76,8 @@ def _add_adapter(
             f"lora_target_modules {recipe.lora_target_modules!r} does not fit "
             f"{base}: {error}"
         ) from error
-    # peft keeps the layers' names as a set, whose order is another in every process.
-    for held in adapted.peft_config.values():
-        if isinstance(held.target_modules, set):
-            held.target_modules = sorted(held.target_modules)
+    # peft keeps the layers' names as a set, whose order differs between processes.
+    for config in adapted.peft_config.values():
+        if isinstance(config.target_modules, set):
+            config.target_modules = sorted(config.target_modules)
     return adapted

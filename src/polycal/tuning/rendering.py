@@ -1,4 +1,4 @@
-"""From conversations to token sequences in which only the assistant's turns count."""
+"""Render conversations as token sequences with a loss on the assistant's turns only."""
 
 import logging
 from collections import Counter
@@ -18,13 +18,13 @@ from polycal.study.recipe import Rendering
 from polycal.tuning.chat import Chat, RefusedError
 from polycal.tuning.examples import Example
 
-BATCH = 1024  # conversations that are tokenised in one call
-_SHOWN = 3  # examples that a report shows in full
+BATCH = 1024  # conversations per call of the tokenizer
+_SHOWN = 3  # examples that the report shows in full
 _logger = logging.getLogger(__name__)
 
 
 class _Text(NamedTuple):
-    """A conversation that is written out; spans are (begin, end) in characters."""
+    """A conversation as text; spans are (begin, end) in characters."""
 
     example_id: int
     text: str
@@ -33,15 +33,16 @@ class _Text(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the conversations; complete when the last example is made.
+    """Counts of what became of the conversations; complete after the last example.
 
     Attributes:
-        counts: conversations; truncated (some tokens were cut); dropped_refused (by
-            the chat template); dropped_no_target (no target was left); tokens,
+        counts: conversations; truncated (some tokens were cut); dropped_refused (by the
+            chat template); dropped_no_target (no target was left); tokens,
             target_tokens and cut_tokens.
-        lengths: tokens before the cut -> conversations of this length.
+        lengths: number of tokens before the cut -> number of conversations.
         first: the first few examples, and how many tokens of each were cut.
-        refusal: what the chat template said of the first one that it refused.
+        refusal: the chat template's message about the first conversation that it
+            refused.
     """
 
     counts: Counter[str] = field(
@@ -68,13 +69,13 @@ def make_examples(
 ) -> Iterator[Example]:
     """Render, tokenise and mask conversations, a batch at a time.
 
-    The loss is on the assistant's turns, end-of-turn token included, but for one that
-    opens a conversation: it answers nothing. What is too long is cut on the right. A
-    batch is rendered while the one before it is tokenised.
+    The loss is on the assistant's turns, end-of-turn token included. A turn that opens
+    a conversation answers nothing and has no loss. Sequences that are too long are cut
+    on the right. A batch is rendered while the previous one is tokenised.
 
     Args:
         conversations: batches of a conversations table.
-        tokenizer: with offsets; it is given the chat template of the rendering.
+        tokenizer: with offsets; its chat template is set to the rendering's.
         rendering: how sequences are written.
         tally: counts are added to it.
 
@@ -82,14 +83,14 @@ def make_examples(
         The sequences in order.
 
     Raises:
-        InputError: the tokenizer cannot do it, its chat template refuses every
-            conversation, or writes a turn differently when it is not the last one; the
-            message names a conversation.
+        InputError: the tokenizer has no offsets or no BOS; or the chat template refuses
+            every conversation, or writes a turn differently when it is not the last one
+            (the message names a conversation).
     """
     if not tokenizer.is_fast:
         raise InputError(
-            f"{type(tokenizer).__name__} does not tell which characters a token is "
-            "made of; add a tokenizer.json to the model"
+            f"{type(tokenizer).__name__} does not give the characters of a token; add "
+            "a tokenizer.json to the model"
         )
     if rendering.bos == "always" and tokenizer.bos_token_id is None:
         raise InputError(
@@ -117,7 +118,9 @@ def make_examples(
     if tally.refusal and not counts["tokens"]:
         raise InputError(tally.refusal)
     if tally.refusal:
-        _logger.warning("%d dropped; %s", counts["dropped_refused"], tally.refusal)
+        _logger.warning(
+            "conversations dropped: %d; %s", counts["dropped_refused"], tally.refusal
+        )
 
 
 def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
@@ -135,11 +138,11 @@ def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
 def _tokenize_ahead(
     tokenizer: PreTrainedTokenizerBase, batches: Iterable[list[_Text]]
 ) -> Iterator[tuple[list[_Text], list[Encoding]]]:
-    """Every batch with its encodings; meanwhile the next one is being tokenised."""
+    """Yield every batch with its encodings; the next one is tokenised meanwhile."""
     before: tuple[list[_Text], Future[list[Encoding]]] | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
         for batch in batches:
-            texts = [each.text for each in batch]
+            texts = [written.text for written in batch]
             future = pool.submit(to_encodings, tokenizer, texts)
             if before:
                 yield before[0], before[1].result()
@@ -154,12 +157,12 @@ def _mask(
     bos_choice: str,
     bos: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids, and which of them have a character in one of the spans."""
+    """Return token ids, and which of them have a character in one of the spans."""
     ids, shift = encoding.ids, 0
-    begun = bool(ids) and ids[0] == bos
-    if bos_choice == "always" and not begun:
+    has_bos = bool(ids) and ids[0] == bos
+    if bos_choice == "always" and not has_bos:
         ids, shift = [bos, *ids], 1
-    elif bos_choice == "never" and begun:
+    elif bos_choice == "never" and has_bos:
         ids, shift = ids[1:], -1
     targets = np.zeros(len(ids), bool)
     for span in spans:
@@ -170,19 +173,20 @@ def _mask(
 
 
 def _find_tokens(encoding: Encoding, begin: int, end: int) -> tuple[int, int]:
-    """The first token with a character of [begin, end), and the one behind the last.
+    """Return the first token with a character of [begin, end), and the end of the last.
 
-    Asking for single characters is many times faster than looking at every token's.
+    Asking for single characters is many times faster than reading every token's
+    offsets.
     """
-    places = range(begin, end)
-    first = next(filter(_is_some, map(encoding.char_to_token, places)), None)
+    characters = range(begin, end)
+    first = next(filter(_is_some, map(encoding.char_to_token, characters)), None)
     if first is None:
         return 0, 0
-    last = next(filter(_is_some, map(encoding.char_to_token, reversed(places))))
-    # A character of several bytes can be several tokens; the first of them was found.
+    last = next(filter(_is_some, map(encoding.char_to_token, reversed(characters))))
+    # A character of several bytes can have several tokens; `last` is the first of them.
     while last + 1 < len(encoding):
-        found = encoding.token_to_chars(last + 1)
-        if found is None or found[0] >= end or found[1] <= begin:
+        span = encoding.token_to_chars(last + 1)
+        if span is None or span[0] >= end or span[1] <= begin:
             break
         last += 1
     return first, last + 1

@@ -1,26 +1,23 @@
-"""Attention for training on several examples in one row without padding.
+"""Packed attention for training: several examples in one row without padding.
 
-The row holds the examples one after the other; a token sees its own example only. The
-lengths of the examples travel with the model's arguments, so a layer that is computed
-again in the backward pass sees them, too. It is registered with transformers as an
-attention implementation: projections, norms, rotary embeddings, sliding windows, soft
-caps and dropout stay the architecture's own.
+A token sees its own example only. The examples' lengths are an argument of the model's
+forward pass, so a layer that is recomputed in the backward pass has them, too.
 """
 
 from collections.abc import Sequence
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
-from polycal.models.attention import attend
+from polycal.models.attention import attend, register_attention
 
 NAME = "polycal_segments"
 
 
 def read_segments(model: PreTrainedModel) -> None:
-    """From now on the model takes `segments`, the lengths of the examples in a row.
+    """Make the model take `segments`, the lengths of the examples in a row.
 
-    Without them a row is one example, with padding on the right or none.
+    Without them a row is one example, with or without padding on the right.
 
     Args:
         model: of a type that `polycal.models.passes.can_pack` accepts.
@@ -41,9 +38,9 @@ def _attend_segments(
     segments: Sequence[int] | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Transformers' attention function: [1, heads, T, size] -> [1, T, heads, size]."""
+    """Attend as transformers asks: [1, heads, T, size] -> [1, T, heads, size]."""
     lengths = list(segments or (query.shape[2],))
-    found = [
+    outputs = [
         attend(
             *parts,
             _mask(parts[0], sliding_window),
@@ -52,14 +49,15 @@ def _attend_segments(
             dropout=dropout,
         )
         for parts in zip(
-            *(each.split(lengths, dim=2) for each in (query, key, value)), strict=True
+            *(tensor.split(lengths, dim=2) for tensor in (query, key, value)),
+            strict=True,
         )
     ]
-    return torch.cat(found, dim=2).transpose(1, 2), None
+    return torch.cat(outputs, dim=2).transpose(1, 2), None
 
 
 def _mask(query: torch.Tensor, window: int | None) -> torch.Tensor | None:
-    """What a token sees if that is not all before it: [n, n] booleans."""
+    """Return what a token sees under a window: [n, n] booleans; None is causal."""
     n = query.shape[2]
     if window is None or window >= n:
         return None
@@ -67,9 +65,4 @@ def _mask(query: torch.Tensor, window: int | None) -> torch.Tensor | None:
     return everything.tril().triu(1 - window)
 
 
-def _no_mask(*_: object, **__: object) -> None:
-    """Transformers' mask function: there is nothing but the examples' own ends."""
-
-
-AttentionInterface.register(NAME, _attend_segments)
-AttentionMaskInterface.register(NAME, _no_mask)
+register_attention(NAME, _attend_segments)

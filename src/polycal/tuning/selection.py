@@ -1,4 +1,4 @@
-"""Take the candidate with the best learning rate as the run that is evaluated."""
+"""Select the candidate with the best learning rate as the run to evaluate."""
 
 import json
 import logging
@@ -24,60 +24,62 @@ _logger = logging.getLogger(__name__)
 
 @verb(makes="{out}/", without_pandas=True)
 def select(*, candidates: list[Path], seed: int, out: Path) -> None:
-    """Link the candidate of this seed that has the best learning rate.
+    """Link this seed's candidate of the best learning rate as the run.
 
-    The best rate has the lowest plain validation loss (nats per target token), as a
-    mean over seeds; smoothed losses are not looked at, because those of different
-    smoothing cannot be compared. Of equal rates the smaller one is taken. A rate is out
-    if one of its candidates diverged or has a loss that is not finite.
+    The best rate has the lowest plain validation loss (nats per target token), averaged
+    over seeds; smoothed losses of different smoothing are not comparable. Of equal
+    rates the smaller one wins. A rate with a candidate that diverged, or whose loss is
+    not finite, is out. All candidates have one model, SFT set and smoothing, and every
+    rate has the same seeds.
+
+    `out` gets the candidate's files as hard links or copies, and `selection.json` with
+    the losses of all candidates.
 
     Args:
-        candidates: directories that `tune` wrote: one model, SFT set and smoothing,
-            and every rate with the same seeds.
-        seed: the seed of the run.
-        out: the directory that is written: the candidate's files under further names,
-            and `selection.json` with the losses of all candidates.
+        candidates: directories that tune wrote, one per learning rate and seed
+        seed: seed of the run
+        out: directory to write
 
     Raises:
         InputError: the candidates do not belong together, none has a finite loss, or
-            the chosen one is damaged.
+            the selected one is damaged.
     """
     losses: dict[float, dict[int, float]] = defaultdict(dict)
-    places: dict[tuple[float, int], Path] = {}
+    folders: dict[tuple[float, int], Path] = {}
     reasons: dict[tuple[float, int], str | None] = {}
     identities = set()
     for candidate in candidates:
         identity, lr, own_seed, nll, diverged = _read_candidate(candidate)
-        if (lr, own_seed) in places:
+        if (lr, own_seed) in folders:
             raise InputError(
-                f"{candidate} and {places[lr, own_seed]} are one candidate"
+                f"{candidate} and {folders[lr, own_seed]} are the same candidate"
             )
         identities.add(identity)
-        places[lr, own_seed] = candidate
+        folders[lr, own_seed] = candidate
         losses[lr][own_seed] = nll
         reasons[lr, own_seed] = diverged
     if len(identities) != 1:
         raise InputError(
-            f"one {', '.join(_SAME)} is expected, but the candidates are of "
+            f"the candidates must have one {', '.join(_SAME)}, but they have "
             f"{sorted(identities)}"
         )
-    seeds = {frozenset(found) for found in losses.values()}
-    if len(seeds) != 1 or seed not in next(iter(seeds)):
-        found = {lr: sorted(each) for lr, each in sorted(losses.items())}
+    seed_sets = {frozenset(by_seed) for by_seed in losses.values()}
+    if len(seed_sets) != 1 or seed not in next(iter(seed_sets)):
+        seeds = {lr: sorted(by_seed) for lr, by_seed in sorted(losses.items())}
         raise InputError(
-            f"every rate must have the same seeds, {seed} too; got {found}"
+            f"every rate must have the same seeds, among them {seed}; they have {seeds}"
         )
-    means = {lr: fmean(found.values()) for lr, found in losses.items()}
+    means = {lr: fmean(by_seed.values()) for lr, by_seed in losses.items()}
     finite = {lr: mean for lr, mean in means.items() if math.isfinite(mean)}
     if not finite:
-        spelt = "; ".join(
-            f"{lr:g} (seed {each}): {reason or 'no finite validation loss'}"
-            for (lr, each), reason in sorted(reasons.items())
-            if not math.isfinite(losses[lr][each])
+        details = "; ".join(
+            f"{lr:g} (seed {own_seed}): {reason or 'no finite validation loss'}"
+            for (lr, own_seed), reason in sorted(reasons.items())
+            if not math.isfinite(losses[lr][own_seed])
         )
         raise InputError(
             f"all learning rates, {sorted(means)}, diverged; add a smaller one to "
-            f"recipe.lr. {spelt}"
+            f"recipe.lr. {details}"
         )
     best = min(sorted(finite), key=finite.__getitem__)
     _logger.info("validation nll by rate: %s; selected %g", means, best)
@@ -86,19 +88,19 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
         "candidates": [
             {
                 "lr": lr,
-                "seed": each,
+                "seed": own_seed,
                 "nll": nll if math.isfinite(nll) else None,
-                "diverged": reasons[lr, each],
+                "diverged": reasons[lr, own_seed],
             }
-            for lr, found in sorted(losses.items())
-            for each, nll in sorted(found.items())
+            for lr, by_seed in sorted(losses.items())
+            for own_seed, nll in sorted(by_seed.items())
         ],
     }
-    chosen = places[best, seed]
+    chosen = folders[best, seed]
     check_content(chosen)
     made = read_provenance(chosen)
     with replacing_folder(out) as temporary:
-        for path in sorted(chosen.glob("[!.]*")):  # hidden files are not tune's
+        for path in sorted(chosen.glob("[!.]*")):  # tune writes no hidden files
             if path.name != "provenance.json":
                 copy_or_link(path, temporary / path.name)
         text = json.dumps(selection, indent=2, sort_keys=True)
@@ -109,7 +111,7 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
 
 
 def _read_candidate(candidate: Path) -> tuple[tuple, float, int, float, str | None]:
-    """What it is of, its rate, seed and last plain validation loss, and why it ended.
+    """Return a candidate's identity, rate, seed, last validation loss and divergence.
 
     The loss of a candidate that diverged is infinite.
     """

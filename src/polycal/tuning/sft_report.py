@@ -1,4 +1,4 @@
-"""A tokenised SFT set as a page of text: what went in, how long it is, how it reads."""
+"""Report on a tokenised SFT set as text: counts, lengths, and the first examples."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +11,8 @@ from polycal.tuning.rendering import Tally
 
 _BAR = 40  # characters of the longest bar
 _LEGEND = (
-    "What stands between ⟦ and ⟧ is learnt, the end-of-turn token included; the rest "
-    "is read only."
+    "The loss is on the tokens between ⟦ and ⟧, end-of-turn tokens included; all "
+    "others are only read."
 )
 
 
@@ -25,15 +25,15 @@ def format_report(
     counts: Mapping[str, int],
     tally: Tally,
 ) -> str:
-    """The page.
+    """Return the report.
 
     Args:
-        tokenizer: that of the examples.
+        tokenizer: of the examples.
         title: the first line.
         settings: how the sequences were written.
         source: counts of the conversations table.
         counts: what became of its conversations.
-        tally: their lengths, and the examples that are shown in full.
+        tally: their lengths, and the examples to show in full.
     """
     lines = [
         title,
@@ -55,39 +55,40 @@ def _section(title: str, lines: Iterator[str] | Sequence[str]) -> list[str]:
 
 
 def _count(counts: Mapping[str, int]) -> Iterator[str]:
-    for name, value in sorted(counts.items(), key=lambda each: each[0] != "rows"):
+    for name, value in sorted(counts.items(), key=lambda item: item[0] != "rows"):
         yield f"{value:15,}  {name.replace('_', ' ')}"
 
 
 def _draw(histogram: Mapping[int, int]) -> Iterator[str]:
-    """Median and tail, then a bar for every doubling of the length."""
+    """Yield quantiles of the length, then a bar for every doubling of it."""
     lengths = np.array(sorted(histogram))
-    counts = np.array([histogram[each] for each in sorted(histogram)])
+    counts = np.array([histogram[length] for length in lengths.tolist()])
     shares = np.cumsum(counts) / counts.sum()
     for share in (0.5, 0.95, 0.99):
         length = lengths[np.searchsorted(shares, share)]
-        yield f"{length:15,}  {share:.0%} are not longer"
+        yield f"{length:15,}  {share:.0%} are at most this long"
     yield f"{lengths[-1]:15,}  the longest"
     yield ""
     exponents = np.ceil(np.log2(lengths)).astype(int)
     bins = range(exponents[0], exponents[-1] + 1)
-    heights = [int(counts[exponents == each].sum()) for each in bins]
-    for each, height in zip(bins, heights, strict=True):
+    heights = [int(counts[exponents == exponent].sum()) for exponent in bins]
+    for exponent, height in zip(bins, heights, strict=True):
         bar = "█" * -(-_BAR * height // max(heights))
-        yield f"{f'up to {2**each:,}':>15}  {bar} {height:,}"
+        yield f"{f'up to {2**exponent:,}':>15}  {bar} {height:,}"
 
 
 def _show(example: Example, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text with its special tokens, and a mark around every run of targets.
+    """Return the text with its special tokens, and marks around every run of targets.
 
-    A piece is what the text gains by its tokens: decoded alone, it could lose a space.
+    A run's text is what the decoded text gains by its tokens: decoded alone, it could
+    lose a space.
     """
     text, decoded, end = "", "", 0
-    for learnt, run in itertools.groupby(example.targets):
+    for is_target, run in itertools.groupby(example.targets):
         end += len(list(run))
         longer = tokenizer.decode(
             example.tokens[:end].tolist(), clean_up_tokenization_spaces=False
         )
         piece, decoded = longer[len(decoded) :], longer
-        text += f"⟦{piece}⟧" if learnt else piece
+        text += f"⟦{piece}⟧" if is_target else piece
     return text

@@ -1,4 +1,4 @@
-"""How hard a training works: operations per second, part of the device's, memory."""
+"""Training throughput: FLOP/s, MFU, peak memory."""
 
 import resource
 import sys
@@ -11,17 +11,17 @@ from polycal.models.loading import describe_device
 
 
 def needed_flop(network: PreTrainedModel, tokens: int, targets: int) -> float:
-    """Operations that a step has to compute, attention's own products left out.
+    """Return the FLOP that a step needs, without attention's own products.
 
-    Six per weight and token where the weight is trained, four where it is frozen and
-    passes gradients on; the head's at the target tokens alone. What is computed again
-    to save memory is not counted: that is how model FLOPs utilisation is defined
-    (Chowdhery et al. 2022, appendix B).
+    Six per weight and token for trained weights, four for frozen ones that pass
+    gradients on; the head's are counted at target tokens only. Recomputation that saves
+    memory is not counted: so is model FLOPs utilisation defined (Chowdhery et al. 2022,
+    appendix B).
 
     Args:
         network: before it is spread over devices.
-        tokens: that it reads.
-        targets: those whose logits are needed.
+        tokens: number of tokens that it reads.
+        targets: number of tokens whose logits are needed.
     """
     head = network.get_output_embeddings().weight
     embeddings = network.get_input_embeddings().weight
@@ -34,13 +34,13 @@ def needed_flop(network: PreTrainedModel, tokens: int, targets: int) -> float:
 
 
 def _size(weight: torch.nn.Parameter) -> int:
-    """Numbers that it stands for; 4-bit ones are packed."""
+    """Return how many numbers a weight has; 4-bit weights are packed."""
     packed = getattr(weight, "quant_state", None)
     return packed.shape.numel() if packed else weight.numel()
 
 
 class Throughput:
-    """What the lines of a training's log say of its speed and memory."""
+    """Speed and memory of a training, as columns of its log."""
 
     def __init__(
         self,
@@ -50,13 +50,14 @@ class Throughput:
         bfloat16: bool,
         processes: int,
     ) -> None:
-        """Count once what a token costs.
+        """Count the FLOP of a token once.
 
         Args:
             network: before it is spread over devices.
             device: of this process.
-            bfloat16: whether to compute in bfloat16, of which the datasheets speak.
-            processes: that work on it together.
+            bfloat16: whether the training computes in bfloat16, as the datasheets
+                assume.
+            processes: number of processes of the training.
         """
         self._per_token = needed_flop(network, 1, 0)
         self._per_target = needed_flop(network, 0, 1)
@@ -67,22 +68,22 @@ class Throughput:
     def of_line(
         self, *, tokens: int, targets: int, seconds: float
     ) -> dict[str, float | None]:
-        """Columns of a line of the log.
+        """Return the columns `tflops`, `mfu` and `memory_gib` of a line of the log.
 
         Args:
-            tokens: that were read by all processes.
-            targets: those that were trained on.
-            seconds: that this took.
+            tokens: number of tokens that all processes read.
+            targets: number of target tokens among them.
+            seconds: wall time.
         """
         flop = tokens * self._per_token + targets * self._per_target
         return {
             "tflops": flop / seconds / 1e12,
             "mfu": flop / seconds / self._peak if self._peak else None,
-            "memory_gib": self._find_memory() / 2**30,
+            "memory_gib": self._peak_memory() / 2**30,
         }
 
-    def _find_memory(self) -> int:
-        """Bytes at most so far: of the GPU, or of the process in main memory."""
+    def _peak_memory(self) -> int:
+        """Return the peak bytes: of the GPU, or of the process in main memory."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

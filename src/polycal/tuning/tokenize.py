@@ -30,17 +30,17 @@ def tokenize(
 ) -> None:
     """Write the token sequences of an SFT set, and a report for people.
 
-    The directory holds `examples.arrow` (tokens and target masks), `report.txt` and
-    `provenance.json` with the settings, counts and digests. However large the set is,
-    few conversations are in memory at a time.
+    The directory gets `examples.arrow` (tokens and target masks), `report.txt` and
+    `provenance.json` with the settings, counts and digests. Memory does not grow with
+    the set: conversations are read in batches.
 
     Args:
-        base: directory of the base model, of which only the tokenizer is read.
-        conversations: the conversations table.
-        model: short name of the base model; this and `sft` are noted only.
-        sft: short name of the SFT set.
-        rendering: how sequences are written.
-        out: the directory that is written.
+        base: directory of the base model, whose tokenizer is read
+        conversations: conversations table
+        model: short name of the base model
+        sft: short name of the SFT set
+        rendering: how sequences are written
+        out: directory to write
 
     Raises:
         InputError: the tokenizer or the conversations cannot be used.
@@ -53,12 +53,14 @@ def tokenize(
     with replacing_folder(out) as temporary:
         path = temporary / FILE
         batches = tables.stream(conversations, "conversations", rows=BATCH)
-        made = write_examples(make_examples(batches, tokenizer, rendering, tally), path)
-        counts = {"examples": made, **tally.counts}
-        if made < 2:
+        n_examples = write_examples(
+            make_examples(batches, tokenizer, rendering, tally), path
+        )
+        counts = {"examples": n_examples, **tally.counts}
+        if n_examples < 2:
             raise InputError(
-                f"{conversations} gives {made} sequences with a target, too few to "
-                f"train on and to validate with ({counts})"
+                f"{conversations} gives {n_examples} sequences with a target, too few "
+                f"for training and validation ({counts}); add conversations"
             )
         report = format_report(
             tokenizer,

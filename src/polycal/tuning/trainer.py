@@ -1,4 +1,4 @@
-"""transformers' Trainer with the smoothed loss, and a log that holds both losses."""
+"""transformers' Trainer with the smoothed loss; its log has both losses."""
 
 import math
 import os
@@ -34,24 +34,24 @@ from polycal.tuning.loss import Losses
 from polycal.tuning.segments import read_segments
 from polycal.tuning.training_log import Totals, TrainingLog
 
-_COMPUTED_AGAIN = {
+_RECOMPUTE = {
     "gradient_checkpointing": True,
     "gradient_checkpointing_kwargs": {"use_reentrant": False},
 }
-# Weights are read by the first process, which sends the others their parts.
-_FROM_THE_FIRST = {"cpu_ram_efficient_loading": True}
-_LINES = 100  # of a training log, about
-# What else than the Trainer's own numbers a reporter is told.
+# The first process reads the weights and sends the others their parts.
+_FSDP = {"cpu_ram_efficient_loading": True}
+_LINES = 100  # lines of a training log, about
+# Columns that trackers get beside the Trainer's own numbers.
 _REPORTED = ("loss", "nll", "tokens_per_second", "tflops", "mfu", "memory_gib")
 
 
 def prepare_trackers(names: Sequence[str], folder: Path) -> None:
-    """Find out before a training whether transformers can report to all of these.
+    """Check before a training that transformers can report to these trackers.
 
     Args:
         names: as `report_to` of transformers' TrainingArguments takes them.
-        folder: of TensorBoard's files, which the Trainer would lay beside checkpoints
-            that do not stay; the environment's TENSORBOARD_LOGGING_DIR goes first.
+        folder: for TensorBoard's files; the Trainer would put them beside temporary
+            checkpoints. The environment's TENSORBOARD_LOGGING_DIR takes precedence.
 
     Raises:
         InputError: a name is not known, or its package is not installed.
@@ -66,31 +66,30 @@ def prepare_trackers(names: Sequence[str], folder: Path) -> None:
         except (ImportError, RuntimeError) as error:
             raise InputError(
                 f"report_to: {name} cannot be used here ({error}); install its package "
-                "in this environment, or leave it out"
+                "in this environment, or remove it"
             ) from None
 
 
 class _Bar(ProgressCallback):
-    """A bar on a terminal; the training log has the numbers."""
+    """Progress bar on a terminal."""
 
     def on_log(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Print nothing; the training log has the numbers."""
 
 
 class SmoothingTrainer(Trainer):
     """Minimises the smoothed loss over the target tokens of the whole batch.
 
-    That is their mean or, if the recipe says so, their sum; the log has means.
-
-    Examples stand in one row without padding where the architecture is known to be
-    exact on such rows.
+    The loss is their mean or, by the recipe, their sum; the log has means. Examples are
+    packed into one row without padding where the architecture is known to be exact on
+    such rows.
 
     Attributes:
-        training_log: what is learnt of the losses.
+        training_log: both losses.
     """
 
-    # The loss is divided by the tokens of all accumulated micro-batches; without
-    # these two the Trainer would divide once more.
+    # The loss is divided by the tokens of all accumulated micro-batches; without this
+    # and model_accepts_loss_kwargs the Trainer would divide again.
     loss_is_scaled_for_ga = True
 
     def __init__(
@@ -104,7 +103,7 @@ class SmoothingTrainer(Trainer):
         seed: int,
         folder: Path | str,
         log: TrainingLog | None = None,
-        watch: TrainerCallback | None = None,
+        callback: TrainerCallback | None = None,
         report_to: Sequence[str] = (),
         name: str | None = None,
     ) -> None:
@@ -112,25 +111,25 @@ class SmoothingTrainer(Trainer):
 
         Args:
             model: on any device; all parameters that require a gradient are trained.
-            examples: the training examples; each is asked for when it is used.
+            examples: the training examples, read on demand.
             recipe: the settings.
             smoothing: label-smoothing epsilon.
             bfloat16: whether to compute in bfloat16 (the weights keep their dtype).
             seed: of the order of the examples and of dropout.
-            folder: that checkpoints are written into.
-            log: what is learnt of the losses; None: one in memory.
-            watch: told of every step; without one there are no checkpoints.
-            report_to: where else the log is shown, such as wandb and tensorboard.
-            name: of the training there.
+            folder: of unfinished checkpoints.
+            log: of both losses; None: one in memory.
+            callback: called at every step; without one there are no checkpoints.
+            report_to: trackers that also show the log, such as wandb and tensorboard.
+            name: of the training in the trackers.
         """
         steps = recipe.count_steps(len(examples))
-        ways = count_processes()
-        at_once = recipe.micro_batch_size * ways
+        n_processes = count_processes()
+        sequences_at_once = recipe.micro_batch_size * n_processes
         arguments = TrainingArguments(
             output_dir=str(folder),
             max_steps=steps,
             per_device_train_batch_size=recipe.micro_batch_size,
-            gradient_accumulation_steps=recipe.batch_size // at_once,
+            gradient_accumulation_steps=recipe.batch_size // sequences_at_once,
             learning_rate=recipe.lr,
             lr_scheduler_type="linear",
             # The first step of a warm-up has the rate 0, so one step has no warm-up.
@@ -138,7 +137,7 @@ class SmoothingTrainer(Trainer):
             weight_decay=recipe.weight_decay,
             max_grad_norm=recipe.max_grad_norm,
             optim="adamw_torch",
-            **(_COMPUTED_AGAIN if recipe.gradient_checkpointing else {}),
+            **(_RECOMPUTE if recipe.gradient_checkpointing else {}),
             bf16=bfloat16,
             use_cpu=not torch.cuda.is_available(),
             seed=seed,
@@ -150,9 +149,11 @@ class SmoothingTrainer(Trainer):
             disable_tqdm=True,
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
-            fsdp=True if ways > 1 else None,
-            fsdp_config=_FROM_THE_FIRST if ways > 1 else None,
-            ddp_backend="gloo" if ways > 1 and not torch.cuda.is_available() else None,
+            fsdp=True if n_processes > 1 else None,
+            fsdp_config=_FSDP if n_processes > 1 else None,
+            ddp_backend="gloo"
+            if n_processes > 1 and not torch.cuda.is_available()
+            else None,
         )
         arguments._n_gpu = min(arguments.n_gpu, 1)  # no DataParallel, ever
         self._collate = pad_examples
@@ -164,11 +165,11 @@ class SmoothingTrainer(Trainer):
             arguments,
             train_dataset=examples,
             data_collator=self._collate,
-            callbacks=[watch] if watch else [],
+            callbacks=[callback] if callback else [],
         )
         if sys.stderr.isatty():
             self.add_callback(_Bar)
-        self.remove_callback(PrinterCallback)  # our log has the numbers
+        self.remove_callback(PrinterCallback)  # the training log has the numbers
         self.model_accepts_loss_kwargs = True
         self.training_log = log or TrainingLog(None, {})
         self._head_loss, self._reduction = HeadLoss(smoothing), recipe.loss_reduction
@@ -180,31 +181,32 @@ class SmoothingTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: int | torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """This micro-batch's part of the batch's smoothed loss (nats)."""
+        """Return this micro-batch's part of the batch's smoothed loss (nats)."""
         losses, tokens = self._sum_losses(model, inputs)
         padded = inputs.get("attention_mask")
         read = inputs["labels"].numel() if padded is None else int(padded.sum())
-        found = Totals(losses.smoothed.detach(), losses.plain, tokens, read)
-        self.training_log.count(found)
-        whole = num_items_in_batch if self._reduction == "mean" else 1
-        # Gradients are averaged over the processes, but tokens are counted over all.
-        return losses.smoothed * self.args.world_size / whole
+        totals = Totals(losses.smoothed.detach(), losses.plain, tokens, read)
+        self.training_log.count(totals)
+        divisor = num_items_in_batch if self._reduction == "mean" else 1
+        # Gradients are averaged over processes, while the divisor counts all tokens.
+        return losses.smoothed * self.args.world_size / divisor
 
     def _sum_losses(
         self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]
     ) -> tuple[Losses, int]:
-        """Both losses summed over the target tokens, and how many they are."""
+        """Return both losses summed over the target tokens, and the tokens' number."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        # A token is predicted at the position before it.
-        rows, places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+        # A token is predicted at the position before its own.
+        rows, positions = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
         plain_model = self.accelerator.unwrap_model(model)
-        kept, targets = rows * labels.shape[1] + places, labels[rows, places + 1]
+        kept = rows * labels.shape[1] + positions
+        targets = labels[rows, positions + 1]
         losses = self._head_loss.sum(model, plain_model, inputs, kept, targets)
         return losses, len(targets)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Keep a line about the steps since the last one; the Trainer calls this."""
+        """Log a line about the steps since the last one; the Trainer calls this."""
         if "learning_rate" in logs and self.training_log.totals.tokens:
             self.training_log.totals = self._add_up(self.training_log.totals)
             line = self.training_log.close_line(
@@ -213,7 +215,7 @@ class SmoothingTrainer(Trainer):
                 learning_rate=logs["learning_rate"],
                 grad_norm=logs.get("grad_norm"),
             )
-            known = {name: each for name, each in line.items() if each is not None}
+            known = {name: value for name, value in line.items() if value is not None}
             logs |= {name: known[name] for name in _REPORTED if name in known}
         super().log(logs, start_time)
 
@@ -225,26 +227,28 @@ class SmoothingTrainer(Trainer):
         lengths = [len(examples[index].tokens) for index in range(len(examples))]
         order = np.argsort(lengths, kind="stable")  # little padding
         begins = range(0, len(order), size)
-        ways, own = self.args.world_size, self.args.process_index
+        n_processes, process_rank = self.args.world_size, self.args.process_index
         totals = Totals()
-        for place in range(0, len(begins), ways):
-            # A process without a batch reads the first one: all gather the weights.
-            begin = begins[place + own] if place + own < len(begins) else 0
+        for first in range(0, len(begins), n_processes):
+            own = first + process_rank
+            # A process without a batch repeats the first one, because all processes
+            # must gather the weights.
+            begin = begins[own] if own < len(begins) else 0
             batch = [examples[index] for index in order[begin : begin + size]]
             inputs = self._prepare_inputs(self._collate(batch))
             with self.compute_loss_context_manager():
                 losses, tokens = self._sum_losses(self.model, inputs)
-            if place + own < len(begins):
+            if own < len(begins):
                 totals = totals.plus(Totals(*losses, tokens))
         totals = self._add_up(totals)
         return self.training_log.add_validation(self.state.global_step, totals)
 
     def _add_up(self, totals: Totals) -> Totals:
-        """The sums over all processes."""
+        """Return the sums over all processes."""
         if self.args.world_size == 1:
             return totals
         sums = torch.tensor(
-            [float(each) for each in totals],
+            list(map(float, totals)),
             dtype=torch.float64,
             device=self.args.device,
         )
@@ -253,6 +257,6 @@ class SmoothingTrainer(Trainer):
         return Totals(smoothed, plain, *map(int, counts))
 
     def gather_weights(self) -> dict[str, torch.Tensor]:
-        """All weights by name, on the CPU; in other processes than the first, none."""
+        """Return all weights on the CPU by name; none but in the first process."""
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         return get_model_state_dict(self.model_wrapped, options=options)

@@ -1,6 +1,6 @@
-"""One training from its base model to a candidate's directory, in every process.
+"""One training in every process: from a base model to a candidate's directory.
 
-Which arguments are possible was checked before.
+`tune` checks the arguments before.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from polycal.tuning.callbacks import TrainingCallback
 from polycal.tuning.chat import choose_template
 from polycal.tuning.checkpoints import Checkpoints
 from polycal.tuning.examples import FILE, Examples
-from polycal.tuning.launch import count_processes, rank
+from polycal.tuning.launch import count_processes, process_rank, wait_for_all
 from polycal.tuning.networks import make_network, outline_network
 from polycal.tuning.throughput import Throughput
 from polycal.tuning.trainer import SmoothingTrainer
@@ -38,162 +38,168 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
-    """What `train` needs to know.
+class Training:
+    """The arguments of `train`.
 
     Attributes:
         base: directory of the base model.
         examples: directory of the tokenised SFT set.
-        made: what made the examples.
+        origin: provenance of the examples.
         identity: columns that name the run: model, sft, smoothing, seed.
         recipe: every other setting.
-        out: the directory that is written.
+        out: directory to write.
         key: of everything that determines the result.
-        kept: the checkpoints.
+        checkpoints: of this training.
         minutes: between two checkpoints.
-        report_to: where else the log is shown.
+        report_to: trackers that also show the log.
     """
 
     base: Path
     examples: Path
-    made: dict
+    origin: dict
     identity: dict
     recipe: Recipe
     out: Path
     key: str
-    kept: Checkpoints
+    checkpoints: Checkpoints
     minutes: float
     report_to: tuple[str, ...]
 
 
-def train(job: Job) -> None:
-    """Go on from the last checkpoint, or begin; the first process writes the result.
+def train(training: Training) -> None:
+    """Train from the last checkpoint or the start; the first process writes the result.
 
     Raises:
         InputError: the model or a setting cannot be used.
         SystemExit: a signal ended the training.
     """
-    recipe, seed = job.recipe, job.identity["seed"]
-    training, validation = split_validation(
-        Examples(job.examples / FILE), recipe.validation_fraction
+    recipe, seed = training.recipe, training.identity["seed"]
+    train_set, validation_set = split_validation(
+        Examples(training.examples / FILE), recipe.validation_fraction
     )
-    counts = {"training": len(training), "validation": len(validation)}
-    _logger.info("%s: %s", job.examples, counts)
+    counts = {"training": len(train_set), "validation": len(validation_set)}
+    _logger.info("%s: %s", training.examples, counts)
     device = models.pick_device()
     dtype = models.pick_dtype(recipe.dtype, device)
-    # Weights that are spread over GPUs are read into main memory first, and once.
-    place = device if count_processes() == 1 else torch.device("cpu")
+    n_processes, is_first = count_processes(), process_rank() == 0
+    # The first process alone reads weights that are sharded, into main memory.
+    weights_device = device if n_processes == 1 else torch.device("cpu")
     set_seed(seed)
-    if rank() == 0:
-        network = make_network(job.base, recipe, dtype, place)
+    if is_first:
+        network = make_network(training.base, recipe, dtype, weights_device)
     else:
-        network = outline_network(job.base, recipe, dtype)
-    tokenizer = load_tokenizer(job.base)
-    choose_template(tokenizer, job.made["rendering"]["chat_template"])
-    models.check_rows(network, tokenizer, job.base)
+        network = outline_network(training.base, recipe, dtype)
+    tokenizer = load_tokenizer(training.base)
+    choose_template(tokenizer, training.origin["rendering"]["chat_template"])
+    models.check_rows(network, tokenizer, training.base)
     bfloat16 = dtype == torch.bfloat16
     log = TrainingLog(
-        job.kept.place / LOG if rank() == 0 else None,
-        {**job.identity, "lr": recipe.lr},
-        Throughput(
-            network, device=device, bfloat16=bfloat16, processes=count_processes()
-        ),
+        training.checkpoints.folder / LOG if is_first else None,
+        {**training.identity, "lr": recipe.lr},
+        Throughput(network, device=device, bfloat16=bfloat16, processes=n_processes),
     )
     vocabulary = network.get_output_embeddings().weight.shape[0]
-    watch = TrainingCallback(job.kept, log, minutes=job.minutes, vocabulary=vocabulary)
+    callback = TrainingCallback(
+        training.checkpoints, log, minutes=training.minutes, vocabulary=vocabulary
+    )
     trainer = SmoothingTrainer(
         network,
-        training,
+        train_set,
         recipe=recipe,
-        smoothing=job.identity["smoothing"],
+        smoothing=training.identity["smoothing"],
         bfloat16=bfloat16,
         seed=seed,
         log=log,
-        watch=watch,
-        folder=job.kept.unfinished,
-        report_to=job.report_to,
-        name="/".join(str(each) for each in (*job.identity.values(), recipe.lr)),
+        callback=callback,
+        folder=training.checkpoints.unfinished,
+        report_to=training.report_to,
+        name="/".join(map(str, (*training.identity.values(), recipe.lr))),
     )
-    if rank() == 0:
-        job.kept.set_aside_damaged()
-    if count_processes() > 1:
-        distributed.barrier()
-    last = job.kept.find()
+    if is_first:
+        training.checkpoints.set_aside_damaged()
+    wait_for_all()
+    last = training.checkpoints.find()
     if last:
-        _logger.info("going on from %s", last)
-        watch.restore(last)
-    with watch.listening():
+        _logger.info("resuming from %s", last)
+        callback.restore(last)
+    with callback.listening():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if watch.signal:
-        sys.exit(128 + watch.signal)
-    diverged = watch.diverged
+    if callback.signal:
+        sys.exit(128 + callback.signal)
+    diverged = callback.diverged
     if not diverged:
-        nll = trainer.validate(validation)["nll"]
+        nll = trainer.validate(validation_set)["nll"]
         if not math.isfinite(nll):
             diverged = f"the validation loss is {nll}"
-    if count_processes() > 1:
+    if n_processes > 1:
         weights = trainer.gather_weights()
         distributed.barrier()
         distributed.destroy_process_group()
-        if rank() != 0:
+        if not is_first:
             return
-        network = make_network(job.base, recipe, dtype, torch.device("cpu"))
+        network = make_network(training.base, recipe, dtype, torch.device("cpu"))
         network.load_state_dict(weights)
-    with replacing_folder(job.out) as temporary:
+    with replacing_folder(training.out) as temporary:
         if diverged:
-            _logger.warning("%s: %s; no weights are kept", job.out, diverged)
+            _logger.warning("%s: %s; no weights are kept", training.out, diverged)
         else:
-            _restore_settings(network, job, dtype)
+            _restore_settings(network, training, dtype)
             models.save(network, tokenizer, temporary)
         saved = digest(path for path in temporary.iterdir() if path.is_file())
         tables.write(log.table(), temporary / LOG, "training_log")
-        settings = {**job.identity, **job.made["rendering"]}
+        settings = {**training.identity, **training.origin["rendering"]}
         settings |= dataclasses.asdict(recipe)
         text = json.dumps(settings, indent=2, sort_keys=True)
         (temporary / "recipe.json").write_text(text + "\n")
         write_provenance(
             temporary,
-            **job.identity,
-            key=job.key,
+            **training.identity,
+            key=training.key,
             diverged=diverged,
             lr=recipe.lr,
-            base=read_digest(job.base),
-            conversations=job.made["conversations"],
-            examples=job.made["digest"],
-            counts=job.made["counts"] | counts,
+            base=read_digest(training.base),
+            conversations=training.origin["conversations"],
+            examples=training.origin["digest"],
+            counts=training.origin["counts"] | counts,
             device=models.describe_device(device),
             dtype=str(dtype).removeprefix("torch."),
             digest=None if diverged else saved,
         )
 
 
-def _restore_settings(network: PreTrainedModel, job: Job, dtype: torch.dtype) -> None:
-    """Give a full model the dtype and the dropout that its directory states."""
-    if job.recipe.method != "full":
+def _restore_settings(
+    network: PreTrainedModel, training: Training, dtype: torch.dtype
+) -> None:
+    """Restore the dtype and the dropout of a full model's base."""
+    if training.recipe.method != "full":
         return
     network.to(dtype)
-    own_dropout = models.read_attention_dropout(job.base)
+    own_dropout = models.read_attention_dropout(training.base)
     if own_dropout is not None:
         network.config.attention_dropout = own_dropout
 
 
 def split_validation(examples: Examples, fraction: float) -> tuple[Subset, Subset]:
-    """Training and validation examples, by chance but always the same.
+    """Split examples into training and validation sets, by a fixed random draw.
 
-    The split depends on nothing but the number of examples, so the validation losses
-    of all candidates are about the same examples. Both parts keep their order, and read
-    an example when it is asked for.
+    The split depends only on the number of examples, so all candidates have the same
+    validation examples. Both sets keep the order, and read an example on demand.
+
+    Args:
+        examples: of one SFT set.
+        fraction: part that is held out, at least one example.
 
     Raises:
         InputError: there are fewer than two examples.
     """
     if len(examples) < 2:
         raise InputError(
-            f"{len(examples)} conversations with an answer are too few to train on "
-            "and to validate with"
+            f"{len(examples)} conversations with an answer are too few for training "
+            "and validation; add conversations"
         )
-    chance = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(examples), generator=chance)
-    held = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
-    training, validation = order[held:].sort().values, order[:held].sort().values
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(examples), generator=generator)
+    n_validation = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
+    training = order[n_validation:].sort().values
+    validation = order[:n_validation].sort().values
     return Subset(examples, training.numpy()), Subset(examples, validation.numpy())

@@ -16,13 +16,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Totals(NamedTuple):
-    """Sums of both losses (nats) over target tokens, and how many tokens there were.
+    """Sums of both losses (nats) over target tokens, and numbers of tokens.
 
     Attributes:
         smoothed: sum of the smoothed loss.
         plain: sum of the negative log-likelihood.
-        tokens: targets.
-        read: all that the network read, the targets among them.
+        tokens: target tokens.
+        read: all tokens that the network read, targets included.
     """
 
     smoothed: float | torch.Tensor = 0.0
@@ -31,11 +31,11 @@ class Totals(NamedTuple):
     read: int = 0
 
     def plus(self, other: "Totals") -> "Totals":
-        """The sums over the tokens of both."""
+        """Return the sums over the tokens of both."""
         return Totals(*map(sum, zip(self, other, strict=True)))
 
     def means(self) -> dict[str, float | int]:
-        """Both losses per token, and the tokens: columns of a line."""
+        """Return both losses per token and the tokens, as columns of a line."""
         return {
             "loss": float(self.smoothed) / self.tokens,
             "nll": float(self.plain) / self.tokens,
@@ -44,7 +44,7 @@ class Totals(NamedTuple):
 
 
 class TrainingLog:
-    """Lines of a training log, and the sums of the line that comes next.
+    """Lines of a training log, and sums for the next line.
 
     Attributes:
         lines: dictionaries with the columns of a training log that vary.
@@ -55,23 +55,22 @@ class TrainingLog:
         self,
         path: Path | None,
         identity: Mapping[str, object],
-        effort: Throughput | None = None,
+        throughput: Throughput | None = None,
     ) -> None:
         """Begin with no line.
 
         Args:
-            path: the Parquet file that is replaced by a longer one at every line;
-                None: there is none.
-            identity: the columns that are the same in every line.
-            effort: tells the speed and the memory of a line; None: nobody does.
+            path: the Parquet file, rewritten at every line; None: none.
+            identity: columns that are constant in the file.
+            throughput: adds speed and memory to each line; None: leaves them null.
         """
-        self._path, self._identity, self._effort = path, identity, effort
+        self._path, self._identity, self._throughput = path, identity, throughput
         self.lines: list[dict[str, object]] = []
         self.totals = Totals()
         self._since = time.perf_counter()
 
     def count(self, losses: Totals) -> None:
-        """Add a micro-batch to the line that comes next."""
+        """Add a micro-batch to the next line."""
         self.totals = self.totals.plus(losses)
 
     def close_line(
@@ -81,7 +80,7 @@ class TrainingLog:
 
         Args:
             step: optimiser steps done.
-            of: all of them.
+            of: all optimiser steps.
             learning_rate: at this step.
             grad_norm: before clipping.
         """
@@ -94,9 +93,9 @@ class TrainingLog:
             "grad_norm": grad_norm,
             "tokens_per_second": self.totals.tokens / seconds,
         }
-        if self._effort:
+        if self._throughput:
             tokens, targets = self.totals.read, self.totals.tokens
-            line |= self._effort.of_line(
+            line |= self._throughput.of_line(
                 tokens=tokens, targets=targets, seconds=seconds
             )
         self.totals, self._since = Totals(), time.perf_counter()
@@ -104,7 +103,7 @@ class TrainingLog:
         _logger.info(
             "step %d of %d: loss %.4f, nll %.4f, learning rate %.2e, %.0f tokens/s%s",
             *(step, of, line["loss"], line["nll"]),
-            *(learning_rate, line["tokens_per_second"], _tell_effort(line)),
+            *(learning_rate, line["tokens_per_second"], _describe_throughput(line)),
         )
         return line
 
@@ -123,12 +122,12 @@ class TrainingLog:
         return line
 
     def table(self) -> pa.Table:
-        """The lines as a table of the kind `training_log`."""
+        """Return the lines as a table of the kind `training_log`."""
         rows = [{**self._identity, **line} for line in self.lines]
         return pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
 
     def state(self) -> dict[str, object]:
-        """What `restore` needs to go on from here; JSON can hold it."""
+        """Return the state that `restore` takes; JSON can hold it."""
         smoothed, plain, *counts = self.totals
         return {
             "lines": self.lines,
@@ -137,7 +136,7 @@ class TrainingLog:
         }
 
     def restore(self, state: Mapping) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.lines, self.totals = list(state["lines"]), Totals(*state["totals"])
         self._since = time.perf_counter() - state["seconds"]
 
@@ -147,8 +146,8 @@ class TrainingLog:
             tables.write(self.table(), self._path, "training_log")
 
 
-def _tell_effort(line: Mapping[str, object]) -> str:
-    """The speed and the memory of a line, as far as they are known."""
+def _describe_throughput(line: Mapping[str, object]) -> str:
+    """Return the known speed and memory of a line, as text."""
     if "tflops" not in line:
         return ""
     used = f" ({100 * line['mfu']:.0f} % MFU)" if line["mfu"] else ""

@@ -1,4 +1,4 @@
-"""Fine-tune a base model on an SFT set, with label smoothing: one candidate."""
+"""Fine-tune a base model on an SFT set with label smoothing: one candidate."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from polycal.tuning.examples import FILE, Examples
 from polycal.tuning.launch import launch
 from polycal.tuning.machines import ONE, Machines
 from polycal.tuning.trainer import prepare_trackers
-from polycal.tuning.training import Job, split_validation, train
+from polycal.tuning.training import Training, split_validation, train
 from polycal.verb import verb
 
 _logger = logging.getLogger(__name__)
@@ -47,41 +47,38 @@ def tune(
     machines: Machines = ONE,
     report_to: Sequence[str] = (),
 ) -> None:
-    """Fine-tune and write one candidate, or go on with it where it was cut off.
+    """Fine-tune and write one candidate, or resume it from its last checkpoint.
 
-    The directory holds the weights (or a LoRA adapter) and the tokenizer, and
+    The directory gets the weights (or a LoRA adapter) and the tokenizer, and
     `training_log.parquet`, `recipe.json` and `provenance.json`, whose `digest` is of
-    the former two. On the CPU of one machine, with one number of threads, the same
-    arguments give the same bytes; on a GPU, attention's backward pass may round
-    differently each time. So do a training that was killed and is called again, and
-    one that was not.
+    the weights and tokenizer. On the CPU of one machine, with a fixed number of
+    threads, the same arguments give the same bytes, also when the training was killed
+    and resumed. On a GPU, attention's backward pass may round differently each time.
 
-    SIGTERM and SIGINT end the process with exit code 143 or 130, after the step that is
-    being made and with a checkpoint of it. A training that diverges ends at once: the
-    directory then holds no weights, and `diverged` in its provenance says why. Where
-    `out` is what these arguments gave before, nothing is done.
+    SIGTERM and SIGINT end the process with exit code 143 or 130, after the current step
+    and with a checkpoint of it. A training that diverges ends at once; its directory
+    holds no weights, and `diverged` in its provenance has the reason. If `out` was made
+    of the same arguments before, nothing is done.
+
+    With several processes on GPUs, weights, gradients and AdamW's moments are sharded
+    over them. On several machines, call this on each with the same arguments and a
+    shared file system; the first one writes.
 
     Args:
-        base: directory of the base model, as `prepare_model` makes it.
-        examples: the directory that `tokenize` made of this model's SFT set.
-        model: short name of the base model; this and `sft` are noted only.
-        sft: short name of the SFT set.
-        smoothing: label-smoothing epsilon, from 0 to below 1.
-        seed: of the order of the examples, dropout and the adapter's first weights.
-        recipe: every other setting.
-        out: the directory that is written.
-        checkpoints: folder of what is needed to go on, which is removed in the end;
-            None: `out` with `.checkpoints` added to its name.
-        checkpoint_minutes: between two checkpoints.
-        processes: of each machine that work on it, each on a GPU of its own where there
-            are GPUs; weights, gradients and AdamW's moments are then spread over the
-            GPUs.
-        machines: that this is called on, with the same arguments and a file system that
-            all see; the first one writes.
-        report_to: where else the log is shown while it is written, as transformers'
-            Trainer spells it, such as wandb and tensorboard (in `out` with
-            .tensorboard added, unless TENSORBOARD_LOGGING_DIR says otherwise); the
-            result does not depend on it.
+        base: directory of the base model, made by prepare_model
+        examples: directory of the tokenised SFT set, made by tokenize
+        model: short name of the base model
+        sft: short name of the SFT set
+        smoothing: label-smoothing epsilon, from 0 to below 1
+        seed: of the examples' order, of dropout and of the adapter's first weights
+        recipe: every other setting
+        out: directory to write
+        checkpoints: folder of checkpoints, removed at the end (default:
+            OUT.checkpoints)
+        checkpoint_minutes: minutes between two checkpoints
+        processes: processes per machine, each on a GPU of its own if there are GPUs
+        machines: the machines of this training
+        report_to: trackers that also show the log, such as wandb and tensorboard
 
     Raises:
         InputError: the model, the examples or a setting cannot be used.
@@ -96,59 +93,60 @@ def tune(
             f"checkpoint_minutes is {checkpoint_minutes}; it must be at least 0"
         )
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    ways = processes * machines.nodes
-    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * ways):
+    n_processes = processes * machines.nodes
+    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * n_processes):
         raise InputError(
             f"batch_size {recipe.batch_size} is not a multiple of micro_batch_size "
-            f"{recipe.micro_batch_size} x {ways} processes; a step would not see "
-            "batch_size sequences"
+            f"{recipe.micro_batch_size} x {n_processes} processes; a step would not "
+            "see batch_size sequences"
         )
     if recipe.load_in_4bit:
-        _check_four_bits(ways)
-    tokenizer, made = load_tokenizer(base), _read_origin(examples, base)
-    choose_template(tokenizer, made["rendering"]["chat_template"])
+        _check_four_bits(n_processes)
+    tokenizer, origin = load_tokenizer(base), _read_origin(examples, base)
+    choose_template(tokenizer, origin["rendering"]["chat_template"])
     split_validation(Examples(examples / FILE), recipe.validation_fraction)
     dtype = models.pick_dtype(recipe.dtype, models.pick_device())
-    key = _make_key(base, made, identity, recipe, dtype, ways)
+    key = _make_key(base, origin, identity, recipe, dtype, n_processes)
     if is_made(out, key):
-        _logger.info("%s was made of the same inputs before; nothing is done", out)
+        _logger.info("%s was made from the same inputs before; nothing is done", out)
         return
     prepare_trackers(report_to, out.with_name(f"{out.name}.tensorboard"))
     kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
-    job = Job(
-        *(base, examples, made, identity, recipe, out, key, kept),
+    training = Training(
+        *(base, examples, origin, identity, recipe, out, key, kept),
         minutes=checkpoint_minutes,
         report_to=tuple(report_to),
     )
-    together = functools.partial(
-        *(launch, train), processes=processes, name="polycal tune", machines=machines
-    )
-    if machines.node_rank:
-        _help(together, job)
+    run = train
+    if n_processes > 1:
+        run = functools.partial(
+            *(launch, train),
+            processes=processes,
+            name="polycal tune",
+            machines=machines,
+        )
+    if (
+        machines.node_rank
+    ):  # the first machine removes checkpoints and writes the result
+        try:
+            run(training)
+        except InputError:
+            # While this machine waited for the first one, a job that a killed workflow
+            # left may have finished the result; then the first one does not come.
+            if not is_made(out, key):
+                raise
         return
     with kept.tidied():
-        work = train if ways == 1 else together
-        work(job)
+        run(training)
     kept.remove()
 
 
-def _help(together: Callable[[Job], None], job: Job) -> None:
-    """Work with the first machine; checkpoints and result are its own to tidy up."""
-    try:
-        together(job)
-    except InputError:
-        # The first may have waited for a job that a killed workflow had left, and found
-        # the result there, when this one already waited for it.
-        if not is_made(job.out, job.key):
-            raise
-
-
 def _check_four_bits(processes: int) -> None:
-    """Refuse what cannot be loaded in 4 bits, before anything is loaded."""
+    """Refuse, before anything is loaded, what cannot be loaded in 4 bits."""
     if not importlib.util.find_spec("bitsandbytes"):
         raise InputError(
-            "load_in_4bit needs bitsandbytes in this environment; install it, as "
-            "`pip install 'polycal[quantised]'` does, or set load_in_4bit to false"
+            "load_in_4bit needs bitsandbytes; install it in this environment "
+            "(`pip install 'polycal[quantised]'`), or set load_in_4bit to false"
         )
     if processes > 1:
         raise InputError(
@@ -159,21 +157,22 @@ def _check_four_bits(processes: int) -> None:
 
 def _make_key(
     base: Path,
-    made: dict,
+    origin: dict,
     identity: dict,
     recipe: Recipe,
     dtype: torch.dtype,
     processes: int,
 ) -> str:
-    """Of everything that determines a candidate, versions of libraries included.
+    """Return a key of all that determines a candidate, library versions included.
 
-    The names of model and SFT set are in its files, so they are part of it.
+    The names of model and SFT set stand in the candidate's files, so they belong to the
+    key.
     """
-    files = (each for each in base.iterdir() if each.is_file())
+    files = (path for path in base.iterdir() if path.is_file())
     names = ("torch", "transformers", "accelerate", "peft")
     return make_key(
         base=read_digest(base) or digest(files),
-        examples=made["digest"],
+        examples=origin["digest"],
         identity=identity,
         recipe=dataclasses.asdict(recipe),
         dtype=str(dtype),
@@ -184,15 +183,10 @@ def _make_key(
 
 
 def _read_origin(examples: Path, base: Path) -> dict:
-    """What made the examples, if it was this base model's tokenizer.
-
-    Raises:
-        InputError: they were made with another one, or not by polycal, or have changed
-            on disk.
-    """
+    """Return the provenance of examples that this base model's tokenizer made."""
     try:
-        made = read_provenance(examples)
-        stated, origin = made["digest"], made["base"]
+        provenance = read_provenance(examples)
+        stated_digest, stated_base = provenance["digest"], provenance["base"]
     except FileNotFoundError:
         raise InputError(
             f"{examples} holds no examples; `polycal tokenize` makes them"
@@ -202,14 +196,14 @@ def _read_origin(examples: Path, base: Path) -> dict:
             f"{examples}/provenance.json is damaged ({error}); delete the folder and "
             "run again"
         ) from None
-    if not (examples / FILE).exists() or stated != digest([examples / FILE]):
+    if not (examples / FILE).exists() or stated_digest != digest([examples / FILE]):
         raise InputError(
-            f"{examples / FILE} is damaged: it is not the file that was written; "
-            f"delete {examples} and run again"
+            f"{examples / FILE} is damaged: its digest differs; delete {examples} and "
+            "run again"
         )
-    if origin != read_digest(base):
+    if stated_base != read_digest(base):
         raise InputError(
-            f"{examples} was made with the tokenizer of another model than {base}; run "
-            "`polycal tokenize` with this one"
+            f"{examples} was made with the tokenizer of another model than {base}; "
+            "run `polycal tokenize` with this one"
         )
-    return made
+    return provenance
