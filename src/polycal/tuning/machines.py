@@ -21,12 +21,10 @@ class Machines:
         InputError: a value is missing or out of range.
     """
 
-    nodes: int = field(
-        default=1, metadata={"help": "number of machines that run this command"}
-    )
+    nodes: int = field(default=1, metadata={"help": "machines that run this command"})
     node_rank: int | None = field(
         default=None,
-        metadata={"help": "rank of this machine, from 0; by default srun's"},
+        metadata={"help": "rank of this machine; by default srun's"},
     )
     rendezvous: str | None = field(
         default=None,
