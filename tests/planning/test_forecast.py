@@ -11,6 +11,7 @@ from polycal.models.gpu_types import find_gpu
 from polycal.planning.forecast import find_savings, forecast
 from polycal.planning.sizes import SizedStudy
 from polycal.study import config as study
+from polycal.study.languages import load_languages
 
 NOWHERE = Path("nowhere")
 
@@ -53,6 +54,8 @@ def test_disk_of_one_candidate_and_its_predictions():
     predictions = disk["predictions, and the store of them"]
     assert predictions == 42 * 14042 * 4 * 15 * 2 * 2
     assert disk["tokenised SFT sets"] == 52002 * 100 * 4.125
+    assert disk["downloads: SFT sets and benchmarks"] == 12e6 + 42 * 9e6
+    assert disk["prepared tables"] == 52002 * 100 * 4 / 2 + 42 * 9e6
 
 
 def test_a_cap_makes_everything_smaller():
@@ -76,6 +79,24 @@ def test_what_nobody_knows_is_named_and_not_counted_as_nothing():
     assert all(job.seconds is None for job in found.jobs)
     assert found.partial == set(found.disk)
     assert not plan(one_model("gemma")).partial
+
+
+@pytest.mark.parametrize(
+    ("section", "kinds"),
+    [
+        ("models", {"candidates"}),
+        ("sft", {"prepared tables", "tokenised SFT sets"}),
+        ("tasks", {"prepared tables", "predictions, and the store of them"}),
+    ],
+)
+def test_what_is_on_this_machine_is_no_download(section, kinds):
+    """Its unknown size is marked where files are made of it, and nowhere else."""
+    config = one_model("llama")
+    config[section][0]["repo"] = "./local"
+    assert plan(config).partial == kinds
+    config[section][0]["repo"] = "some/thing"
+    (download,) = plan(config).partial - kinds
+    assert download.startswith("downloads: ")
 
 
 def test_an_unknown_set_with_a_cap_is_counted_by_it():
@@ -144,11 +165,27 @@ def test_a_saving_is_the_difference_to_the_changed_study():
             sft=[{**each, "max_examples": 50_000} for each in config["sft"]]
         ),
     }
+    known = load_languages()
+    lite = [
+        {
+            **task,
+            "repo": repo,
+            "languages": [
+                code for code in task["languages"] if getattr(known[code], flag)
+            ],
+        }
+        for task, repo, flag in zip(
+            config["tasks"],
+            ("CohereLabs/Global-MMLU-Lite", "li-lab/MMLU-ProX-Lite"),
+            ("in_global_mmlu_lite", "in_mmlu_prox"),
+            strict=True,
+        )
+    ]
+    change = "the benchmarks' Lite versions, in the languages that they have"
+    written[change] = paper_study(tasks=lite)
+    assert found.keys() == written.keys()
     for change, variant in written.items():
         assert found[change].hours == pytest.approx(whole - hours(variant)), change
-    assert set(found) - set(written) == {
-        "the benchmarks' Lite versions, in the languages that they have"
-    }
 
 
 def test_the_lite_versions_save_nearly_all_of_the_scoring():

@@ -181,6 +181,10 @@ def test_a_language_multiplies_the_tokens():
     assert tokens("te", "llama") == pytest.approx(106 * 9.71)
     assert tokens("en", "mistral") == pytest.approx(106 * 1.13)
     assert tokens("ar", "mistral") > 2 * tokens("ar", "llama")
+    english, telugu = (questions(NOWHERE, code, "llama") for code in ("en", "te"))
+    assert telugu.text_tokens == pytest.approx(9.71 * english.text_tokens)
+    assert telugu.option_tokens == pytest.approx(9.71 * english.option_tokens)
+    assert telugu.options == english.options == 4
 
 
 def test_every_language_has_a_fertility():
