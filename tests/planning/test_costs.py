@@ -252,5 +252,5 @@ def test_gemma_s_attention_and_logits_may_not_fit_into_80_gb(gpu):
 )
 def test_which_of_the_paper_s_models_fit(gpu, certain):
     """Full fine-tuning at 4096 tokens: Gemma needs 91 GB, Mistral 148, Llama 163."""
-    found = misfits(paper_study(), gpu)
-    assert {misfit.model: misfit.certain for misfit in found} == certain
+    by_model = {one.model: one.certain for one in misfits(paper_study(), gpu)}
+    assert by_model == certain

@@ -25,23 +25,23 @@ def test_counts_are_those_of_a_dry_run(tmp_path):
     asked = small_study(seeds=[0, 1], languages_per_job=2)
     write_config(tmp_path, asked)
     counts = job_counts(tmp_path)
-    found = plan(study.complete(asked))
+    whole = plan(study.complete(asked))
     assert {"tune", "score", "select", "measure"} <= set(counts)
-    for stage, addresses in found.addresses.items():
+    for stage, addresses in whole.addresses.items():
         if stage in counts:
             assert counts[stage] == len(addresses), stage
 
 
 def test_the_paper_s_stages():
     """3 models, 3 SFT sets, 3 smoothing values, 4 rates; 3 + 2 batches of 16."""
-    found = plan(paper_study())
+    whole = plan(paper_study())
     counts = {
-        stage: len(set(addresses)) for stage, addresses in found.addresses.items()
+        stage: len(set(addresses)) for stage, addresses in whole.addresses.items()
     }
     trained = {"tokenize": 9, "tune": 108, "select": 27}
     assert counts == trained | {"score": 30 * (3 + 2), "measure": 30 * 2}
-    assert len(found.of("tune")) == 108
-    assert len(found.of("score", "llama")) == 10 * (3 + 2)
+    assert len(whole.of("tune")) == 108
+    assert len(whole.of("score", "llama")) == 10 * (3 + 2)
 
 
 def test_disk_of_one_candidate_and_its_predictions():
@@ -73,11 +73,11 @@ def test_what_nobody_knows_is_named_and_not_counted_as_nothing():
     config["models"][0]["repo"] = "some/model"
     config["sft"][0]["repo"] = "some/set"
     config["tasks"][0]["repo"] = "./quiz"
-    found = plan(config)
+    whole = plan(config)
     for name in ("model some/model", "SFT set some/set", "benchmark ./quiz"):
-        assert sum(name in note for note in found.notes) == 1, name
-    assert all(job.seconds is None for job in found.jobs)
-    assert found.partial == set(found.disk)
+        assert sum(name in note for note in whole.notes) == 1, name
+    assert all(job.seconds is None for job in whole.jobs)
+    assert whole.partial == set(whole.disk)
     assert not plan(one_model("gemma")).partial
 
 
@@ -103,11 +103,11 @@ def test_an_unknown_set_with_a_cap_is_counted_by_it():
     """The note says as what."""
     config = one_model("gemma")
     config["sft"][0] |= {"repo": "some/set", "max_examples": 2000}
-    found = plan(config)
+    whole = plan(config)
     assert any(
-        "some/set: its conversations are counted as 2,000" in n for n in found.notes
+        "some/set: its conversations are counted as 2,000" in n for n in whole.notes
     )
-    assert found.of("tune")[0].seconds > 0
+    assert whole.of("tune")[0].seconds > 0
 
 
 def test_a_filter_that_has_not_been_applied_is_named():
@@ -131,19 +131,19 @@ def test_every_saving_is_positive_and_the_largest_is_first():
     """And the part is that of the whole; the study itself is not changed."""
     config = paper_study()
     before = copy.deepcopy(config)
-    found = savings(config).values()
+    variants = savings(config).values()
     assert config == before
-    assert len(found) == 9
-    saved = [saving.hours for saving in found]
+    assert len(variants) == 9
+    saved = [saving.hours for saving in variants]
     assert saved == sorted(saved, reverse=True)
-    assert all(0 < saving.hours < hours(config) for saving in found)
-    for saving in found:
+    assert all(0 < saving.hours < hours(config) for saving in variants)
+    for saving in variants:
         assert saving.part == pytest.approx(saving.hours / hours(config))
 
 
 def test_a_saving_is_the_difference_to_the_changed_study():
     """The variants are the studies that one would write."""
-    config, found = paper_study(), savings(paper_study())
+    config, variants = paper_study(), savings(paper_study())
     whole = hours(config)
     written = {
         "one learning rate instead of 4": paper_study(
@@ -162,7 +162,7 @@ def test_a_saving_is_the_difference_to_the_changed_study():
             sft=[config["sft"][0], config["sft"][2]]
         ),
         "max_examples: 50000 for every SFT set": paper_study(
-            sft=[{**each, "max_examples": 50_000} for each in config["sft"]]
+            sft=[{**entry, "max_examples": 50_000} for entry in config["sft"]]
         ),
     }
     known = load_languages()
@@ -183,15 +183,15 @@ def test_a_saving_is_the_difference_to_the_changed_study():
     ]
     change = "the benchmarks' Lite versions, in the languages that they have"
     written[change] = paper_study(tasks=lite)
-    assert found.keys() == written.keys()
+    assert variants.keys() == written.keys()
     for change, variant in written.items():
-        assert found[change].hours == pytest.approx(whole - hours(variant)), change
+        assert variants[change].hours == pytest.approx(whole - hours(variant)), change
 
 
 def test_the_lite_versions_save_nearly_all_of_the_scoring():
     """400 and 588 questions instead of 14 042 and 11 759."""
-    found = savings(paper_study(sft=[]))
-    lite = found["the benchmarks' Lite versions, in the languages that they have"]
+    variants = savings(paper_study(sft=[]))
+    lite = variants["the benchmarks' Lite versions, in the languages that they have"]
     assert 0.9 < lite.part < 1
 
 

@@ -138,11 +138,11 @@ def test_finished_scorings_measure_the_questions_that_are_left():
     """
     config = one_model("gemma")
     config["tasks"][0]["languages"] = ["de", "en", "fr", "hi", "te"]
-    place = "score/gemma/{}/ls-0/seed-0/global_mmlu/en+fr"
+    address = "score/gemma/{}/ls-0/seed-0/global_mmlu/en+fr"
     work = {"questions": 2 * 2 * 14042, "scoring": 60.0, "loading": 7.0}
     timings = {
-        place.format("none"): Timing(67.0, **work),
-        place.format("alpaca"): Timing(0.0),
+        address.format("none"): Timing(67.0, **work),
+        address.format("alpaca"): Timing(0.0),
     }
     jobs = [j for j in plan(config, timings) if j.kind[2] == "global_mmlu"]
     base = {job.address.split("/")[-1]: job for job in jobs if "/none/" in job.address}
@@ -163,7 +163,7 @@ def test_finished_scorings_measure_the_questions_that_are_left():
 
 
 def test_measured_times_need_no_size():
-    """A model that nobody knows is planned by what its finished jobs took."""
+    """A model of unknown size is planned by what its finished jobs took."""
     model = {"name": "x", "repo": "some/thing", "revision": "main"}
     config = paper_study(models=[model])
     jobs = of(plan(config), "tune")
@@ -214,7 +214,7 @@ def save(folder: Path, address: str, *seconds: float) -> None:
     """A benchmark file as Snakemake writes it."""
     path = folder / f"{address}.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [f"{each:.2f}\t0:01:04\t759.72\t-\n" for each in seconds]
+    rows = [f"{s:.2f}\t0:01:04\t759.72\t-\n" for s in seconds]
     path.write_text(HEAD + "".join(rows))
 
 
@@ -248,8 +248,8 @@ def test_a_scoring_job_tells_its_work(tmp_path):
 
 def test_a_training_is_timed_by_its_log(tmp_path):
     """Steps alone, the validation left out: 90 / 30 + 50 / 25 seconds of 600."""
-    place = "m/s/ls-0/lr-1/seed-0"
-    save(tmp_path / "timings", f"tune/{place}", 600)
+    tail = "m/s/ls-0/lr-1/seed-0"
+    save(tmp_path / "timings", f"tune/{tail}", 600)
     line = {"model": "m", "sft": "s", "smoothing": 0.0, "lr": 1.0, "seed": 0, "step": 1}
     rows = [
         line | {"split": "train", "tokens": 90, "tokens_per_second": 30.0},
@@ -257,9 +257,9 @@ def test_a_training_is_timed_by_its_log(tmp_path):
         line | {"split": "validation", "tokens": 70},
     ]
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
-    log = tmp_path / "candidates" / place / "training_log.parquet"
+    log = tmp_path / "candidates" / tail / "training_log.parquet"
     tables.write(table, log, "training_log")
-    assert read_timings(tmp_path) == {f"tune/{place}": Timing(600, training=5.0)}
+    assert read_timings(tmp_path) == {f"tune/{tail}": Timing(600, training=5.0)}
 
 
 def test_no_folder_is_no_timings(tmp_path):

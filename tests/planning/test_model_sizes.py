@@ -59,8 +59,8 @@ CONFIG = {
 def test_a_local_model_tells_its_own_size(tmp_path, changes, kv, tied):
     """What config.json leaves out is transformers' default."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | changes))
-    found = model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
-    assert (found.kv, found.tied, found.stored_bytes) == (kv, tied, 0)
+    size = model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
+    assert (size.kv, size.tied, size.stored_bytes) == (kv, tied, 0)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_a_local_model_tells_its_own_size(tmp_path, changes, kv, tied):
 def test_a_local_model_tells_its_heads_and_its_soft_cap(tmp_path, changes, soft_cap):
     """Gemma-2 has the cap unless its config.json says null."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | changes))
-    found = model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
-    assert (found.heads, found.soft_cap) == (4, soft_cap)
+    size = model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
+    assert (size.heads, size.soft_cap) == (4, soft_cap)
 
 
 def test_the_paper_s_heads_and_soft_caps():
     """Of the three, only Gemma-2 is trained with eager attention."""
-    found = {name: (model(name).heads, model(name).soft_cap) for name in MODELS}
-    assert found == {"mistral": (32, False), "llama": (32, False), "gemma": (8, True)}
+    size = {name: (model(name).heads, model(name).soft_cap) for name in MODELS}
+    assert size == {"mistral": (32, False), "llama": (32, False), "gemma": (8, True)}
 
 
 def test_a_prepared_model_of_the_hub_tells_its_own_size(tmp_path):

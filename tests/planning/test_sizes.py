@@ -41,9 +41,9 @@ def test_a_prepared_sft_set_tells_its_own_size(tmp_path):
     """Rows are exact and replace the table's; text is counted in bytes."""
     assert alpaca(tmp_path).rows == 52002
     save_prepared(tmp_path, ENTRY, rows=1000)
-    found = alpaca(tmp_path)
-    assert (found.rows, found.prepared, found.download_bytes) == (1000, True, 0)
-    assert found.tokens == pytest.approx(100, rel=0.05)
+    size = alpaca(tmp_path)
+    assert (size.rows, size.prepared, size.download_bytes) == (1000, True, 0)
+    assert size.tokens == pytest.approx(100, rel=0.05)
 
 
 def test_a_prepared_sft_set_knows_what_its_cap_left_out(tmp_path):

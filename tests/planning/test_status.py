@@ -4,6 +4,7 @@ import os
 import re
 import time
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from made_up import make_study
@@ -104,7 +105,8 @@ def test_a_job_that_says_nothing_is_named(tell, tmp_path):
 def test_the_first_numbers_are_shown(tell, tmp_path):
     """Of every condition of the study that is measured, over the study's languages.
 
-    A table of another seed and the rows of a language that was taken out do not count.
+    A table of another seed, the rows of a language that was taken out, calibrated
+    scores and parts of the questions do not count.
     """
     paths = make_study(
         tmp_path / "made-up",
@@ -115,14 +117,16 @@ def test_the_first_numbers_are_shown(tell, tmp_path):
     rows = tables.read(paths["metrics"], "metrics").to_pandas()
     for run, own in rows.groupby(["model", "sft", "smoothing", "seed"]):
         model, sft, smoothing, seed = run
-        place = f"{model}/{sft}/ls-{number(smoothing)}/seed-{seed}/global_mmlu.parquet"
-        table = pa.Table.from_pandas(own, preserve_index=False)
-        (tmp_path / "metrics" / place).parent.mkdir(parents=True)
-        tables.write(table, tmp_path / "metrics" / place, "metrics")
+        tail = f"{model}/{sft}/ls-{number(smoothing)}/seed-{seed}/global_mmlu.parquet"
+        calibrated = own.assign(calibrator="ts_own", value=own["value"] + 0.2)
+        part = own.assign(subset="agnostic", value=own["value"] - 0.2)
+        whole = pd.concat([own, calibrated, part])
+        table = pa.Table.from_pandas(whole, preserve_index=False)
+        (tmp_path / "metrics" / tail).parent.mkdir(parents=True)
+        tables.write(table, tmp_path / "metrics" / tail, "metrics")
     own = rows[
         (rows["smoothing"] == 0.1)
         & (rows["seed"] == 0)
-        & (rows["metric"] == "accuracy")
         & (rows["scoring"] == "text")
         & (rows["normaliser"] == "token")
         & (rows["subset"] == "all")
@@ -132,4 +136,6 @@ def test_the_first_numbers_are_shown(tell, tmp_path):
     text = tell()
     assert "Measured so far" in text
     (line,) = re.findall(r"SFT, smoothing 0\.1 .* text +.*$", text, re.MULTILINE)
-    assert line.split()[-5:-3] == ["3", f"{100 * own['value'].mean():.1f}"]
+    means = own.groupby("metric")["value"].mean()
+    metrics = ("accuracy", "confidence", "gap", "ece")
+    assert line.split()[-5:] == ["3", *(f"{100 * means[name]:.1f}" for name in metrics)]

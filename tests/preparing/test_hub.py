@@ -52,8 +52,8 @@ def make_repository(folder: Path, *, languages=("sw", "yo")) -> Path:
     return folder
 
 
-def ids(found: Splits, split: str) -> list[int]:
-    return [row["id"] for row in read_rows(found.files[split], ["id"])]
+def ids(data: Splits, split: str) -> list[int]:
+    return [row["id"] for row in read_rows(data.files[split], ["id"])]
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def serve(monkeypatch, source: Path, cache: Path) -> list[dict]:
 def test_a_local_directory_is_read_without_network(tmp_path, no_network):
     """Shards come in the order of their names, and no socket is opened."""
     folder = make_repository(tmp_path / "set[1]")  # brackets are no wildcard
-    found = find_splits(str(folder), name="sw", splits=["test", "dev"])
-    assert ids(found, "test") == [0, 1, 2]
-    assert ids(found, "dev") == [9]
-    assert found.revision is None
+    data = find_splits(str(folder), name="sw", splits=["test", "dev"])
+    assert ids(data, "test") == [0, 1, 2]
+    assert ids(data, "dev") == [9]
+    assert data.revision is None
 
 
 def test_a_changed_directory_is_never_served_stale(tmp_path, monkeypatch):
@@ -133,8 +133,8 @@ def test_the_files_are_those_that_datasets_would_read(tmp_path, monkeypatch):
         theirs = datasets.load_dataset(
             str(folder), "sw", split=split, cache_dir=str(tmp_path / "cache")
         )
-        found = find_splits(str(folder), name="sw", splits=[split])
-        assert ids(found, split) == theirs["id"][:]
+        data = find_splits(str(folder), name="sw", splits=[split])
+        assert ids(data, split) == theirs["id"][:]
 
 
 def test_a_directory_without_header_is_read_by_file_names(tmp_path, no_network):
@@ -166,8 +166,8 @@ def test_the_default_config_needs_no_name(tmp_path):
 def test_a_local_file_is_one_split(tmp_path, no_network):
     """A path to a file needs neither a directory layout nor a header."""
     (tmp_path / "mine.jsonl").write_text('{"id": 3}\n')
-    found = find_splits(str(tmp_path / "mine.jsonl"), splits=["train"])
-    assert ids(found, "train") == [3]
+    data = find_splits(str(tmp_path / "mine.jsonl"), splits=["train"])
+    assert ids(data, "train") == [3]
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_the_hub_gives_only_one_language_at_a_pinned_commit(tmp_path, monkeypatc
     """The header first, then by commit the files of the splits that are needed."""
     source = make_repository(tmp_path / "source")
     calls = serve(monkeypatch, source, tmp_path / "cache")
-    found = find_splits("owner/set", name="sw", splits=["test", "dev"], revision="v2")
-    assert ids(found, "test") == [0, 1, 2]
-    assert found.revision == COMMIT
+    data = find_splits("owner/set", name="sw", splits=["test", "dev"], revision="v2")
+    assert ids(data, "test") == [0, 1, 2]
+    assert data.revision == COMMIT
     assert calls == [
         {
             "repo": "owner/set",
@@ -248,8 +248,8 @@ def test_a_hub_repository_without_header_is_taken_whole(tmp_path, monkeypatch):
     (source / "picture.png").touch()
     calls = serve(monkeypatch, source, tmp_path / "cache")
     (tmp_path / "cache" / "snapshots" / COMMIT).mkdir(parents=True)
-    found = find_splits("owner/set", splits=["train"], revision=COMMIT)
-    assert ids(found, "train") == [1]
+    data = find_splits("owner/set", splits=["train"], revision=COMMIT)
+    assert ids(data, "train") == [1]
     assert calls[-1]["patterns"] == ["README.md", "*.parquet", "*.json", "*.jsonl"]
 
 
@@ -325,7 +325,7 @@ def test_the_real_client_offline_uses_what_is_in_the_cache(tmp_path, monkeypatch
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     snapshots = tmp_path / "datasets--owner--set" / "snapshots"
     make_repository(snapshots / COMMIT)
-    found = find_splits("owner/set", name="sw", splits=["test"], revision=COMMIT)
-    assert ids(found, "test") == [0, 1, 2]
+    data = find_splits("owner/set", name="sw", splits=["test"], revision=COMMIT)
+    assert ids(data, "test") == [0, 1, 2]
     with pytest.raises(InputError, match="Hub cannot be reached"):
         find_splits("owner/set", name="sw", splits=["test"], revision="f" * 40)

@@ -1,6 +1,7 @@
 """Cost of one job: FLOP, seconds, bytes on disk and bytes of GPU memory.
 
-Every constant that is an assumption stands at the top and is printed by `plan`.
+A training that does not fit into GPU memory is a misfit, with what would fit. Every
+constant that is an assumption stands at the top and is printed by `plan`.
 """
 
 import math

@@ -133,8 +133,8 @@ def _name_unknown(study: SizedStudy) -> Iterator[str]:
         unknown = f"No size is known for the SFT set {entry['repo']}:"
         if sft and entry["filter"] and not sft.prepared:
             yield (
-                f"The filter of {entry['name']} is not counted: nobody knows yet how "
-                "many conversations it leaves."
+                f"The filter of {entry['name']} is not counted: how many conversations "
+                "it keeps is unknown until the set is prepared."
             )
         elif sft is None and (examples or config["recipe"]["max_steps"]):
             count = f"as {examples:,}" if examples else "by max_steps"

@@ -96,7 +96,7 @@ def _write_jobs(
         shown = f"{done:,}" if done or stage in ("tune", "score") else "-"
         rows.append([stage, f"{len(addresses):,}", shown, meaning])
     yield from align(["Jobs", "all", "done", "one of them is"], rows, "<>><")
-    yield "-: no times of it are there; it needs no GPU."
+    yield "-: no times recorded; the stage needs no GPU."
     scorings = whole.of("score")
     languages = " + ".join(
         f"{len(task['languages'])} of {task['name']}" for task in config["tasks"]
@@ -184,7 +184,7 @@ def _name_source(jobs: Sequence[Job]) -> str:
     """Return how the times of the jobs that are left are known."""
     left = [job for job in jobs if not job.done]
     if not left:
-        return "all have times here; changed? see snakemake -n"
+        return "all have times; after a change see snakemake -n"
     parts = []
     samples = {job.kind: job.samples for job in left if job.samples}
     if samples:
@@ -206,7 +206,7 @@ def _write_disk(whole: Forecast) -> Iterator[str]:
     rows.append(describe("all", sum(whole.disk.values()), bool(whole.partial)))
     yield from align(["Disk of the whole study", "GB"], rows, "<>")
     if whole.partial:
-        yield "?: something is left out, because nobody knows its size."
+        yield "?: files of unknown size are left out."
     yield "Selected runs are links to their candidates and take no space."
 
 
@@ -232,7 +232,7 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
         )
     if not all(job.devices for job in jobs):
         facts.append(
-            f"CPU: a job has one core, which is taken to reach {per_core:.0f} GFLOP/s."
+            f"CPU: a job has one core, assumed to reach {per_core:.0f} GFLOP/s."
         )
     if study.sft and any(job.devices for job in jobs):
         facts.append(
@@ -261,8 +261,8 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
         f"at {costs.READ_SPEED / 1e9:.1f} GB/s (assumed).",
         f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and store "
         f"(measured), {costs.EXAMPLE_BYTES:.1f} per token of a tokenised set.",
-        "A job is done when its timing is there; after a change of the recipe, "
-        "`snakemake -n` tells what is made again. The tables lie in src/polycal/data/.",
+        "A job counts as done when its timing exists; after a change of the recipe, "
+        "`snakemake -n` lists what is made again. The tables are in src/polycal/data/.",
     ]
     yield "How it is estimated"
     for fact in facts:

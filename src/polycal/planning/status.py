@@ -83,7 +83,7 @@ def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
         rows.append([stage, *counts, f"{hours:.1f}" if measured else "?"])
     head = ["jobs", "all", "done", "begun", "failed", "waiting", "hours left"]
     yield from align(head, rows, "<" + 6 * ">")
-    yield "Hours are of one job after the other, by the jobs that have finished."
+    yield "Hours left: one job after the other, by the times of finished jobs."
     yield from progress + failures + silences
 
 
