@@ -112,6 +112,7 @@ def test_seeds_are_averaged_and_subsets_left_out(study):
     numbers = next(held for place, held in study.items() if place.sft == "none")
     assert numbers["confidence"].value["sw"] == pytest.approx(0.45)
     assert numbers["accuracy"].draws["sw"].shape == (400,)
+    assert numbers["confidence"].draws["sw"].mean() == pytest.approx(0.45, abs=0.001)
 
 
 def test_decompositions_add_up_and_say_what_moved(study):

@@ -34,6 +34,7 @@ def test_the_base_model_starts_each_of_its_sft_sets(tmp_path):
     ranks = values.groupby("facet")["rank"].unique().map(sorted).to_dict()
     facets = [f"{model}, SFT on {sft}" for model in "mn" for sft in "ab"]
     assert ranks == {facet: [BASE_RANK, 0.1] for facet in facets}
+    assert values.index.tolist() == list(range(len(values)))
 
 
 def test_a_study_of_base_models_has_one_facet_per_model(tmp_path):

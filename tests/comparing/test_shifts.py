@@ -89,3 +89,58 @@ def test_a_text_is_cut_where_it_is_too_long(given, monkeypatch):
     find_shifts(**given)
     rows = tables.read(given["out"], "shifts").to_pylist()
     assert rows[0]["question"] == "b" * 1000
+
+
+def test_a_base_model_alone_is_refused(given):
+    """There is nothing to compare it with."""
+    given["predictions"].pop()
+    with pytest.raises(InputError, match="one base model and of one SFT set"):
+        find_shifts(**given)
+
+
+def rewrite(path, *, names=tuple(ANSWERS), extra=(), **changes):
+    """Keep some questions of a predictions table, add rows, change columns."""
+    rows = tables.read(path, "predictions").to_pylist()
+    rows = [row | changes for row in rows if row["question_id"] in names]
+    table = pa.Table.from_pylist([*rows, *extra], tables.SCHEMAS["predictions"])
+    tables.write(table, path, "predictions", questions={"de": "x"})
+    return rows
+
+
+def test_other_studies_predictions_are_refused(given, tmp_path):
+    """Two SFT sets, two models, or SFT alone with two smoothing values."""
+    other = write_predictions(tmp_path / "r", 1, sft="u", smoothing=0.1)
+    both = [*given["predictions"], other]
+    with pytest.raises(InputError, match=r"models \['m'\] and the SFT sets \['s', 'u'"):
+        find_shifts(**given | {"predictions": both})
+    rewrite(other, sft="s", model="n")
+    with pytest.raises(InputError, match=r"models \['m', 'n'\]"):
+        find_shifts(**given | {"predictions": both})
+    rewrite(other, model="m")
+    with pytest.raises(InputError, match="one base model"):
+        find_shifts(**given | {"predictions": both[1:]})
+
+
+def test_a_file_may_hold_both_models(given):
+    """Base and SFT without smoothing have the same number in that column."""
+    find_shifts(**given)
+    expected = tables.read(given["out"], "shifts")
+    base, tuned = given["predictions"]
+    rewrite(base, extra=rewrite(tuned))
+    find_shifts(**given | {"predictions": [base]})
+    assert tables.read(given["out"], "shifts").equals(expected)
+
+
+def test_a_question_that_one_model_lacks_is_not_compared(given):
+    """Whichever it is; with a third run, its probabilities are empty there."""
+    base, tuned = given["predictions"]
+    rewrite(base, names=("a", "c"))
+    rewrite(tuned, names=("a", "b"))
+    third = write_predictions(base.with_name("r"), 1, sft="s", smoothing=0.1)
+    rewrite(third, names=("b", "c"))
+    find_shifts(**given | {"predictions": [third, tuned, base]})
+    (row,) = tables.read(given["out"], "shifts").to_pylist()
+    assert (row["question_id"], row["smoothings"]) == ("a", [-1.0, 0.0, 0.1])
+    assert [len(each) for each in row["probabilities"]] == [2, 2, 0]
+    # 1 / (1 + exp(-0.1)) = 0.52498, from a half
+    assert row["change"] == pytest.approx(0.02498, abs=1e-5)
