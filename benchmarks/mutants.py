@@ -69,7 +69,12 @@ class Survivor:
         return f"{self.path}:{self.line}\n  - {self.old}\n  + {self.new}"
 
 
-def prepare(room: str, modules: list[Path], tests: list[str]) -> Path:
+def find(globs: list[str]) -> list[Path]:
+    """Return the files of these patterns in the current directory, sorted."""
+    return sorted(path for glob in globs for path in Path().glob(glob))
+
+
+def prepare(room: str, modules: list[Path], tests: list[Path]) -> Path:
     """Return a fresh directory that mutmut can run in, with the room's settings."""
     directory = WORK / room
     shutil.rmtree(directory, ignore_errors=True)
@@ -77,7 +82,7 @@ def prepare(room: str, modules: list[Path], tests: list[str]) -> Path:
     shutil.copytree(REPOSITORY, directory, ignore=ignored)
     settings = SETTINGS.format(
         mutate=[str(path) for path in modules],
-        tests=tests,
+        tests=[str(path) for path in tests],
         others=[path.name for path in directory.iterdir() if path.name != "src"],
     )
     text = (REPOSITORY / "pyproject.toml").read_text()
@@ -182,22 +187,26 @@ def main() -> None:
     options = parser.parse_args()
     tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
     judged = tomllib.loads(EQUIVALENT.read_text())
-    enough = True
-    for room, paths in tool["polycal"]["mutants"].items():
+    enough, rooms = True, tool["polycal"]["mutants"]
+    os.chdir(REPOSITORY)
+    code = {room: find(paths["code"]) for room, paths in rooms.items()}
+    known = {*rooms, *(path.stem for paths in code.values() for path in paths)}
+    if unknown := set(options.names) - known:
+        parser.error(f"no room or module is called {', '.join(sorted(unknown))}")
+    for room, modules in code.items():
         os.chdir(REPOSITORY)
-        modules = sorted(path for glob in paths["code"] for path in Path().glob(glob))
+        tests = find(rooms[room]["tests"])
         whole = not options.names or room in options.names
         if not whole:
             modules = [path for path in modules if path.stem in options.names]
         if not modules:
             continue
-        tests = sorted(str(p) for glob in paths["tests"] for p in Path().glob(glob))
         os.chdir(prepare(room, modules, tests))
         mutants = name_mutants(modules)
         names = sorted(mutants)
         if whole and 0 < options.sample < len(names):
             names = random.Random(options.seed).sample(names, options.sample)
-        print(f"\n{room}: {', '.join(paths['tests'])}", flush=True)
+        print(f"\n{room}: {', '.join(rooms[room]['tests'])}", flush=True)
         chosen = {name: mutants[name] for name in names}
         enough &= report(chosen, run_mutants(names), len(mutants), judged)
     if not enough:
