@@ -121,14 +121,26 @@ def test_other_studies_predictions_are_refused(given, tmp_path):
         find_shifts(**given | {"predictions": both[1:]})
 
 
-def test_a_file_may_hold_both_models(given):
-    """Base and SFT without smoothing have the same number in that column."""
-    find_shifts(**given)
-    expected = tables.read(given["out"], "shifts")
+def test_a_file_may_hold_several_runs_and_scorings(given):
+    """Base and SFT of one smoothing, SFT of two, and letters beside texts."""
     base, tuned = given["predictions"]
-    rewrite(base, extra=rewrite(tuned))
+    third = write_predictions(base.with_name("r"), 1, sft="s", smoothing=0.1)
+    weak = rewrite(third, logprobs=[0.2, 0.0])
+    find_shifts(**given | {"predictions": [base, tuned, third]})
+    expected = tables.read(given["out"], "shifts")
+    assert expected.schema.equals(tables.SCHEMAS["shifts"])
+    texts = [row | {"scoring": "text", "logprobs": [9.0, 0.0]} for row in weak]
+    rewrite(base, extra=[*rewrite(tuned), *weak, *texts])
     find_shifts(**given | {"predictions": [base]})
     assert tables.read(given["out"], "shifts").equals(expected)
+
+
+def test_scores_of_untold_questions_are_refused(given):
+    """A file that does not say which questions it scored."""
+    path = given["predictions"][0]
+    tables.write(tables.read(path, "predictions"), path, "predictions")
+    with pytest.raises(InputError, match="the scores are of other questions"):
+        find_shifts(**given)
 
 
 def test_a_question_that_one_model_lacks_is_not_compared(given):
