@@ -91,13 +91,6 @@ def test_a_text_is_cut_where_it_is_too_long(given, monkeypatch):
     assert rows[0]["question"] == "b" * 1000
 
 
-def test_a_base_model_alone_is_refused(given):
-    """There is nothing to compare it with."""
-    given["predictions"].pop()
-    with pytest.raises(InputError, match="one base model and of one SFT set"):
-        find_shifts(**given)
-
-
 def rewrite(path, *, names=tuple(ANSWERS), extra=(), **changes):
     """Keep some questions of a predictions table, add rows, change columns."""
     rows = tables.read(path, "predictions").to_pylist()
