@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polycal import calibration
-from polycal.calibration import METRICS, Answers
+from polycal.calibration import METRICS
 from polycal.errors import InputError
 from polycal.measuring.readings import (
     UNCALIBRATED,
@@ -125,8 +125,11 @@ def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, objec
         for (code, own), sample, uncertainty in zip(
             parts.items(), samples, uncertainties, strict=True
         ):
-            role = "primary" if primary_only else None
-            values = compute_metrics(sample.answers, role=role) | side_metrics(own)
+            values = {
+                name: metric.compute(sample.answers)
+                for name, metric in METRICS.items()
+                if metric.role == "primary" or not primary_only
+            } | side_metrics(own)
             shared = {"language": code, "subset": subset, "n_questions": len(own.gold)}
             for metric, value in values.items():
                 value = None if np.isnan(value) else value
@@ -192,20 +195,3 @@ def _bins(reading: LanguageReading) -> Iterator[dict[str, float]]:
     columns = calibration.reliability_bins(*top)._asdict()
     for index in range(calibration.N_BINS):
         yield {name: column[index] for name, column in columns.items()}
-
-
-def compute_metrics(given: Answers, *, role: str | None = None) -> dict[str, float]:
-    """Compute metrics of the catalogue, by name.
-
-    Args:
-        given: the answers of one language.
-        role: only metrics with this role; all of them if not given.
-
-    Returns:
-        Numbers, NaN where a metric is not defined.
-    """
-    return {
-        name: metric.compute(given)
-        for name, metric in METRICS.items()
-        if role in (None, metric.role)
-    }
