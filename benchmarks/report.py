@@ -22,7 +22,7 @@ sys.path.insert(0, str(TESTS))
 
 from made_up import make_checks, make_study  # noqa: E402
 
-from polycal.reporting.figure_values import KINDS  # noqa: E402
+from polycal.reporting.figure_kind import TABLES  # noqa: E402
 from polycal.reporting.figures import draw  # noqa: E402
 from polycal.reporting.report import report  # noqa: E402
 from polycal.storage import tables  # noqa: E402
@@ -60,7 +60,7 @@ def make_page(folder: Path) -> Path:
         folder, tasks=tasks, sft=("a", "b", "c"), smoothing=(0.0, 0.1, 0.2, 0.3)
     )
     add_calibrators(paths["metrics"])
-    held = {kind: paths[kind] for kind in KINDS}
+    held = {kind: paths[kind] for kind in TABLES}
     for task in tasks:
         for scoring, normaliser in HEADLINE.items():
             under = folder / task / f"{scoring}-{normaliser}"

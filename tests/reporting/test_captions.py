@@ -6,51 +6,50 @@ from made_up import make_study
 from test_sentences import languages
 
 from polycal.comparing.conditions import BASE_RANK
-from polycal.reporting import captions
-from polycal.reporting.figure_values import KINDS, values_of
-from polycal.study.figures import FIGURES
+from polycal.reporting.figure_kind import TABLES, Selection
+from polycal.reporting.figures import FIGURES
 
 
 def test_captions_count_and_name_what_the_figure_shows():
     """Counts per condition and facet; the extremes with language and condition."""
     one = languages((BASE_RANK, "de", 0.5, 0.4), (0.0, "de", 0.5, 0.7))
     two = pd.concat([one, one.assign(facet="n")])
-    assert captions.caption_dumbbell(one).endswith("base: 0; SFT: 1.")
-    assert "m (base: 0; SFT: 1); n (base" in captions.caption_dumbbell(two)
-    assert captions.caption_heatmap(one) == (
+    assert FIGURES["dumbbell"].caption(one).endswith("base: 0; SFT: 1.")
+    assert "m (base: 0; SFT: 1); n (base" in FIGURES["dumbbell"].caption(two)
+    assert FIGURES["heatmap"].caption(one) == (
         "The signed gap lies between −10.0 pp (German, base) "
         "and +20.0 pp (German, SFT)."
     )
     bins = one.assign(n=[10, 30])
-    assert captions.caption_reliability(bins).endswith("base: 0.0%; SFT: 100.0%.")
+    assert FIGURES["reliability"].caption(bins).endswith("base: 0.0%; SFT: 100.0%.")
 
 
 @pytest.fixture(scope="module")
 def values(tmp_path_factory):
     """What each figure of a made-up study shows."""
     made = make_study(tmp_path_factory.mktemp("study"))
-    paths = {kind: made[kind] for kind in KINDS}
+    paths = {kind: made[kind] for kind in TABLES}
     place = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
-    return {name: values_of(name, paths, place) for name in FIGURES}
+    return {name: FIGURES[name].values(Selection(paths, place)) for name in FIGURES}
 
 
 def test_every_figure_has_a_sentence(values):
     """One that ends, and names no missing number."""
     for name in FIGURES:
-        said = captions.CAPTIONS[name](values[name])
+        said = FIGURES[name].caption(values[name])
         assert said.endswith(".")
         assert "nan" not in said
 
 
 def test_the_forest_counts_bands_that_leave_0_out(values):
     """Confidence rises by 20 points everywhere, smoothing takes half of it."""
-    said = captions.caption_forest(values["forest"])
+    said = FIGURES["forest"].caption(values["forest"])
     assert "confidence – SFT: 5 up, 0 down; SFT, smoothing 0.1: 0 up, 5 down" in said
 
 
 def test_the_best_smoothing_is_told_with_its_interval(values):
     """The made-up ECE is lower with smoothing, and its interval one value."""
-    said = captions.caption_doses(values["doses"])
+    said = FIGURES["doses"].caption(values["doses"])
     assert said.endswith("lowest with smoothing 0.1, interval 0.1 to 0.1.")
 
 
@@ -58,15 +57,17 @@ def test_a_rank_correlation_is_spearman_s():
     """By hand: the ranks of three languages run in opposite directions."""
     rows = {"facet": "m", "rank": 0.0, "gap": [0.3, -0.2, 0.1]}
     shown = pd.DataFrame(rows | {"token_premium": [1.0, 2.0, 3.0]})
-    assert captions.caption_premium(shown).endswith("SFT: −1.00.")
+    assert FIGURES["premium"].caption(shown).endswith("SFT: −1.00.")
 
 
 def test_what_nothing_beats_is_named():
     """With its temperature, where it has one."""
     rows = {"facet": "m", "level": "all", "rank": [0.0, 0.1], "front": True}
     shown = pd.DataFrame(rows | {"calibrator": ["none", "ts_own"]})
-    assert captions.caption_front(shown).endswith(
-        "SFT and SFT, smoothing 0.1 with each language's own temperature."
+    assert (
+        FIGURES["front"]
+        .caption(shown)
+        .endswith("SFT and SFT, smoothing 0.1 with each language's own temperature.")
     )
 
 
@@ -83,8 +84,8 @@ def test_a_change_counts_by_its_band_and_not_by_its_interval():
         "ci_high": [0.4, 0.5, -0.2],
     }
     both = pd.concat([pd.DataFrame(rows), pd.DataFrame(rows | {"metric": "accuracy"})])
-    said = captions.caption_forest(both)
-    assert "of 3, whose band" in said
+    said = FIGURES["forest"].caption(both)
+    assert "(of 3) whose band" in said
     assert said.count("SFT: 1 up, 1 down") == 2
 
 
@@ -92,7 +93,7 @@ def test_a_gap_is_confidence_minus_accuracy():
     """60 of 100 sure, 45 right: +15, and not −15."""
     bins = {"facet": "m", "rank": 0.0, "level": ["all", "low"]}
     bins |= {"sum_confidence": [60.0, 1.0], "sum_correct": [45.0, 9.0], "n": [100, 10]}
-    assert captions.caption_levels(pd.DataFrame(bins)).endswith("SFT: +15.0 pp.")
+    assert FIGURES["levels"].caption(pd.DataFrame(bins)).endswith("SFT: +15.0 pp.")
 
 
 def test_the_dumbbell_s_caption_counts_languages_above_0():
@@ -100,7 +101,7 @@ def test_the_dumbbell_s_caption_counts_languages_above_0():
     rows = [(BASE_RANK, "de", 0.5, 0.5), (BASE_RANK, "en", 0.5, 0.4)]
     rows += [(BASE_RANK, "sw", 0.5, 0.3), (0.0, "de", 0.5, 0.7)]
     rows += [(0.0, "en", 0.5, 0.6), (0.0, "sw", 0.5, 0.5)]
-    assert captions.caption_dumbbell(languages(*rows)) == (
+    assert FIGURES["dumbbell"].caption(languages(*rows)) == (
         "Languages, of 3, in which confidence exceeds accuracy – base: 0; SFT: 2."
     )
 
@@ -108,9 +109,11 @@ def test_the_dumbbell_s_caption_counts_languages_above_0():
 def test_the_heatmap_s_caption_names_the_facet_where_there_are_several():
     """Rows that were joined may carry equal row numbers."""
     one = languages((0.0, "de", 0.5, 0.7))
-    assert captions.caption_heatmap(one) == "The signed gap is +20.0 pp (German, SFT)."
+    assert (
+        FIGURES["heatmap"].caption(one) == "The signed gap is +20.0 pp (German, SFT)."
+    )
     two = pd.concat([one, languages((BASE_RANK, "sw", 0.5, 0.6), facet="n")])
-    assert captions.caption_heatmap(two) == (
+    assert FIGURES["heatmap"].caption(two) == (
         "The signed gap lies between +10.0 pp (Swahili, n, base) "
         "and +20.0 pp (German, m, SFT)."
     )
@@ -120,7 +123,7 @@ def test_the_reliability_s_caption_weighs_bins_by_their_questions():
     """10 of 50 lie above the diagonal; a bin on it, of 25, is not over-confident."""
     bins = {"facet": "m", "rank": 0.0, "n": [10, 25, 15]}
     bins |= {"confidence": [0.9, 0.5, 0.3], "accuracy": [0.8, 0.5, 0.4]}
-    assert captions.caption_reliability(pd.DataFrame(bins)) == (
+    assert FIGURES["reliability"].caption(pd.DataFrame(bins)) == (
         "Share of the questions in bins whose confidence exceeds their accuracy – "
         "SFT: 20.0%."
     )
@@ -131,7 +134,7 @@ def test_the_levels_caption_pools_bins():
     bins = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1], "level": "all"}
     bins |= {"sum_confidence": [30.0, 30.0, 9.0], "sum_correct": [20.0, 25.0, 10.0]}
     shown = pd.DataFrame(bins | {"n": [40, 60, 50]})
-    assert captions.caption_levels(shown) == (
+    assert FIGURES["levels"].caption(shown) == (
         "Confidence minus accuracy over the answers of all languages – "
         "base: +15.0 pp; SFT, smoothing 0.1: −2.0 pp."
     )
@@ -151,7 +154,7 @@ def test_the_forest_s_caption_counts_each_metric_apart():
         (0.0, "accuracy", "sw", -0.2, -0.1),
     ]
     shown = pd.DataFrame(rows, columns=columns).assign(facet="m")
-    assert captions.caption_forest(shown) == (
+    assert FIGURES["forest"].caption(shown) == (
         "Languages, of 3, whose band leaves no change out: "
         "confidence – SFT: 2 up, 1 down. accuracy – SFT: 0 up, 1 down."
     )
@@ -167,7 +170,7 @@ def test_the_decomposition_s_caption_lists_the_parts():
         ("m", 0.0, "all", "accuracy", -0.03),
         ("m", 0.0, "low", "confidence", 0.5),
     ]
-    assert captions.caption_decomposition(pd.DataFrame(rows, columns=columns)) == (
+    assert FIGURES["decomposition"].caption(pd.DataFrame(rows, columns=columns)) == (
         "Parts of the change of ECE, over all languages – "
         "m (SFT: confidence +10.0 pp, accuracy −3.0 pp; "
         "SFT, smoothing 0.1: accuracy +4.0 pp); n (SFT: confidence +2.0 pp)."
@@ -180,11 +183,11 @@ def test_the_doses_caption_names_each_model_s_best_smoothing():
     rows |= {"metric": ["ece", "ece", "gap", "ece"], "optimum": [0.1, 0.3, 0.4, 0.2]}
     rows |= {"optimum_low": [0.0, 0.3, 0.4, 0.1], "optimum_high": [0.2, 0.3, 0.4, 0.3]}
     shown = pd.DataFrame(rows)
-    assert captions.caption_doses(shown) == (
+    assert FIGURES["doses"].caption(shown) == (
         "The mean ECE of all languages is lowest with smoothing 0.1 (m), interval 0 to "
         "0.2; with smoothing 0.2 (n), interval 0.1 to 0.3."
     )
-    assert captions.caption_doses(shown[:3]) == (
+    assert FIGURES["doses"].caption(shown[:3]) == (
         "The mean ECE of all languages is lowest with smoothing 0.1, interval 0 to 0.2."
     )
 
@@ -194,12 +197,12 @@ def test_the_premium_s_caption_needs_two_sizes_to_rank():
     rows = {"facet": "m", "rank": [BASE_RANK] * 3 + [0.0] * 3 + [0.1] * 3}
     rows |= {"gap": [0.1, -0.2, 0.3, 0.2, -0.2, 0.2, 0.1, 0.2, 0.3]}
     rows |= {"token_premium": [1.0, 3.0, 2.0, 1.0, 3.0, 2.0, 1.5, 1.5, 1.5]}
-    assert captions.caption_premium(pd.DataFrame(rows)) == (
+    assert FIGURES["premium"].caption(pd.DataFrame(rows)) == (
         "Rank correlation of the gap's size with the token premium over languages – "
         "base: +0.50; SFT: none; SFT, smoothing 0.1: none."
     )
     two = {"facet": "m", "rank": 0.0, "gap": [0.1, 0.2], "token_premium": [3.0, 1.0]}
-    assert captions.caption_premium(pd.DataFrame(two)).endswith("SFT: −1.00.")
+    assert FIGURES["premium"].caption(pd.DataFrame(two)).endswith("SFT: −1.00.")
 
 
 def test_the_front_s_caption_names_only_what_is_on_it():
@@ -208,21 +211,23 @@ def test_the_front_s_caption_names_only_what_is_on_it():
     rows |= {"calibrator": ["none", "ts_own", "none", "none", "ts_en"]}
     rows |= {"level": ["all", "all", "all", "low", "all"]}
     shown = pd.DataFrame(rows | {"front": [True, True, False, True, True]})
-    assert captions.caption_front(shown) == (
+    assert FIGURES["front"].caption(shown) == (
         "Not beaten in accuracy and ECE over all languages – "
         "m: SFT with each language's own temperature and SFT, smoothing 0.1; "
         "n: SFT with English's temperature."
     )
-    assert captions.caption_front(shown[:1]).endswith("languages – SFT, smoothing 0.1.")
+    assert (
+        FIGURES["front"].caption(shown[:1]).endswith("languages – SFT, smoothing 0.1.")
+    )
     shown["front"] = True
-    assert "m: SFT, SFT with each language's own" in captions.caption_front(shown)
+    assert "m: SFT, SFT with each language's own" in FIGURES["front"].caption(shown)
 
 
 def test_the_temperature_s_caption_gives_the_geometric_mean():
     """The root of 1 x 4 is 2; that of 0.5 x 0.5 x 4 is 1."""
     rows = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1] * 3}
     shown = pd.DataFrame(rows | {"own": [4.0, 1.0, 0.5, 0.5, 4.0]})
-    assert captions.caption_temperature(shown) == (
+    assert FIGURES["temperature"].caption(shown) == (
         "Mean and range of the languages' own temperatures – "
         "base: 2.00 (1.00 to 4.00); SFT, smoothing 0.1: 1.00 (0.50 to 4.00)."
     )
@@ -232,7 +237,7 @@ def test_the_coverage_s_caption_compares_all_with_half():
     """30 errors of 100 answers, 10 of the surer half; a level is not all."""
     rows = {"facet": "m", "rank": 0.0, "level": ["all", "all", "all", "low"]}
     rows |= {"coverage": [0.5, 0.9, 1.0, 1.0], "risk": [0.1, 0.2, 0.3, 0.9]}
-    assert captions.caption_coverage(pd.DataFrame(rows)) == (
+    assert FIGURES["coverage"].caption(pd.DataFrame(rows)) == (
         "Errors among all answers, and among the more confident half of them – "
         "SFT: 30.0% and 10.0%."
     )

@@ -6,7 +6,8 @@ import pytest
 from made_up import BAND, MARGIN, make_study
 
 from polycal.reporting.comparisons import PARTS, decomposition, forest
-from polycal.reporting.figure_values import values_of
+from polycal.reporting.figure_kind import Selection
+from polycal.reporting.figures import FIGURES
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 
@@ -19,7 +20,7 @@ def paths(tmp_path_factory):
 
 def test_a_forest_draws_each_change_with_its_band(paths):
     """A mark per language, level and metric; languages' lines are as wide as bands."""
-    values = values_of("forest", paths, PLACE)
+    values = FIGURES["forest"].values(Selection(paths, PLACE))
     panels = forest(values).axes
     assert [axes.get_title() for axes in panels] == [
         "SFT\nminus base",
@@ -37,7 +38,7 @@ def test_a_forest_draws_each_change_with_its_band(paths):
 
 def test_the_lines_of_a_forest_belong_to_their_languages(paths):
     """The mark of a language stands at the height of its name."""
-    values = values_of("forest", paths, PLACE)
+    values = FIGURES["forest"].values(Selection(paths, PLACE))
     axes = forest(values).axes[0]
     names = [text.get_text() for text in axes.get_yticklabels()]
     own = values[(values["rank"] == 0) & (values["metric"] == "accuracy")]
@@ -50,7 +51,7 @@ def test_the_lines_of_a_forest_belong_to_their_languages(paths):
 
 def test_bars_of_a_decomposition_add_up(paths):
     """The diamond stands at the sum of the three bars' signed lengths."""
-    values = values_of("decomposition", paths, PLACE)
+    values = FIGURES["decomposition"].values(Selection(paths, PLACE))
     axes = decomposition(values).axes[0]
     paths = [part.get_path().vertices.reshape(-1, 5, 2) for part in axes.patches]
     assert [len(each) for each in paths] == [9] * len(PARTS)  # 5 + 3 levels + all

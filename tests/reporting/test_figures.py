@@ -7,9 +7,11 @@ from made_up import make_study
 
 from polycal.comparing.conditions import per_bin, per_language, select
 from polycal.errors import InputError
-from polycal.reporting.figure_values import KINDS, MISSING
-from polycal.reporting.figures import FIGURES, draw, dumbbell, heatmap, reliability
-from polycal.study.figures import FIGURES as DRAWN
+from polycal.reporting.diagrams import reliability
+from polycal.reporting.figure_kind import TABLES
+from polycal.reporting.figures import FIGURES, draw
+from polycal.reporting.gaps import dumbbell, heatmap
+from polycal.study.figures import FIGURES as NAMES
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 N = 5  # languages of made_up's study; its conditions are base, SFT, smoothing 0.1
@@ -19,7 +21,7 @@ N = 5  # languages of made_up's study; its conditions are base, SFT, smoothing 0
 def paths(tmp_path_factory):
     """The study's tables that figures start from."""
     made = make_study(tmp_path_factory.mktemp("study"))
-    return {kind: made[kind] for kind in KINDS}
+    return {kind: made[kind] for kind in TABLES}
 
 
 def test_a_dumbbell_has_two_markers_per_language(paths):
@@ -106,8 +108,8 @@ def test_the_same_table_gives_the_same_bytes(paths, tmp_path):
 
 
 def test_the_workflow_draws_every_figure():
-    """The light list of names is that of the functions."""
-    assert tuple(FIGURES) == DRAWN
+    """Its list of names, which needs no matplotlib, has every record's."""
+    assert tuple(FIGURES) == NAMES
 
 
 def test_a_figure_without_values_says_why(tmp_path):
@@ -116,12 +118,15 @@ def test_a_figure_without_values_says_why(tmp_path):
     place = {**PLACE, "scoring": "letters", "normaliser": "sum"}
     names = ("forest", "decomposition", "doses", "front", "premium")
     draw(
-        **{kind: paths[kind] for kind in KINDS},
+        **{kind: paths[kind] for kind in TABLES},
         **place,
         out=[tmp_path / f"{name}.svg" for name in names],
     )
     for name in names:
-        assert f"not drawn; {MISSING[name]}" in (tmp_path / f"{name}.svg").read_text()
+        assert (
+            f"not drawn; {FIGURES[name].missing}"
+            in (tmp_path / f"{name}.svg").read_text()
+        )
 
 
 def test_a_condition_that_the_study_lacks_leaves_its_panel_empty(tmp_path):
@@ -138,7 +143,7 @@ def test_bad_requests_are_refused_by_name(paths, tmp_path):
     for changed, words in (
         (
             {"out": [tmp_path / "pie.svg"]},
-            "no figure is called 'pie'; known: coverage, decomposition",
+            "no figure is called 'pie'; known: dumbbell, forest",
         ),
         (
             {"out": [tmp_path / "heatmap.gif"]},

@@ -5,7 +5,8 @@ import pytest
 from made_up import make_study
 
 from polycal.comparing.conditions import per_language, select
-from polycal.reporting.figure_values import values_of
+from polycal.reporting.figure_kind import Selection
+from polycal.reporting.figures import FIGURES
 from polycal.reporting.remedies import coverage, temperature
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
@@ -19,7 +20,7 @@ def paths(tmp_path_factory):
 
 def test_a_temperature_is_the_geometric_mean_over_seeds(paths):
     """Made up as exp(3 gap): so the mean of the logs is three times the mean gap."""
-    found = values_of("temperature", paths, PLACE)
+    found = FIGURES["temperature"].values(Selection(paths, PLACE))
     gaps = per_language(select(paths["metrics"], "metrics", **PLACE))
     both = found.merge(gaps, on=["facet", "rank", "language"])
     assert len(both) == 15
@@ -29,7 +30,7 @@ def test_a_temperature_is_the_geometric_mean_over_seeds(paths):
 
 def test_each_language_has_a_mark_and_each_condition_a_line(paths):
     """Marks of three conditions in five languages, and the shared temperature."""
-    values = values_of("temperature", paths, PLACE)
+    values = FIGURES["temperature"].values(Selection(paths, PLACE))
     (axes,) = temperature(values).axes
     marks = [line for line in axes.lines if line.get_markersize() == 3.5]
     assert sorted(x for line in marks for x in line.get_xdata()) == sorted(
@@ -41,7 +42,7 @@ def test_each_language_has_a_mark_and_each_condition_a_line(paths):
 
 def test_risks_are_means_over_the_languages_of_a_level(paths):
     """All of the answers: 1 - accuracy; half of them: as made up, (1 - a) 3/4."""
-    found = values_of("coverage", paths, PLACE)
+    found = FIGURES["coverage"].values(Selection(paths, PLACE))
     values = per_language(select(paths["metrics"], "metrics", **PLACE))
     wrong = 1 - values.groupby(["facet", "rank"])["accuracy"].mean()
     whole = found[found["level"] == "all"].set_index(["facet", "rank", "coverage"])
@@ -53,7 +54,7 @@ def test_risks_are_means_over_the_languages_of_a_level(paths):
 
 def test_a_level_has_a_line_of_ten_points_per_condition(paths):
     """High, mid, low and all; errors fall with what is held back."""
-    figure = coverage(values_of("coverage", paths, PLACE))
+    figure = coverage(FIGURES["coverage"].values(Selection(paths, PLACE)))
     assert len(figure.axes) == 4
     for axes in figure.axes:
         assert len(axes.lines) == 3

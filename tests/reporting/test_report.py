@@ -9,7 +9,7 @@ import pytest
 from made_up import make_checks, make_study
 
 from polycal.errors import InputError
-from polycal.reporting.figure_values import KINDS
+from polycal.reporting.figure_kind import TABLES
 from polycal.reporting.figures import draw
 from polycal.reporting.report import report
 from polycal.reporting.svg import inline
@@ -61,7 +61,7 @@ def write_page(
             under = folder / "figures" / task / f"{scoring}-{normaliser}"
             files = [under / f"{figure}.svg" for figure in FIGURES]
             if scoring in drawn:
-                draw(**{kind: paths[kind] for kind in KINDS}, **place, out=files)
+                draw(**{kind: paths[kind] for kind in TABLES}, **place, out=files)
             else:
                 under.mkdir(parents=True, exist_ok=True)
                 for svg in files:

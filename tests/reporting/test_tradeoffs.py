@@ -4,7 +4,8 @@ import pytest
 from made_up import make_study
 
 from polycal.comparing.conditions import per_language, select
-from polycal.reporting.figure_values import values_of
+from polycal.reporting.figure_kind import Selection
+from polycal.reporting.figures import FIGURES
 from polycal.reporting.tradeoffs import doses, front, premium
 from polycal.study.languages import load_languages
 
@@ -22,7 +23,7 @@ def paths(tmp_path_factory):
 
 def test_a_dose_response_has_a_line_per_level(paths):
     """High, mid, low and all, in each of the three panels; the best has a ring."""
-    values = values_of("doses", paths, PLACE)
+    values = FIGURES["doses"].values(Selection(paths, PLACE))
     for axes in doses(values).axes:
         lines = [line for line in axes.lines if line.get_markersize() == 3]
         assert [list(line.get_xdata()) for line in lines] == [[0, 0.1]] * 4
@@ -50,7 +51,7 @@ def test_every_language_is_a_point_and_no_two_names_overlap(paths):
 
 def test_a_front_draws_each_condition_and_temperature(paths):
     """Three conditions, as they are and with a temperature, in each panel."""
-    values = values_of("front", paths, PLACE)
+    values = FIGURES["front"].values(Selection(paths, PLACE))
     for axes in front(values).axes:
         dots = [line for line in axes.lines if line.get_markersize() == 4.5]
         assert [len(line.get_xdata()) for line in dots] == [1] * 6

@@ -1,15 +1,17 @@
-"""What the figures share: style, places in inches, and the lines of languages."""
+"""Style, layout in inches, and lines of languages that the figures share."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.comparing.conditions import in_resource_order, language_of
+from polycal.comparing.conditions import in_resource_order, label, language_of
+from polycal.study.languages import ALL, LEVELS
 
 STYLE = {
     "axes.edgecolor": "0.4",
@@ -48,18 +50,20 @@ _LOOKS = [  # colour, line style, marker
     (_COLOURS[5], (0, (3, 1, 1, 1, 1, 1)), "X"),
 ]
 
-Place = Callable[[float, float, float, float], list[float]]
+# From left, top, width and height in inches to fractions of the figure.
+Box = Callable[[float, float, float, float], list[float]]
+Lines = list[tuple[str, str | None]]  # of a y axis: text and language code
 
 
-def looks(ranks: Sequence[float]) -> list[tuple]:
-    """Colour, line style and marker of each condition, in order, base first."""
-    return [_LOOKS[index % len(_LOOKS)] for index in range(len(ranks))]
+def looks(items: Sequence) -> list[tuple]:
+    """Return colour, line style and marker of each condition or level, in order."""
+    return [_LOOKS[index % len(_LOOKS)] for index in range(len(items))]
 
 
 def make_canvas(
     width: float, height: float, *, title: str, least: float = 6.0
-) -> tuple[Figure, Place]:
-    """A figure, and a function from (left, top, width, height) to its fractions.
+) -> tuple[Figure, Box]:
+    """Return a figure, and a function from inches to fractions of the figure.
 
     Args:
         width: inches that the panels take.
@@ -71,15 +75,15 @@ def make_canvas(
     figure = Figure(figsize=(width, height))
     figure.text(0.08 / width, 1 - 0.18 / height, title, fontsize=8, va="center")
 
-    def place(left: float, top: float, wide: float, tall: float) -> list[float]:
+    def box(left: float, top: float, wide: float, tall: float) -> list[float]:
         bottom = height - top - tall
         return [left / width, bottom / height, wide / width, tall / height]
 
-    return figure, place
+    return figure, box
 
 
 def add_legend(figure: Figure, handles: list, *, top: float = 0.42) -> None:
-    """One line of keys under the title, so many inches from the top."""
+    """Add one line of keys under the title, `top` inches from the top."""
     width, height = figure.get_size_inches()
     figure.legend(
         handles=handles,
@@ -91,67 +95,69 @@ def add_legend(figure: Figure, handles: list, *, top: float = 0.42) -> None:
 
 
 def write_facet(
-    figure: Figure, place: Place, facet: str, *, left: float, top: float
+    figure: Figure, box: Box, facet: str, *, left: float, top: float
 ) -> None:
-    """The name of a facet in bold, at inches from the left and the top."""
-    x, y, _, _ = place(left, top, 0, 0)
+    """Write the name of a facet in bold, at inches from the left and the top."""
+    x, y, _, _ = box(left, top, 0, 0)
     figure.text(x, y, facet, fontweight="bold", fontsize=8, va="center")
 
 
 def make_squares(
-    rows: int, columns: int, title: str, *, extra: float = 0.0
-) -> tuple[Figure, Place]:
-    """A canvas for square panels, a row of them per facet.
+    facets: Sequence[str], columns: Sequence, title: str, *, extra: float = 0.0
+) -> tuple[Figure, Iterator[tuple[Axes, str, object]]]:
+    """Lay out square panels: a row per facet, with a panel for each column.
 
     Args:
-        rows: facets.
-        columns: panels of each.
+        facets: their names, which stand above the rows.
+        columns: conditions, levels or metrics.
         title: what the numbers belong to.
         extra: inches that the legend needs beyond one line.
+
+    Returns:
+        The figure, and for each panel its axes, its facet and its column.
     """
-    width, height = _MARGIN + columns * _WIDE, extra + rows * _block()
-    return make_canvas(width, height, title=title)
+    block = _HEAD + _SIDE + 0.55
+    width, height = _MARGIN + len(columns) * _WIDE, extra + len(facets) * block
+    figure, box = make_canvas(width, height, title=title)
 
+    def panels() -> Iterator[tuple[Axes, str, object]]:
+        for row, facet in enumerate(facets):
+            top = TOP + extra + row * block
+            write_facet(figure, box, facet, left=0.08, top=top + 0.08)
+            for index, column in enumerate(columns):
+                left = _MARGIN + index * _WIDE
+                axes = figure.add_axes(box(left, top + _HEAD, _SIDE, _SIDE))
+                axes.tick_params(length=2, pad=1.5)
+                yield axes, facet, column
 
-def _block() -> float:
-    """Inches from a row of squares to the next one."""
-    return _HEAD + _SIDE + 0.55
-
-
-def add_square(
-    figure: Figure,
-    place: Place,
-    facet: str,
-    row: int,
-    column: int,
-    *,
-    extra: float = 0.0,
-) -> Axes:
-    """A panel; the first one of a row comes with the facet's name."""
-    top = TOP + extra + row * _block()
-    if column == 0:
-        write_facet(figure, place, facet, left=0.08, top=top + 0.08)
-    box = place(_MARGIN + column * _WIDE, top + _HEAD, _SIDE, _SIDE)
-    axes = figure.add_axes(box)
-    axes.tick_params(length=2, pad=1.5)
-    return axes
+    return figure, panels()
 
 
 def scale_logs(axes: Axes) -> None:
-    """A logarithmic x axis that names 1, 2 and 5 of each decade."""
+    """Make the x axis logarithmic, with ticks at 1, 2 and 5 of each decade."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
-def axes_of(values) -> tuple[list[str], list[float]]:
-    """The facets and the ranks that a table holds, in order."""
+def axes_of(values: pd.DataFrame) -> tuple[list[str], list[float]]:
+    """Return the facets and the conditions that a table holds, in order."""
     return sorted(values["facet"].unique()), sorted(values["rank"].unique())
 
 
-def make_lines(codes: Iterable[str]) -> list[tuple[str, str | None]]:
-    """The lines of a figure from top to bottom: (text, language code).
+def levels_in(values: pd.DataFrame) -> list[str]:
+    """Return the resource levels that a table holds, from high to low, then `all`."""
+    return [level for level in (*LEVELS, ALL) if level in set(values["level"])]
+
+
+def name_level(level: str) -> str:
+    """Return the heading of a level's panel."""
+    return level if level == ALL else f"{level} resource"
+
+
+def make_lines(codes: Iterable[str]) -> Lines:
+    """Return the lines of a y axis from top to bottom.
 
     Each level begins with a line of its own, which has no code.
     """
@@ -165,49 +171,48 @@ def make_lines(codes: Iterable[str]) -> list[tuple[str, str | None]]:
     return lines
 
 
-def margin_of(lines: Sequence[tuple[str, str | None]]) -> float:
-    """Inches that the longest text needs."""
+def margin_of(lines: Lines) -> float:
+    """Return the inches that the longest text needs."""
     return 0.25 + 0.062 * max(len(text) for text, _ in lines)
 
 
 def line_keys(names: Sequence[str]) -> list[Line2D]:
-    """The legend's entries of lines that are drawn with `looks`, in their order."""
+    """Return the legend's entries of lines that are drawn with `looks`, in order."""
     return [
         Line2D([], [], color=colour, ls=style, marker=marker, ms=3.5, label=name)
         for name, (colour, style, marker) in zip(names, looks(names), strict=True)
     ]
 
 
+def condition_keys(conditions: Sequence[float]) -> list[Line2D]:
+    """Return the legend's entries of the lines of conditions."""
+    return line_keys([label(condition) for condition in conditions])
+
+
 def draw_spans(
     axes: Axes, y: Sequence, low: Sequence, high: Sequence, **look: object
 ) -> None:
-    """Horizontal lines as one broken line: hundreds of them stay small in a file.
+    """Draw horizontal lines as one broken line, which keeps the file small.
 
     Args:
         axes: the panel.
-        y: [N] where they stand.
-        low: [N] where they begin.
-        high: [N] where they end.
+        y: [N] heights.
+        low: [N] left ends.
+        high: [N] right ends.
         look: colour and width, as in `Axes.plot`.
     """
     ends = np.column_stack([low, high, np.full(len(y), np.nan)])
     axes.plot(ends.ravel(), np.repeat(y, 3), solid_capstyle="butt", **look)
 
 
-def label_lines(
-    axes: Axes,
-    lines: Sequence[tuple[str, str | None]],
-    *,
-    names: bool,
-    centre: float = 0.0,
-) -> None:
-    """Turn the y axis into the lines: names, levels in bold, a rule above each level.
+def label_lines(axes: Axes, lines: Lines, *, names: bool, centre: float = 0.0) -> None:
+    """Label the y axis with lines: levels in bold, a rule above each level.
 
     Args:
         axes: the panel.
         lines: as `make_lines` returns them.
         names: whether the panel shows the texts.
-        centre: where the first line has its middle; lines are 1 apart.
+        centre: the height of the first line's middle; lines are 1 apart.
     """
     ticks = [centre + index for index in range(len(lines))]
     axes.set_ylim(centre + len(lines) - 0.5, centre - 0.5)

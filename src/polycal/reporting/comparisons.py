@@ -1,4 +1,4 @@
-"""Figures of differences between conditions: how large, how sure, and made of what."""
+"""Figures of differences between conditions: intervals, and the parts of ECE."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as MarkPath
 
-from polycal.comparing.conditions import BASE_RANK, label
+from polycal.comparing.conditions import BASE_RANK, label, per_change
 from polycal.reporting.canvas import (
     OVER,
     STYLE,
     TOP,
     UNDER,
+    Lines,
     add_legend,
     axes_of,
     draw_spans,
@@ -26,12 +27,12 @@ from polycal.reporting.canvas import (
     margin_of,
     write_facet,
 )
+from polycal.reporting.figure_kind import NO_SFT, FigureKind, Selection
+from polycal.reporting.sentences import per_condition, points
 from polycal.study.languages import ALL, LEVELS
 
-Lines = list[tuple[str, str | None]]
-
 _LINE = 0.19  # inches of one language's line: it holds two marks
-_MARKS = {  # marker, size, its face, and where it stands in its line
+_MARKS = {  # marker, size, face, and offset within its line
     "confidence": ("D", 3, "0.15", -0.2),
     "accuracy": ("o", 4, "white", 0.2),
 }
@@ -44,10 +45,10 @@ PARTS = {  # of a change of ECE: colour and hatch, so that they differ in grey
 
 @matplotlib.rc_context(STYLE)
 def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
-    """Changes of confidence and accuracy per language, one panel per comparison.
+    """Draw changes of confidence and accuracy per language, a panel per comparison.
 
-    A language's line is its simultaneous band, a level's the interval of its mean;
-    grey is the zone in which a difference does not matter.
+    The line of a language is its simultaneous band, that of a level the interval of
+    its mean; the grey zone holds differences within the margin.
 
     Args:
         changes: rows of `per_change` about confidence and accuracy.
@@ -60,24 +61,17 @@ def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
     margin = 100 * changes["margin"].max()
     limits = 100 * changes["low"].min() - 1, 100 * changes["high"].max() + 1
     figure, panels = _lay_out(changes, title, width=2.5)
-    for axes, own, places in panels:
+    for axes, own, heights in panels:
         axes.axvline(0, color="0.4", lw=0.6, zorder=0)
         if margin == margin:  # not where no margin was set
             axes.axvspan(-margin, margin, color="0.9", lw=0, zorder=-1)
         for metric, (marker, size, face, shift) in _MARKS.items():
             rows = own[own["metric"] == metric]
-            y = [places[level] + shift for level in rows["level"]]
+            y = [heights[level] + shift for level in rows["level"]]
             spans = y, 100 * rows["low"], 100 * rows["high"]
             draw_spans(axes, *spans, color="0.45", lw=0.8)
-            axes.plot(
-                100 * rows["estimate"],
-                y,
-                marker,
-                mfc=face,
-                mec="0.15",
-                mew=0.7,
-                ms=size,
-            )
+            look = {"mfc": face, "mec": "0.15", "mew": 0.7, "ms": size}
+            axes.plot(100 * rows["estimate"], y, marker, **look)
         axes.set_xlim(*limits)
         axes.set_xlabel("change (pp)")
     blank = {"color": "none", "mec": "0.15"}
@@ -91,9 +85,42 @@ def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
     return figure
 
 
+def _forest_values(selection: Selection) -> pd.DataFrame:
+    changes = per_change(selection.rows("contrasts", calibrator="none"))
+    return changes[changes["metric"].isin(list(_MARKS))]
+
+
+def caption_forest(changes: pd.DataFrame) -> str:
+    """Count the languages whose band of confidence or accuracy excludes 0."""
+    own = changes[~changes["level"].isin([*LEVELS, ALL])]
+    parts = []
+    for metric in _MARKS:
+        rows = own[own["metric"] == metric]
+        up, down = rows["sim_low"] > 0, rows["sim_high"] < 0
+        counts = rows[["facet", "rank"]].assign(up=up, down=down)
+        counts = counts.groupby(["facet", "rank"]).sum().astype(str)
+        told = counts["up"] + " up, " + counts["down"] + " down"
+        parts.append(f"{metric} – {per_condition(told)}")
+    n = own["level"].nunique()
+    return f"Number of languages (of {n}) whose band excludes 0: {'. '.join(parts)}."
+
+
+FOREST = FigureKind(
+    name="forest",
+    values=_forest_values,
+    draw=forest,
+    caption=caption_forest,
+    reading="The change from one condition to the next. The line of a language is its "
+    "simultaneous band over all languages; the line of a level or of all languages is "
+    "the interval of the mean. A change within the grey zone is too small to matter.",
+    missing=NO_SFT,
+    shown="always",
+)
+
+
 @matplotlib.rc_context(STYLE)
 def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
-    """The parts of the change of ECE per language and level, and their sum.
+    """Draw the parts of the change of ECE per language and level, and their sum.
 
     Args:
         parts: rows of a decompositions table with `facet` and `rank`.
@@ -105,8 +132,8 @@ def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
     limits = ends[1].min() - 1, ends[0].max() + 1
     values = values.rename_axis(columns=None).reset_index()
     figure, panels = _lay_out(values, title, width=2.3)
-    for axes, own, places in panels:
-        y = [places[level] for level in own["level"]]
+    for axes, own, heights in panels:
+        y = [heights[level] for level in own["level"]]
         right = left = pd.Series(0.0, own.index)
         for part, (colour, hatch) in PARTS.items():
             value = own[part]
@@ -133,43 +160,63 @@ def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
     return figure
 
 
+def caption_decomposition(parts: pd.DataFrame) -> str:
+    """Give the part of each cause in the change of ECE, over all languages."""
+    whole = parts[parts["level"] == ALL]
+    told = whole.assign(text=whole["part"] + " " + whole["estimate"].map(points))
+    told = told.groupby(["facet", "rank"], sort=True)["text"].agg(", ".join)
+    return f"Parts of the change of ECE, over all languages – {per_condition(told)}."
+
+
+DECOMPOSITION = FigureKind(
+    name="decomposition",
+    values=lambda chosen: per_change(chosen.rows("decompositions", calibrator="none")),
+    draw=decomposition,
+    caption=caption_decomposition,
+    reading="The contributions of confidence, accuracy and cancellation to the change "
+    "of ECE. Cancellation is the part of the ECE that the gap does not show, because "
+    "over- and under-confident bins offset each other. Where confidence exceeds "
+    "accuracy, a fall of accuracy raises the ECE.",
+    missing=NO_SFT,
+)
+
+
 def _lay_out(
     values: pd.DataFrame, title: str, *, width: float
 ) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame, dict[str, int]]]]:
-    """A row of panels per facet, one per comparison, with a line per language.
+    """Lay out a row of panels per facet, one per comparison, with lines of languages.
 
     Returns:
-        The figure, and of each panel its axes, its rows, and the place of each level.
+        The figure, and of each panel its axes, its rows, and the height of each level.
     """
-    facets, ranks = axes_of(values)
+    facets, conditions = axes_of(values)
     lines: Lines = make_lines(set(values["level"]) - {*LEVELS, ALL})
     lines.append(("all languages", None))
     margin, gap, head = margin_of(lines), 0.15, 0.6
     height = len(lines) * _LINE
     block = head + height + 0.5
-    figure, place = make_canvas(
-        margin + len(ranks) * (width + gap), len(facets) * block, title=title
+    figure, box = make_canvas(
+        margin + len(conditions) * (width + gap), len(facets) * block, title=title
     )
-    places = {code or text.split()[0]: at for at, (text, code) in enumerate(lines)}
+    heights = {code or text.split()[0]: y for y, (text, code) in enumerate(lines)}
 
     def panels() -> Iterator[tuple[Axes, pd.DataFrame, dict[str, int]]]:
         for row, facet in enumerate(facets):
             top = TOP + row * block
-            write_facet(figure, place, facet, left=0.08, top=top + 0.1)
-            for column, rank in enumerate(ranks):
+            write_facet(figure, box, facet, left=0.08, top=top + 0.1)
+            for column, condition in enumerate(conditions):
                 left = margin + column * (width + gap)
-                axes = figure.add_axes(place(left, top + head, width, height))
-                own = values[(values["facet"] == facet) & (values["rank"] == rank)]
-                axes.set_title(_compare(own, rank))
+                axes = figure.add_axes(box(left, top + head, width, height))
+                own = values[(values["facet"] == facet) & (values["rank"] == condition)]
+                axes.set_title(_name_comparison(own, condition))
                 label_lines(axes, lines, names=column == 0)
-                yield axes, own, places
+                yield axes, own, heights
 
     return figure, panels()
 
 
-def _compare(own: pd.DataFrame, rank: float) -> str:
-    """Which two conditions a panel compares."""
+def _name_comparison(own: pd.DataFrame, condition: float) -> str:
     if own.empty:
-        return f"{label(rank)}\nnot in the study"
+        return f"{label(condition)}\nnot in the study"
     start = 0.0 if (own["reference"] == "sft").all() else BASE_RANK
-    return f"{label(rank)}\nminus {label(start)}"
+    return f"{label(condition)}\nminus {label(start)}"

@@ -1,4 +1,4 @@
-"""Reliability diagrams: accuracy against confidence, and where the questions lie."""
+"""Reliability diagrams: accuracy over confidence per bin, with a histogram."""
 
 import math
 
@@ -9,18 +9,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from polycal.comparing.conditions import in_resource_order, label, language_of
+from polycal.comparing.conditions import (
+    in_resource_order,
+    language_of,
+    per_bin,
+    per_level_bin,
+)
 from polycal.reporting.canvas import (
     STYLE,
     TOP,
     add_legend,
     axes_of,
-    line_keys,
+    condition_keys,
+    levels_in,
     looks,
     make_canvas,
+    name_level,
     write_facet,
 )
-from polycal.study.languages import ALL, LEVELS
+from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.sentences import per_condition, percent, points
+from polycal.study.languages import ALL
 
 LEAST_SHARE, LEAST_N = 0.01, 10  # a line skips bins with fewer questions
 _SIZES = [(0.10, 4.4), (0.03, 3.2), (LEAST_SHARE, 2.2), (0.0, 1.0)]  # share: points
@@ -29,11 +38,11 @@ _Z = 1.959964  # of a 95 % interval
 
 
 def wilson(right: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of Wilson's 95 % interval of a share (Wilson 1927, JASA 22).
+    """Return the ends of Wilson's 95 % interval of a share (Wilson 1927, JASA 22).
 
     Args:
-        right: [B] how many are right; any number from 0 to `n`.
-        n: [B] out of how many, above 0.
+        right: [B] right answers; any number from 0 to `n`.
+        n: [B] answers, above 0.
 
     Returns:
         The lower and the upper ends [B], fractions.
@@ -45,10 +54,10 @@ def wilson(right: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def consistent(confidence: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where 95 % of the accuracies of a calibrated model lie.
+    """Return the range of 95 % of a calibrated model's accuracies.
 
-    The consistency bars of Bröcker and Smith 2007 (Weather and Forecasting 22), bin by
-    bin: quantiles of a binomial with the bin's mean confidence.
+    These are the consistency bars of Bröcker and Smith 2007 (Weather and Forecasting
+    22), bin by bin: quantiles of a binomial with the bin's mean confidence.
 
     Args:
         confidence: [B] mean confidences.
@@ -62,98 +71,136 @@ def consistent(confidence: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.nd
 
 @matplotlib.rc_context(STYLE)
 def reliability(bins: pd.DataFrame, *, title: str = "") -> Figure:
-    """Accuracy against confidence, one small panel per language.
+    """Draw accuracy over confidence, one small panel per language.
 
     A marker grows with its bin's share of the questions. A line skips bins with less
-    than `LEAST_SHARE` of them or fewer than `LEAST_N`, so that noise does not shout.
-    Grey is where the accuracies of a calibrated model would lie, for as many questions
+    than `LEAST_SHARE` of them or fewer than `LEAST_N`, whose accuracy is mostly noise.
+    The grey band holds 95 % of a calibrated model's accuracies, for as many questions
     as the conditions have in a bin on average.
 
     Args:
         bins: as `per_bin` returns it.
         title: what the numbers belong to.
     """
-    facets, ranks = axes_of(bins)
+    facets, conditions = axes_of(bins)
     codes = in_resource_order(bins["language"])
     columns = math.ceil(math.sqrt(len(codes) * 6 / 7))  # 42: 6 x 7, 29: 5 x 6
     rows = math.ceil(len(codes) / columns)
     side, wide, tall, margin, head = 1.18, 1.36, 1.68, 0.55, 0.45
     block = head + rows * tall + 0.35
-    figure, place = make_canvas(
-        margin + columns * wide, len(facets) * block, title=title
-    )
+    figure, box = make_canvas(margin + columns * wide, len(facets) * block, title=title)
     for number, facet in enumerate(facets):
         top = TOP + number * block
-        write_facet(figure, place, facet, left=0.08, top=top + 0.08)
+        write_facet(figure, box, facet, left=0.08, top=top + 0.08)
         shown = bins[bins["facet"] == facet]
         for index, code in enumerate(codes):
             row, column = divmod(index, columns)
-            left = margin + column * wide
-            box = place(left, top + head + row * tall, side, side * (1 + _STRIP))
-            axes = figure.add_axes(box)
+            left, upper = margin + column * wide, top + head + row * tall
+            axes = figure.add_axes(box(left, upper, side, side * (1 + _STRIP)))
             axes.set_title(language_of(code).name, fontsize=7.5, pad=2)
-            here = shown[shown["language"] == code]
-            _draw_band(axes, here)
-            _draw_curves(axes, here, ranks, fullest=shown["share"].max())
+            own = shown[shown["language"] == code]
+            _draw_band(axes, own)
+            _draw_curves(axes, own, conditions, fullest=shown["share"].max())
             axes.text(2, 98, language_of(code).level, color="0.35", va="top")
             axes.tick_params(length=2, pad=1.5)
             if column > 0:
                 axes.set_yticklabels([])
             if index + columns < len(codes):
                 axes.set_xticklabels([])
-        x, y, _, _ = place(0.1, top + head + rows * tall / 2, 0, 0)
+        x, y, _, _ = box(0.1, top + head + rows * tall / 2, 0, 0)
         figure.text(x, y, "accuracy (%)", rotation=90, va="center")
-        x, y, _, _ = place(margin, top + block - 0.2, 0, 0)
+        x, y, _, _ = box(margin, top + block - 0.2, 0, 0)
         figure.text(x, y, "confidence (%); below 0: share of the questions")
-    add_legend(figure, line_keys([label(rank) for rank in ranks]))
+    add_legend(figure, condition_keys(conditions))
     return figure
+
+
+def caption_reliability(bins: pd.DataFrame) -> str:
+    """Give the share of the questions in over-confident bins, per condition."""
+    over = bins.assign(over=bins["n"].where(bins["confidence"] > bins["accuracy"], 0))
+    sums = over.groupby(["facet", "rank"])[["over", "n"]].sum()
+    shares = (sums["over"] / sums["n"]).map(percent)
+    start = "Share of the questions in bins whose confidence exceeds their accuracy –"
+    return f"{start} {per_condition(shares)}."
+
+
+RELIABILITY = FigureKind(
+    name="reliability",
+    values=lambda selection: per_bin(selection.uncalibrated("reliability")),
+    draw=reliability,
+    caption=caption_reliability,
+    reading="Accuracy over confidence per bin; on the diagonal they are equal. Larger "
+    "markers hold more questions; the strip below is a histogram of the questions. "
+    "Lines skip bins with few questions.",
+    shown="never",  # the page draws the diagram of the language that its reader chooses
+)
 
 
 @matplotlib.rc_context(STYLE)
 def levels(bins: pd.DataFrame, *, title: str = "") -> Figure:
-    """Accuracy against confidence, the languages of a resource level pooled.
+    """Draw accuracy over confidence, with the languages of a resource level pooled.
 
-    The bars are Wilson's 95 % intervals, as if every answer were independent.
+    The bars are Wilson's 95 % intervals, as if all answers were independent.
 
     Args:
         bins: as `per_level_bin` returns it.
         title: what the numbers belong to.
     """
-    facets, ranks = axes_of(bins)
-    names = [each for each in (*LEVELS, ALL) if each in set(bins["level"])]
+    facets, conditions = axes_of(bins)
+    names = levels_in(bins)
     side, wide, margin, head = 1.75, 2.0, 0.55, 0.45
     block = head + side * (1 + _STRIP) + 0.55
-    figure, place = make_canvas(
+    figure, box = make_canvas(
         margin + len(names) * wide, len(facets) * block, title=title
     )
     for row, facet in enumerate(facets):
         top = TOP + row * block
-        write_facet(figure, place, facet, left=0.08, top=top + 0.08)
+        write_facet(figure, box, facet, left=0.08, top=top + 0.08)
         shown = bins[bins["facet"] == facet]
         for column, name in enumerate(names):
             left = margin + column * wide
-            axes = figure.add_axes(place(left, top + head, side, side * (1 + _STRIP)))
-            here = shown[shown["level"] == name]
-            n = int(here["n_languages"].max())
-            words = name if name == ALL else f"{name} resource"
-            axes.set_title(f"{words} ({n})", pad=3)
-            _draw_intervals(axes, here, ranks)
-            _draw_curves(axes, here, ranks, fullest=shown["share"].max())
+            axes = figure.add_axes(box(left, top + head, side, side * (1 + _STRIP)))
+            own = shown[shown["level"] == name]
+            n = int(own["n_languages"].max())
+            axes.set_title(f"{name_level(name)} ({n})", pad=3)
+            _draw_intervals(axes, own, conditions)
+            _draw_curves(axes, own, conditions, fullest=shown["share"].max())
             axes.set_xlabel("confidence (%)")
             if column == 0:
                 axes.set_ylabel("accuracy (%); below 0: share")
             else:
                 axes.set_yticklabels([])
-    add_legend(figure, line_keys([label(rank) for rank in ranks]))
+    add_legend(figure, condition_keys(conditions))
     return figure
 
 
+def caption_levels(bins: pd.DataFrame) -> str:
+    """Give the mean gap of the answers of all languages, per condition."""
+    sums = bins[bins["level"] == ALL].groupby(["facet", "rank"])
+    sums = sums[["sum_confidence", "sum_correct", "n"]].sum()
+    gaps = (sums["sum_confidence"] - sums["sum_correct"]) / sums["n"]
+    start = "Confidence minus accuracy over the answers of all languages –"
+    return f"{start} {per_condition(gaps.map(points))}."
+
+
+LEVELS = FigureKind(
+    name="levels",
+    values=lambda selection: per_level_bin(selection.uncalibrated("reliability")),
+    draw=levels,
+    caption=caption_levels,
+    reading="Accuracy over confidence per bin, with the languages of a level pooled; "
+    "on the diagonal they are equal. Bars are Wilson's 95 % intervals, as if all "
+    "answers were independent. The number of languages stands after the level.",
+    shown="always",
+)
+
+
 def _draw_band(axes: Axes, bins: pd.DataFrame) -> None:
-    """The accuracies of a calibrated model, of all conditions' bins together."""
+    """Draw the range of a calibrated model's accuracies, of all conditions pooled."""
     sums = bins.groupby("bin")[["n", "sum_confidence"]].sum()
-    sums["n_each"] = np.ceil(sums["n"] / bins["rank"].nunique())
-    sums = sums[sums["n_each"] >= LEAST_N]  # fewer leave out nothing
-    n = sums["n_each"].to_numpy()
+    sums["n_mean"] = np.ceil(sums["n"] / bins["rank"].nunique())
+    sums = sums[sums["n_mean"] >= LEAST_N]  # fewer exclude nothing
+    n = sums["n_mean"].to_numpy()
     confidence = (sums["sum_confidence"] / sums["n"]).to_numpy()
     low, high = consistent(confidence, n)
     axes.fill_between(
@@ -161,29 +208,31 @@ def _draw_band(axes: Axes, bins: pd.DataFrame) -> None:
     )
 
 
-def _draw_intervals(axes: Axes, bins: pd.DataFrame, ranks: list[float]) -> None:
-    for rank, (colour, _, _) in zip(ranks, looks(ranks), strict=True):
-        line = bins[(bins["rank"] == rank) & (bins["share"] >= LEAST_SHARE)]
+def _draw_intervals(axes: Axes, bins: pd.DataFrame, conditions: list[float]) -> None:
+    for condition, (colour, _, _) in zip(conditions, looks(conditions), strict=True):
+        line = bins[(bins["rank"] == condition) & (bins["share"] >= LEAST_SHARE)]
         low, high = wilson(line["sum_correct"].to_numpy(), line["n"].to_numpy())
         axes.vlines(100 * line["confidence"], 100 * low, 100 * high, colour, lw=0.8)
 
 
 def _draw_curves(
-    axes: Axes, bins: pd.DataFrame, ranks: list[float], *, fullest: float
+    axes: Axes, bins: pd.DataFrame, conditions: list[float], *, fullest: float
 ) -> None:
     axes.plot([0, 100], [0, 100], color="0.7", lw=0.7, zorder=0)
     axes.axhline(0, color="0.4", lw=0.6)
-    for rank, (colour, style, marker) in zip(ranks, looks(ranks), strict=True):
-        line = bins[bins["rank"] == rank]
+    for condition, (colour, style, marker) in zip(
+        conditions, looks(conditions), strict=True
+    ):
+        line = bins[bins["rank"] == condition]
         x, y = 100 * line["confidence"], 100 * line["accuracy"]
         firm = (line["share"] >= LEAST_SHARE) & (line["n"] >= LEAST_N)
         axes.plot(x[firm], y[firm], color=colour, ls=style, lw=1)
         below = math.inf
         for least, size in _SIZES:
-            here = (line["share"] >= least) & (line["share"] < below)
-            looked = {"color": colour, "ms": size, "mew": 0}
+            sized = (line["share"] >= least) & (line["share"] < below)
+            look = {"color": colour, "ms": size, "mew": 0}
             # A marker at 0 or 100 % is whole.
-            axes.plot(x[here], y[here], marker, **looked, clip_on=False, zorder=3)
+            axes.plot(x[sized], y[sized], marker, **look, clip_on=False, zorder=3)
             below = least
         _draw_histogram(axes, line, color=colour, most=fullest)
     axes.set_xlim(0, 100)

@@ -1,30 +1,24 @@
-"""The page that people read: one HTML file that needs nothing beside it.
+"""The study's page: one HTML file that needs nothing beside it.
 
-Tables and figures in, a dictionary of plain values out of Python, and all markup in
-`templates/report.html.j2`.
+From the study's tables and figures to a dictionary of plain values, which
+`templates/report.html.j2` turns into HTML.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
 import jinja2
 import pandas as pd
 
-from polycal.comparing.conditions import (
-    per_change,
-    per_language,
-    per_level,
-    rows_of,
-    select,
-)
+from polycal.comparing.conditions import per_change, per_level, rows_of, select
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
-from polycal.reporting.captions import CAPTIONS
 from polycal.reporting.claim_sentences import describe_claims
 from polycal.reporting.explorer import explore, to_json
-from polycal.reporting.figure_values import MISSING, values_of
+from polycal.reporting.figure_kind import FigureKind, Selection
+from polycal.reporting.figures import FIGURES
 from polycal.reporting.report_tables import difference_table, level_table
 from polycal.reporting.sentences import describe_compared, describe_findings, join
 from polycal.reporting.svg import inline
@@ -36,11 +30,6 @@ from polycal.study.grid import BASE
 from polycal.study.layout import number
 from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
-
-# The figures in the page; every language's diagram is drawn where one chooses it.
-SHOWN = ("dumbbell", "forest", "heatmap", "levels")
-# Those of the leading scoring only, as their many marks make most of the page's size.
-MORE = ("decomposition", "doses", "front", "temperature", "coverage", "premium")
 
 
 @verb(makes="{out}")
@@ -72,37 +61,36 @@ def report(
         metrics: the study's metrics table.
         reliability: the study's bins.
         contrasts: the study's differences between conditions.
-        decompositions: what changes of ECE are made of.
+        decompositions: the parts of changes of ECE.
         doses: metrics over smoothing values.
         fronts: accuracy and ECE of all conditions.
-        claims: what the study says about the paper's claims.
-        runs: how each run came about.
-        shifts: questions whose confidence changed, of each SFT set and task.
-        checks: what `polycal check_task` wrote of each task.
+        claims: the verdicts on the paper's claims.
+        runs: the table that `polycal list_runs` wrote.
+        shifts: tables that `polycal find_shifts` wrote.
+        checks: files that `polycal check_task` wrote, one per task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         out: the HTML file to write.
-        missing: what a study that is not finished lacks, as sentences.
+        missing: what an unfinished study lacks, as a sentence.
 
     Raises:
         InputError: a table is empty or broken, or a figure or a check is missing.
     """
-    paths = {"summary": summary, "metrics": metrics}
-    paths |= {"reliability": reliability}
+    paths = {"summary": summary, "metrics": metrics, "reliability": reliability}
     paths |= {"contrasts": contrasts, "claims": claims, "runs": runs}
     paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
-    held = _in_order(select(metrics, "metrics"), scoring)
-    compared = {each["task"]: each for each in map(read_check, checks)}
+    measured = _in_order(select(metrics, "metrics"), scoring)
+    checked = {check["task"]: check for check in map(read_check, checks)}
     values = {
         "study": study,
         "missing": missing,
         "confidence": f"{100 * read_confidence(contrasts):g} %",
-        "run": _describe_run(held),
+        "run": _describe_run(measured),
         "claims": _claims(claims, scoring[0]),
         "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
         "tasks": [
-            _task(task, held, paths, figures)
-            | {"compared": _tell_compared(task, compared)}
-            for task in held["task"].unique()
+            _task(task, measured, paths, figures)
+            | {"compared": _describe_check(task, checked)}
+            for task in measured["task"].unique()
         ],
         "n_bins": int(select(reliability, "reliability")["bin"].nunique()),
         "tables": [
@@ -126,25 +114,25 @@ def report(
 
 
 def read_confidence(contrasts: Path) -> float:
-    """The confidence of the study's intervals, as `contrast` was told.
+    """Return the confidence of the study's intervals, such as 0.95.
 
     Raises:
-        InputError: the table is of a polycal that did not write it down.
+        InputError: the table's metadata does not hold it.
     """
-    found = tables.read_metadata(contrasts).get("confidence")
-    if not isinstance(found, float):
+    confidence = tables.read_metadata(contrasts).get("confidence")
+    if not isinstance(confidence, float):
         raise InputError(f"{contrasts} does not tell its confidence; contrast again")
-    return found
+    return confidence
 
 
 def _claims(path: Path, scoring: str) -> list[dict[str, object]]:
-    """The claims under the scoring that leads, with its headline normaliser."""
-    place = {"scoring": scoring, "normaliser": HEADLINE[scoring]}
-    return describe_claims(rows_of(path, "claims", **place))
+    """Describe the claims under a scoring with its headline normaliser."""
+    how = {"scoring": scoring, "normaliser": HEADLINE[scoring]}
+    return describe_claims(rows_of(path, "claims", **how))
 
 
 def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
-    """The rows of these scorings, those of the first one in front.
+    """Return the rows of these scorings, in their order.
 
     Raises:
         InputError: a scoring has no rows.
@@ -154,39 +142,39 @@ def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
         raise InputError(
             f"the tables hold no {' and no '.join(sorted(missing))} scores"
         )
-    frames = [metrics[metrics["scoring"] == each] for each in scorings]
+    frames = [metrics[metrics["scoring"] == scoring] for scoring in scorings]
     return pd.concat(frames, ignore_index=True)
 
 
 def _describe_run(metrics: pd.DataFrame) -> dict[str, object]:
-    """What was run, from the table alone."""
+    """Describe what was run, from the metrics table alone."""
     tuned = metrics[metrics["sft"] != BASE]
     seeds = sorted(tuned["seed"].unique())
     return {
         "models": join(list(metrics["model"].unique())),
         "sft": join(list(tuned["sft"].unique())),
         "smoothing": join(
-            [number(each) for each in sorted(tuned["smoothing"].unique().tolist())]
+            [number(value) for value in sorted(tuned["smoothing"].unique().tolist())]
         ),
         "seeds": join([str(seed) for seed in seeds]),
         "n_seeds": len(seeds),
         "scorings": list(metrics["scoring"].unique()),
-        "normalisers": [
-            pair
-            for pair in metrics[["scoring", "normaliser"]]
-            .drop_duplicates()
-            .itertuples(index=False, name=None)
-        ],
+        "normalisers": _pairs(metrics),
     }
+
+
+def _pairs(metrics: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return scorings and normalisers in the order of the table."""
+    pairs = metrics[["scoring", "normaliser"]].drop_duplicates()
+    return list(pairs.itertuples(index=False, name=None))
 
 
 def _task(
     task: str, metrics: pd.DataFrame, paths: Mapping[str, Path], figures: Path
 ) -> dict[str, object]:
-    """One task: what it holds, and its scorings, the one that leads in front."""
+    """Describe one task, and each of its scorings, the leading one first."""
     own = metrics[metrics["task"] == task]
-    pairs = own[["scoring", "normaliser"]].drop_duplicates()
-    pairs = list(pairs.itertuples(index=False, name=None))
+    pairs = _pairs(own)
     # In each scoring its headline normaliser leads.
     scorings = list(own["scoring"].unique())
     pairs.sort(key=lambda pair: (scorings.index(pair[0]), HEADLINE[pair[0]] != pair[1]))
@@ -197,104 +185,93 @@ def _task(
         "n_questions": str(n.min()) if n.nunique() == 1 else f"{n.min()} to {n.max()}",
         "scorings": [
             _scoring(
-                {"task": task, "scoring": pair[0], "normaliser": pair[1]},
-                paths,
+                Selection(
+                    paths, {"task": task, "scoring": scoring, "normaliser": normaliser}
+                ),
                 figures,
-                SHOWN + MORE if pair == pairs[0] else SHOWN,
+                leads=(scoring, normaliser) == pairs[0],
             )
-            for pair in pairs
+            for scoring, normaliser in pairs
         ],
     }
 
 
-def _tell_compared(task: str, checks: Mapping[str, Mapping]) -> str:
-    if task not in checks:
+def _describe_check(task: str, checked: Mapping[str, Mapping]) -> str:
+    if task not in checked:
         raise InputError(f"no check of {task} was given; name its file with --checks")
-    return describe_compared(checks[task])
+    return describe_compared(checked[task])
 
 
-def _scoring(
-    place: dict[str, str],
-    paths: Mapping[str, Path],
-    figures: Path,
-    shown: tuple[str, ...],
-) -> dict[str, object]:
-    """The findings, tables and figures of one task, scoring and normaliser."""
-    levels = per_level(select(paths["summary"], "summary", **place))
-    languages = per_language(select(paths["metrics"], "metrics", **place))
+def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, object]:
+    """Return the findings, tables and figures of one task, scoring and normaliser."""
+    levels = per_level(selection.uncalibrated("summary"))
+    languages = selection.per_language()
     # Base models alone have no contrasts.
-    changes = rows_of(paths["contrasts"], "contrasts", **place, calibrator="none")
-    changes = per_change(changes)
+    changes = per_change(selection.rows("contrasts", calibrator="none"))
     facets = []
     for facet in sorted(levels["facet"].unique()):
         own = levels[levels["facet"] == facet]
-        spoken = languages[languages["facet"] == facet]
-        changed = changes[changes["facet"] == facet]
+        own_languages = languages[languages["facet"] == facet]
+        own_changes = changes[changes["facet"] == facet]
         facets.append(
             {
                 "name": facet,
-                "findings": describe_findings(own, spoken, changed),
-                "differences": difference_table(changed),
+                "findings": describe_findings(own, own_languages, own_changes),
+                "differences": difference_table(own_changes),
                 "levels": level_table(own),
             }
         )
-    name, normaliser = place["scoring"], place["normaliser"]
+    name, normaliser = selection.about["scoring"], selection.about["normaliser"]
+    shown = {"always", "leading"} if leads else {"always"}
     return {
         "name": name,
         "normaliser": normaliser,
-        "slug": f"{place['task']}-{name}-{normaliser}",
         "facets": facets,
-        "figures": (
-            list(_figures(place, paths, figures, shown))
-            if normaliser == HEADLINE[name]
-            else []
-        ),
+        "figures": [
+            _figure(kind, selection, figures)
+            for kind in FIGURES.values()
+            if normaliser == HEADLINE[name] and kind.shown in shown
+        ],
     }
 
 
-def _figures(
-    place: dict[str, str],
-    paths: Mapping[str, Path],
-    folder: Path,
-    shown: tuple[str, ...],
-) -> Iterator[dict[str, str]]:
-    """The figures of one scoring, each with the sentence that it shows.
+def _figure(kind: FigureKind, selection: Selection, folder: Path) -> dict[str, str]:
+    """Return a figure with its caption.
 
-    A figure that the study has no values for has no picture, and its caption says why.
+    A figure without values has no picture, and its caption says why.
     """
-    task, scoring, normaliser = place.values()
-    for figure in shown:
-        path = folder / task / f"{scoring}-{normaliser}" / f"{figure}.svg"
-        if not path.exists():
-            raise InputError(f"{path} is missing; draw it and write the page again")
-        values = values_of(figure, paths, place)
-        if values.empty:
-            yield {"name": figure, "svg": "", "caption": f"{MISSING[figure]}."}
-            continue
-        sentence = CAPTIONS[figure](values)
-        slug = f"{task}-{scoring}-{normaliser}-{figure}"
-        prefix = f"f{crc32(slug.encode()):08x}"  # short: it is repeated a lot
-        yield {
-            "name": figure,
-            "caption": sentence,
-            "svg": inline(path, prefix=prefix, text=sentence),
-        }
+    task, scoring, normaliser = selection.about.values()
+    path = folder / task / f"{scoring}-{normaliser}" / f"{kind.name}.svg"
+    if not path.exists():
+        raise InputError(f"{path} is missing; draw it and write the page again")
+    values = kind.values(selection)
+    if values.empty:
+        return {"name": kind.name, "svg": "", "caption": f"{kind.missing}."}
+    caption = kind.caption(values)
+    slug = f"{task}-{scoring}-{normaliser}-{kind.name}"
+    prefix = f"f{crc32(slug.encode()):08x}"  # short, because the file repeats it a lot
+    return {
+        "name": kind.name,
+        "caption": caption,
+        "reading": kind.reading,
+        "svg": inline(path, prefix=prefix, text=caption),
+    }
 
 
 def _made_by(paths: Mapping[str, Path]) -> list[dict[str, str]]:
-    """What made each table, and this page; equal makers share a line."""
+    """List what made each table and this page; equal makers share a line."""
     makers = {f"the {name} table": tables.read_metadata(p) for name, p in paths.items()}
     makers["this page"] = provenance()
     lines: dict[tuple, list[str]] = {}
-    for name, facts in makers.items():
+    for what, facts in makers.items():
         libraries = facts.get("libraries") or {}
         maker = (
             facts.get("polycal") or "unknown",
             facts.get("commit") or "unknown",
             facts.get("python") or "unknown",
-            ", ".join(f"{each} {libraries[each]}" for each in sorted(libraries)),
+            ", ".join(f"{name} {libraries[name]}" for name in sorted(libraries)),
         )
-        lines.setdefault(maker, []).append(name)
+        lines.setdefault(maker, []).append(what)
     keys = ("polycal", "commit", "python", "libraries")
     return [
         {"what": join(names), **dict(zip(keys, maker, strict=True))}

@@ -32,6 +32,23 @@ def join(parts: list[str]) -> str:
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
+def per_condition(values: pd.Series) -> str:
+    """Return "base: 3; SFT: 5", with the facet in front where there are several.
+
+    Args:
+        values: texts with the index levels `facet` and `rank`.
+    """
+    facets = {}
+    for facet, own in values.groupby(level="facet"):
+        parts = [
+            f"{label(condition)}: {value}" for (_, condition), value in own.items()
+        ]
+        facets[facet] = "; ".join(parts)
+    if len(facets) == 1:
+        return next(iter(facets.values()))
+    return "; ".join(f"{facet} ({text})" for facet, text in facets.items())
+
+
 def describe_change(name: str, before: float, after: float, verdict: str) -> str:
     """What happened to one number: it rises, falls, stays, or moves by chance.
 

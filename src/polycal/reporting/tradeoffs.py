@@ -1,4 +1,4 @@
-"""Figures of what moves with what: smoothing, tokens, accuracy and ECE."""
+"""Figures of one quantity over another: smoothing, token premium, accuracy and ECE."""
 
 import matplotlib
 import numpy as np
@@ -7,18 +7,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.comparing.conditions import label, language_of
+from polycal.comparing.conditions import by_condition, label, language_of
 from polycal.reporting.canvas import (
     STYLE,
     add_legend,
-    add_square,
     axes_of,
+    levels_in,
     line_keys,
     looks,
     make_squares,
+    name_level,
     scale_logs,
 )
-from polycal.study.languages import ALL, LEVELS
+from polycal.reporting.figure_kind import NO_SFT, FigureKind, Selection
+from polycal.reporting.sentences import join, per_condition
+from polycal.study.grid import BASE
+from polycal.study.languages import ALL
 from polycal.study.layout import number
 
 _METRICS = {  # of the dose-response: heading and scale
@@ -26,94 +30,114 @@ _METRICS = {  # of the dose-response: heading and scale
     "gap": ("size of the gap (pp)", 100),
     "nll": ("NLL (nats)", 1),
 }
-CALIBRATORS = {  # marker and name
-    "none": ("o", "as it is"),
-    "ts_en": ("v", "temperature of English"),
-    "ts_pool": ("s", "of all"),
-    "ts_loo": ("P", "of the others"),
-    "ts_own": ("D", "of its own"),
+_CALIBRATORS = {  # marker, name in the legend, and words after a condition
+    "none": ("o", "as it is", ""),
+    "ts_en": ("v", "temperature of English", " with English's temperature"),
+    "ts_pool": ("s", "of all", " with the temperature of all languages"),
+    "ts_loo": ("P", "of the others", " with the temperature of the other languages"),
+    "ts_own": ("D", "of its own", " with each language's own temperature"),
 }
 
 
 @matplotlib.rc_context(STYLE)
 def doses(curves: pd.DataFrame, *, title: str = "") -> Figure:
-    """ECE, size of the gap and NLL over the smoothing value, a line per level.
+    """Draw ECE, size of the gap and NLL over the smoothing value, a line per level.
 
-    The ring marks the smoothing value with the lowest number, the bar below it the
-    interval of that value over the replicates.
+    A ring marks the smoothing value with the lowest number, the bar through it the
+    bootstrap interval of that value.
 
     Args:
         curves: rows of a doses table with `facet`.
         title: what the numbers belong to.
     """
-    names = [each for each in (*LEVELS, ALL) if each in set(curves["level"])]
-    figure, place = make_squares(curves["facet"].nunique(), len(_METRICS), title)
-    for row, facet in enumerate(sorted(curves["facet"].unique())):
-        for column, (metric, (heading, scale)) in enumerate(_METRICS.items()):
-            axes = add_square(figure, place, facet, row, column)
-            own = curves[(curves["facet"] == facet) & (curves["metric"] == metric)]
-            for line in own.to_dict("records"):
-                colour, style, marker = looks(names)[names.index(line["level"])]
-                x, y = np.array(line["smoothings"]), scale * np.array(line["values"])
-                axes.plot(x, y, color=colour, ls=style, marker=marker, ms=3, lw=1)
-                best = list(x).index(line["optimum"])
-                axes.plot(x[best], y[best], "o", mfc="none", mec=colour, ms=8, mew=0.8)
-                ends = [line["optimum_low"], line["optimum_high"]]
-                axes.plot(ends, [y[best]] * 2, color=colour, lw=3, alpha=0.35)
-            ticks = sorted({each for held in own["smoothings"] for each in held})
-            axes.set_xticks(ticks, [number(float(each)) for each in ticks])
-            axes.set_title(heading, pad=3)
-            axes.set_xlabel("smoothing")
-    add_legend(figure, line_keys(names))
+    levels = levels_in(curves)
+    facets = sorted(curves["facet"].unique())
+    figure, panels = make_squares(facets, list(_METRICS), title)
+    for axes, facet, metric in panels:
+        heading, scale = _METRICS[metric]
+        own = curves[(curves["facet"] == facet) & (curves["metric"] == metric)]
+        for line in own.to_dict("records"):
+            colour, style, marker = looks(levels)[levels.index(line["level"])]
+            x, y = np.array(line["smoothings"]), scale * np.array(line["values"])
+            axes.plot(x, y, color=colour, ls=style, marker=marker, ms=3, lw=1)
+            best = list(x).index(line["optimum"])
+            axes.plot(x[best], y[best], "o", mfc="none", mec=colour, ms=8, mew=0.8)
+            ends = [line["optimum_low"], line["optimum_high"]]
+            axes.plot(ends, [y[best]] * 2, color=colour, lw=3, alpha=0.35)
+        ticks = sorted({value for values in own["smoothings"] for value in values})
+        axes.set_xticks(ticks, [number(float(tick)) for tick in ticks])
+        axes.set_title(heading, pad=3)
+        axes.set_xlabel("smoothing")
+    add_legend(figure, line_keys(levels))
     return figure
+
+
+def _dose_values(selection: Selection) -> pd.DataFrame:
+    curves = selection.rows("doses", calibrator="none").assign(smoothing=0.0)
+    curves = by_condition(curves) if len(curves) else curves
+    return curves[curves["smoothings"].map(len) > 1]
+
+
+def caption_doses(curves: pd.DataFrame) -> str:
+    """Name the smoothing value with the lowest ECE, and its interval."""
+    rows = curves[(curves["level"] == ALL) & (curves["metric"] == "ece")]
+    parts = []
+    for row in rows.to_dict("records"):
+        best, low, high = (
+            number(float(row[name]))
+            for name in ("optimum", "optimum_low", "optimum_high")
+        )
+        facet = f" ({row['facet']})" if len(rows) > 1 else ""
+        parts.append(f"smoothing {best}{facet}, interval {low} to {high}")
+    return f"The mean ECE of all languages is lowest with {'; with '.join(parts)}."
+
+
+DOSES = FigureKind(
+    name="doses",
+    values=_dose_values,
+    draw=doses,
+    caption=caption_doses,
+    reading="Lower is better. A ring marks the smoothing value with the lowest number; "
+    "the pale bar through it is the bootstrap interval of that value. Accuracy plays "
+    "no part in that choice.",
+    missing="no SFT set was used with several smoothing values",
+)
 
 
 @matplotlib.rc_context(STYLE)
 def premium(values: pd.DataFrame, *, title: str = "") -> Figure:
-    """The gap of each language against its token premium, one panel per condition.
+    """Draw the gap of each language over its token premium, one panel per condition.
 
     Args:
         values: as `per_language` returns it, with `token_premium`.
         title: what the numbers belong to.
     """
-    facets, ranks = axes_of(values)
+    facets, conditions = axes_of(values)
     values = values.assign(level=[language_of(c).level for c in values["language"]])
-    names = [each for each in LEVELS if each in set(values["level"])]
-    figure, place = make_squares(len(facets), len(ranks), title)
+    levels = levels_in(values)
+    figure, panels = make_squares(facets, conditions, title)
     x, y = values["token_premium"], 100 * values["gap"]
-    for row, facet in enumerate(facets):
-        for column, rank in enumerate(ranks):
-            axes = add_square(figure, place, facet, row, column)
-            own = values[(values["facet"] == facet) & (values["rank"] == rank)]
-            axes.set_title(label(rank), pad=3)
-            axes.axhline(0, color="0.6", lw=0.6, zorder=0)
-            for name, (colour, _, marker) in zip(names, looks(names), strict=True):
-                here = own[own["level"] == name]
-                face = {"mfc": "none", "mec": colour, "ms": 3.5, "mew": 0.9}
-                axes.plot(here["token_premium"], 100 * here["gap"], marker, **face)
-            axes.set_xlim(x.min() / 1.1, x.max() * 1.25)
-            axes.set_ylim(y.min() - 2, y.max() + 4)
-            scale_logs(axes)
-            axes.set_xlabel("token premium over English")
-            if column == 0:
-                axes.set_ylabel("confidence − accuracy (pp)")
-            _name_points(axes, own["token_premium"], 100 * own["gap"], own["language"])
-    add_legend(
-        figure,
-        [
-            Line2D(
-                [],
-                [],
-                ls="",
-                marker=marker,
-                mfc="none",
-                mec=colour,
-                ms=4,
-                label=f"{name} resource",
-            )
-            for name, (colour, _, marker) in zip(names, looks(names), strict=True)
-        ],
-    )
+    for axes, facet, condition in panels:
+        own = values[(values["facet"] == facet) & (values["rank"] == condition)]
+        axes.set_title(label(condition), pad=3)
+        axes.axhline(0, color="0.6", lw=0.6, zorder=0)
+        for level, (colour, _, marker) in zip(levels, looks(levels), strict=True):
+            rows = own[own["level"] == level]
+            face = {"mfc": "none", "mec": colour, "ms": 3.5, "mew": 0.9}
+            axes.plot(rows["token_premium"], 100 * rows["gap"], marker, **face)
+        axes.set_xlim(x.min() / 1.1, x.max() * 1.25)
+        axes.set_ylim(y.min() - 2, y.max() + 4)
+        scale_logs(axes)
+        axes.set_xlabel("token premium over English")
+        if condition == conditions[0]:
+            axes.set_ylabel("confidence − accuracy (pp)")
+        _name_points(axes, own["token_premium"], 100 * own["gap"], own["language"])
+    hollow = {"ls": "", "mfc": "none", "ms": 4}
+    keys = [
+        Line2D([], [], marker=marker, mec=colour, label=name_level(level), **hollow)
+        for level, (colour, _, marker) in zip(levels, looks(levels), strict=True)
+    ]
+    add_legend(figure, keys)
     return figure
 
 
@@ -124,93 +148,148 @@ def _name_points(axes: Axes, x: pd.Series, y: pd.Series, codes: pd.Series) -> No
     """
     spots = axes.transData.transform(np.column_stack([x, y]))
     scale = axes.figure.dpi / 72  # pixels per point
-    box = axes.get_window_extent()
+    panel = axes.get_window_extent()
     taken = [(a, b, 4.5 * scale, 4.5 * scale) for a, b in spots]
     for index in np.argsort(-x.to_numpy(), kind="stable"):
         code, (a, b) = codes.iloc[index], spots[index]
         wide, tall = (3.9 * len(code) + 1) * scale, 7 * scale
         for right, up in ((1, 0), (0, 1), (0, -1), (-1, 0)):
-            at = (
+            centre = (
                 a + right * (wide / 2 + 3 * scale),
                 b + up * (tall / 2 + 3 * scale),
             )
-            here = (*at, wide, tall)
-            inside = box.x0 < at[0] - wide / 2 and at[0] + wide / 2 < box.x1
-            others = [each for each in taken if each[:2] != (a, b)]
-            if inside and not any(_meet(here, other) for other in others):
-                taken.append(here)
-                place = axes.transData.inverted().transform(at)
-                axes.text(*place, code, fontsize=7, ha="center", va="center_baseline")
+            text = (*centre, wide, tall)
+            inside = panel.x0 < centre[0] - wide / 2 and centre[0] + wide / 2 < panel.x1
+            others = [box for box in taken if box[:2] != (a, b)]
+            if inside and not any(_overlap(text, other) for other in others):
+                taken.append(text)
+                x_y = axes.transData.inverted().transform(centre)
+                axes.text(*x_y, code, fontsize=7, ha="center", va="center_baseline")
                 break
 
 
-def _meet(one: tuple, other: tuple) -> bool:
-    """Whether two boxes (centre x, y, width, height) overlap."""
+def _overlap(one: tuple, other: tuple) -> bool:
+    """Return whether two boxes (centre x, y, width, height) overlap."""
     return (
         abs(one[0] - other[0]) < (one[2] + other[2]) / 2
         and abs(one[1] - other[1]) < (one[3] + other[3]) / 2
     )
 
 
+def _premium_values(selection: Selection) -> pd.DataFrame:
+    values = selection.per_language()
+    known = "token_premium" in values
+    return values.dropna(subset="token_premium") if known else values.iloc[:0]
+
+
+def caption_premium(values: pd.DataFrame) -> str:
+    """Give Spearman's correlation of the size of the gap with the token premium."""
+    keys = ["facet", "rank"]
+    texts = {}
+    for key, own in values.groupby(keys):
+        size, tokens = own["gap"].abs().rank(), own["token_premium"].rank()
+        value = size.corr(tokens) if min(size.nunique(), tokens.nunique()) > 1 else None
+        texts[key] = "none" if value is None else f"{value:+.2f}".replace("-", "−")
+    told = pd.Series(texts).rename_axis(keys)
+    start = "Spearman's correlation of the gap's size with the token premium –"
+    return f"{start} {per_condition(told)}."
+
+
+PREMIUM = FigureKind(
+    name="premium",
+    values=_premium_values,
+    draw=premium,
+    caption=caption_premium,
+    reading="The gap of a language over its token premium: how many tokens the same "
+    "options take, as a multiple of English (log scale). Codes are written where "
+    "there is room.",
+    missing="the token premium is measured only where option texts are scored",
+)
+
+
 @matplotlib.rc_context(STYLE)
 def front(points: pd.DataFrame, *, title: str = "") -> Figure:
-    """ECE against accuracy of every condition and temperature, a panel per level.
+    """Draw ECE over accuracy of every condition and temperature, a panel per level.
 
-    Nothing is better in one and as good in the other than what the line joins.
+    A line joins the Pareto front.
 
     Args:
         points: rows of a fronts table with `facet` and `rank`.
         title: what the numbers belong to.
     """
-    facets, ranks = axes_of(points)
-    names = [each for each in (*LEVELS, ALL) if each in set(points["level"])]
-    held = [each for each in CALIBRATORS if each in set(points["calibrator"])]
-    figure, place = make_squares(len(facets), len(names), title, extra=0.22)
-    for row, facet in enumerate(facets):
-        for column, name in enumerate(names):
-            axes = add_square(figure, place, facet, row, column, extra=0.22)
-            own = points[(points["facet"] == facet) & (points["level"] == name)]
-            best = own[own["front"]].sort_values(["accuracy", "ece"])
-            axes.plot(100 * best["accuracy"], 100 * best["ece"], color="0.6", lw=0.8)
-            for rank, (colour, _, _) in zip(ranks, looks(ranks), strict=True):
-                for calibrator in held:
-                    marker, _ = CALIBRATORS[calibrator]
-                    here = own["calibrator"] == calibrator
-                    here = own[here & (own["rank"] == rank)]
-                    face = colour if calibrator == "none" else "none"
-                    axes.plot(
-                        100 * here["accuracy"],
-                        100 * here["ece"],
-                        marker,
-                        mfc=face,
-                        mec=colour,
-                        ms=4.5,
-                        mew=0.9,
-                    )
-            words = name if name == ALL else f"{name} resource"
-            axes.set_title(words, pad=3)
-            axes.margins(0.12)
-            axes.set_xlabel("accuracy (%)")
-            if column == 0:
-                axes.set_ylabel("ECE (%)")
+    facets, conditions = axes_of(points)
+    levels = levels_in(points)
+    calibrators = [name for name in _CALIBRATORS if name in set(points["calibrator"])]
+    figure, panels = make_squares(facets, levels, title, extra=0.22)
+    for axes, facet, level in panels:
+        own = points[(points["facet"] == facet) & (points["level"] == level)]
+        best = own[own["front"]].sort_values(["accuracy", "ece"])
+        axes.plot(100 * best["accuracy"], 100 * best["ece"], color="0.6", lw=0.8)
+        for condition, (colour, _, _) in zip(
+            conditions, looks(conditions), strict=True
+        ):
+            for calibrator in calibrators:
+                rows = own["calibrator"] == calibrator
+                rows = own[rows & (own["rank"] == condition)]
+                face = colour if calibrator == "none" else "none"
+                look = {"mfc": face, "mec": colour, "ms": 4.5, "mew": 0.9}
+                x, y = 100 * rows["accuracy"], 100 * rows["ece"]
+                axes.plot(x, y, _CALIBRATORS[calibrator][0], **look)
+        axes.set_title(name_level(level), pad=3)
+        axes.margins(0.12)
+        axes.set_xlabel("accuracy (%)")
+        if level == levels[0]:
+            axes.set_ylabel("ECE (%)")
     dot = {"ls": "", "ms": 4.5}
-    conditions = [
-        Line2D([], [], marker="o", color=colour, label=label(rank), **dot)
-        for rank, (colour, _, _) in zip(ranks, looks(ranks), strict=True)
+    keys = [
+        Line2D([], [], marker="o", color=colour, label=label(condition), **dot)
+        for condition, (colour, _, _) in zip(conditions, looks(conditions), strict=True)
     ]
-    add_legend(figure, conditions)
-    temperatures = [
-        Line2D(
-            [],
-            [],
-            marker=CALIBRATORS[each][0],
-            mfc="0.3" if each == "none" else "none",
-            mec="0.3",
-            label=CALIBRATORS[each][1],
-            **dot,
+    add_legend(figure, keys)
+    keys = []
+    for calibrator in calibrators:
+        marker, name, _ = _CALIBRATORS[calibrator]
+        face = "0.3" if calibrator == "none" else "none"
+        keys.append(
+            Line2D([], [], marker=marker, mfc=face, mec="0.3", label=name, **dot)
         )
-        for each in held
-    ]
-    best = Line2D([], [], color="0.6", lw=0.8, label="not beaten")
-    add_legend(figure, [*temperatures, best], top=0.63)
+    line = Line2D([], [], color="0.6", lw=0.8, label="Pareto front")
+    add_legend(figure, [*keys, line], top=0.63)
     return figure
+
+
+def _front_values(selection: Selection) -> pd.DataFrame:
+    points = selection.rows("fronts")
+    has_sft = (points["sft"] != BASE).any()
+    return by_condition(points) if has_sft else points.iloc[:0]
+
+
+def caption_front(points: pd.DataFrame) -> str:
+    """Name the conditions and temperatures on the Pareto front of all languages."""
+    whole = points[(points["level"] == ALL) & points["front"]]
+    parts = []
+    for facet, own in whole.groupby("facet"):
+        own = own.sort_values(["rank", "calibrator"])
+        names = [
+            label(row["rank"]) + _CALIBRATORS[row["calibrator"]][2]
+            for row in own.to_dict("records")
+        ]
+        start = f"{facet}: " if whole["facet"].nunique() > 1 else ""
+        parts.append(start + join(names))
+    start = "Pareto front of accuracy and ECE over all languages –"
+    return f"{start} {'; '.join(parts)}."
+
+
+FRONT = FigureKind(
+    name="front",
+    values=_front_values,
+    draw=front,
+    caption=caption_front,
+    reading="Right and low is better. A filled circle is a condition without a "
+    "temperature; a hollow mark is the same condition with a temperature fitted on "
+    "questions of English, of all languages, of the other languages, or of the "
+    "language itself. A temperature does not change accuracy. The line joins the "
+    "Pareto front: no other mark is better in one number without being worse in the "
+    "other.",
+    missing=NO_SFT,
+)

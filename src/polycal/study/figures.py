@@ -1,15 +1,15 @@
-"""The names of the figures that are drawn of each task and scoring."""
+"""The names of the figures of each task and scoring, in the order of the page."""
 
 FIGURES = (
-    "coverage",
-    "decomposition",
-    "doses",
     "dumbbell",
     "forest",
-    "front",
     "heatmap",
     "levels",
+    "decomposition",
+    "doses",
+    "front",
+    "temperature",
+    "coverage",
     "premium",
     "reliability",
-    "temperature",
 )
