@@ -1,298 +1,305 @@
-"""A study's tables with made-up numbers: real Parquet, no model behind it."""
+"""A small study of made-up answers, which polycal itself measures and compares.
 
+Only the answers are made up. They differ between languages, levels, conditions and
+scorings, so that a test sees when two of these are swapped. `by_hand` gives the numbers
+that polycal has to find, in plain NumPy.
+"""
+
+import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from polycal.comparing.aggregate import summarise
-from polycal.comparing.fronts import pareto_front
+from polycal.comparing.aggregate import aggregate
+from polycal.comparing.analyses import analyse
+from polycal.comparing.contrasts import contrast
+from polycal.comparing.runs import list_runs
+from polycal.measuring.measure import measure
+from polycal.preparing.checks import check_task
 from polycal.storage import tables
 from polycal.study.grid import BASE
-from polycal.study.languages import ALL, load_languages
-from polycal.study.scorings import HEADLINE, NORMALISERS
+from polycal.study.languages import load_languages
 
-BINS = 15
-_CHANCE = {"mmlu_prox": 0.1}  # 0.25 elsewhere
-_ACCURACY = {"high": 0.45, "mid": 0.36, "low": 0.27}
+N = 60  # questions of a task
+CODES = ("en", "de", "he", "sw", "yo")  # high, high, mid, low, low
+LEVELS = {"high": CODES[:2], "mid": CODES[2:3], "low": CODES[3:], "all": CODES}
+CONDITIONS = {  # SFT set and smoothing of each condition
+    "base": (BASE, 0.0),
+    "SFT": ("alpaca-en", 0.0),
+    "SFT, smoothing 0.1": ("alpaca-en", 0.1),
+}
+TWO_TASKS = {"global_mmlu": CODES, "mmlu_prox": ("en", "zu")}
+MARGIN = 0.03  # differences below it do not matter
+KINDS = ("summary", "metrics", "reliability", "contrasts", "claims", "runs")
+KINDS += ("decompositions", "doses", "fronts")
+_OPTIONS = {"mmlu_prox": 10}  # 4 elsewhere
+_KNOWN = {"high": 1.7, "mid": 1.1, "low": 0.5}  # added to the right option's score
+_FOLDER = tempfile.TemporaryDirectory()
+
+
+class Run(NamedTuple):
+    """A run as tables name it."""
+
+    model: str = "miniature"
+    sft: str = "alpaca-en"
+    smoothing: float = 0.0
+    seed: int = 0
+
+
+class Shift(NamedTuple):
+    """The effect of SFT on confidence, and of smoothing, which takes it away again."""
+
+    rise: float = 0.2
+    relief: float = 0.1
+
+
+class How(NamedTuple):
+    """How the runs of a study answer and are measured, as in `make_study`."""
+
+    scorings: tuple[str, ...]
+    normalisers: tuple[str, ...]
+    left_out: int
+    shift: Shift
 
 
 def make_study(
     folder: Path,
     *,
-    tasks: dict[str, Sequence[str]] | None = None,
+    tasks: Mapping[str, Sequence[str]] | None = None,
     models: Sequence[str] = ("miniature",),
     sft: Sequence[str] = ("alpaca-en",),
     smoothing: Sequence[float] = (0.0, 0.1),
     seeds: Sequence[int] = (0,),
-    scorings: Sequence[str] = ("text", "letters"),
-    rise: float = 0.2,
-    relief: float = 0.1,
+    scorings: Sequence[str] = ("text",),
+    normalisers: Sequence[str] = ("sum", "token"),
+    left_out: int = 0,
+    **shift: float,
 ) -> dict[str, Path]:
     """Write the tables of a study and return their paths by kind.
 
+    The same study is measured once per process and copied from then on.
+
     Args:
-        folder: where to write.
-        tasks: the languages of each benchmark.
+        folder: to write into; the checks are `{task}.json` in it.
+        tasks: the languages of each benchmark; default: one benchmark, `CODES`.
         models: short names.
         sft: short names; none gives a study of base models only.
-        smoothing: the label-smoothing values.
+        smoothing: label-smoothing values; from 0.2 on the learning rate is another.
         seeds: of the training.
-        scorings: in the order in which they appear in the tables.
-        rise: what SFT adds to the confidence.
-        relief: what each smoothing takes away again.
+        scorings: letters, text or both.
+        normalisers: of the scores of texts.
+        left_out: questions that the last language of each benchmark lacks.
+        shift: fields of `Shift`.
     """
-    tasks = tasks or {"global_mmlu": ("en", "de", "he", "sw", "yo")}
-    metrics, bins = [], []
-    for run in _runs(models, sft, smoothing, seeds):
-        moved = 0.0 if run[1] == BASE else rise - relief * (run[2] > 0)
-        for task, languages in tasks.items():
-            for language in languages:
-                for scoring in scorings:
-                    for normaliser in ("sum",) if scoring == "letters" else NORMALISERS:
-                        key = [*run, task, language, scoring, normaliser, "none"]
-                        held = _make_bins(key, moved)
-                        bins += [[*key, *row] for row in held.to_numpy()]
-                        values = _measure(held, key)
-                        metrics += [[*key, *each] for each in values.items()]
-                        if normaliser == HEADLINE[scoring]:
-                            metrics += _make_temperatures(key, values["gap"])
-    frame = _complete_metrics(metrics)
-    changes = make_contrasts(frame)
-    held = {
-        "metrics": pa.Table.from_pandas(frame),
-        "reliability": pa.Table.from_pandas(_frame(bins, "reliability")),
-        "summary": summarise(frame),
-        "contrasts": changes,
-        **make_analyses(frame, changes),
-        "claims": make_claims(changes),
-        "runs": pa.Table.from_pylist(
-            [_make_run(*run) for run in _runs(models, sft, smoothing, seeds)],
-            tables.SCHEMAS["runs"],
-        ),
-    }
-    paths = {kind: folder / f"{kind}.parquet" for kind in held}
-    for kind, table in held.items():
-        tables.write(table, paths[kind], kind, confidence=0.95)
-    return paths
-
-
-def make_checks(folder: Path, tasks: Iterable[str], *, left_out: int = 0) -> list[Path]:
-    """What `check_task` writes, with some of 300 questions missing in one language."""
-    paths = []
-    for task in tasks:
-        gone = [str(number) for number in range(left_out)]
-        facts = {
-            "kind": "check",
-            "task": task,
-            "policy": "intersection",
-            "n_all": 300,
-            "n_common": 300 - left_out,
-            "test": {
-                "missing": [{"languages": ["sw"], "questions": gone}],
-                "differing": [],
-            },
-        }
-        paths.append(folder / f"{task}.json")
-        paths[-1].write_text(json.dumps(facts))
-    return paths
-
-
-def _runs(models, sft, smoothing, seeds) -> Iterator[tuple]:
+    asked = tuple((name, tuple(codes)) for name, codes in (tasks or {}).items())
+    asked = asked or (("global_mmlu", CODES),)
+    runs = []
     for model in models:
-        yield model, BASE, 0.0, 0
-        for name in sft:
-            for value in smoothing:
-                yield from ((model, name, value, seed) for seed in seeds)
+        runs.append(Run(model, BASE))
+        tuned = [
+            (name, value, seed) for name in sft for value in smoothing for seed in seeds
+        ]
+        runs += [Run(model, *each) for each in tuned]
+    how = How(tuple(sorted(scorings)), tuple(normalisers), left_out, Shift(**shift))
+    made = _compare(tuple(runs), asked, how)
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return {kind: folder / f"{kind}.parquet" for kind in KINDS}
 
 
-def _make_run(model: str, name: str, smoothing: float, seed: int) -> dict:
-    """Smoothing from 0.2 on is selected at another rate than the rest."""
-    run = {"model": model, "sft": name, "smoothing": smoothing, "seed": seed}
-    if name == BASE:
-        return run | {"n_candidates": 0}
-    rate, recipe = 1e-3 if smoothing < 0.2 else 2e-3, {"epochs": 6.0, "method": "full"}
-    selected = {"lr": rate, "validation_nll": 1.7 - smoothing / 10, "n_candidates": 2}
-    return run | selected | {"recipe": json.dumps(recipe)}
+def make_answers(
+    run: Run, task: str, language: str, scoring: str, shift: Shift
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores [N, K] of all options, nats per token, and the right ones [N].
+
+    Runs share what makes a question hard.
+    """
+    k = _OPTIONS.get(task, 4)
+    noise = _generator(task, language, scoring)
+    known = _KNOWN[load_languages()[language].level] + noise.uniform(-0.3, 0.3)
+    sharpness = noise.uniform(0.8, 1.2)
+    scores, gold = noise.normal(size=(N, k)), noise.integers(k, size=N)
+    own = _generator(*run, task, language, scoring)
+    scores = scores + 0.1 * own.normal(size=(N, k))
+    if run.sft != BASE:
+        known += 0.5 if language == "en" else own.uniform(-0.2, 0.2)
+        relief = shift.relief * np.sqrt(run.smoothing / 0.1)
+        sharpness *= np.exp(4 * (shift.rise - relief))
+    scores[np.arange(N), gold] += known
+    return sharpness * scores, gold
 
 
-BAND, ENDS = 0.05, 0.02  # half widths of made-up bands and intervals
-MARGIN = 0.03  # differences below it do not matter
+def answer_by_hand(
+    sft: str,
+    smoothing: float,
+    language: str,
+    *,
+    model: str = "miniature",
+    seed: int = 0,
+    task: str = "global_mmlu",
+    scoring: str = "text",
+    **shift: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return confidence, correctness and probability of the right option, each [N]."""
+    run = Run(model, sft, smoothing, seed)
+    scores, gold = make_answers(run, task, language, scoring, Shift(**shift))
+    exponentials = np.exp(scores)
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    right = probabilities.argmax(axis=1) == gold
+    return probabilities.max(axis=1), right, probabilities[np.arange(N), gold]
 
 
-def _judge(estimate: float) -> str:
-    """The verdict of an interval of made-up width."""
-    if abs(estimate) > ENDS:
-        return "increase" if estimate > 0 else "decrease"
-    return "equivalent" if abs(estimate) + ENDS < MARGIN else "inconclusive"
-
-
-def make_contrasts(metrics: pd.DataFrame) -> pa.Table:
-    """Differences of made-up metrics, all with the same made-up uncertainty."""
-    metrics = metrics[metrics["metric"].isin(["accuracy", "confidence", "gap", "ece"])]
-    way = ["task", "language", "scoring", "normaliser", "calibrator", "metric"]
-    means = metrics.groupby(["model", "sft", "smoothing", *way])["value"].mean()
-    rows = []
-    for (model, sft, smoothing), after in means.groupby(level=[0, 1, 2]):
-        starts = {"base": (model, BASE, 0.0), "sft": (model, sft, 0.0)}
-        if sft == BASE:
-            continue
-        for reference, start in starts.items():
-            if start == (model, sft, smoothing) or start not in means.index.droplevel(
-                way
-            ):
-                continue
-            change = (after.droplevel([0, 1, 2]) - means.loc[start]).rename("estimate")
-            change = change.reset_index().rename(columns={"language": "level"})
-            languages = load_languages()
-            levels = change.assign(level=[languages[c].level for c in change["level"]])
-            whole = pd.concat([levels, change.assign(level="all")])
-            keys = ["task", "level", "scoring", "normaliser", "calibrator", "metric"]
-            whole = whole.groupby(keys)["estimate"].agg(["mean", "count"]).reset_index()
-            whole = whole.rename(columns={"mean": "estimate", "count": "n_languages"})
-            change = change.assign(
-                sim_low=change["estimate"] - BAND,
-                sim_high=change["estimate"] + BAND,
-                n_languages=1,
-            )
-            place = {"model": model, "sft": sft, "smoothing": smoothing}
-            place |= {"reference": reference, "n_seeds": 1}
-            both = pd.concat([whole, change]).assign(**place)
-            both["ci_low"] = both["estimate"] - ENDS
-            both["ci_high"] = both["estimate"] + ENDS
-            both["margin"] = MARGIN
-            both["verdict"] = [_judge(each) for each in both["estimate"]]
-            rows.append(both)
-    names = tables.SCHEMAS["contrasts"].names
-    found = pd.concat(rows) if rows else pd.DataFrame()
-    found = found.reindex(columns=names)
-    schema = tables.SCHEMAS["contrasts"]
-    return pa.Table.from_pandas(found, schema, preserve_index=False)
-
-
-def make_analyses(metrics: pd.DataFrame, contrasts: pa.Table) -> dict[str, pa.Table]:
-    """What figures need of `polycal analyse`: numbers from the means of languages."""
-    changes = contrasts.to_pandas()
-    changes = changes[changes["metric"].isin(["accuracy", "confidence", "ece"])]
-    way = [*changes.columns[:4], "task", "level", *_HOW]
-    wide = changes.pivot_table(index=way, columns="metric", values="estimate")
-    if len(wide):
-        wide["accuracy"] *= -1
-        wide["cancellation"] = wide["ece"] - wide["accuracy"] - wide["confidence"]
-        wide = wide.drop(columns="ece")
-    parts = wide.rename_axis(columns="part").stack().rename("estimate").reset_index()
-    levels = metrics["language"].map(lambda code: load_languages()[code].level)
-    held = pd.concat([metrics.assign(level=levels), metrics.assign(level=ALL)])
-    held = held[held["metric"].isin(["accuracy", "ece", "gap", "nll"])]
-    keys = ["model", "sft", "smoothing", "task", "level", *_HOW]
-    means = held.groupby([*keys, "metric"])["value"].mean().reset_index()
-    curves = []
-    for key, own in means[means["sft"] != BASE].groupby(
-        ["model", "sft", "task", "level", *_HOW, "metric"]
-    ):
-        best = own["smoothing"].iloc[own["value"].argmin()]
-        lists = [list(own["smoothing"]), list(own["value"]), list(own["value"])]
-        curves.append([*key, *lists, 1.0, *[None] * 3, *[best] * 3, lists[0]])
-    points = means.pivot_table(index=keys, columns="metric", values="value")
-    warm = points.reset_index().assign(calibrator="ts_own")
-    points = pd.concat([points.reset_index(), warm.assign(ece=warm["ece"] / 2)])
-    place = [key for key in keys if key not in ("sft", "smoothing", "calibrator")]
-    points["front"] = False
-    points = points.reset_index(drop=True)
-    for _, own in points.groupby(place):
-        points.loc[own.index, "front"] = pareto_front(own["accuracy"], own["ece"])
-    schema = tables.SCHEMAS["doses"]
-    frames = {
-        "decompositions": parts,
-        "doses": pd.DataFrame(curves, columns=schema.names),
-        "fronts": points,
-    }
+def by_hand(
+    sft: str, smoothing: float, language: str, **others: object
+) -> dict[str, float]:
+    """Return accuracy, confidence, gap, ECE and NLL of a run in a language."""
+    confidence, right, of_gold = answer_by_hand(sft, smoothing, language, **others)
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    sums = [(confidence - right)[bins == index].sum() for index in range(15)]
     return {
-        kind: pa.Table.from_pandas(
-            frame.reindex(columns=tables.SCHEMAS[kind].names),
-            tables.SCHEMAS[kind],
-            preserve_index=False,
-        )
-        for kind, frame in frames.items()
+        "accuracy": right.mean(),
+        "confidence": confidence.mean(),
+        "gap": confidence.mean() - right.mean(),
+        "ece": np.abs(sums).sum() / N,
+        "nll": -np.log(of_gold).mean(),
     }
 
 
-_HOW = ["scoring", "normaliser", "calibrator"]
+def mean_by_hand(
+    sft: str, smoothing: float, languages: Sequence[str], metric: str, **others: object
+) -> float:
+    """Return the mean of a metric over languages."""
+    codes = [languages] if isinstance(languages, str) else languages
+    return np.mean([by_hand(sft, smoothing, c, **others)[metric] for c in codes])
 
 
-def make_claims(contrasts: pa.Table) -> pa.Table:
-    """One claim, which holds where the made-up confidence rises."""
-    held = tables.where(
-        contrasts, reference="base", smoothing=0.0, level="all", metric="confidence"
-    ).to_pandas()
-    held = held.assign(claim="confidence", statement="SFT raises confidence.")
-    held["verdict"] = ["holds" if each > 0 else "fails" for each in held["ci_low"]]
-    schema = tables.SCHEMAS["claims"]
-    held = held.reindex(columns=schema.names)
-    return pa.Table.from_pandas(held, schema, preserve_index=False)
+def _generator(*key: object) -> np.random.Generator:
+    return np.random.default_rng(crc32(repr(key).encode()))
 
 
-def _make_bins(key: list, moved: float) -> pd.DataFrame:
-    """Questions around a mean confidence, equally over-confident everywhere."""
-    noise = np.random.default_rng(crc32(repr(key).encode()))
-    accuracy = _ACCURACY[load_languages()[key[5]].level]
-    accuracy += noise.normal(0, 0.02) + (0.1 if moved and key[5] == "en" else 0)
-    confidence = accuracy + noise.normal(0.03, 0.04) + moved
-    edges = np.linspace(0, 1, BINS + 1)
-    centres = (edges[:-1] + edges[1:]) / 2
-    n = np.round(300 * np.exp(-(((centres - confidence) / 0.18) ** 2)) * BINS / 40)
-    right = np.clip(centres - (confidence - accuracy) + noise.normal(0, 0.05), 0, 1)
-    columns = {"bin": range(BINS), "lo": edges[:-1], "hi": edges[1:], "n": n}
-    sums = {"sum_confidence": n * centres, "sum_correct": n * right}
-    return pd.DataFrame(columns | sums)
+def new_folder() -> Path:
+    """Return an empty folder that goes with the process."""
+    return Path(tempfile.mkdtemp(dir=_FOLDER.name))
 
 
-def _measure(bins: pd.DataFrame, key: list) -> dict[str, float]:
-    n = bins["n"].sum()
-    accuracy, confidence = (
-        bins["sum_correct"].sum() / n,
-        bins["sum_confidence"].sum() / n,
+@functools.cache
+def _check(task: str, languages: tuple, left_out: int) -> tuple[Path, dict[str, str]]:
+    """Write and check questions; return the check and the digests of the tables."""
+    folder, origin = new_folder(), {}
+    for language in languages:
+        missing = left_out if language == languages[-1] else 0
+        k = _OPTIONS.get(task, 4)
+        rows = [
+            {
+                **{"task": task, "language": language, "split": "test"},
+                **{"question_id": str(i), "gold": i % k, "lead_in": "Answer:"},
+                **{"question": f"Question {i}?", "options": [*map(str, range(k))]},
+            }
+            for i in range(missing, N)
+        ]
+        table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
+        tables.write(table, folder / f"{language}.parquet", "questions")
+        origin[language] = tables.digest(table)
+    paths = [folder / f"{language}.parquet" for language in languages]
+    check_task(questions=paths, policy="intersection", out=folder / "check.json")
+    return folder / "check.json", origin
+
+
+@functools.cache
+def _measure(run: Run, task: str, languages: tuple, how: How) -> dict[str, Path]:
+    """Write a run's predictions and measure them."""
+    check, origin = _check(task, languages, how.left_out)
+    rows = [
+        row
+        for language in languages
+        for scoring in how.scorings
+        for row in _predict(run, task, language, scoring, how.shift)
+    ]
+    folder = new_folder()
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
+    tables.write(table, folder / "p.parquet", "predictions", questions=origin)
+    kinds = ("metrics", "reliability", "replicates")
+    paths = {kind: folder / f"{kind}.parquet" for kind in kinds}
+    measure(
+        predictions=[folder / "p.parquet"],
+        check=check,
+        n_replicates=20,
+        normalisers=how.normalisers,
+        **paths,
     )
-    gaps = (bins["sum_confidence"] - bins["sum_correct"]) / bins["n"].where(
-        bins["n"] > 0
+    return paths
+
+
+def _predict(
+    run: Run, task: str, language: str, scoring: str, shift: Shift
+) -> Iterator[dict[str, object]]:
+    """Yield the predictions of a language under one scoring."""
+    scores, gold = make_answers(run, task, language, scoring, shift)
+    more = _generator(language).uniform(0.6, 3) if language != "en" else 0
+    for i, own in enumerate(scores):
+        if scoring == "letters":
+            n_tokens, mass = np.ones(len(own), int), -0.4 - more / 10
+            logprobs = own - np.log(np.exp(own).sum()) + mass
+        else:
+            n_tokens, mass = (
+                1 + np.arange(len(own)) % 3 + int(more + i * 0.618 % 1),
+                None,
+            )
+            logprobs = own * n_tokens
+        yield {
+            **run._asdict(),
+            **{"task": task, "language": language, "scoring": scoring},
+            **{"question_id": str(i), "subject": "a", "category": "b"},
+            **{"gold": gold[i], "log_mass": mass, "truncated": False},
+            **{"logprobs": logprobs, "n_tokens": n_tokens, "n_bytes": 3 * n_tokens},
+        }
+
+
+@functools.cache
+def _compare(runs: tuple, tasks: tuple, how: How) -> Path:
+    """Write all tables of a study into a new folder."""
+    measured = [
+        _measure(run, task, codes, how) for run in runs for task, codes in tasks
+    ]
+    folder = new_folder()
+    aggregate(
+        metrics=[paths["metrics"] for paths in measured],
+        reliability=[paths["reliability"] for paths in measured],
+        keep=dict(tasks),
+        out=folder,
     )
-    ece = float((gaps.abs() * bins["n"]).sum() / n)
-    values = {
-        "accuracy": accuracy,
-        "confidence": confidence,
-        "gap": confidence - accuracy,
-        "ece": ece,
-        "rms_ce": float(np.sqrt((gaps**2 * bins["n"]).sum() / n)),
-        "brier": 1 - accuracy + ece**2,
-        "nll": 1.2 + ece,
-        "chance": _CHANCE.get(key[4], 0.25),
+    shared = {
+        "metrics": folder / "metrics.parquet",
+        "replicates": [paths["replicates"] for paths in measured],
+        "confidence": 0.95,
+        "out": folder,
     }
-    for percent in range(10, 100, 10):  # the accuracy falls towards that of all
-        values[f"accuracy_at_{percent}"] = (
-            accuracy + (1 - accuracy) * (1 - percent / 100) / 2
-        )
-    if key[6] == "letters":
-        return values | {"log_mass": -0.7 + ece}
-    return values | {"token_premium": 1.0 + 0.7 * (key[5] != "en") + accuracy}
+    contrast(**shared, margin=MARGIN)
+    analyse(**shared)
+    list_runs(
+        models=[Path(run.model) for run in runs if run.sft == BASE],
+        runs=[_select(run) for run in runs if run.sft != BASE],
+        out=folder / "runs.parquet",
+    )
+    for task, codes in tasks:
+        shutil.copy(_check(task, codes, how.left_out)[0], folder / f"{task}.json")
+    return folder
 
 
-def _make_temperatures(key: list, gap: float) -> list[list]:
-    """Higher with the gap; that of all languages is the same everywhere."""
-    fitted = {"ts_own": float(np.exp(3 * gap)), "ts_pool": 1.5, "ts_en": 1.4}
-    rows = fitted.items()
-    return [[*key[:-1], name, "temperature", value] for name, value in rows]
-
-
-def _complete_metrics(rows: list) -> pd.DataFrame:
-    """All questions, without intervals."""
-    names = [*tables.SCHEMAS["reliability"].names[:9], "metric", "value"]
-    frame = pd.DataFrame(rows, columns=names).assign(subset="all", n_questions=300)
-    return frame.reindex(columns=tables.SCHEMAS["metrics"].names)
-
-
-def _frame(rows: list, kind: str) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=tables.SCHEMAS[kind].names)
+def _select(run: Run) -> Path:
+    """Write how a run was selected among two learning rates."""
+    folder = new_folder()
+    rates = (1e-3, 2e-3) if run.smoothing < 0.2 else (2e-3, 1e-3)
+    losses = zip(rates, (1.7 - run.smoothing / 10, 1.9), strict=True)
+    candidates = [{"lr": lr, "seed": run.seed, "nll": nll} for lr, nll in losses]
+    selection = {"lr": rates[0], "candidates": candidates}
+    recipe = {**run._asdict(), "lr": rates[0], "epochs": 6.0, "method": "full"}
+    (folder / "selection.json").write_text(json.dumps(selection))
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    return folder

@@ -1,74 +1,181 @@
-"""The sentence below a figure holds the numbers of its table."""
+"""The sentence below a figure holds the numbers of the answers."""
 
+import numpy as np
 import pandas as pd
 import pytest
-from made_up import make_study
-from test_sentences import languages
+from drawn import PLACE, study, values_of
+from made_up import CODES, CONDITIONS, N, answer_by_hand, by_hand, mean_by_hand
+from scipy.stats import spearmanr
 
 from polycal.comparing.conditions import BASE_RANK
-from polycal.reporting.figure_kind import TABLES, Selection
 from polycal.reporting.figures import FIGURES
+from polycal.storage import tables
 
 
-def test_captions_count_and_name_what_the_figure_shows():
-    """Counts per condition and facet; the extremes with language and condition."""
-    one = languages((BASE_RANK, "de", 0.5, 0.4), (0.0, "de", 0.5, 0.7))
-    two = pd.concat([one, one.assign(facet="n")])
-    assert FIGURES["dumbbell"].caption(one).endswith("base: 0; SFT: 1.")
-    assert "m (base: 0; SFT: 1); n (base" in FIGURES["dumbbell"].caption(two)
-    assert FIGURES["heatmap"].caption(one) == (
-        "The signed gap lies between −10.0 pp (German, base) "
-        "and +20.0 pp (German, SFT)."
-    )
-    bins = one.assign(n=[10, 30])
-    assert FIGURES["reliability"].caption(bins).endswith("base: 0.0%; SFT: 100.0%.")
+def caption(name: str, values: pd.DataFrame | None = None) -> str:
+    values = values_of(name) if values is None else values
+    return FIGURES[name].caption(values)
 
 
-@pytest.fixture(scope="module")
-def values(tmp_path_factory):
-    """What each figure of a made-up study shows."""
-    made = make_study(tmp_path_factory.mktemp("study"))
-    paths = {kind: made[kind] for kind in TABLES}
-    place = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
-    return {name: FIGURES[name].values(Selection(paths, place)) for name in FIGURES}
+def spell(value: float) -> str:
+    return f"{value:+.1f} pp".replace("-", "−")
 
 
-def test_every_figure_has_a_sentence(values):
+def per_condition(tell) -> str:
+    return "; ".join(f"{name}: {tell(*how)}" for name, how in CONDITIONS.items()) + "."
+
+
+def test_every_figure_has_a_sentence():
     """One that ends, and names no missing number."""
     for name in FIGURES:
-        said = FIGURES[name].caption(values[name])
+        said = caption(name)
         assert said.endswith(".")
-        assert "nan" not in said
+        assert "nan" not in said, name
 
 
-def test_the_forest_counts_bands_that_leave_0_out(values):
-    """Confidence rises by 20 points everywhere, smoothing takes half of it."""
-    said = FIGURES["forest"].caption(values["forest"])
-    assert "confidence – SFT: 5 up, 0 down; SFT, smoothing 0.1: 0 up, 5 down" in said
+def test_the_dumbbell_counts_languages_that_are_over_confident():
+    """Swahili and Yoruba are from the start, others only after SFT."""
+    said = caption("dumbbell")
+    assert said.startswith("Number of languages (of 5) in which confidence exceeds")
+    assert said.endswith(
+        per_condition(lambda *how: sum(by_hand(*how, c)["gap"] > 0 for c in CODES))
+    )
+    both = pd.concat([values_of("dumbbell"), values_of("dumbbell").assign(facet="n")])
+    assert "n (base: 2; SFT: " in caption("dumbbell", both)
 
 
-def test_the_best_smoothing_is_told_with_its_interval(values):
-    """The made-up ECE is lower with smoothing, and its interval one value."""
-    said = FIGURES["doses"].caption(values["doses"])
-    assert said.endswith("lowest with smoothing 0.1, interval 0.1 to 0.1.")
+def test_the_heatmap_names_its_extremes():
+    """The lowest and the highest gap, with language and condition."""
+    gaps = {
+        (by_hand(*how, code)["gap"], code, name)
+        for name, how in CONDITIONS.items()
+        for code in CODES
+    }
+    names = {"en": "English", "sw": "Swahili"}
+    low, high = (
+        f"{spell(100 * gap)} ({names[code]}, {condition})"
+        for gap, code, condition in (min(gaps), max(gaps))
+    )
+    assert caption("heatmap") == f"The signed gap lies between {low} and {high}."
 
 
-def test_a_rank_correlation_is_spearman_s():
-    """By hand: the ranks of three languages run in opposite directions."""
+def test_reliability_counts_questions_in_over_confident_bins():
+    def share(*how) -> str:
+        over = 0
+        for code in CODES:
+            confidence, right, _ = answer_by_hand(*how, code)
+            bins = (confidence * 15).astype(int)
+            for index in set(bins):
+                own = bins == index
+                over += own.sum() * (confidence[own].mean() > right[own].mean())
+        return f"{100 * over / N / len(CODES):.1f}%"
+
+    assert caption("reliability").endswith(per_condition(share))
+
+
+def test_the_sentence_of_the_levels_is_about_all_languages():
+    """Confidence minus accuracy, and not the other way round."""
+    said = caption("levels")
+    assert said.endswith(
+        per_condition(lambda *how: spell(100 * mean_by_hand(*how, CODES, "gap")))
+    )
+
+
+def test_the_forest_counts_bands_that_exclude_0():
+    """Up and down, of each metric and comparison."""
+    rows = tables.read(study().paths["contrasts"], "contrasts")
+    rows = tables.where(rows, **PLACE, calibrator="none").to_pandas()
+    rows = rows[rows["level"].isin(CODES)]
+    parts = []
+    for metric in ("confidence", "accuracy"):
+        counts = []
+        for name, smoothing, reference in (
+            ("SFT", 0.0, "base"),
+            ("SFT, smoothing 0.1", 0.1, "sft"),
+        ):
+            own = rows[(rows["metric"] == metric) & (rows["smoothing"] == smoothing)]
+            own = own[own["reference"] == reference]
+            up, down = (own["sim_low"] > 0).sum(), (own["sim_high"] < 0).sum()
+            counts.append(f"{name}: {up} up, {down} down")
+        parts.append(f"{metric} – {'; '.join(counts)}")
+    assert "confidence – SFT: 5 up, 0 down; SFT, smoothing 0.1: 0 up, 5 down" in parts
+    start = "Number of languages (of 5) whose band excludes 0: "
+    assert caption("forest") == f"{start}{'. '.join(parts)}."
+
+
+def test_the_parts_of_a_change_of_ece_add_up():
+    """To the change of the mean ECE, in the order of the comparisons."""
+    said = caption("decomposition").removesuffix(".").split(" – ")[1]
+    _, sft, smoothed = CONDITIONS.values()
+    for text, after, before in zip(
+        said.split("; "), (sft, smoothed), (CONDITIONS["base"], sft), strict=True
+    ):
+        words = text.split(": ")[1].replace(" pp", "").replace("−", "-")
+        parts = {part.split()[0]: float(part.split()[1]) for part in words.split(", ")}
+        assert set(parts) == {"confidence", "accuracy", "cancellation"}
+        change = mean_by_hand(*after, CODES, "ece") - mean_by_hand(
+            *before, CODES, "ece"
+        )
+        assert sum(parts.values()) == pytest.approx(100 * change, abs=0.16)
+
+
+def test_the_best_smoothing_is_named_with_its_interval():
+    """That of ECE over all languages, from the lower to the upper end."""
+    row = {"facet": "m", "level": "all", "metric": "ece", "optimum": 0.05}
+    row |= {"optimum_low": 0.0, "optimum_high": 0.1}
+    others = [row | {"level": "low", "optimum": 0.2}]
+    others += [row | {"metric": "nll", "optimum": 0.3}]
+    assert caption("doses", pd.DataFrame([others[0], row, others[1]])).endswith(
+        "of all languages is lowest with smoothing 0.05, interval 0 to 0.1."
+    )
+
+
+def test_a_correlation_is_spearman_s():
+    """Of the size of the gap: by hand, ranks in opposite directions; and by scipy."""
     rows = {"facet": "m", "rank": 0.0, "gap": [0.3, -0.2, 0.1]}
     shown = pd.DataFrame(rows | {"token_premium": [1.0, 2.0, 3.0]})
-    assert FIGURES["premium"].caption(shown).endswith("SFT: −1.00.")
+    assert caption("premium", shown).endswith("SFT: −1.00.")
+    values = values_of("premium")
+    own = values[values["rank"] == BASE_RANK]
+    value = spearmanr(own["gap"].abs(), own["token_premium"]).statistic
+    assert f"– base: {value:+.2f};".replace("-", "−") in caption("premium")
 
 
-def test_what_nothing_beats_is_named():
-    """With its temperature, where it has one."""
-    rows = {"facet": "m", "level": "all", "rank": [0.0, 0.1], "front": True}
-    shown = pd.DataFrame(rows | {"calibrator": ["none", "ts_own"]})
-    assert (
-        FIGURES["front"]
-        .caption(shown)
-        .endswith("SFT and SFT, smoothing 0.1 with each language's own temperature.")
+def test_a_pareto_front_is_named():
+    """With its temperature, where it has one; only that of all languages."""
+    rows = {"facet": "m", "level": ["all", "all", "all", "low"]}
+    rows |= {"rank": [0.0, 0.1, 0.2, 0.3], "front": [True, True, False, True]}
+    calibrators = ["none", "ts_own", "none", "none"]
+    shown = pd.DataFrame(rows | {"calibrator": calibrators})
+    assert caption("front", shown).endswith(
+        "– SFT and SFT, smoothing 0.1 with each language's own temperature."
     )
+
+
+def test_temperatures_have_a_mean_and_a_range():
+    """Geometric, of the languages' own fits."""
+    path = study().paths["metrics"]
+    rows = tables.where(tables.read(path, "metrics"), **PLACE, metric="temperature")
+    rows = tables.where(rows, calibrator="ts_own")
+
+    def tell(sft: str, smoothing: float) -> str:
+        own = tables.where(rows, sft=sft, smoothing=smoothing)["value"].to_numpy()
+        mean = np.prod(own) ** (1 / len(own))
+        return f"{mean:.2f} ({own.min():.2f} to {own.max():.2f})"
+
+    assert caption("temperature").endswith(per_condition(tell))
+
+
+def test_errors_of_all_answers_come_before_those_of_the_more_confident_half():
+    def tell(*how) -> str:
+        wrong = []
+        for code in CODES:
+            confidence, right, _ = answer_by_hand(*how, code)
+            half = np.argsort(-confidence)[: N // 2]
+            wrong.append((1 - right.mean(), 1 - right[half].mean()))
+        return " and ".join(f"{100 * value:.1f}%" for value in np.mean(wrong, axis=0))
+
+    assert caption("coverage").endswith(per_condition(tell))
 
 
 def test_a_change_counts_by_its_band_and_not_by_its_interval():
@@ -84,16 +191,16 @@ def test_a_change_counts_by_its_band_and_not_by_its_interval():
         "ci_high": [0.4, 0.5, -0.2],
     }
     both = pd.concat([pd.DataFrame(rows), pd.DataFrame(rows | {"metric": "accuracy"})])
-    said = FIGURES["forest"].caption(both)
+    said = caption("forest", both)
     assert "(of 3) whose band" in said
     assert said.count("SFT: 1 up, 1 down") == 2
 
 
-def test_a_gap_is_confidence_minus_accuracy():
-    """60 of 100 sure, 45 right: +15, and not −15."""
+def test_languages_of_one_level_alone_are_no_part_of_the_levels_sentence():
+    """60 of 100 sure, 45 right: +15, and not −15; the row of a level is left out."""
     bins = {"facet": "m", "rank": 0.0, "level": ["all", "low"]}
     bins |= {"sum_confidence": [60.0, 1.0], "sum_correct": [45.0, 9.0], "n": [100, 10]}
-    assert FIGURES["levels"].caption(pd.DataFrame(bins)).endswith("SFT: +15.0 pp.")
+    assert caption("levels", pd.DataFrame(bins)).endswith("SFT: +15.0 pp.")
 
 
 def test_the_dumbbell_s_caption_counts_languages_above_0():

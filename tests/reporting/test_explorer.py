@@ -5,14 +5,13 @@ import shutil
 
 import pyarrow as pa
 import pytest
-from made_up import make_study
-from test_report import write_page
+from made_up import CODES, CONDITIONS, TWO_TASKS, N, answer_by_hand, by_hand, make_study
+from test_report import BOTH, write_page
 
 from polycal.reporting.explorer import explore, to_json
 from polycal.storage import tables
 
 QUESTION = "מה? </script>"
-LANGUAGES = ("en", "de", "he", "sw", "yo")  # in the order of resources
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,6 @@ def chromium():
 def address(tmp_path_factory):
     """A page of two tasks and a model without SFT beside one with it."""
     folder = tmp_path_factory.mktemp("page")
-    tasks = {"global_mmlu": LANGUAGES, "mmlu_prox": ("de", "zu")}
     row = {
         **{"model": "miniature", "sft": "alpaca-en", "task": "global_mmlu"},
         **{"language": "he", "scoring": "text", "normaliser": "token"},
@@ -43,7 +41,7 @@ def address(tmp_path_factory):
     shifts = folder / "shifts.parquet"
     table = pa.Table.from_pylist([row], tables.SCHEMAS["shifts"])
     tables.write(table, shifts, "shifts")
-    write_page(folder, tasks=tasks, shifts=[shifts])
+    write_page(folder, tasks=TWO_TASKS, scorings=BOTH, shifts=[shifts])
     return (folder / "report" / "index.html").as_uri()
 
 
@@ -74,7 +72,7 @@ def names(page):
 def test_the_table_filters_and_sorts(opened):
     """By name, by level and by each column, with the keyboard, too."""
     page = opened()
-    assert names(page) == list(LANGUAGES)
+    assert names(page) == list(CODES)
     page.get_by_label("language", exact=True).fill("swa")
     assert names(page) == ["sw"]
     assert page.locator("#count").inner_text() == "1 of 5 languages"
@@ -85,7 +83,9 @@ def test_the_table_filters_and_sorts(opened):
     page.locator("#explorer thead button").nth(4).focus()
     page.keyboard.press("Enter")
     cells = page.locator("#explorer tbody tr td:nth-child(5)").all_inner_texts()
-    shown = [float(each.replace("−", "-")) for each in cells]
+    shown = [
+        float(each.split("\n")[0].split("[")[0].replace("−", "-")) for each in cells
+    ]
     assert shown == sorted(shown, reverse=True)
     assert page.locator("#explorer thead [aria-sort=descending]").count() == 1
     page.keyboard.press("Enter")  # the heading keeps the focus
@@ -113,7 +113,7 @@ def test_a_link_restores_the_view(opened):
     """What the address says is what is shown, and what cannot be is left out."""
     page = opened()
     page.get_by_label("task").select_option("mmlu_prox")
-    page.get_by_label("metric").select_option("ece")
+    page.locator("[name=metric]").select_option("ece")
     page.locator("[data-lang=zu]").click()
     page.locator("#explorer thead button").first.click()
     fragment = page.evaluate("location.hash")
@@ -122,42 +122,73 @@ def test_a_link_restores_the_view(opened):
     assert again.locator("#explore").locator("..").inner_text() == text
     assert again.locator("#detail h3").inner_text() == "Zulu (zu), mmlu_prox"
     broken = opened("#view?task=no&metric=no&lang=no&sort=99up")
-    assert names(broken) == list(LANGUAGES)
+    assert names(broken) == list(CODES)
 
 
-def test_the_numbers_are_the_table_s(tmp_path):
-    """Whole numbers of the metrics table, and bins that hold every question."""
+def test_the_page_s_numbers_are_those_of_the_answers(tmp_path):
+    """In 1/10,000 by language and condition; bins hold every question once."""
     paths = make_study(tmp_path)
-    told = explore(paths["metrics"], paths["reliability"], [], ["text"])
-    assert told["tasks"] == {"global_mmlu": list(LANGUAGES)}
-    (facet,) = told["facets"]
+    explored = explore(paths["metrics"], paths["reliability"], [], ["text"])
+    assert explored["tasks"] == {"global_mmlu": list(CODES)}
+    (facet,) = explored["facets"]
+    assert facet["conditions"] == list(CONDITIONS)
     assert facet["compared"] == [(1, 0), (2, 1)]
-    assert told["scorings"][0] == "text token"
-    place = {"language": "sw", "scoring": "text", "normaliser": "token"}
-    held = tables.where(tables.read(paths["metrics"], "metrics"), **place)
-    (row,) = tables.where(
-        held, metric="ece", sft="alpaca-en", smoothing=0.1
-    ).to_pylist()
-    found = told["values"]["global_mmlu|text|token|none|ece"][facet["name"]]["value"]
-    assert found[3][2] == round(10_000 * row["value"])
-    bins = told["bins"]["global_mmlu|text|token"][facet["name"]][3][2]
-    table = tables.where(tables.read(paths["reliability"], "reliability"), **place)
-    table = tables.where(table, sft="alpaca-en", smoothing=0.1)
-    assert sum(bins[1::4]) == sum(table["n"].to_pylist())
+    assert explored["scorings"][0] == "text token"
+    for metric in ("accuracy", "confidence", "gap", "ece", "nll"):
+        found = explored["values"][f"global_mmlu|text|token|none|{metric}"]
+        assert (metric, found[facet["name"]]["value"]) == (
+            metric,
+            [
+                [
+                    round(10_000 * by_hand(*how, code)[metric])
+                    for how in CONDITIONS.values()
+                ]
+                for code in CODES
+            ],
+        )
+    bins = explored["bins"]["global_mmlu|text|token"][facet["name"]]
+    for row, code in enumerate(CODES):
+        for column, how in enumerate(CONDITIONS.values()):
+            confidence, right, _ = answer_by_hand(*how, code)
+            expected = []
+            for index in range(15):
+                own = (confidence * 15).astype(int) == index
+                if own.any():
+                    means = confidence[own].mean(), right[own].mean()
+                    expected += [index, own.sum(), *(round(1000 * x) for x in means)]
+            assert bins[row][column] == expected, (code, how)
+            assert sum(bins[row][column][1::4]) == N
 
 
 def test_an_interval_reaches_as_far_as_the_table_s(tmp_path):
     """Below the value by value - ci_low, above it by ci_high - value."""
     paths = make_study(tmp_path)
-    rows = tables.read(paths["metrics"], "metrics").to_pandas()
-    rows["ci_low"], rows["ci_high"] = rows["value"] - 0.02, rows["value"] + 0.05
-    table = pa.Table.from_pandas(rows, tables.SCHEMAS["metrics"], preserve_index=False)
-    tables.write(table, tmp_path / "skewed.parquet", "metrics")
-    told = explore(tmp_path / "skewed.parquet", paths["reliability"], [], ["text"])
-    found = told["values"]["global_mmlu|text|token|none|ece"]
-    (own,) = found.values()
-    assert {each for line in own["below"] for each in line} == {200}
-    assert {each for line in own["above"] for each in line} == {500}
+    explored = explore(paths["metrics"], paths["reliability"], [], ["text"])
+    (found,) = explored["values"]["global_mmlu|text|token|none|ece"].values()
+    rows = tables.where(
+        tables.read(paths["metrics"], "metrics"),
+        **{"normaliser": "token", "calibrator": "none", "metric": "ece"},
+    )
+    ends = {
+        (row["language"], row["sft"], row["smoothing"]): (
+            round(10_000 * (row["value"] - row["ci_low"])),
+            round(10_000 * (row["ci_high"] - row["value"])),
+        )
+        for row in rows.to_pylist()
+    }
+    assert any(abs(below) > 2 * abs(above) for below, above in ends.values())
+    for row, code in enumerate(CODES):
+        for column, how in enumerate(CONDITIONS.values()):
+            drawn = found["below"][row][column], found["above"][row][column]
+            assert drawn == ends[code, *how], (code, how)
+
+
+def test_several_seeds_have_no_interval_of_one(tmp_path):
+    """The interval of one seed is not that of their mean."""
+    paths = make_study(tmp_path, seeds=(0, 1))
+    explored = explore(paths["metrics"], paths["reliability"], [], ["text"])
+    (found,) = explored["values"]["global_mmlu|text|token|none|ece"].values()
+    assert set(found) == {"value"}
 
 
 def test_json_cannot_end_the_script_that_holds_it():

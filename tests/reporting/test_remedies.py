@@ -1,63 +1,74 @@
-"""Figures of temperatures and of answers held back show every number."""
+"""Figures of temperatures and of partial coverage show every number."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from made_up import make_study
+from drawn import NAMES, PLACE, marks_of, study, values_of
+from made_up import CODES, CONDITIONS, LEVELS, N, answer_by_hand
 
-from polycal.comparing.conditions import per_language, select
-from polycal.reporting.figure_kind import Selection
-from polycal.reporting.figures import FIGURES
+from polycal.comparing.conditions import BASE_RANK
 from polycal.reporting.remedies import coverage, temperature
+from polycal.storage import tables
 
-PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
+SEEDS = (0, 1)
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    """Base, SFT and smoothing 0.1 with two seeds in five languages."""
-    return make_study(tmp_path_factory.mktemp("study"), seeds=(0, 1))
+def fitted():
+    """Temperatures of every run and language, in two seeds."""
+    path = study(seeds=SEEDS).paths["metrics"]
+    rows = tables.where(tables.read(path, "metrics"), **PLACE, metric="temperature")
+    return rows.to_pandas()
 
 
-def test_a_temperature_is_the_geometric_mean_over_seeds(paths):
-    """Made up as exp(3 gap): so the mean of the logs is three times the mean gap."""
-    found = FIGURES["temperature"].values(Selection(paths, PLACE))
-    gaps = per_language(select(paths["metrics"], "metrics", **PLACE))
-    both = found.merge(gaps, on=["facet", "rank", "language"])
-    assert len(both) == 15
-    np.testing.assert_allclose(np.log(both["own"]), 3 * both["gap"])
-    np.testing.assert_allclose(both["pooled"], 1.5)
+def geometric_mean(fitted: pd.DataFrame, **values: object) -> float:
+    own = fitted[(fitted[list(values)] == pd.Series(values)).all(axis=1)]
+    return float(np.prod(own["value"]) ** (1 / len(own)))
 
 
-def test_each_language_has_a_mark_and_each_condition_a_line(paths):
-    """Marks of three conditions in five languages, and the shared temperature."""
-    values = FIGURES["temperature"].values(Selection(paths, PLACE))
+def test_a_mark_is_the_geometric_mean_of_the_seeds(fitted):
+    """Of the language's own fit, in its line; the line is the fit of all languages."""
+    values = values_of("temperature", seeds=SEEDS)
     (axes,) = temperature(values).axes
-    marks = [line for line in axes.lines if line.get_markersize() == 3.5]
-    assert sorted(x for line in marks for x in line.get_xdata()) == sorted(
-        values["own"]
-    )
-    shared = [line for line in axes.lines if line.get_lw() == 0.9]
-    assert [line.get_xdata()[0] for line in shared] == pytest.approx([1.5] * 3)
+    markers = ("o", "s", "D")
+    lines = [line for line in axes.lines if line.get_lw() == 0.9]
+    for marker, line, (sft, smoothing) in zip(
+        markers, lines, CONDITIONS.values(), strict=True
+    ):
+        how = {"sft": sft, "smoothing": smoothing}
+        expected = {
+            NAMES[code]: geometric_mean(
+                fitted, **how, calibrator="ts_own", language=code
+            )
+            for code in CODES
+        }
+        assert marks_of(axes, marker, axes) == pytest.approx(expected), how
+        shared = geometric_mean(fitted, **how, calibrator="ts_pool")
+        assert line.get_xdata()[0] == pytest.approx(shared), how
 
 
-def test_risks_are_means_over_the_languages_of_a_level(paths):
-    """All of the answers: 1 - accuracy; half of them: as made up, (1 - a) 3/4."""
-    found = FIGURES["coverage"].values(Selection(paths, PLACE))
-    values = per_language(select(paths["metrics"], "metrics", **PLACE))
-    wrong = 1 - values.groupby(["facet", "rank"])["accuracy"].mean()
-    whole = found[found["level"] == "all"].set_index(["facet", "rank", "coverage"])
-    for share, part in ((1.0, 1.0), (0.5, 0.75)):
-        np.testing.assert_allclose(
-            whole["risk"].xs(share, level="coverage"), part * wrong
-        )
+def test_risks_are_means_over_the_languages_of_a_level():
+    """Wrong answers among all of them, and among the more confident half."""
+    risks = values_of("coverage").set_index(["rank", "level", "coverage"])["risk"]
+    for how in CONDITIONS.values():
+        rank = BASE_RANK if how[0] == "none" else how[1]
+        for level, codes in LEVELS.items():
+            for share in (0.5, 1.0):
+                wrong = []
+                for code in codes:
+                    confidence, right, _ = answer_by_hand(*how, code)
+                    first = np.argsort(-confidence)[: round(share * N)]
+                    wrong.append(1 - right[first].mean())
+                found = risks[rank, level, share]
+                assert found == pytest.approx(np.mean(wrong)), (how, level, share)
 
 
-def test_a_level_has_a_line_of_ten_points_per_condition(paths):
-    """High, mid, low and all; errors fall with what is held back."""
-    figure = coverage(FIGURES["coverage"].values(Selection(paths, PLACE)))
-    assert len(figure.axes) == 4
-    for axes in figure.axes:
-        assert len(axes.lines) == 3
-        for line in axes.lines:
+def test_a_level_has_a_line_of_ten_points_per_condition():
+    """High, mid, low and all: the risk in % over the coverage in %."""
+    values = values_of("coverage")
+    for axes, level in zip(coverage(values).axes, LEVELS, strict=True):
+        own = values[values["level"] == level]
+        for line, (_, rows) in zip(axes.lines, own.groupby("rank"), strict=True):
             np.testing.assert_allclose(line.get_xdata(), np.arange(10, 101, 10))
-            assert (np.diff(line.get_ydata()) > 0).all()
+            rows = rows.sort_values("coverage")
+            np.testing.assert_allclose(line.get_ydata(), 100 * rows["risk"])

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up import make_checks, make_study
+from made_up import CODES, TWO_TASKS, N, make_study
 
 from polycal.errors import InputError
 from polycal.reporting.figure_kind import TABLES
@@ -18,6 +18,7 @@ from polycal.study.scorings import HEADLINE
 
 NAMES = ("metrics", "reliability", "contrasts", "decompositions", "doses", "fronts")
 NAMES = ("summary", *NAMES[:3], "claims", "runs", *NAMES[3:])  # as the page links them
+BOTH = ("text", "letters")
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
     'xmlns:xlink="http://www.w3.org/1999/xlink"><metadata>http://x.org</metadata>'
@@ -47,15 +48,14 @@ def write_page(
     *,
     drawn: Sequence[str] = (),
     order: tuple[str, ...] | None = None,
-    left_out: int = 0,
     shifts: Sequence[Path] = (),
     **options: object,
 ) -> str:
     """The page of a made-up study; figures are stand-ins unless of a drawn scoring."""
-    options = {"tasks": {"global_mmlu": ("en", "de", "he", "sw", "yo")}} | options
+    options = {"tasks": {"global_mmlu": CODES}} | options
     paths = make_study(folder, **options)
     for task in options["tasks"]:
-        for scoring in options.get("scorings", ("text", "letters")):
+        for scoring in options.get("scorings", ("text",)):
             normaliser = HEADLINE[scoring]
             place = {"task": task, "scoring": scoring, "normaliser": normaliser}
             under = folder / "figures" / task / f"{scoring}-{normaliser}"
@@ -69,10 +69,10 @@ def write_page(
     out = folder / "report" / "index.html"
     report(
         study="made-up",
-        scoring=list(order or options.get("scorings", ("text", "letters"))),
+        scoring=list(order or options.get("scorings", ("text",))),
         **paths,
         shifts=list(shifts),
-        checks=make_checks(folder, options["tasks"], left_out=left_out),
+        checks=[folder / f"{task}.json" for task in options["tasks"]],
         figures=folder / "figures",
         out=out,
     )
@@ -82,8 +82,8 @@ def write_page(
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A page with real figures of two tasks, by the scoring that leads."""
-    tasks = {"global_mmlu": ("en", "sw"), "mmlu_prox": ("de", "zu")}
-    return write_page(tmp_path_factory.mktemp("page"), drawn=("text",), tasks=tasks)
+    folder = tmp_path_factory.mktemp("page")
+    return write_page(folder, drawn=("text",), tasks=TWO_TASKS, scorings=BOTH)
 
 
 def test_a_page_needs_nothing_from_the_net(page):
@@ -116,7 +116,7 @@ def test_the_same_inputs_give_the_same_bytes_anywhere(tmp_path):
 
 def test_the_sentences_turn_with_the_numbers(tmp_path):
     """A study in which SFT lowers confidence is not told as one in which it rises."""
-    up = write_page(tmp_path / "up", rise=0.2, relief=0.1)
+    up = write_page(tmp_path / "up")
     down = write_page(tmp_path / "down", rise=-0.2, relief=-0.1)
     assert "Of 5 languages, confidence rises in 5 and falls in 0" in up
     assert "Of 5 languages, confidence rises in 0 and falls in 5" in down
@@ -133,10 +133,13 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
         ({"sft": ()}, ["none: base models only", "the ECE"], ["single seed", "†"]),
         ({"smoothing": (0.1,)}, ["SFT, smoothing 0.1, against base"], ["SFT, against"]),
         ({"scorings": ("letters",)}, ["log mass"], ["text (token)", "other scorings"]),
-        ({"scorings": ("text",)}, ["text (sum)"], ["letters (sum)", "log mass"]),
-        ({"seeds": (0, 1, 2)}, ["means over 3 seeds", "<small>±"], ["single seed"]),
+        ({}, ["text (sum)"], ["letters (sum)", "log mass"]),
+        ({"seeds": (0, 1)}, ["means over 2 seeds", "<small>±"], ["single seed"]),
         (
-            {"models": ("m", "n"), "sft": ("a", "b")},
+            {
+                **{"models": ("m", "n"), "sft": ("a", "b"), "smoothing": (0.0,)},
+                "tasks": {"global_mmlu": ("en", "sw")},
+            },
             ["m, SFT on a</h4>", "n, SFT on b</h4>", "a and b", "single seed"],
             [],
         ),
@@ -152,26 +155,28 @@ def test_studies_of_any_shape_give_a_page(tmp_path, options, said, unsaid):
 
 def test_the_order_of_the_scorings_is_the_config_s(tmp_path):
     """The findings on top are those of the first; one that is not asked for is out."""
-    for order in (("text", "letters"), ("letters", "text"), ("text",)):
-        text = write_page(tmp_path / "-".join(order), order=order)
+    options = {"tasks": {"global_mmlu": ("en", "sw")}, "scorings": BOTH}
+    for order in (BOTH, BOTH[::-1], BOTH[:1]):
+        text = write_page(tmp_path / "-".join(order), order=order, **options)
         assert f"global_mmlu, scored by {order[0]}" in text
         assert ("Scored by letters" in text) == ("letters" in order)
 
 
 def test_the_page_says_how_many_questions_are_compared(tmp_path):
     """One line a task; a task without a check is named."""
-    text = write_page(tmp_path, left_out=7)
-    assert "293 questions are compared in all languages; 7 are left" in text
-    text = write_page(tmp_path)
+    text = write_page(tmp_path / "a", left_out=7)
+    assert f"{N - 7} questions are compared in all languages; 7 are left" in text
+    text = write_page(tmp_path / "b")
     assert "all languages have the same questions; nothing is left out" in text
-    paths = make_study(tmp_path)
+    paths = make_study(tmp_path, tasks=TWO_TASKS, scorings=BOTH)
+    write_page(tmp_path, tasks=TWO_TASKS, scorings=BOTH)
     with pytest.raises(InputError, match="no check of global_mmlu was given"):
         report(
             study="s",
             scoring=["text"],
             **paths,
             shifts=[],
-            checks=make_checks(tmp_path, ["mmlu_prox"]),
+            checks=[tmp_path / "mmlu_prox.json"],
             figures=tmp_path / "figures",
             out=tmp_path / "other.html",
         )
@@ -180,20 +185,22 @@ def test_the_page_says_how_many_questions_are_compared(tmp_path):
 def test_a_scoring_that_was_not_measured_is_named(tmp_path):
     """Rather than a page without it."""
     with pytest.raises(InputError, match="the tables hold no letters scores"):
-        write_page(tmp_path, scorings=("text",), order=("text", "letters"))
+        write_page(tmp_path, order=BOTH)
 
 
 def test_names_are_escaped(tmp_path):
     """A name cannot become markup."""
-    paths = make_study(tmp_path, models=("<b>m",), scorings=("letters",))
-    write_page(tmp_path, models=("<b>m",), scorings=("letters",))
+    options = {"models": ("<b>m",), "scorings": ("letters",)}
+    options["tasks"] = {"global_mmlu": ("en", "sw")}
+    paths = make_study(tmp_path, **options)
+    write_page(tmp_path, **options)
     out = tmp_path / "other.html"
     report(
         study="<i>s",
         scoring=["letters"],
         **paths,
         shifts=[],
-        checks=make_checks(tmp_path, ["global_mmlu"]),
+        checks=[tmp_path / "global_mmlu.json"],
         figures=tmp_path / "figures",
         out=out,
     )
@@ -218,7 +225,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
                 scoring=["text"],
                 **paths,
                 shifts=[],
-                checks=make_checks(tmp_path, ["global_mmlu"]),
+                checks=[tmp_path / "global_mmlu.json"],
                 figures=tmp_path / "figures",
                 out=out,
             )

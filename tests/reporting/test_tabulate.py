@@ -5,14 +5,14 @@ import re
 import shutil
 import subprocess
 
-import pandas as pd
 import pytest
-from made_up import make_study
+from made_up import CODES, LEVELS, make_study, mean_by_hand
 
 from polycal.errors import InputError
 from polycal.reporting.tabulate import NAMES, tabulate
 from polycal.storage import tables
 
+SEEDS = (0, 1)
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 
 
@@ -20,7 +20,8 @@ PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 def made(tmp_path_factory):
     """Every table of a study in every format, and the study's metrics."""
     folder = tmp_path_factory.mktemp("study")
-    paths = make_study(folder, sft=("alpaca-en", "50%_&more"), seeds=(0, 1))
+    sets = ("alpaca-en", "50%_&more")
+    paths = make_study(folder, sft=sets, seeds=SEEDS)
     kinds = ("metrics", "summary", "contrasts", "claims")
     given = {kind: paths[kind] for kind in kinds}
     out = [folder / f"{name}{end}" for name in NAMES for end in (".csv", ".md", ".tex")]
@@ -33,23 +34,92 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+METRICS = {"accuracy": "accuracy (%)", "confidence": "confidence (%)"}
+METRICS |= {"gap": "gap (pp)", "ece": "ECE (%)"}
+
+
+def over_seeds(smoothing: float, codes: tuple, metric: str) -> float:
+    """The mean over seeds and languages, in percentage points, by hand."""
+    seeds = [
+        mean_by_hand("alpaca-en", smoothing, codes, metric, seed=seed) for seed in SEEDS
+    ]
+    return 100 * sum(seeds) / len(seeds)
+
+
+def own_rows(path, **cells: str) -> list[dict[str, str]]:
+    """The rows of the model's first SFT set with these cells."""
+    return [
+        row
+        for row in read(path)
+        if "alpaca-en" in row["model and SFT set"] and row.items() >= cells.items()
+    ]
+
+
 def test_languages_hold_the_means_over_seeds(made):
     """Of every language and condition; minus signs are those that programs read."""
-    rows = tables.read(made / "metrics.parquet", "metrics").to_pandas()
-    rows = rows[(rows[list(PLACE)] == pd.Series(PLACE)).all(axis=1)]
-    rows = rows[(rows["calibrator"] == "none") & (rows["subset"] == "all")]
-    rows = rows[(rows["sft"] == "alpaca-en") & (rows["smoothing"] == 0.1)]
-    found = [
+    for condition, smoothing in (("SFT", 0.0), ("SFT, smoothing 0.1", 0.1)):
+        rows = own_rows(made / "languages.csv", condition=condition)
+        assert [row["code"] for row in rows] == list(CODES)
+        for row in rows:
+            for metric, heading in METRICS.items():
+                value = over_seeds(smoothing, (row["code"],), metric)
+                expected = f"{value:+.1f}" if metric == "gap" else f"{value:.1f}"
+                assert row[heading] == expected, (condition, row["code"], metric)
+
+
+def test_levels_hold_the_means_over_languages(made):
+    """With the standard deviation of the two seeds."""
+    for level, codes in LEVELS.items():
+        (row,) = own_rows(made / "levels.csv", condition="SFT", level=level)
+        assert row["languages"] == str(len(codes))
+        for metric, heading in METRICS.items():
+            mean, spread = row[heading].split("+-")
+            value = over_seeds(0.0, codes, metric)
+            assert float(mean) == pytest.approx(value, abs=0.051), (level, metric)
+            first, second = (
+                mean_by_hand("alpaca-en", 0.0, codes, metric, seed=seed)
+                for seed in SEEDS
+            )
+            expected = 100 * abs(first - second) / 2**0.5
+            assert float(spread) == pytest.approx(expected, abs=0.051), (level, metric)
+
+
+def test_differences_are_after_minus_before(made):
+    """Confidence falls with smoothing; the interval's lower end comes first."""
+    contrasts = tables.read(made / "contrasts.parquet", "contrasts")
+    contrasts = tables.where(contrasts, **PLACE, calibrator="none", reference="sft")
+    contrasts = tables.where(contrasts, sft="alpaca-en", smoothing=0.1)
+    for level, codes in LEVELS.items():
+        (row,) = own_rows(
+            made / "differences.csv", comparison="SFT, smoothing 0.1 - SFT", level=level
+        )
+        for metric in METRICS:
+            cell = row[f"{metric} (pp)"]
+            value, low, high = (float(each.strip("[],")) for each in cell.split())
+            change = over_seeds(0.1, codes, metric) - over_seeds(0.0, codes, metric)
+            assert value == pytest.approx(change, abs=0.051), (level, metric)
+            (ends,) = tables.where(contrasts, level=level, metric=metric).to_pylist()
+            expected = 100 * ends["ci_low"], 100 * ends["ci_high"]
+            assert (low, high) == pytest.approx(expected, abs=0.051), (level, metric)
+            assert low < high, (level, metric)
+
+
+def test_claims_hold_the_verdicts_of_the_table(made):
+    """Each with its number and interval, the lower end first."""
+    rows = read(made / "claims.csv")
+    claims = tables.read(made / "claims.parquet", "claims")
+    assert len(rows) == len(claims)
+    (found,) = [
         row
-        for row in read(made / "languages.csv")
-        if row["condition"] == "SFT, smoothing 0.1"
-        and "alpaca-en" in row["model and SFT set"]
+        for row in rows
+        if "alpaca-en" in row["where"] and row["claim"].startswith("SFT raises conf")
     ]
-    assert {row["code"] for row in found} == set(rows["language"])
-    for row in found:
-        own = rows[rows["language"] == row["code"]].groupby("metric")["value"].mean()
-        assert row["accuracy (%)"] == f"{100 * own['accuracy']:.1f}"
-        assert float(row["gap (pp)"]) == pytest.approx(100 * own["gap"], abs=0.051)
+    (own,) = tables.where(claims, claim="confidence", sft="alpaca-en").to_pylist()
+    change = over_seeds(0.0, LEVELS["low"], "confidence")
+    change -= 100 * mean_by_hand("none", 0.0, LEVELS["low"], "confidence")
+    ends = f"[{100 * own['ci_low']:+.1f}, {100 * own['ci_high']:+.1f}]"
+    assert found["verdict"] == own["verdict"]
+    assert f"(confidence {change:+.1f} pp {ends}" in found["numbers"]
 
 
 def test_every_format_holds_the_same_cells(made):
