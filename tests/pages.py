@@ -1,9 +1,9 @@
-"""The code blocks of a page."""
+"""The code blocks of a Markdown page."""
 
 import re
 
 
 def blocks(text: str, *languages: str) -> list[str]:
-    """Those of these languages, in their order."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return [body for language, body in found if language in languages]
+    """Return the bodies of code blocks in these languages, in order."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [body for language, body in fenced if language in languages]

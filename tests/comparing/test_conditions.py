@@ -125,7 +125,7 @@ def test_languages_go_from_many_resources_to_few():
 
 
 def test_a_star_is_by_the_band_over_all_languages():
-    """An interval that leaves 0 out is not enough; a band is, on either side of 0."""
+    """An interval that excludes 0 is not enough; a band is, on either side of 0."""
     ends = {
         "de": (-0.02, 0.30, 0.01, 0.27),  # the band holds 0, the interval does not
         "en": (0.02, 0.30, 0.05, 0.27),

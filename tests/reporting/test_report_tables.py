@@ -9,16 +9,16 @@ SHORT = ("accuracy", "confidence", "gap", "ece")
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "sure"),
+    ("low", "high", "bold"),
     [(0.02, 0.07, True), (-0.07, -0.02, True), (-0.02, 0.07, False)],
 )
-def test_a_change_is_bold_where_its_interval_leaves_0_out(low, high, sure):
+def test_a_change_is_bold_where_its_interval_leaves_0_out(low, high, bold):
     """A fall as much as a rise; the interval's lower end comes first."""
     row = {"rank": 0.0, "reference": "base", "level": "all", "n_languages": 3}
     row |= {"estimate": (low + high) / 2, "ci_low": low, "ci_high": high}
     (made,) = difference_table(pd.DataFrame([row | {"metric": m} for m in SHORT]))
     assert made["comparison"] == "SFT − base"
     for cell in made["cells"]:
-        assert cell["sure"] is sure
+        assert cell["bold"] is bold
         ends = cell["interval"].strip("[]").replace("−", "-").split(", ")
         assert [float(end) for end in ends] == pytest.approx([100 * low, 100 * high])

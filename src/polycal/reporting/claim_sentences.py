@@ -1,4 +1,4 @@
-"""The claims of a study in sentences: what holds, with its numbers and intervals."""
+"""Claims as sentences: the verdict, with number, interval and p-value."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ _VERDICTS = {
 
 
 def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
-    """Each claim with what the study says about it, in the table's order.
+    """Return each claim with its verdicts, in the table's order.
 
     Args:
         claims: rows of a claims table of one scoring and normaliser.
@@ -34,7 +34,7 @@ def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
                 {
                     "where": _where(row, facet=several),
                     "verdict": row["verdict"],
-                    "text": f"{_VERDICTS[row['verdict']]} ({_tell_numbers(row)})",
+                    "text": f"{_VERDICTS[row['verdict']]} ({_spell_numbers(row)})",
                 }
                 for row in own.to_dict("records")
             ],
@@ -52,8 +52,8 @@ def _where(row: Mapping, *, facet: bool) -> str:
     return ", ".join(parts)
 
 
-def _tell_numbers(row: Mapping) -> str:
-    """Metric, estimate and interval; the level only if the claim does not say it."""
+def _spell_numbers(row: Mapping) -> str:
+    """Spell metric, estimate and interval, and the language of a claim about each."""
     name = "ECE" if row["metric"] == "ece" else row["metric"]
     if row["level"] not in (*LEVELS, ALL):
         name += f" of {language_of(row['level']).name}"

@@ -99,8 +99,8 @@ def caption_forest(changes: pd.DataFrame) -> str:
         up, down = rows["sim_low"] > 0, rows["sim_high"] < 0
         counts = rows[["facet", "rank"]].assign(up=up, down=down)
         counts = counts.groupby(["facet", "rank"]).sum().astype(str)
-        told = counts["up"] + " up, " + counts["down"] + " down"
-        parts.append(f"{metric} – {per_condition(told)}")
+        texts = counts["up"] + " up, " + counts["down"] + " down"
+        parts.append(f"{metric} – {per_condition(texts)}")
     n = own["level"].nunique()
     return f"Number of languages (of {n}) whose band excludes 0: {'. '.join(parts)}."
 
@@ -163,9 +163,9 @@ def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
 def caption_decomposition(parts: pd.DataFrame) -> str:
     """Give the part of each cause in the change of ECE, over all languages."""
     whole = parts[parts["level"] == ALL]
-    told = whole.assign(text=whole["part"] + " " + whole["estimate"].map(points))
-    told = told.groupby(["facet", "rank"], sort=True)["text"].agg(", ".join)
-    return f"Parts of the change of ECE, over all languages – {per_condition(told)}."
+    texts = whole.assign(text=whole["part"] + " " + whole["estimate"].map(points))
+    texts = texts.groupby(["facet", "rank"], sort=True)["text"].agg(", ".join)
+    return f"Parts of the change of ECE, over all languages – {per_condition(texts)}."
 
 
 DECOMPOSITION = FigureKind(

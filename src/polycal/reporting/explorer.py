@@ -1,6 +1,6 @@
-"""The numbers behind the page's interactive part, small enough to stand in it.
+"""The numbers of the page's interactive table, as JSON within the page.
 
-Numbers are whole: fractions and nats in 1/10,000, so that most take four characters.
+Numbers are integers, in 1/10,000, because most of them then take four characters.
 """
 
 import json
@@ -34,131 +34,137 @@ METRICS = {
     "temperature": ("temperature", ""),
     "token_premium": ("token premium", ""),
 }
-_WAY = ["task", "scoring", "normaliser", "calibrator"]
+_NOTHING = [None] * 3  # value, and distances to the ends of its interval
+_READING = ["task", "scoring", "normaliser", "calibrator"]
 
 
 def explore(
     metrics: Path, reliability: Path, shifts: list[Path], scorings: list[str]
 ) -> dict[str, object]:
-    """Everything that the page lets its reader choose from.
+    """Return all numbers that a reader of the page can choose.
 
     Args:
         metrics: the study's metrics table.
         reliability: the study's bins.
-        shifts: questions that changed, of some or all SFT sets and tasks.
-        scorings: those of the page, the first one leads.
+        shifts: tables that `polycal find_shifts` wrote.
+        scorings: of the page; the first one leads.
 
     Returns:
         A value for JSON. `values` and `bins` are lists over languages (in the order of
-        `languages` of the task) of lists over the facet's conditions; null where there
-        is nothing. `below` and `above` tell how far 95 % intervals reach from the
-        value, where they were made and there is a single seed.
+        the task in `tasks`) of lists over the facet's conditions; null where there is
+        no number. `below` and `above` are the distances from the value to the ends of
+        its interval, which exist for single seeds only.
     """
-    held = tables.where(tables.read(metrics, "metrics"), subset="all").to_pandas()
-    held = by_condition(
-        held[held["metric"].isin(METRICS) & held["scoring"].isin(scorings)]
+    shown = tables.where(tables.read(metrics, "metrics"), subset="all").to_pandas()
+    shown = by_condition(
+        shown[shown["metric"].isin(METRICS) & shown["scoring"].isin(scorings)]
     )
     bins = tables.read(reliability, "reliability").to_pandas()
     bins = bins[bins["scoring"].isin(scorings)]
     bins = by_condition(bins[bins["calibrator"] == "none"])
     codes = {
-        task: in_resource_order(own["language"]) for task, own in held.groupby("task")
+        task: in_resource_order(own["language"]) for task, own in shown.groupby("task")
     }
     facets = {
         facet: sorted(own["rank"].unique().tolist())
-        for facet, own in held.groupby("facet")
+        for facet, own in shown.groupby("facet")
     }
     return {
         "languages": {
-            code: {"name": found.name, "level": found.level, "joshi": found.joshi_class}
-            for code in in_resource_order(held["language"])
-            for found in [language_of(code)]
+            code: {"name": own.name, "level": own.level, "joshi": own.joshi_class}
+            for code in in_resource_order(shown["language"])
+            for own in [language_of(code)]
         },
         "tasks": codes,
-        "facets": [_facet(name, ranks) for name, ranks in facets.items()],
-        "scorings": _in_order(held, scorings),
+        "facets": [_facet(name, conditions) for name, conditions in facets.items()],
+        "scorings": _in_order(shown, scorings),
         "n_bins": int(bins["bin"].max()) + 1,
         "metrics": {
-            name: METRICS[name] for name in METRICS if name in set(held.metric)
+            name: METRICS[name] for name in METRICS if name in set(shown["metric"])
         },
-        "values": dict(_values(held, codes, facets)),
+        "values": _values(shown, codes, facets),
         "bins": dict(_bins(bins, codes, facets)),
         "questions": _questions(shifts, facets),
     }
 
 
-def _facet(name: str, ranks: list[float]) -> dict[str, object]:
-    """A facet's conditions, and which of them are compared: (after, before)."""
+def _facet(name: str, conditions: list[float]) -> dict[str, object]:
+    """Return a facet's conditions, and the indices (after, before) of comparisons."""
     model, _, sft = name.partition(FACET)
-    starts = [reference(rank, ranks) for rank in ranks]
+    starts = [reference(condition, conditions) for condition in conditions]
     return {
         "name": name,
         "model": model,
         "sft": sft or BASE,
-        "conditions": [label(rank) for rank in ranks],
+        "conditions": [label(condition) for condition in conditions],
         "compared": [
-            (place, ranks.index(start))
-            for place, start in enumerate(starts)
+            (index, conditions.index(start))
+            for index, start in enumerate(starts)
             if start is not None
         ],
     }
 
 
-def _in_order(held: pd.DataFrame, scorings: list[str]) -> list[str]:
-    """`scoring normaliser`, in the order of the scorings, the headline in front."""
-    pairs = held[["scoring", "normaliser"]].drop_duplicates()
+def _in_order(shown: pd.DataFrame, scorings: list[str]) -> list[str]:
+    """Return `scoring normaliser` by scoring, each with its headline first."""
+    pairs = shown[["scoring", "normaliser"]].drop_duplicates()
     pairs = sorted(
         pairs.itertuples(index=False, name=None),
-        key=lambda each: (scorings.index(each[0]), HEADLINE[each[0]] != each[1], each),
+        key=lambda pair: (scorings.index(pair[0]), HEADLINE[pair[0]] != pair[1], pair),
     )
     return [" ".join(pair) for pair in pairs]
 
 
 def to_json(value: object) -> str:
-    """JSON that can stand in a script element of a page."""
+    """Return JSON that is safe in a script element of a page."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
 def _values(
-    held: pd.DataFrame, codes: Mapping[str, list], facets: Mapping[str, list]
-) -> Iterator[tuple[str, dict]]:
-    """Way and metric -> facet -> values, and their intervals."""
+    shown: pd.DataFrame, codes: Mapping[str, list], facets: Mapping[str, list]
+) -> dict[str, dict]:
+    """Return for each reading and metric: facet -> values and their intervals.
+
+    Numbers are means over seeds, languages x conditions.
+    """
     # The base model's own seed is repeated in every facet.
     several = (
-        held.groupby(["facet", "rank"])["seed"].nunique().groupby("facet").max() > 1
+        shown.groupby(["facet", "rank"])["seed"].nunique().groupby("facet").max() > 1
     )
-    for key, own in held.groupby([*_WAY, "metric"], sort=True):
-        found = {}
-        for facet, rows in own.groupby("facet"):
-            shape = codes[key[0]], facets[facet]
-            found[facet] = {"value": _grid(rows, "value", *shape)}
-            if rows["ci_low"].notna().any() and not several[facet]:
-                rows = rows.assign(
-                    below=rows["value"] - rows["ci_low"],
-                    above=rows["ci_high"] - rows["value"],
-                )
-                found[facet]["below"] = _grid(rows, "below", *shape)
-                found[facet]["above"] = _grid(rows, "above", *shape)
-        yield "|".join(key), found
-
-
-def _grid(rows: pd.DataFrame, column: str, codes: list, ranks: list) -> list[list]:
-    """Means over seeds as whole numbers, languages x conditions."""
-    means = rows.groupby(["language", "rank"])[column].mean().unstack("rank")
-    means = means.reindex(index=codes, columns=ranks)
-    return [
-        [None if pd.isna(each) else round(SCALE * each) for each in line]
-        for line in means.to_numpy().tolist()
-    ]
+    shown = shown.assign(
+        below=shown["value"] - shown["ci_low"], above=shown["ci_high"] - shown["value"]
+    )
+    keys = [*_READING, "metric", "facet", "language", "rank"]
+    means = shown.groupby(keys, sort=True)[["value", "below", "above"]].mean()
+    cells: dict[tuple, dict[tuple, list]] = {}
+    for key, numbers in zip(means.index, means.to_numpy().tolist(), strict=True):
+        whole = [None if pd.isna(n) else round(SCALE * n) for n in numbers]
+        cells.setdefault(key[:-2], {})[key[-2:]] = whole
+    values: dict[str, dict] = {}
+    for (*reading, facet), own in cells.items():
+        grids = {
+            name: [
+                [
+                    own.get((code, condition), _NOTHING)[index]
+                    for condition in facets[facet]
+                ]
+                for code in codes[reading[0]]
+            ]
+            for index, name in enumerate(("value", "below", "above"))
+        }
+        if several[facet] or not any(cell[1] is not None for cell in own.values()):
+            del grids["below"], grids["above"]
+        values.setdefault("|".join(reading), {})[facet] = grids
+    return values
 
 
 def _bins(
     bins: pd.DataFrame, codes: Mapping[str, list], facets: Mapping[str, list]
 ) -> Iterator[tuple[str, dict]]:
-    """Way -> facet -> [bin, n, confidence, accuracy] after each other, pooled."""
+    """Yield for each reading: facet -> flat lists of bin, n, confidence, accuracy."""
     keys = ["facet", "language", "rank", "bin"]
-    for key, own in bins.groupby(_WAY[:3], sort=True):
+    for key, own in bins.groupby(_READING[:3], sort=True):
         sums = own.groupby(keys)[["n", "sum_confidence", "sum_correct"]].sum()
         lines: dict[tuple, list[int]] = {}
         for (*line, index), n, confidence, right in sums[sums["n"] > 0].itertuples():
@@ -169,36 +175,36 @@ def _bins(
             "|".join(key),
             {
                 facet: [
-                    [lines.get((facet, code, rank)) for rank in ranks]
+                    [lines.get((facet, code, condition)) for condition in conditions]
                     for code in codes[key[0]]
                 ]
-                for facet, ranks in facets.items()
+                for facet, conditions in facets.items()
             },
         )
 
 
 def _questions(paths: list[Path], facets: Mapping[str, list]) -> dict[str, dict]:
-    """Task and facet -> language -> its questions; probabilities in 1/1000.
+    """Return task and facet -> language -> its questions.
 
-    As many lists of probabilities as the facet has conditions; null where the
+    Probabilities are in 1/1000, a list per condition of the facet; null where the
     question was not asked.
     """
-    found: dict[str, dict] = {}
+    questions: dict[str, dict] = {}
     for path in paths:
         for row in tables.read(path, "shifts").to_pylist():
             facet = f"{row['model']}{FACET}{row['sft']}"
             known = dict(zip(row["smoothings"], row["probabilities"], strict=True))
-            answers = [known.get(rank) for rank in facets.get(facet, [])]
+            answers = [known.get(condition) for condition in facets.get(facet, [])]
             question = {
                 "scoring": f"{row['scoring']} {row['normaliser']}",
                 "question": row["question"],
                 "options": row["options"],
                 "gold": row["gold"],
                 "probabilities": [
-                    [round(1000 * each) for each in one] if one else None
-                    for one in answers
+                    [round(1000 * share) for share in answer] if answer else None
+                    for answer in answers
                 ],
             }
-            held = found.setdefault(f"{row['task']}|{facet}", {})
-            held.setdefault(row["language"], []).append(question)
-    return found
+            languages = questions.setdefault(f"{row['task']}|{facet}", {})
+            languages.setdefault(row["language"], []).append(question)
+    return questions

@@ -146,7 +146,8 @@ def heatmap(values: pd.DataFrame, *, title: str = "") -> Figure:
         )
         _write_cells(axes, grid, starred, scale)
         texts = [
-            label(each).replace(", smoothing ", "\nsmooth. ") for each in conditions
+            label(condition).replace(", smoothing ", "\nsmooth. ")
+            for condition in conditions
         ]
         axes.set_xticks([index + 0.5 for index in range(len(conditions))], texts)
         axes.xaxis.tick_top()

@@ -1,4 +1,4 @@
-"""The report of a study that is not finished, from what is measured so far."""
+"""The report of an unfinished study, from the runs that are measured."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,18 +8,17 @@ from polycal.comparing.analyses import analyse
 from polycal.comparing.contrasts import contrast
 from polycal.comparing.runs import list_runs
 from polycal.errors import InputError
-from polycal.reporting.figures import draw
+from polycal.reporting.figure_kind import TABLES
+from polycal.reporting.figures import FIGURES, draw
 from polycal.reporting.report import report
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study
-from polycal.study.figures import FIGURES
 from polycal.study.grid import Run, expand_runs
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
 _MEASURED = ("metrics", "reliability", "replicates")
-_ANALYSED = ("decompositions", "doses", "fronts")
 
 
 @verb()
@@ -31,12 +30,12 @@ def partial_report(
 ) -> None:
     """Write tables, figures and page of the runs that are measured.
 
-    A run counts when it is measured in all languages of every benchmark that any run is
-    measured on. What is missing stands at the top of the page. Only files of
-    `results` that are complete are read, so this may be called while a study runs.
+    A run is included if it is measured in all languages of every benchmark that any
+    run is measured on. The top of the page lists what is missing. Only complete files
+    of `results` are read, so this may be called while a study runs.
 
     Args:
-        config: the study's file.
+        config: the study's config file.
         results: the folder that the workflow writes into.
         out: the folder to write into; None: `partial` in `results`.
 
@@ -48,7 +47,7 @@ def partial_report(
     tasks, runs = find_measured(study, results)
     if not runs:
         raise InputError(
-            f"no run is measured below {results} yet on every benchmark that is begun; "
+            f"no run below {results} is measured yet on every benchmark that is begun; "
             "`polycal status` tells how far the study is"
         )
     paths = {
@@ -79,13 +78,13 @@ def partial_report(
     margin = statistics["margin"]
     contrast(**paired, runs=out / "runs.parquet", margin=margin)
     analyse(**paired)
-    names = ("metrics", "reliability", "contrasts", *_ANALYSED)
-    drawn = {name: out / f"{name}.parquet" for name in names}
+    drawn = {name: out / f"{name}.parquet" for name in TABLES}
     for task in tasks:
         for scoring in study["scoring"]:
-            place = {"task": task, "scoring": scoring, "normaliser": HEADLINE[scoring]}
-            folder = out / "figures" / task / f"{scoring}-{HEADLINE[scoring]}"
-            draw(**drawn, **place, out=[folder / f"{name}.svg" for name in FIGURES])
+            normaliser = HEADLINE[scoring]
+            about = {"task": task, "scoring": scoring, "normaliser": normaliser}
+            folder = out / "figures" / task / f"{scoring}-{normaliser}"
+            draw(**drawn, **about, out=[folder / f"{name}.svg" for name in FIGURES])
     report(
         study=study["study"],
         scoring=study["scoring"],
@@ -94,7 +93,7 @@ def partial_report(
         shifts=[],
         checks=[layout.below(results, layout.CHECK, task=task) for task in tasks],
         figures=out / "figures",
-        missing=_tell_missing(study, tasks, runs),
+        missing=_list_missing(study, tasks, runs),
         out=out / "index.html",
     )
     print(f"The report is {out.absolute() / 'index.html'}")
@@ -103,7 +102,7 @@ def partial_report(
 def find_measured(
     study: Mapping, results: Path
 ) -> tuple[dict[str, list[str]], list[Run]]:
-    """The benchmarks that are begun, with their languages, and the runs that have all.
+    """Return the begun benchmarks with their languages, and the complete runs.
 
     Args:
         study: a complete study.
@@ -111,13 +110,13 @@ def find_measured(
     """
     languages = {task["name"]: task["languages"] for task in study["tasks"]}
     every = expand_runs(study)
-    held = {
+    measured = {
         (run, task): _has_all(results, run, task, languages[task])
         for run in every
         for task in languages
     }
-    begun = [task for task in languages if any(held[run, task] for run in every)]
-    runs = [run for run in every if all(held[run, task] for task in begun)]
+    begun = [task for task in languages if any(measured[run, task] for run in every)]
+    runs = [run for run in every if all(measured[run, task] for task in begun)]
     return {task: languages[task] for task in begun}, runs if begun else []
 
 
@@ -126,18 +125,18 @@ def _measured(results: Path, kind: str, run: Run, task: str) -> Path:
 
 
 def _has_all(results: Path, run: Run, task: str, languages: list[str]) -> bool:
-    """Whether a run is measured on a benchmark in all of its languages."""
+    """Return whether a run is measured in all languages of a benchmark."""
     paths = [_measured(results, kind, run, task) for kind in _MEASURED]
     if not all(path.exists() for path in paths):
         return False
-    found = tables.read(paths[0], "metrics")["language"].unique().to_pylist()
-    return set(languages) <= set(found)
+    measured = tables.read(paths[0], "metrics")["language"].unique().to_pylist()
+    return set(languages) <= set(measured)
 
 
-def _tell_missing(
+def _list_missing(
     study: Mapping, tasks: Mapping[str, list[str]], runs: list[Run]
 ) -> str | None:
-    """What the page does not hold, in a sentence; None if it holds all."""
+    """Say in a sentence what the page lacks; None if it is complete."""
     lacking = [task["name"] for task in study["tasks"] if task["name"] not in tasks]
     left = [run.path for run in expand_runs(study) if run not in runs]
     parts = [f"the benchmarks {', '.join(lacking)}"] if lacking else []

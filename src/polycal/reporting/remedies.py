@@ -95,12 +95,12 @@ def caption_temperature(values: pd.DataFrame) -> str:
     """Give the geometric mean and the range of the languages' own temperatures."""
     logs = np.log(values.set_index(["facet", "rank"])["own"])
     ends = np.exp(logs.groupby(level=["facet", "rank"]).agg(["mean", "min", "max"]))
-    told = pd.Series(
+    texts = pd.Series(
         [f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, low, high in ends.values],
         index=ends.index,
     )
     start = "Geometric mean and range of the languages' own temperatures –"
-    return f"{start} {per_condition(told)}."
+    return f"{start} {per_condition(texts)}."
 
 
 TEMPERATURE = FigureKind(
@@ -169,9 +169,9 @@ def caption_coverage(risks: pd.DataFrame) -> str:
     """Give the error rates of all answers and of the more confident half."""
     rows = risks[(risks["level"] == ALL) & risks["coverage"].isin([0.5, 1.0])]
     rows = rows.pivot_table(index=["facet", "rank"], columns="coverage", values="risk")
-    told = rows[1.0].map(percent) + " and " + rows[0.5].map(percent)
+    texts = rows[1.0].map(percent) + " and " + rows[0.5].map(percent)
     start = "Errors among all answers, and among the more confident half of them –"
-    return f"{start} {per_condition(told)}."
+    return f"{start} {per_condition(texts)}."
 
 
 COVERAGE = FigureKind(

@@ -1,4 +1,4 @@
-"""The tables of the page: numbers in, spelt cells out."""
+"""The tables of the page, with their numbers spelt out."""
 
 from collections.abc import Mapping
 
@@ -40,7 +40,7 @@ _POINTS = ("accuracy", "confidence", "gap", "ece", "rms_ce", "chance")
 
 
 def level_table(levels: pd.DataFrame) -> dict[str, object]:
-    """Resource level x condition, with the spread over seeds where there is one."""
+    """Return resource level x condition, with the standard deviation over seeds."""
     columns = [column for column in COLUMNS if column[0] in levels]
     groups = []
     for level in (*LEVELS, ALL):
@@ -70,28 +70,28 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
 
 
 def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
-    """What changes between each condition and its reference, per resource level.
+    """Return the change from each condition's reference, per resource level.
 
     Args:
         changes: rows of `per_change` of one facet.
 
     Returns:
-        One row per comparison and level: `comparison`, `level`, `n` languages, and as
-        `cells` the changes of `SHORT` in percentage points: `text`, `interval`, and
-        whether the interval leaves 0 out (`sure`).
+        One row per comparison and level: `comparison`, `level`, `n` languages, and
+        `cells` with the changes of `SHORT` in percentage points: `text`, `interval`,
+        and `bold`, whether the interval excludes 0.
     """
     rows = []
-    for rank, own in changes.groupby("rank"):
+    for condition, own in changes.groupby("rank"):
         start = 0.0 if (own["reference"] == "sft").all() else BASE_RANK
         for level in (*LEVELS, ALL):
-            here = own[own["level"] == level].set_index("metric")
-            if len(here):
+            by_metric = own[own["level"] == level].set_index("metric")
+            if len(by_metric):
                 rows.append(
                     {
-                        "comparison": f"{label(rank)} − {label(start)}",
+                        "comparison": f"{label(condition)} − {label(start)}",
                         "level": level,
-                        "n": int(here["n_languages"].max()),
-                        "cells": [_change(here.loc[each]) for each in SHORT],
+                        "n": int(by_metric["n_languages"].max()),
+                        "cells": [_change(by_metric.loc[metric]) for metric in SHORT],
                     }
                 )
     return rows
@@ -101,5 +101,5 @@ def _change(row: Mapping) -> dict[str, object]:
     return {
         "text": _gap(row["estimate"]),
         "interval": f"[{_gap(row['ci_low'])}, {_gap(row['ci_high'])}]",
-        "sure": bool(row["ci_low"] > 0 or row["ci_high"] < 0),
+        "bold": bool(row["ci_low"] > 0 or row["ci_high"] < 0),
     }

@@ -1,8 +1,8 @@
-"""Findings in words: numbers in, sentences out, the words chosen by the numbers.
+"""Findings as sentences, whose words are chosen by the numbers.
 
-A change is named by the verdict of its contrast: it rises or falls where its interval
-leaves 0 out, stays where it is surely within the margin, and otherwise may be noise.
-Changes of single languages count only where a band says so.
+The verdict of a contrast names a change: it rises or falls if its interval excludes 0,
+stays if it is within the margin, and may be noise otherwise. The change of a single
+language counts if its simultaneous band excludes 0.
 """
 
 import math
@@ -13,22 +13,22 @@ import pandas as pd
 from polycal.comparing.conditions import label, reference
 from polycal.study.languages import ALL
 
-SMALL = 0.005  # half a percentage point: a gap of neither side
+SMALL = 0.005  # half a percentage point: neither over- nor under-confident
 
 
 def points(value: float, *, unit: str = " pp") -> str:
-    """A signed difference of fractions in percentage points: 0.123 -> +12.3 pp."""
+    """Spell a difference of fractions in percentage points: 0.123 -> +12.3 pp."""
     text = f"{100 * value:+.1f}".replace("-", "−")
     return f"{'0.0' if text[1:] == '0.0' else text}{unit}"
 
 
 def percent(value: float) -> str:
-    """A fraction as a percentage: 0.4567 -> 45.7%."""
+    """Spell a fraction as a percentage: 0.4567 -> 45.7%."""
     return f"{100 * value:.1f}%"
 
 
 def join(parts: list[str]) -> str:
-    """a; a and b; a, b and c."""
+    """Return "a", "a and b", or "a, b and c"."""
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
@@ -50,12 +50,12 @@ def per_condition(values: pd.Series) -> str:
 
 
 def describe_change(name: str, before: float, after: float, verdict: str) -> str:
-    """What happened to one number: it rises, falls, stays, or moves by chance.
+    """Say that a number rises, falls, stays, or may change by chance.
 
     Args:
         name: of the number.
-        before: of the reference, a fraction.
-        after: of the condition.
+        before: the number of the reference, a fraction.
+        after: the number of the condition.
         verdict: of the contrast.
     """
     values = f"from {percent(before)} to {percent(after)}"
@@ -68,11 +68,11 @@ def describe_change(name: str, before: float, after: float, verdict: str) -> str
 
 
 def describe_gap(before: float, after: float, verdict: str) -> str:
-    """What happened to the signed gap, confidence minus accuracy.
+    """Say how the signed gap, confidence minus accuracy, changes.
 
     Args:
-        before: of the reference, a fraction.
-        after: of the condition.
+        before: the gap of the reference, a fraction.
+        after: the gap of the condition.
         verdict: of the contrast.
     """
     values = f"from {points(before)} to {points(after)}"
@@ -86,7 +86,7 @@ def describe_gap(before: float, after: float, verdict: str) -> str:
         return f"over-confidence turns into under-confidence ({values})"
     side = "over" if before + after > 0 else "under"
     if abs(before) <= SMALL or abs(after) <= SMALL:
-        verb = "arises" if abs(after) > abs(before) else "all but vanishes"
+        verb = "arises" if abs(after) > abs(before) else "almost vanishes"
         return f"{side}-confidence {verb} ({values})"
     verb = "grows" if abs(after) > abs(before) else "shrinks"
     return f"{side}-confidence {verb} {values}"
@@ -95,29 +95,29 @@ def describe_gap(before: float, after: float, verdict: str) -> str:
 def describe_comparison(
     before: Mapping, after: Mapping, verdicts: Mapping[str, str]
 ) -> str:
-    """What happened to accuracy, confidence, gap and ECE of one group of languages.
+    """Say how accuracy, confidence, gap and ECE of a group of languages change.
 
     Args:
-        before: the numbers of the reference.
-        after: those of the condition.
+        before: metric -> number of the reference.
+        after: metric -> number of the condition.
         verdicts: metric -> the contrast's verdict.
     """
 
-    def tell(name: str, metric: str) -> str:
+    def change(name: str, metric: str) -> str:
         return describe_change(name, before[metric], after[metric], verdicts[metric])
 
     return "; ".join(
         [
-            tell("accuracy", "accuracy"),
-            tell("confidence", "confidence"),
+            change("accuracy", "accuracy"),
+            change("confidence", "confidence"),
             describe_gap(before["gap"], after["gap"], verdicts["gap"]),
-            tell("the ECE", "ece"),
+            change("the ECE", "ece"),
         ]
     )
 
 
 def describe_state(values: Mapping) -> str:
-    """Accuracy, confidence, gap and ECE of one group of languages."""
+    """Give accuracy, confidence, gap and ECE of a group of languages."""
     return join(
         [
             f"accuracy is {percent(values['accuracy'])}",
@@ -129,12 +129,12 @@ def describe_state(values: Mapping) -> str:
 
 
 def count_changes(changes: pd.DataFrame, n: int) -> str:
-    """In how many languages confidence, accuracy and ECE surely rise, and fall.
+    """Count the languages in which confidence, accuracy and ECE rise or fall.
 
-    Sure is a change whose simultaneous band does not hold 0.
+    A change counts if its simultaneous band excludes 0.
 
     Args:
-        changes: rows of `per_change` of one facet and rank.
+        changes: rows of `per_change` of one facet and condition.
         n: the number of languages.
     """
     parts = []
@@ -143,7 +143,7 @@ def count_changes(changes: pd.DataFrame, n: int) -> str:
         up, down = (own["sim_low"] > 0).sum(), (own["sim_high"] < 0).sum()
         parts.append(f"{name} rises in {up} and falls in {down}")
     languages = f"Of {n} languages" if n != 1 else "Of 1 language"
-    rest = "in the others, the band over languages holds no change as well"
+    rest = "in the others, the simultaneous band includes 0"
     return f"{languages}, {'; '.join(parts)}; {rest}."
 
 
@@ -153,37 +153,35 @@ _COUNTED = {"confidence": "confidence", "accuracy": "accuracy", "the ECE": "ece"
 def describe_findings(
     levels: pd.DataFrame, languages: pd.DataFrame, changes: pd.DataFrame
 ) -> list[tuple[str, list[str]]]:
-    """The findings of one facet: a heading and sentences per comparison.
+    """Return a heading and sentences for each comparison of one facet.
 
-    They are about all languages; `difference_table` tells the levels apart.
+    They are about all languages; `difference_table` has the levels.
 
     Args:
         levels: rows of `per_level` of one facet.
         languages: rows of `per_language` of the same facet.
         changes: rows of `per_change` of the same facet.
     """
-    ranks = sorted(levels["rank"].unique())
+    conditions = sorted(levels["rank"].unique())
     whole = levels[levels["level"] == ALL].set_index("rank")
-    tongues = {
-        rank: rows.set_index("language") for rank, rows in languages.groupby("rank")
-    }
-    found = []
-    for rank in ranks:
-        start, after = reference(rank, ranks), whole.loc[rank]
-        if start is None and len(ranks) > 1:
+    findings = []
+    for condition in conditions:
+        start, after = reference(condition, conditions), whole.loc[condition]
+        if start is None and len(conditions) > 1:
             continue
+        own_languages = languages[languages["rank"] == condition]
         if start is None:
-            sentences, what = [], describe_state(after)
+            sentences, numbers = [], describe_state(after)
         else:
-            own = changes[changes["rank"] == rank]
-            sentences = [count_changes(own, len(tongues[rank]))]
+            own = changes[changes["rank"] == condition]
+            sentences = [count_changes(own, own_languages["language"].nunique())]
             verdicts = own[own["level"] == ALL].set_index("metric")["verdict"]
-            what = describe_comparison(whole.loc[start], after, verdicts)
-        n = int(tongues[rank]["n_questions"].min())
-        sentences.insert(0, f"{_where(after)}, {what}.{_near_chance(after, n)}")
+            numbers = describe_comparison(whole.loc[start], after, verdicts)
+        n = int(own_languages["n_questions"].min())
+        sentences.insert(0, f"{_where(after)}, {numbers}.{_near_chance(after, n)}")
         against = "" if start is None else f", against {label(start)}"
-        found.append((label(rank) + against, sentences))
-    return found
+        findings.append((label(condition) + against, sentences))
+    return findings
 
 
 def _where(values: Mapping) -> str:
@@ -192,9 +190,9 @@ def _where(values: Mapping) -> str:
 
 
 def _near_chance(values: Mapping, n: int) -> str:
-    """A warning if an accuracy of `n` questions cannot be told from guessing.
+    """Warn if an accuracy over `n` questions may be that of guessing.
 
-    Languages share their questions, so that more of them do not make `n` larger.
+    Languages share their questions, so more languages do not make `n` larger.
     """
     chance = values["chance"]
     noise = 1.96 * math.sqrt(chance * (1 - chance) / n)
@@ -203,13 +201,13 @@ def _near_chance(values: Mapping, n: int) -> str:
     if values["accuracy"] < chance - noise:
         return f" That accuracy is below chance ({percent(chance)})."
     return (
-        f" With {n} questions a language, that accuracy cannot be told from chance "
+        f" With {n} questions per language, that accuracy may be chance "
         f"({percent(chance)} ± {100 * noise:.1f} pp)."
     )
 
 
 def describe_compared(check: Mapping) -> str:
-    """Which questions of a task are compared, and how many are left out and why.
+    """Say how many questions of a task are compared, and why others are left out.
 
     Args:
         check: what `polycal check_task` wrote of the task.
@@ -219,12 +217,15 @@ def describe_compared(check: Mapping) -> str:
     if check["n_common"] == check["n_all"]:
         return "all languages have the same questions; nothing is left out."
     test = check["test"]
-    lacking = sum(len(group["questions"]) for group in test["missing"])
+    missing = sum(len(group["questions"]) for group in test["missing"])
     reasons = [
         f"{number} {why}"
         for number, why in (
-            (lacking, "that some language lacks"),
-            (len(test["differing"]), "whose answer or number of options differs"),
+            (missing, "missing in some language"),
+            (
+                len(test["differing"]),
+                "with another answer or number of options in some language",
+            ),
         )
         if number
     ]

@@ -1,4 +1,4 @@
-"""An SVG file of matplotlib as a part of an HTML page."""
+"""Embed SVG files of matplotlib in an HTML page."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 from polycal.errors import InputError
 
-# Metadata names hosts on the net, and a style sheet inside one figure would hold for
-# the whole page: the page's own style says the same for all figures.
+# Metadata names hosts on the net, and a figure's style sheet would apply to the whole
+# page, which has its own.
 _DROPPED = {"metadata", "style"}
-# What the page says once for all figures, and what nobody sees.
+# The page sets the font of all figures, and a rotation by 0 changes nothing.
 _SUPERFLUOUS = re.compile(r" ?font-family: [^;]*;?|rotate\(-0 [^)]*\)")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 _AROUND = re.compile(r" ?([A-Za-z]) ?")  # spaces beside the commands of a path
@@ -17,17 +17,17 @@ _URL, _LINK = re.compile(r"(url\(#)([^)]+)"), re.compile(r"^(#)(.+)")
 
 
 def inline(path: Path, *, prefix: str, text: str) -> str:
-    """The `<svg>` element of a file, fit to stand beside others in one HTML page.
+    """Return the `<svg>` element of a file for an HTML page with several figures.
 
-    Ids that something refers to become short ones, and all others go, so that no two
-    figures share one. Namespaces go too, as HTML has none, and the family of the font,
-    which is the page's to set. Coordinates are rounded to 1/10 point, and
-    those within a marker to 1/100.
+    Ids in use become short ones, all others are removed, so no two figures share one.
+    Namespaces are removed because HTML has none, and font families because the page
+    sets them. Coordinates from 10 on are rounded to 1/10 point, smaller ones, such as
+    those within a marker, to 1/100.
 
     Args:
         path: the SVG file.
-        prefix: what makes the ids differ from those of other figures.
-        text: what a reader hears who cannot see the figure.
+        prefix: of the ids; another one for every figure of the page.
+        text: read aloud by screen readers.
 
     Raises:
         InputError: the file is not SVG.
@@ -42,9 +42,9 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
                 element.remove(child)
     used: dict[str, str] = {}
 
-    def rename(found: re.Match) -> str:
-        new = used.setdefault(found[2], f"{prefix}-{len(used)}")
-        return f"{found[1]}{new}"
+    def rename(match: re.Match) -> str:
+        new = used.setdefault(match[2], f"{prefix}-{len(used)}")
+        return f"{match[1]}{new}"
 
     for element in root.iter():
         element.tag = _local(element.tag)
@@ -70,32 +70,36 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _round(found: re.Match) -> str:
-    """A number with as many digits as one can see."""
-    value = float(found[0])
+def _round(match: re.Match) -> str:
+    value = float(match[0])
     return f"{value:.{1 if abs(value) >= 10 else 2}f}".rstrip("0").rstrip(".")
 
 
 def _share(element: ElementTree.Element) -> None:
-    """Say once for a group what all its marks say, and drop groups that say nothing."""
+    """Move attributes that all marks of a group share to it; drop empty groups."""
     for child in element:
         _share(child)
     children = list(element)
     if element.tag == "g" and len(children) > 1:
         for name in ("style", "clip-path"):
-            said = {child.get(name) for child in children}
+            values = {child.get(name) for child in children}
             marks = all(child.tag in ("use", "path") for child in children)
-            if marks and len(said) == 1 and None not in said and not element.get(name):
-                element.set(name, said.pop())
+            if (
+                marks
+                and len(values) == 1
+                and None not in values
+                and not element.get(name)
+            ):
+                element.set(name, values.pop())
                 for child in children:
                     del child.attrib[name]
     kept = []
     for child in children:
-        silent = child.tag == "g" and not child.attrib
-        kept += list(child) if silent else [child]
+        empty = child.tag == "g" and not child.attrib
+        kept += list(child) if empty else [child]
     element[:] = kept
 
 
 def _local(name: str) -> str:
-    """A name without its namespace."""
+    """Return a name without its namespace."""
     return name.rpartition("}")[2]

@@ -1,7 +1,7 @@
-"""The study's numbers as tables for a paper: CSV, Markdown and LaTeX (booktabs)."""
+"""Tables for a paper: CSV, Markdown and LaTeX (booktabs)."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +28,7 @@ from polycal.study.scorings import Normaliser, Scoring
 from polycal.verb import verb
 
 NAMES = ("levels", "differences", "languages", "claims")
-# How each sign of the cells is spelt in LaTeX, and in files that programs read.
+# Signs of the cells in LaTeX, and in files that programs read.
 _LATEX = {"−": "$-$", "±": r"$\pm$", "–": "--"}
 _PLAIN = {"−": "-", "±": "+-", "–": ""}
 
@@ -45,35 +45,35 @@ def tabulate(
     normaliser: Normaliser,
     out: list[Path],
 ) -> None:
-    """Write tables of one task and scoring; their cells are those of the page.
+    """Write tables of one task and scoring, with the cells of the page.
 
     Args:
         metrics: the study's metrics table.
         summary: the study's summary table.
         contrasts: the study's differences between conditions.
-        claims: what the study says about the paper's claims.
+        claims: the verdicts on the paper's claims.
         task: short name of the benchmark.
         scoring: letters or text.
         normaliser: of the scores.
-        out: files named by one of `NAMES`, with .csv, .md or .tex.
+        out: files to write: levels, differences, languages or claims; .csv, .md, .tex.
 
     Raises:
-        InputError: a file of another name or kind, no rows for this selection, or a
-            table is not what it should be.
+        InputError: a file of another name or format, no rows for this selection, or a
+            broken table.
     """
     check_outputs(out, "table", NAMES, _SPELT)
-    place = {"task": task, "scoring": scoring, "normaliser": normaliser}
+    about = {"task": task, "scoring": scoring, "normaliser": normaliser}
     make: dict[str, Callable[[], pd.DataFrame]] = {
         "levels": lambda: tabulate_levels(
-            per_level(select(summary, "summary", **place))
+            per_level(select(summary, "summary", **about))
         ),
         "differences": lambda: tabulate_differences(
-            per_change(rows_of(contrasts, "contrasts", **place, calibrator="none"))
+            per_change(rows_of(contrasts, "contrasts", **about, calibrator="none"))
         ),
         "languages": lambda: tabulate_languages(
-            per_language(select(metrics, "metrics", **place))
+            per_language(select(metrics, "metrics", **about))
         ),
-        "claims": lambda: tabulate_claims(rows_of(claims, "claims", **place)),
+        "claims": lambda: tabulate_claims(rows_of(claims, "claims", **about)),
     }
     made = {name: make[name]() for name in {path.stem for path in out}}
     for path in out:
@@ -84,15 +84,14 @@ def tabulate(
 
 
 def tabulate_levels(levels: pd.DataFrame) -> pd.DataFrame:
-    """Resource level x condition: a row each, of every model and SFT set.
+    """Return a row per model, SFT set, resource level and condition.
 
     Args:
         levels: as `per_level` returns it.
     """
     rows = []
     for facet, own in levels.groupby("facet"):
-        found = level_table(own)
-        for group in found["groups"]:
+        for group in level_table(own)["groups"]:
             for row in group["rows"]:
                 cells = [cell["text"] + cell["spread"] for cell in row["cells"]]
                 rows.append([facet, group["level"], group["n"], row["label"], *cells])
@@ -102,7 +101,7 @@ def tabulate_levels(levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_differences(changes: pd.DataFrame) -> pd.DataFrame:
-    """The changes between conditions by level, with intervals, in percentage points.
+    """Return changes between conditions by level, in percentage points.
 
     Args:
         changes: as `per_change` returns it.
@@ -123,41 +122,41 @@ def tabulate_differences(changes: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_languages(values: pd.DataFrame) -> pd.DataFrame:
-    """Language x condition, from high to low resources.
+    """Return a row per language and condition, from high to low resources.
 
     Args:
         values: as `per_language` returns it.
     """
-    chosen = [each for each in COLUMNS if each[0] in SHORT]
-    held = values.set_index(["facet", "language", "rank"]).sort_index()
+    columns = [column for column in COLUMNS if column[0] in SHORT]
+    indexed = values.set_index(["facet", "language", "rank"]).sort_index()
     rows = []
     for facet in sorted(values["facet"].unique()):
-        for code in in_resource_order(held.loc[facet].index.get_level_values(0)):
+        for code in in_resource_order(indexed.loc[facet].index.get_level_values(0)):
             language = language_of(code)
-            for rank, row in held.loc[(facet, code)].iterrows():
-                cells = [spell(row[metric]) for metric, _, spell in chosen]
-                first = [facet, language.name, code, language.level, label(rank)]
+            for condition, row in indexed.loc[(facet, code)].iterrows():
+                cells = [spell(row[metric]) for metric, _, spell in columns]
+                first = [facet, language.name, code, language.level, label(condition)]
                 rows.append([*first, *cells])
-    columns = ["model and SFT set", "language", "code", "level", "condition"]
-    return pd.DataFrame(rows, columns=[*columns, *(name for _, name, _ in chosen)])
+    first = ["model and SFT set", "language", "code", "level", "condition"]
+    return pd.DataFrame(rows, columns=[*first, *(name for _, name, _ in columns)])
 
 
 def tabulate_claims(claims: pd.DataFrame) -> pd.DataFrame:
-    """What the study says about each claim.
+    """Return a row per claim and case, with its verdict.
 
     Args:
         claims: rows of a claims table.
     """
     rows = [
-        [each["statement"], case["where"], case["verdict"], case["text"]]
-        for each in (describe_claims(claims) if len(claims) else [])
-        for case in each["cases"]
+        [claim["statement"], case["where"], case["verdict"], case["text"]]
+        for claim in (describe_claims(claims) if len(claims) else [])
+        for case in claim["cases"]
     ]
     return pd.DataFrame(rows, columns=["claim", "where", "verdict", "numbers"])
 
 
 def _spell(frame: pd.DataFrame, signs: dict[str, str]) -> pd.DataFrame:
-    """Every cell as text, its signs in another spelling."""
+    """Return every cell as text, with its signs replaced."""
     for sign, spelt in signs.items():
         frame = frame.map(lambda cell, a=sign, b=spelt: str(cell).replace(a, b))
     return frame
@@ -173,7 +172,7 @@ def _markdown(frame: pd.DataFrame, title: str) -> str:
 
 
 def _latex(frame: pd.DataFrame, title: str) -> str:
-    """A longtable, which a paper may break over pages; numbers are set to the right."""
+    """Return a longtable, which may break over pages, with right-aligned numbers."""
     escaped = pd.DataFrame(
         [[_escape(str(cell)) for cell in row] for row in frame.to_numpy()],
         columns=[_escape(name) for name in frame.columns],
@@ -201,10 +200,5 @@ _SPELT: dict[str, Callable[[pd.DataFrame, str], str]] = {
 
 
 def _escape(text: str) -> str:
-    """As LaTeX's text, signs of `_LATEX` included."""
-    return "".join(_pieces(text))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for sign in text:
-        yield _SPECIAL.get(sign) or _LATEX.get(sign) or sign
+    spelt = _SPECIAL | _LATEX
+    return "".join(spelt.get(sign, sign) for sign in text)

@@ -190,9 +190,8 @@ def caption_premium(values: pd.DataFrame) -> str:
         size, tokens = own["gap"].abs().rank(), own["token_premium"].rank()
         value = size.corr(tokens) if min(size.nunique(), tokens.nunique()) > 1 else None
         texts[key] = "none" if value is None else f"{value:+.2f}".replace("-", "−")
-    told = pd.Series(texts).rename_axis(keys)
     start = "Spearman's correlation of the gap's size with the token premium –"
-    return f"{start} {per_condition(told)}."
+    return f"{start} {per_condition(pd.Series(texts).rename_axis(keys))}."
 
 
 PREMIUM = FigureKind(

@@ -1,4 +1,4 @@
-"""What the page says about how the compared models were trained."""
+"""The page's table of trainings, and warnings about unequal learning rates."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,21 +10,21 @@ from polycal.study.layout import number
 
 
 def describe_trainings(runs: pd.DataFrame) -> dict[str, object]:
-    """The selected rates, the recipe, and what stands against a comparison.
+    """Return selected rates, recipes, and warnings about comparisons.
 
     Args:
         runs: a `runs` table.
 
     Returns:
-        `rows`: one per tuned run, in words; `same`: settings that all runs share;
-        `differ`: names of the settings that they do not share, whose values are in
-        the rows; `warnings`: one sentence per comparison of different rates.
+        `rows`: one per tuned run, spelt out; `same`: settings that all runs share;
+        `differ`: names of the other settings, whose values are in the rows;
+        `warnings`: one sentence per comparison of different learning rates.
     """
     tuned = by_condition(runs)
     tuned = tuned[tuned["rank"] != BASE_RANK].sort_values(["facet", "rank", "seed"])
     recipes = [json.loads(text) for text in tuned["recipe"]]
     names = sorted(set().union(*recipes))
-    values = {name: [_spell(each.get(name)) for each in recipes] for name in names}
+    values = {name: [_spell(own.get(name)) for own in recipes] for name in names}
     differ = [name for name in names if len(set(values[name])) > 1]
     rows = [
         {
@@ -53,18 +53,18 @@ def _spell(value: object) -> str:
 
 
 def _warn(tuned: pd.DataFrame) -> Iterator[str]:
-    """One sentence for each comparison of runs whose rates differ."""
+    """Yield a sentence for each comparison of runs with different rates."""
     for facet, own in tuned.groupby("facet"):
         rates: Mapping[float, list[str]] = {
-            rank: [number(each) for each in sorted(set(rows["lr"].tolist()))]
-            for rank, rows in own.groupby("rank")
+            condition: [number(rate) for rate in sorted(set(rows["lr"].tolist()))]
+            for condition, rows in own.groupby("rank")
         }
-        for rank, found in rates.items():
-            start = reference(rank, rates)
-            if start is not None and rates[start] != found:
+        for condition, selected in rates.items():
+            start = reference(condition, rates)
+            if start is not None and rates[start] != selected:
                 yield (
-                    f"{facet}: {label(rank)} was selected at learning rate "
-                    f"{' and '.join(found)}, but {label(start)}, with which it is "
-                    f"compared, at {' and '.join(rates[start])}; the difference "
-                    "between them is that of the smoothing and of the rate together."
+                    f"{facet}: {label(condition)} was selected at learning rate "
+                    f"{' and '.join(selected)}, but its reference {label(start)} at "
+                    f"{' and '.join(rates[start])}; their difference mixes the effects "
+                    "of smoothing and of the learning rate."
                 )

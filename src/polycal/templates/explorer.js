@@ -27,23 +27,23 @@ const spell = (whole, metric, signed) => {
   return (signed || unit === "pp") && whole > 0 ? "+" + text : minus(text);
 };
 
-// What can be chosen depends on what has been chosen before it.
+// The options of each choice depend on the choices before it.
 function fill() {
-  const ways = Object.keys(data.values).map((each) => each.split("|"));
+  const readings = Object.keys(data.values).map((key) => key.split("|"));
   const options = {
     model: () => unique(data.facets.map((each) => each.model)),
     sft: () => data.facets.filter((each) => each.model === view.model).map((each) => each.sft),
     task: () => Object.keys(data.tasks),
-    scoring: () => data.scorings.filter((each) => ways.some((way) => way[0] === view.task && each === way[1] + " " + way[2])),
-    calibrator: () => unique(ways.filter((way) => way[0] === view.task && view.scoring === way[1] + " " + way[2]).map((way) => way[3])).sort((a, b) => (b === "none") - (a === "none")),
+    scoring: () => data.scorings.filter((scoring) => readings.some((of) => of[0] === view.task && scoring === of[1] + " " + of[2])),
+    calibrator: () => unique(readings.filter((of) => of[0] === view.task && view.scoring === of[1] + " " + of[2]).map((of) => of[3])).sort((a, b) => (b === "none") - (a === "none")),
     metric: () => Object.keys(data.metrics).filter((each) => key(each) in data.values),
   };
   for (const [name, list] of Object.entries(options)) {
-    const found = list();
-    if (!found.includes(view[name])) view[name] = found[0];
-    form[name].replaceChildren(...found.map((each) => {
-      const text = name === "metric" ? data.metrics[each][0] : name === "scoring" ? each.replace(" ", " (") + ")" : each;
-      return make("option", { value: each }, text);
+    const choices = list();
+    if (!choices.includes(view[name])) view[name] = choices[0];
+    form[name].replaceChildren(...choices.map((value) => {
+      const text = name === "metric" ? data.metrics[value][0] : name === "scoring" ? value.replace(" ", " (") + ")" : value;
+      return make("option", { value }, text);
     }));
     form[name].value = view[name];
   }
@@ -54,20 +54,20 @@ function fill() {
 
 function columns() {
   const labels = facetOf().conditions;
-  const found = labels.map((name, index) => ({ name, of: (row) => row.values[index], index }));
+  const list = labels.map((name, index) => ({ name, of: (row) => row.values[index], index }));
   for (const [after, before] of facetOf().compared)
-    found.push({ name: "change: " + labels[after] + " − " + labels[before], change: true, of: (row) =>
+    list.push({ name: "change: " + labels[after] + " − " + labels[before], change: true, of: (row) =>
       row.values[after] === null || row.values[before] === null ? null : row.values[after] - row.values[before] });
-  return found;
+  return list;
 }
 
 function rows() {
-  const held = data.values[key(view.metric)][facetOf().name];
-  if (!held) return [];
+  const numbers = data.values[key(view.metric)][facetOf().name];
+  if (!numbers) return [];
   const wanted = view.filter.toLowerCase();
   const all = data.tasks[view.task].map((code, index) => ({
-    code, order: index, ...data.languages[code], values: held.value[index],
-    below: held.below && held.below[index], above: held.above && held.above[index],
+    code, order: index, ...data.languages[code], values: numbers.value[index],
+    below: numbers.below && numbers.below[index], above: numbers.above && numbers.above[index],
   }));
   return all.filter((row) => (view.level === "all" || row.level === view.level) &&
     (row.name.toLowerCase().includes(wanted) || row.code.toLowerCase().startsWith(wanted)));
@@ -81,17 +81,17 @@ function draw() {
     { name: "class", of: (row) => row.joshi, left: true },
   ];
   const heads = [...lead, ...shown];
-  const [, column, way] = view.sort.match(/^(\d+)(up|down)$/) || [];
+  const [, column, direction] = view.sort.match(/^(\d+)(up|down)$/) || [];
   const list = rows();
   if (column && heads[column]) {
-    const value = heads[column].of, up = way === "up" ? 1 : -1;
+    const value = heads[column].of, up = direction === "up" ? 1 : -1;
     list.sort((a, b) => (value(a) === null) - (value(b) === null) ||
       up * (typeof value(a) === "string" ? value(a).localeCompare(value(b)) : value(a) - value(b)));
   }
   const [title, unit] = data.metrics[view.metric];
   table.caption.textContent = title + (unit ? ", " + unit : "") + ": " + facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text;
   table.tHead.replaceChildren(make("tr", {}, ...heads.map((head, index) => {
-    const sorted = column && Number(column) === index ? (way === "up" ? "ascending" : "descending") : "none";
+    const sorted = column && Number(column) === index ? (direction === "up" ? "ascending" : "descending") : "none";
     const button = make("button", { type: "button", "data-column": index }, head.name);
     return make("th", { scope: "col", "aria-sort": sorted, class: head.left ? "left" : "" }, button);
   })));
@@ -119,7 +119,7 @@ function wilson(share, n) {
   return [(share + square / 2 - half) / (1 + square), (share + square / 2 + half) / (1 + square)];
 }
 
-// Where 95 % of the accuracies of a calibrated bin lie; a normal law for the binomial.
+// The range of 95 % of a calibrated bin's accuracies; normal approximation.
 function consistent(confidence, n) {
   const half = 1.959964 * Math.sqrt(confidence * (1 - confidence) / n);
   return [Math.max(0, confidence - half), Math.min(1, confidence + half)];
@@ -147,10 +147,10 @@ function diagram(name, bins, words) {
     const [bin, n, confidence, accuracy] = [bins[at], bins[at + 1], bins[at + 2] / 1000, bins[at + 3] / 1000];
     const [low, high] = wilson(accuracy, n);
     const height = 32 * n / most;
-    const told = make("title", {}, n + " questions, confidence " + (100 * confidence).toFixed(1) + " %, accuracy " + (100 * accuracy).toFixed(1) + " % [" + (100 * low).toFixed(1) + ", " + (100 * high).toFixed(1) + "]");
+    const tooltip = make("title", {}, n + " questions, confidence " + (100 * confidence).toFixed(1) + " %, accuracy " + (100 * accuracy).toFixed(1) + " % [" + (100 * low).toFixed(1) + ", " + (100 * high).toFixed(1) + "]");
     svg.append(make("rect", { x: x(bin / data.n_bins) + 0.5, width: 118 / data.n_bins - 1, y: 167 - height, height, class: "share" }));
     svg.append(make("line", { x1: x(confidence), x2: x(confidence), y1: y(low), y2: y(high), class: "bar" }));
-    svg.append(make("circle", { cx: x(confidence), cy: y(accuracy), r: 1.5 + 4 * Math.sqrt(n / total) }, told));
+    svg.append(make("circle", { cx: x(confidence), cy: y(accuracy), r: 1.5 + 4 * Math.sqrt(n / total) }, tooltip));
   }
   svg.append(make("text", { x: 84, y: 188, "text-anchor": "middle" }, "confidence (%)"));
   return make("figure", {}, make("figcaption", {}, make("strong", {}, name), make("br"), words), svg);
@@ -160,27 +160,27 @@ function describe() {
   const index = data.tasks[view.task].indexOf(view.lang);
   if (index < 0) return detail.replaceChildren();
   const facet = facetOf();
-  const number = (metric, place) => {
-    const held = data.values[[view.task, ...view.scoring.split(" "), "none", metric].join("|")];
-    return data.metrics[metric][0].split(" (")[0] + " " + spell(held[facet.name].value[index][place], metric);
+  const number = (metric, condition) => {
+    const numbers = data.values[[view.task, ...view.scoring.split(" "), "none", metric].join("|")];
+    return data.metrics[metric][0].split(" (")[0] + " " + spell(numbers[facet.name].value[index][condition], metric);
   };
   const bins = data.bins[[view.task, ...view.scoring.split(" ")].join("|")];
-  const diagrams = facet.conditions.map((name, place) => bins && bins[facet.name][index][place] ?
-    diagram(name, bins[facet.name][index][place], ["accuracy", "confidence", "gap", "ece"].map((each) => number(each, place)).join(", ")) : "");
+  const diagrams = facet.conditions.map((name, condition) => bins && bins[facet.name][index][condition] ?
+    diagram(name, bins[facet.name][index][condition], ["accuracy", "confidence", "gap", "ece"].map((metric) => number(metric, condition)).join(", ")) : "");
   const close = make("button", { type: "button", id: "close" }, "close");
   detail.replaceChildren(
     make("h3", {}, data.languages[view.lang].name + " (" + view.lang + "), " + view.task),
     close,
-    make("p", { class: "quiet" }, "Accuracy against confidence per bin, before any calibrator; the bars are Wilson's 95 % intervals, the grey area where 95 % of a calibrated model's bins would lie, the grey columns the share of the questions."),
+    make("p", { class: "quiet" }, "Accuracy over confidence per bin, before any calibrator. Bars are Wilson's 95 % intervals, the grey area holds 95 % of a calibrated model's bins, and grey columns are the share of the questions."),
     make("div", { class: "diagrams" }, ...diagrams),
     ...questions(facet));
 }
 
 function questions(facet) {
-  const found = ((data.questions || {})[view.task + "|" + facet.name] || {})[view.lang];
-  if (!found) return [];
-  const labels = facet.conditions, scoring = found[0].scoring.replace(" ", " (") + ")";
-  const blocks = found.map((each) => make("article", {},
+  const list = ((data.questions || {})[view.task + "|" + facet.name] || {})[view.lang];
+  if (!list) return [];
+  const labels = facet.conditions, scoring = list[0].scoring.replace(" ", " (") + ")";
+  const blocks = list.map((each) => make("article", {},
     make("p", { dir: "auto", lang: view.lang }, each.question),
     make("table", {},
       make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "left" }, "option"), ...labels.map((name) => make("th", { scope: "col" }, name)))),
@@ -188,12 +188,12 @@ function questions(facet) {
         make("th", { scope: "row", dir: "auto", lang: view.lang }, (place === each.gold ? "✓ " : "") + option),
         ...labels.map((_, at) => make("td", {}, each.probabilities[at] ? (each.probabilities[at][place] / 10).toFixed(1) : "–"))))))));
   return [make("h4", {}, "Questions whose confidence changed most"),
-    make("p", { class: "quiet" }, "Those with the largest change of confidence from " + labels[0] + " to " + labels[1] + ", not typical ones. Probabilities in %, scored by " + scoring + ", before any calibrator; ✓ is the right option."), ...blocks];
+    make("p", { class: "quiet" }, "The largest changes of confidence from " + labels[0] + " to " + labels[1] + ", which are not typical. Probabilities in %, scored by " + scoring + ", before any calibrator; ✓ is the right option."), ...blocks];
 }
 
 function remember() {
-  const said = new URLSearchParams(Object.entries(view).filter(([, value]) => value));
-  history.replaceState(null, "", "#view?" + said);
+  const fragment = new URLSearchParams(Object.entries(view).filter(([, value]) => value));
+  history.replaceState(null, "", "#view?" + fragment);
 }
 function restore() {
   if (!location.hash.startsWith("#view?")) return false;
