@@ -285,8 +285,8 @@ def test_an_interval_is_as_wide_as_its_confidence(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"n_replicates": 1}, "1 replicates are asked for; take from 2 to 100000"),
-        ({"n_replicates": 100_001}, "100001 replicates"),
+        ({"n_replicates": 1}, "n_replicates is 1; it must be from 2 to 100000"),
+        ({"n_replicates": 100_001}, "n_replicates is 100001"),
         ({"confidence": 0}, "confidence is 0; it must be above 0 and below 1"),
         ({"confidence": 1}, "confidence is 1; "),
     ],
