@@ -37,7 +37,7 @@ def partial_report(
     Args:
         config: the study's config file.
         results: the folder that the workflow writes into.
-        out: the folder to write into; None: `partial` in `results`.
+        out: the folder to write into; default: `partial` in `results`.
 
     Raises:
         InputError: the study is wrong, nothing is measured yet, or a table is broken.
