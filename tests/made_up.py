@@ -271,7 +271,7 @@ def _compare(runs: tuple, tasks: tuple, how: How) -> Path:
     aggregate(
         metrics=[paths["metrics"] for paths in measured],
         reliability=[paths["reliability"] for paths in measured],
-        keep=dict(tasks),
+        keep=[f"{task}={'+'.join(codes)}" for task, codes in tasks],
         out=folder,
     )
     shared = {

@@ -6,6 +6,7 @@ import pytest
 from drawn import PLACE, study, values_of
 from made_up import CODES, CONDITIONS, N, answer_by_hand, by_hand, mean_by_hand
 from scipy.stats import spearmanr
+from test_sentences import languages
 
 from polycal.comparing.conditions import BASE_RANK
 from polycal.reporting.figures import FIGURES
@@ -208,19 +209,18 @@ def test_the_dumbbell_s_caption_counts_languages_above_0():
     rows = [(BASE_RANK, "de", 0.5, 0.5), (BASE_RANK, "en", 0.5, 0.4)]
     rows += [(BASE_RANK, "sw", 0.5, 0.3), (0.0, "de", 0.5, 0.7)]
     rows += [(0.0, "en", 0.5, 0.6), (0.0, "sw", 0.5, 0.5)]
-    assert FIGURES["dumbbell"].caption(languages(*rows)) == (
-        "Languages, of 3, in which confidence exceeds accuracy – base: 0; SFT: 2."
+    assert caption("dumbbell", languages(*rows)) == (
+        "Number of languages (of 3) in which confidence exceeds accuracy – "
+        "base: 0; SFT: 2."
     )
 
 
 def test_the_heatmap_s_caption_names_the_facet_where_there_are_several():
     """Rows that were joined may carry equal row numbers."""
     one = languages((0.0, "de", 0.5, 0.7))
-    assert (
-        FIGURES["heatmap"].caption(one) == "The signed gap is +20.0 pp (German, SFT)."
-    )
+    assert caption("heatmap", one) == "The signed gap is +20.0 pp (German, SFT)."
     two = pd.concat([one, languages((BASE_RANK, "sw", 0.5, 0.6), facet="n")])
-    assert FIGURES["heatmap"].caption(two) == (
+    assert caption("heatmap", two) == (
         "The signed gap lies between +10.0 pp (Swahili, n, base) "
         "and +20.0 pp (German, m, SFT)."
     )
@@ -230,7 +230,7 @@ def test_the_reliability_s_caption_weighs_bins_by_their_questions():
     """10 of 50 lie above the diagonal; a bin on it, of 25, is not over-confident."""
     bins = {"facet": "m", "rank": 0.0, "n": [10, 25, 15]}
     bins |= {"confidence": [0.9, 0.5, 0.3], "accuracy": [0.8, 0.5, 0.4]}
-    assert FIGURES["reliability"].caption(pd.DataFrame(bins)) == (
+    assert caption("reliability", pd.DataFrame(bins)) == (
         "Share of the questions in bins whose confidence exceeds their accuracy – "
         "SFT: 20.0%."
     )
@@ -241,7 +241,7 @@ def test_the_levels_caption_pools_bins():
     bins = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1], "level": "all"}
     bins |= {"sum_confidence": [30.0, 30.0, 9.0], "sum_correct": [20.0, 25.0, 10.0]}
     shown = pd.DataFrame(bins | {"n": [40, 60, 50]})
-    assert FIGURES["levels"].caption(shown) == (
+    assert caption("levels", shown) == (
         "Confidence minus accuracy over the answers of all languages – "
         "base: +15.0 pp; SFT, smoothing 0.1: −2.0 pp."
     )
@@ -261,8 +261,8 @@ def test_the_forest_s_caption_counts_each_metric_apart():
         (0.0, "accuracy", "sw", -0.2, -0.1),
     ]
     shown = pd.DataFrame(rows, columns=columns).assign(facet="m")
-    assert FIGURES["forest"].caption(shown) == (
-        "Languages, of 3, whose band leaves no change out: "
+    assert caption("forest", shown) == (
+        "Number of languages (of 3) whose band excludes 0: "
         "confidence – SFT: 2 up, 1 down. accuracy – SFT: 0 up, 1 down."
     )
 
@@ -277,7 +277,7 @@ def test_the_decomposition_s_caption_lists_the_parts():
         ("m", 0.0, "all", "accuracy", -0.03),
         ("m", 0.0, "low", "confidence", 0.5),
     ]
-    assert FIGURES["decomposition"].caption(pd.DataFrame(rows, columns=columns)) == (
+    assert caption("decomposition", pd.DataFrame(rows, columns=columns)) == (
         "Parts of the change of ECE, over all languages – "
         "m (SFT: confidence +10.0 pp, accuracy −3.0 pp; "
         "SFT, smoothing 0.1: accuracy +4.0 pp); n (SFT: confidence +2.0 pp)."
@@ -290,11 +290,11 @@ def test_the_doses_caption_names_each_model_s_best_smoothing():
     rows |= {"metric": ["ece", "ece", "gap", "ece"], "optimum": [0.1, 0.3, 0.4, 0.2]}
     rows |= {"optimum_low": [0.0, 0.3, 0.4, 0.1], "optimum_high": [0.2, 0.3, 0.4, 0.3]}
     shown = pd.DataFrame(rows)
-    assert FIGURES["doses"].caption(shown) == (
+    assert caption("doses", shown) == (
         "The mean ECE of all languages is lowest with smoothing 0.1 (m), interval 0 to "
         "0.2; with smoothing 0.2 (n), interval 0.1 to 0.3."
     )
-    assert FIGURES["doses"].caption(shown[:3]) == (
+    assert caption("doses", shown[:3]) == (
         "The mean ECE of all languages is lowest with smoothing 0.1, interval 0 to 0.2."
     )
 
@@ -304,12 +304,12 @@ def test_the_premium_s_caption_needs_two_sizes_to_rank():
     rows = {"facet": "m", "rank": [BASE_RANK] * 3 + [0.0] * 3 + [0.1] * 3}
     rows |= {"gap": [0.1, -0.2, 0.3, 0.2, -0.2, 0.2, 0.1, 0.2, 0.3]}
     rows |= {"token_premium": [1.0, 3.0, 2.0, 1.0, 3.0, 2.0, 1.5, 1.5, 1.5]}
-    assert FIGURES["premium"].caption(pd.DataFrame(rows)) == (
-        "Rank correlation of the gap's size with the token premium over languages – "
+    assert caption("premium", pd.DataFrame(rows)) == (
+        "Spearman's correlation of the gap's size with the token premium – "
         "base: +0.50; SFT: none; SFT, smoothing 0.1: none."
     )
     two = {"facet": "m", "rank": 0.0, "gap": [0.1, 0.2], "token_premium": [3.0, 1.0]}
-    assert FIGURES["premium"].caption(pd.DataFrame(two)).endswith("SFT: −1.00.")
+    assert caption("premium", pd.DataFrame(two)).endswith("SFT: −1.00.")
 
 
 def test_the_front_s_caption_names_only_what_is_on_it():
@@ -318,24 +318,22 @@ def test_the_front_s_caption_names_only_what_is_on_it():
     rows |= {"calibrator": ["none", "ts_own", "none", "none", "ts_en"]}
     rows |= {"level": ["all", "all", "all", "low", "all"]}
     shown = pd.DataFrame(rows | {"front": [True, True, False, True, True]})
-    assert FIGURES["front"].caption(shown) == (
-        "Not beaten in accuracy and ECE over all languages – "
+    assert caption("front", shown) == (
+        "Pareto front of accuracy and ECE over all languages – "
         "m: SFT with each language's own temperature and SFT, smoothing 0.1; "
         "n: SFT with English's temperature."
     )
-    assert (
-        FIGURES["front"].caption(shown[:1]).endswith("languages – SFT, smoothing 0.1.")
-    )
+    assert caption("front", shown[:1]).endswith("languages – SFT, smoothing 0.1.")
     shown["front"] = True
-    assert "m: SFT, SFT with each language's own" in FIGURES["front"].caption(shown)
+    assert "m: SFT, SFT with each language's own" in caption("front", shown)
 
 
 def test_the_temperature_s_caption_gives_the_geometric_mean():
     """The root of 1 x 4 is 2; that of 0.5 x 0.5 x 4 is 1."""
     rows = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1] * 3}
     shown = pd.DataFrame(rows | {"own": [4.0, 1.0, 0.5, 0.5, 4.0]})
-    assert FIGURES["temperature"].caption(shown) == (
-        "Mean and range of the languages' own temperatures – "
+    assert caption("temperature", shown) == (
+        "Geometric mean and range of the languages' own temperatures – "
         "base: 2.00 (1.00 to 4.00); SFT, smoothing 0.1: 1.00 (0.50 to 4.00)."
     )
 
@@ -344,7 +342,7 @@ def test_the_coverage_s_caption_compares_all_with_half():
     """30 errors of 100 answers, 10 of the surer half; a level is not all."""
     rows = {"facet": "m", "rank": 0.0, "level": ["all", "all", "all", "low"]}
     rows |= {"coverage": [0.5, 0.9, 1.0, 1.0], "risk": [0.1, 0.2, 0.3, 0.9]}
-    assert FIGURES["coverage"].caption(pd.DataFrame(rows)) == (
+    assert caption("coverage", pd.DataFrame(rows)) == (
         "Errors among all answers, and among the more confident half of them – "
         "SFT: 30.0% and 10.0%."
     )

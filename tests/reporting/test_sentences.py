@@ -107,10 +107,10 @@ def test_a_change_is_named_by_its_verdict(verdict, words):
         # Half a point is still a gap of neither side.
         (-0.005, 0.10, "over-confidence arises"),
         (0.005, -0.10, "under-confidence arises"),
-        (-0.10, 0.005, "under-confidence all but vanishes"),
-        (0.10, -0.005, "over-confidence all but vanishes"),
+        (-0.10, 0.005, "under-confidence almost vanishes"),
+        (0.10, -0.005, "over-confidence almost vanishes"),
         (0.004, 0.005, "over-confidence arises"),
-        (-0.004, -0.003, "under-confidence all but vanishes"),
+        (-0.004, -0.003, "under-confidence almost vanishes"),
         (0.10, 0.10, "over-confidence shrinks"),
     ],
 )
@@ -227,11 +227,11 @@ def test_a_finding_is_told_from_its_own_rows():
                 "confidence rises from 32.0% to 50.0%; "
                 "over-confidence grows from +2.0 pp to +19.0 pp; "
                 "the ECE goes from 2.0% to 19.0%, which may be noise. "
-                "With 64 questions a language, that accuracy cannot be told from "
-                "chance (25.0% ± 10.6 pp).",
+                "With 64 questions per language, that accuracy may be chance "
+                "(25.0% ± 10.6 pp).",
                 "Of 2 languages, confidence rises in 2 and falls in 0; "
                 "accuracy rises in 0 and falls in 1; the ECE rises in 0 and falls in "
-                "0; in the others, the band over languages holds no change as well.",
+                "0; in the others, the simultaneous band includes 0.",
             ],
         )
     ]
@@ -285,14 +285,14 @@ def test_changes_are_counted_by_language():
     )
 
 
-def test_a_band_that_ends_at_0_holds_no_change():
+def test_a_band_that_ends_at_0_shows_no_change():
     """Neither up nor down; one language is not several."""
     rows = [("confidence", 0.0, 0.2), ("accuracy", -0.1, 0.0), ("ece", 0.1, 0.2)]
     found = pd.DataFrame(rows, columns=["metric", "sim_low", "sim_high"])
     assert sentences.count_changes(found, 1) == (
         "Of 1 language, confidence rises in 0 and falls in 0; accuracy rises in 0 and "
-        "falls in 0; the ECE rises in 1 and falls in 0; in the others, the band over "
-        "languages holds no change as well."
+        "falls in 0; the ECE rises in 1 and falls in 0; in the others, the "
+        "simultaneous band includes 0."
     )
 
 
@@ -302,8 +302,8 @@ def test_what_is_left_out_is_counted_by_question():
     missing = [{"questions": ["a", "b"]}, {"questions": ["c"]}]
     check["test"] = {"missing": missing, "differing": [{}, {}]}
     assert sentences.describe_compared(check) == (
-        "5 questions are compared in all languages; 5 are left out (3 that some "
-        "language lacks and 2 whose answer or number of options differs)."
+        "5 questions are compared in all languages; 5 are left out (3 missing in some "
+        "language and 2 with another answer or number of options in some language)."
     )
     assert sentences.describe_compared(check | {"n_common": 10}) == (
         "all languages have the same questions; nothing is left out."
