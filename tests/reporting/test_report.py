@@ -155,7 +155,7 @@ def test_studies_of_any_shape_give_a_page(tmp_path, options, said, unsaid):
 
 def test_the_order_of_the_scorings_is_the_config_s(tmp_path):
     """The findings on top are those of the first; one that is not asked for is out."""
-    options = {"tasks": {"global_mmlu": ("en", "sw")}, "scorings": BOTH}
+    options = {"sft": (), "scorings": BOTH}
     for order in (BOTH, BOTH[::-1], BOTH[:1]):
         text = write_page(tmp_path / "-".join(order), order=order, **options)
         assert f"global_mmlu, scored by {order[0]}" in text
@@ -168,16 +168,16 @@ def test_the_page_says_how_many_questions_are_compared(tmp_path):
     assert f"{N - 7} questions are compared in all languages; 7 are left" in text
     text = write_page(tmp_path / "b")
     assert "all languages have the same questions; nothing is left out" in text
-    paths = make_study(tmp_path, tasks=TWO_TASKS, scorings=BOTH)
-    write_page(tmp_path, tasks=TWO_TASKS, scorings=BOTH)
+    paths = make_study(tmp_path / "b")
+    make_study(tmp_path / "c", tasks={"mmlu_prox": ("en", "zu")}, sft=())
     with pytest.raises(InputError, match="no check of global_mmlu was given"):
         report(
             study="s",
             scoring=["text"],
             **paths,
             shifts=[],
-            checks=[tmp_path / "mmlu_prox.json"],
-            figures=tmp_path / "figures",
+            checks=[tmp_path / "c" / "mmlu_prox.json"],
+            figures=tmp_path / "b" / "figures",
             out=tmp_path / "other.html",
         )
 
@@ -190,8 +190,7 @@ def test_a_scoring_that_was_not_measured_is_named(tmp_path):
 
 def test_names_are_escaped(tmp_path):
     """A name cannot become markup."""
-    options = {"models": ("<b>m",), "scorings": ("letters",)}
-    options["tasks"] = {"global_mmlu": ("en", "sw")}
+    options = {"models": ("<b>m",), "sft": (), "scorings": ("letters",)}
     paths = make_study(tmp_path, **options)
     write_page(tmp_path, **options)
     out = tmp_path / "other.html"
