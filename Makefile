@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
+# What needs neither torch nor a process of its own.
+QUICK := $(addprefix tests/,calibration comparing measuring study storage test_flags.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test mutants lint docs format clean
+.PHONY: help setup run test check mutants lint docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -17,6 +19,12 @@ run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its repo
 
 test: $(VENV)/.installed-dev  ## run all tests, the slow ones too, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile=ci
+
+check: $(VENV)/.installed-dev  ## style and the tests that take seconds, for the inner loop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not slow" $(QUICK)
 
 mutants: $(VENV)/.installed-mutants  ## list changes of the numerical code that no test notices
 	$(BIN)/python benchmarks/mutants.py
@@ -51,7 +59,13 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	touch $@
 
-$(VENV)/.installed-mutants: $(VENV)/.installed-dev
+$(VENV)/.installed-check: $(VENV)/.installed-dev  ## style and the tests that take seconds, for the inner loop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not slow" $(QUICK)
+
+mutants: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[mutants]'
 	touch $@
 

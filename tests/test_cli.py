@@ -70,6 +70,7 @@ HEAVY = {"torch", "transformers", "datasets", "huggingface_hub", "jsonschema", "
 HEAVY |= {"matplotlib", "seaborn", "scipy.stats", "scipy.optimize", "pyarrow.parquet"}
 TABLES = {"pyarrow.parquet"}
 FRAMES = {*TABLES, "pandas"}
+DRAWING = {*FRAMES, "matplotlib", "seaborn", "scipy.stats", "scipy.optimize"}
 NEEDED = {
     "plan": {*TABLES, "jsonschema"},
     "status": {*FRAMES, "jsonschema"},
@@ -85,8 +86,8 @@ NEEDED = {
     "contrast": FRAMES,
     "analyse": FRAMES,
     "tabulate": FRAMES,
-    "draw": {*FRAMES, "matplotlib", "seaborn", "scipy.stats", "scipy.optimize"},
-    "report": FRAMES,
+    "draw": DRAWING,
+    "report": DRAWING,  # a figure's caption stands beside what draws it
 }
 
 
