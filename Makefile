@@ -59,13 +59,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	touch $@
 
-$(VENV)/.installed-check: $(VENV)/.installed-dev  ## style and the tests that take seconds, for the inner loop
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not slow" $(QUICK)
-
-mutants: $(VENV)/.installed-dev
+$(VENV)/.installed-mutants: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[mutants]'
 	touch $@
 

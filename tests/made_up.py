@@ -230,6 +230,8 @@ def _measure(run: Run, task: str, languages: tuple, how: How) -> dict[str, Path]
         predictions=[folder / "p.parquet"],
         check=check,
         n_replicates=20,
+        seed=0,
+        confidence=0.95,
         normalisers=how.normalisers,
         **paths,
     )

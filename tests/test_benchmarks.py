@@ -74,6 +74,8 @@ def run(task: dict, paths: dict[str, Path], folder: Path) -> tuple[list, list]:
         reliability=folder / "r.parquet",
         replicates=folder / "b.parquet",
         n_replicates=100,
+        seed=0,
+        confidence=0.95,
     )
     return (
         tables.read(folder / "p.parquet", "predictions").to_pylist(),

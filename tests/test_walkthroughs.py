@@ -28,6 +28,9 @@ INSTEAD = {
     "snakemake --workflow-profile profiles/slurm": (
         "snakemake -n --workflow-profile profiles/slurm"
     ),
+    "snakemake --cores all --configfile checkpoints.yaml": (
+        "snakemake -n --configfile checkpoints.yaml"
+    ),
     # It would change the environment that the tests run in.
     ".venv/bin/python -m pip install": "echo pip install",
     # The prompt of a benchmark on the Hub; howto.md prints an embedded one.
@@ -66,10 +69,10 @@ def clone(tmp_path_factory):
 
 
 def write_config(folder, **changes):
-    """As few jobs as the pages need: two languages, one scoring, one learning rate."""
+    """As few jobs as the pages need: two languages and one learning rate."""
     study = small_study(
         tasks=[{**task, "languages": ["en", "sw"]} for task in SMALL["tasks"]],
-        scoring=["text"],
+        scoring=["text", "letters"],
         recipe={**SMALL["recipe"], "lr": [1e-3]},
         **changes,
     )
@@ -195,8 +198,8 @@ def release_run(clone, page):
 
 def log_samples(clone, page):
     """The study's scores of the base model as the harness would have logged them."""
-    (clone / "path/to").mkdir(parents=True, exist_ok=True)
-    (clone / "path/to/model").symlink_to(clone / "resources/models/miniature")
+    logged = clone / "lm_eval_output/model"
+    logged.mkdir(parents=True)
     (clone / "theirs").mkdir()
     write_study(page, "their scores", clone / "theirs/study.yaml")
     (scores,) = clone.glob(
@@ -205,9 +208,13 @@ def log_samples(clone, page):
     for language in ("en", "sw"):
         questions = clone / f"resources/tasks/global_mmlu/{language}.parquet"
         export_samples(predictions=scores, questions=questions, out=clone / "logged")
-        text = (clone / f"logged/samples_global_mmlu_{language}_text.jsonl").read_text()
-        named = text.replace('"question_id"', '"sample_id"')
-        (clone / f"samples_global_mmlu_full_{language}.jsonl").write_text(named)
+        path = clone / f"logged/samples_global_mmlu_{language}_letters.jsonl"
+        lines = (
+            path.read_text().replace('"question_id"', '"sample_id"').splitlines(True)
+        )
+        for subject, own in (("law", lines[:20]), ("physics", lines[20:])):
+            name = f"samples_global_mmlu_full_{language}_{subject}_2026-01-01.jsonl"
+            (logged / name).write_text("".join(own))
 
 
 def test_every_stand_in_stands_for_something():

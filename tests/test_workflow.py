@@ -135,7 +135,7 @@ def test_the_study_is_complete(finished):
 
 def test_touching_nothing_runs_nothing(study):
     """A finished study has no job left, nor after its code's times changed."""
-    (REPOSITORY / "src/polycal/statistics/measure.py").touch()
+    (REPOSITORY / "src/polycal/measuring/measure.py").touch()
     assert job_counts(study) == {}
 
 

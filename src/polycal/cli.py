@@ -97,7 +97,9 @@ def read_head(path: Path, name: str) -> Callable[..., None]:
             node.names = [a for a in node.names if (a.asname or a.name) in names]
             imports += [node] if node.names else []
     space: dict[str, object] = {}
-    exec(compile(ast.Module([*imports, head], []), str(path), "exec"), space)
+    # Docstrings stay, whatever PYTHONOPTIMIZE says: help is made of them.
+    code = compile(ast.Module([*imports, head], []), str(path), "exec", optimize=0)
+    exec(code, space)
     return space[name]
 
 

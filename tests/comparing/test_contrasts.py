@@ -72,6 +72,8 @@ def save_run(
         predictions=[folder / "p.parquet"],
         check=folder / "c.json",
         n_replicates=200,
+        seed=0,
+        confidence=0.95,
         **paths,
     )
     return paths

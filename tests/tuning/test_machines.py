@@ -9,7 +9,8 @@ from polycal.tuning.machines import ONE, Machines
 def test_one_machine_needs_no_flag(monkeypatch):
     """Also within a job of SLURM."""
     monkeypatch.setenv("SLURM_NODEID", "1")
-    assert Machines() == ONE
+    assert Machines() == Machines(1, 5, "host:20000") == ONE
+    assert ONE.rendezvous is None
     assert (ONE.nodes, ONE.node_rank) == (1, 0)
 
 

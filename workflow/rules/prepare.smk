@@ -93,7 +93,7 @@ rule prepare_task:
 
 rule check_task:
     input:
-        lambda wildcards: get_task_questions(wildcards),
+        get_task_questions,
     output:
         layout.CHECK,
     log:

@@ -102,6 +102,7 @@ rule report:
     params:
         stage=stages.STAGES["report"],
         study=config["study"],
+        figures=layout.FIGURES,
         scoring=" ".join(config["scoring"]),
     shell:
         "python -m polycal report"
@@ -118,5 +119,5 @@ rule report:
         " --runs {input.runs:q}"
         " --shifts {input.shifts:q}"
         " --checks {input.checks:q}"
-        " --figures results/report/figures"
+        " --figures {params.figures:q}"
         " --out {output:q} &> {log:q}"

@@ -34,7 +34,7 @@ rule tune:
         stage=stages.STAGES["tune"],
         recipe=get_settings(Recipe, lr=None),
         # Not an output: Snakemake deletes what a job that was killed had written.
-        checkpoints=(layout.CHECKPOINT),
+        checkpoints=layout.CHECKPOINT,
     shell:
         "{resources.launcher} python -m polycal with_gpus"
         " --count {resources.gpus_per_node} --"

@@ -191,7 +191,7 @@ _RECORDS = (
 CLAIMS: dict[str, Claim] = {claim.name: claim for claim in _RECORDS}
 
 
-class Test(NamedTuple):
+class Hypothesis(NamedTuple):
     """A claim about one condition.
 
     Attributes:
@@ -223,7 +223,7 @@ def show_claims() -> None:
 def judge(
     contrasts: pd.DataFrame, *, alpha: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Test all hypotheses of a study together.
+    """Hypothesis all hypotheses of a study together.
 
     They are one family: every claim about every model, SFT set, smoothing, benchmark
     and scoring, with the headline normaliser and no calibrator. Holm's procedure keeps
@@ -254,7 +254,7 @@ def judge(
     return contrasts, pd.DataFrame(rows)
 
 
-def _hypotheses(contrasts: pd.DataFrame) -> Iterator[Test]:
+def _hypotheses(contrasts: pd.DataFrame) -> Iterator[Hypothesis]:
     """Yield every claim about every condition that the study has contrasts for.
 
     A claim about each language is tested by the language that speaks most against it:
@@ -279,4 +279,4 @@ def _hypotheses(contrasts: pd.DataFrame) -> Iterator[Test]:
                 p_values, against = direction.p(rows), direction.p_against(rows)
                 worst = rows["estimate"][p_values == p_values.max()]
                 lowest = min(1.0, float(against.min()) * len(rows))
-                yield Test(claim, worst.idxmax(), p_values.max(), lowest)
+                yield Hypothesis(claim, worst.idxmax(), p_values.max(), lowest)

@@ -42,9 +42,9 @@ def measure(
     metrics: Path,
     reliability: Path,
     replicates: Path,
-    n_replicates: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
+    n_replicates: int,
+    seed: int,
+    confidence: float,
     normalisers: Sequence[Normaliser] = NORMALISERS,
 ) -> None:
     """Compute the calibration metrics of one run and task.

@@ -11,22 +11,18 @@ from polycal.measuring.confidence import token_premium
 from polycal.measuring.readings import LanguageReading
 
 
-def side_metrics(
-    reading: LanguageReading, kept: np.ndarray | None = None
-) -> dict[str, float]:
+def side_metrics(reading: LanguageReading) -> dict[str, float]:
     """Compute the metrics of a reading that its probabilities alone do not give.
 
     Args:
         reading: one language.
-        kept: [N] booleans, the questions that count; all of them if not given.
 
     Returns:
         Those of `SIDE_METRICS` that the reading has: `temperature` alone of a
         calibrated one; of others the mass of the letters or the token premium, and
         the comparison with English of all languages but English.
     """
-    own = reading if kept is None else reading.select(kept)
-    values = {name: metric.compute(own) for name, metric in SIDE_METRICS.items()}
+    values = {name: metric.compute(reading) for name, metric in SIDE_METRICS.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 

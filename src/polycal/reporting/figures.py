@@ -4,6 +4,7 @@ Nothing here touches matplotlib's global state.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from polycal.reporting.canvas import STYLE, make_canvas
 from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.storage.files import check_outputs, replacing
 from polycal.study.figures import FIGURES as NAMES
-from polycal.study.scorings import Normaliser, Scoring
+from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
 # Every record of these modules by its name, in the order of the page.
@@ -43,7 +44,7 @@ def draw(
     fronts: Path,
     task: str,
     scoring: Scoring,
-    normaliser: Normaliser,
+    normaliser: Literal["sum", "token"],
     out: list[Path],
 ) -> None:
     """Draw figures of one task and scoring from a study's tables.

@@ -83,7 +83,7 @@ def partial_report(
         for scoring in study["scoring"]:
             normaliser = HEADLINE[scoring]
             about = {"task": task, "scoring": scoring, "normaliser": normaliser}
-            folder = out / "figures" / task / f"{scoring}-{normaliser}"
+            folder = out / "figures" / layout.SHOWN_TAIL.format_map(about)
             draw(**drawn, **about, out=[folder / f"{name}.svg" for name in FIGURES])
     report(
         study=study["study"],

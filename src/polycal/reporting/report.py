@@ -26,6 +26,7 @@ from polycal.reporting.trainings import describe_trainings
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
+from polycal.study import layout
 from polycal.study.grid import BASE
 from polycal.study.layout import number
 from polycal.study.scorings import HEADLINE, Scoring
@@ -241,7 +242,7 @@ def _figure(kind: FigureKind, selection: Selection, folder: Path) -> dict[str, s
     A figure without values has no picture, and its caption says why.
     """
     task, scoring, normaliser = selection.about.values()
-    path = folder / task / f"{scoring}-{normaliser}" / f"{kind.name}.svg"
+    path = folder / layout.SHOWN_TAIL.format_map(selection.about) / f"{kind.name}.svg"
     if not path.exists():
         raise InputError(f"{path} is missing; draw it and write the page again")
     values = kind.values(selection)

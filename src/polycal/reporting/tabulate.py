@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ from polycal.reporting.report_tables import (
     level_table,
 )
 from polycal.storage.files import check_outputs, replacing
-from polycal.study.scorings import Normaliser, Scoring
+from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
 NAMES = ("levels", "differences", "languages", "claims")
@@ -42,7 +43,7 @@ def tabulate(
     claims: Path,
     task: str,
     scoring: Scoring,
-    normaliser: Normaliser,
+    normaliser: Literal["sum", "token"],
     out: list[Path],
 ) -> None:
     """Write tables of one task and scoring, with the cells of the page.

@@ -1,7 +1,7 @@
 """Every path below `results/` and `resources/`, spelt once, as a pattern over names.
 
 The workflow takes the patterns as its wildcard paths; Python fills in names by
-`str.format` or `below`. Standard library only, as all that the Snakefile imports.
+`str.format` or `below`. Standard library only.
 """
 
 from decimal import Decimal
@@ -26,7 +26,6 @@ CHECKPOINTS = "results/checkpoints"
 CHECKPOINT = f"{CHECKPOINTS}/{CANDIDATE_TAIL}"
 RUN = f"results/runs/{RUN_TAIL}"
 PREDICTIONS = f"results/predictions/{SCORED_TAIL}.parquet"
-STORE = "results/store"
 MEASURED = f"results/{{kind}}/{RUN_TAIL}/{{task}}.parquet"
 SHIFTS = "results/shifts/{model}/{sft}/{task}.parquet"
 TABLE = "results/{table}.{suffix}"  # of the whole study

@@ -15,10 +15,10 @@ STAGES = {
     "measure": 8,
     "aggregate": 2,
     "contrast": 4,
-    "analyse": 3,
+    "analyse": 4,
     "list_runs": 2,
     "find_shifts": 2,
-    "draw": 7,
+    "draw": 8,
     "tabulate": 1,
-    "report": 9,
+    "report": 10,
 }

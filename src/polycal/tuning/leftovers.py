@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from polycal.errors import InputError
 from polycal.storage.files import exclusive
 from polycal.study import layout
 from polycal.study.asked import read_trainings
@@ -30,16 +29,14 @@ class Leftovers(NamedTuple):
 def remove_leftovers(*, results: Path = Path("results")) -> None:
     """Remove checkpoints that are not needed any more, and print their size.
 
-    Errors are printed, because none of them should fail a complete study.
-
     Args:
         results: folder that the workflow writes into
+
+    Raises:
+        InputError: a file of `results/studies` is not one that polycal wrote.
+        OSError: a checkpoint cannot be removed.
     """
-    try:
-        removed, waiting = find_and_remove(results)
-    except (InputError, OSError) as error:
-        print(f"Checkpoints that are no longer needed are left: {error}")
-        return
+    removed, waiting = find_and_remove(results)
     if removed:
         print(
             f"Removed {removed / 1e9:.1f} GB of checkpoints that are no longer needed."

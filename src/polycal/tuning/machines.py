@@ -15,7 +15,7 @@ class Machines:
     Attributes:
         nodes: number of machines.
         node_rank: of this machine, from 0; rank 0 writes the result. None: srun's.
-        rendezvous: HOST:PORT on machine 0; needed with several machines.
+        rendezvous: HOST:PORT on machine 0, needed with several machines; None for one.
 
     Raises:
         InputError: a value is missing or out of range.
@@ -37,6 +37,7 @@ class Machines:
             raise InputError(f"--nodes is {self.nodes}; it must be at least 1")
         if self.nodes == 1:
             object.__setattr__(self, "node_rank", 0)
+            object.__setattr__(self, "rendezvous", None)  # not a port that jobs share
             return
         host, _, port = (self.rendezvous or "").rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:

@@ -120,14 +120,14 @@ def tune(
     run = train
     if n_processes > 1:
         run = functools.partial(
-            *(launch, train),
+            launch,
+            train,
             processes=processes,
             name="polycal tune",
             machines=machines,
         )
-    if (
-        machines.node_rank
-    ):  # the first machine removes checkpoints and writes the result
+    if machines.node_rank:
+        # The first machine writes the result, and removes checkpoints.
         try:
             run(training)
         except InputError:
