@@ -44,7 +44,7 @@ rule all:
     input:
         layout.PAGE,
         layout.table("claims"),
-        layout.table("fronts"),
+        layout.table("fronts", "csv"),
         get_tables(),
         get_all_predictions(),
 
