@@ -1,6 +1,8 @@
 """GPU leases on a shared machine, without a GPU: nvidia-smi is a small script."""
 
+import errno
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -10,20 +12,25 @@ import pytest
 from polycal.errors import InputError
 from polycal.models import gpus
 
+RUN = []  # a token for each test
 ASK = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); input()"
+
+
+def uuid(index):
+    """The name of a GPU, which no other test locks."""
+    return f"GPU-{RUN[-1]}-{index}"
 
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
-    """Four GPUs, outside any cluster job, and a folder of locks of its own."""
+    """Four GPUs, outside any cluster job, that no other test has."""
+    RUN.append(secrets.token_hex(4))
     driver = tmp_path / "bin" / "nvidia-smi"
     driver.parent.mkdir()
-    lines = "".join(f"{index}, GPU-{index:04x}\\n" for index in range(4))
+    lines = "".join(f"{index}, {uuid(index)}\\n" for index in range(4))
     driver.write_text(f"#!/bin/sh\nprintf '{lines}'\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{driver.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(gpus, "_WAIT", 0.05)
     for name in (gpus.VISIBLE, *gpus._JOBS):
         monkeypatch.delenv(name, raising=False)
@@ -78,34 +85,34 @@ def test_a_dead_job_keeps_no_gpu(jobs, how):
 
 def test_waiting_for_two_holds_none(monkeypatch):
     """Two jobs that each lack a second GPU must not keep the first from each other."""
-    other = gpus._try_lock("GPU-0001")
+    other = gpus._try_lock(uuid(1))
 
     def look(_):
-        lock = gpus._try_lock("GPU-0000")
+        lock = gpus._try_lock(uuid(0))
         assert lock is not None
         os.close(lock)
         os.close(other)
 
     monkeypatch.setattr(gpus.time, "sleep", look)
-    taken = gpus.reserve({"0": "GPU-0000", "1": "GPU-0001"}, 2)
+    taken = gpus.reserve({"0": uuid(0), "1": uuid(1)}, 2)
     assert taken == ["0", "1"]
 
 
 def test_what_a_scheduler_made_visible_is_respected(monkeypatch):
     """Only the named GPUs are used; the same GPU is one lock under either name."""
-    monkeypatch.setenv(gpus.VISIBLE, "2,GPU-0003")
-    assert gpus.list_visible_gpus() == {"2": "GPU-0002", "GPU-0003": "GPU-0003"}
+    monkeypatch.setenv(gpus.VISIBLE, f"2,{uuid(3)}")
+    assert gpus.list_visible_gpus() == {"2": uuid(2), uuid(3): uuid(3)}
     monkeypatch.setenv(gpus.VISIBLE, "1,-1,2")
-    assert gpus.list_visible_gpus() == {"1": "GPU-0001"}
+    assert gpus.list_visible_gpus() == {"1": uuid(1)}
     monkeypatch.setenv(gpus.VISIBLE, "")
     assert gpus.list_visible_gpus() == {}
 
 
 def test_a_cluster_job_waits_for_nobody(monkeypatch):
     """SLURM may number the GPUs of every job from 0; that one is its own."""
-    lock = gpus._try_lock("GPU-0000")
+    lock = gpus._try_lock(uuid(0))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert gpus.reserve({"0": "GPU-0000"}, 1) == ["0"]
+    assert gpus.reserve({"0": uuid(0)}, 1) == ["0"]
     os.close(lock)
 
 
@@ -140,3 +147,29 @@ def test_a_missing_command_is_named():
     """A spelling mistake is one line, not a traceback."""
     with pytest.raises(InputError, match="no program not-here"):
         gpus.with_gpus(count=0, command=["not-here"])
+
+
+def test_no_file_decides_who_has_a_gpu(jobs, monkeypatch, tmp_path):
+    """Another TMPDIR, umask or working directory does not give a GPU twice."""
+    first = jobs(3)
+    assert first.stdout.readline() == "0,1,2\n"
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o077)
+    try:
+        second = jobs(1)
+        assert second.stdout.readline() == "3\n"
+        assert "waiting for 1" in jobs(1).stderr.readline()
+    finally:
+        os.umask(before)
+
+
+def test_a_socket_that_cannot_be_made_is_no_taken_gpu(monkeypatch):
+    """Waiting for it would have no end."""
+
+    def refuse(self, name):
+        raise PermissionError(errno.EACCES, "sockets are forbidden here")
+
+    monkeypatch.setattr(gpus.socket.socket, "bind", refuse)
+    with pytest.raises(PermissionError):
+        gpus._try_lock(uuid(0))

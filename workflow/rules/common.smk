@@ -16,7 +16,7 @@ sys.path.insert(0, SRC)  # for the import below, without the package being insta
 
 from polycal import environment
 from polycal.errors import InputError
-from polycal.storage.files import take_lock
+from polycal.storage.files import open_lock, take_lock
 from polycal.study import figures, grid, layout, stages
 from polycal.study import config as study
 from polycal.study.asked import note_trainings
@@ -60,7 +60,10 @@ def hold_directory():
     It is taken when a run starts, so a dry run neither waits nor holds anybody off.
     """
     os.makedirs(".snakemake", exist_ok=True)
-    lock = open(".snakemake/polycal.lock", "w")
+    try:
+        lock = open_lock(Path(".snakemake/polycal.lock"))
+    except OSError as error:
+        raise WorkflowError(f"{error.filename}: {error.strerror}; delete it") from None
     if not take_lock(lock):
         raise WorkflowError(
             f"Another snakemake is at work in {os.getcwd()}; wait for it or stop it."

@@ -1,18 +1,17 @@
 """GPU leases: reserve GPUs for a command on a machine that several jobs share.
 
-A lease is a file lock. The kernel releases it when the command ends, however it ends.
+A lease is a name in the kernel's table of abstract sockets: one table per machine, for
+all users, without files. It is released when the command ends, however it ends.
 """
 
-import contextlib
-import fcntl
+import errno
 import logging
 import os
 import shutil
+import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from polycal.errors import InputError
@@ -21,6 +20,7 @@ from polycal.verb import verb
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Set in jobs of SLURM, PBS, LSF, Grid Engine, HTCondor, which own their GPUs.
 _JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "_CONDOR_SLOT")
+_LONGEST = 100  # characters of a socket's name; the UUID of a GPU has 40
 _WAIT = 1.0  # seconds between two attempts to lock GPUs
 _logger = logging.getLogger(__name__)
 
@@ -137,23 +137,13 @@ def reserve(gpus: dict[str, str], count: int) -> list[str]:
 
 
 def _try_lock(device: str) -> int | None:
-    """Return an open, locked file of a GPU; None if another process has the lock."""
-    lock = os.open(_lock_file(device), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """Return an open socket that has a GPU's name; None if another process has it."""
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
+        lock.bind(f"\0polycal-gpu-{device}"[:_LONGEST])
+    except OSError as error:
+        lock.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
         return None
-    return lock
-
-
-def _lock_file(device: str) -> Path:
-    """Return a GPU's lock file, which every user can lock and nobody can write."""
-    folder = Path(tempfile.gettempdir()) / "polycal-gpus"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir()
-        folder.chmod(0o1777)
-    path = folder / device.replace("/", "-")
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444))
-    return path
+    return lock.detach()

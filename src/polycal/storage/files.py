@@ -193,7 +193,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_path = path.parent / f".{path.name}.lock"
     while True:
-        with _open_lock(lock_path) as lock:
+        with open_lock(lock_path) as lock:
             mine = take_lock(lock)
             if not mine and wait:
                 _logger.warning("another process makes %s; waiting for it to end", path)
@@ -209,8 +209,12 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
             return
 
 
-def _open_lock(path: Path) -> IO:
-    """Open a lock's file; refuse anything else at its path."""
+def open_lock(path: Path) -> IO:
+    """Open a lock's file, which is made if need be; leave its content as it is.
+
+    Raises:
+        OSError: something else is at its path, such as a symbolic link.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     return os.fdopen(os.open(path, flags, 0o666), "r+")
 
