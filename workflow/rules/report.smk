@@ -102,7 +102,7 @@ rule report:
     params:
         stage=stages.STAGES["report"],
         study=config["study"],
-        figures=layout.FIGURES,
+        figures=lambda wildcards: layout.FIGURES,
         scoring=" ".join(config["scoring"]),
     shell:
         "python -m polycal report"

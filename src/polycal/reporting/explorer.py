@@ -17,23 +17,17 @@ from polycal.comparing.conditions import (
     language_of,
     reference,
 )
+from polycal.measuring.side_metrics import MEASURED
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.scorings import HEADLINE
 
 SCALE = 10_000
-# What can be chosen: metric -> (heading, unit).
-METRICS = {
-    "gap": ("gap (confidence − accuracy)", "pp"),
-    "confidence": ("confidence", "%"),
-    "accuracy": ("accuracy", "%"),
-    "ece": ("ECE", "%"),
-    "rms_ce": ("RMS calibration error", "%"),
-    "brier": ("Brier score", ""),
-    "nll": ("NLL", "nats"),
-    "temperature": ("temperature", ""),
-    "token_premium": ("token premium", ""),
-}
+# The metrics that can be chosen.
+_CHOICES = ("gap", "confidence", "accuracy", "ece", "rms_ce", "brier", "nll")
+_CHOICES += ("temperature", "token_premium")
+# Metric -> (heading, unit).
+METRICS = {name: (MEASURED[name].heading, MEASURED[name].unit) for name in _CHOICES}
 _NOTHING = [None] * 3  # value, and distances to the ends of its interval
 _READING = ["task", "scoring", "normaliser", "calibrator"]
 

@@ -1,10 +1,11 @@
 """The tables of the page, with their numbers spelt out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from polycal.comparing.conditions import BASE_RANK, label
+from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.sentences import points
 from polycal.study.languages import ALL, LEVELS
 
@@ -23,20 +24,22 @@ def _three(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
+_SPELLINGS = {"%": _percentage, "pp": _gap}  # by the metric's unit; others: _three
+
+
+def _column(name: str) -> tuple[str, str, Callable[[float], str]]:
+    """Return a metric's name, its heading with the unit, and how a value is spelt."""
+    metric = MEASURED[name]
+    heading = metric.heading.split(" (")[0]
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return name, heading + unit, _SPELLINGS.get(metric.unit, _three)
+
+
+SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
 # The columns of the tables: metric, heading, spelling of a value.
 COLUMNS = [
-    ("accuracy", "accuracy (%)", _percentage),
-    ("confidence", "confidence (%)", _percentage),
-    ("gap", "gap (pp)", _gap),
-    ("ece", "ECE (%)", _percentage),
-    ("rms_ce", "RMS calibration error (%)", _percentage),
-    ("brier", "Brier", _three),
-    ("nll", "NLL (nats)", _three),
-    ("chance", "chance (%)", _percentage),
-    ("log_mass", "log mass (nats)", _three),
+    _column(name) for name in (*SHORT, "rms_ce", "brier", "nll", "chance", "log_mass")
 ]
-SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
-_POINTS = ("accuracy", "confidence", "gap", "ece", "rms_ce", "chance")
 
 
 def level_table(levels: pd.DataFrame) -> dict[str, object]:
@@ -56,7 +59,7 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
     cells = []
     for metric, _, spell in columns:
         spread = row.get(f"sd_{metric}")
-        scale = 100 if metric in _POINTS else 1
+        scale = 100 if MEASURED[metric].unit in _SPELLINGS else 1
         known = spread is not None and pd.notna(spread) and metric != "chance"
         digits = 1 if scale == 100 else 3
         cells.append(

@@ -19,6 +19,6 @@ STAGES = {
     "list_runs": 2,
     "find_shifts": 2,
     "draw": 8,
-    "tabulate": 1,
+    "tabulate": 2,
     "report": 10,
 }
