@@ -22,7 +22,9 @@ from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.storage.schemas import SCHEMAS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# Stands in the footer while its own digest is computed.
+_UNSEALED = b'"footer": "' + 64 * b"0"
 
 
 class _Hashed(io.FileIO):
@@ -96,13 +98,43 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
                 "kind": kind,
                 "schema_version": SCHEMA_VERSION,
                 "content": file.content.hexdigest(),  # of all before the metadata
+                "footer": 64 * "0",
                 "rows": writer.num_rows,
                 **provenance(**writer.facts),
             }
             metadata = json.dumps(made_by, sort_keys=True)
             sink.add_key_value_metadata({"polycal": metadata})
+        _seal_footer(temporary)
         if pq.read_metadata(temporary).num_rows != writer.num_rows:
             raise OSError(f"{path}: rows were lost while writing")
+
+
+def _seal_footer(path: Path) -> None:
+    """Write the footer's digest into the footer."""
+    start, footer = _read_footer(path)
+    place = footer.index(_UNSEALED) + len(_UNSEALED) - 64
+    with path.open("r+b") as file:
+        file.seek(start + place)
+        file.write(hashlib.sha256(footer).hexdigest().encode())
+
+
+def _digest_footer(path: Path, stated: object) -> str:
+    """Return the SHA-256 of a file's footer as it was before it was sealed."""
+    _, footer = _read_footer(path)
+    sealed = f'"footer": "{stated}'.encode()
+    return hashlib.sha256(footer.replace(sealed, _UNSEALED, 1)).hexdigest()
+
+
+def _read_footer(path: Path) -> tuple[int, bytes]:
+    """Return where a file's footer begins, and its bytes up to the end of the file.
+
+    The footer is the metadata, their length in 4 bytes, and "PAR1".
+    """
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        start = file.seek(-8 - length, os.SEEK_END)
+        return start, file.read()
 
 
 def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
@@ -204,6 +236,9 @@ def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
                 "content": _digest_content(path, file.metadata),
                 "rows": sum(group.num_rows for group in groups),
             }
+            # Tables of schema version 2 have no digest of the footer.
+            if made_by.get("schema_version") != 2 or "footer" in made_by:
+                actual["footer"] = _digest_footer(path, made_by.get("footer"))
             if any(made_by.get(name) != value for name, value in actual.items()):
                 raise InputError(f"{path} is damaged; delete it and run again")
             yield file
