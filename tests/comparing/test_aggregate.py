@@ -39,7 +39,9 @@ def save(path: Path, rows: list[dict], kind: str) -> Path:
 def call(tmp_path):
     """Aggregate files that hold these groups of languages; return the tables."""
 
-    def call(*groups: tuple[str, ...], keep=LANGUAGES, name="out", **changes) -> dict:
+    def call(
+        *groups: tuple[str, ...], keep=LANGUAGES, name="out", runs=(), **changes
+    ) -> dict:
         files = {"metrics": [], "reliability": []}
         for index, group in enumerate(groups):
             for kind, make in (("metrics", number), ("reliability", bin_of)):
@@ -51,7 +53,8 @@ def call(tmp_path):
                 ]
                 path = tmp_path / name / f"{kind}-{index}.parquet"
                 files[kind].append(save(path, rows, kind))
-        aggregate(**files, keep=[f"t={'+'.join(keep)}"], out=tmp_path / name)
+        keep = [f"t={'+'.join(keep)}"]
+        aggregate(**files, keep=keep, runs=runs, out=tmp_path / name)
         return {
             kind: tables.read(tmp_path / name / f"{kind}.parquet", kind)
             for kind in ("metrics", "reliability", "summary")
@@ -162,3 +165,16 @@ def test_conditions_are_kept_apart():
     )
     table = summarise(frame)
     assert tables.where(table, level="all")["value"].to_pylist() == [0.1, 0.2, 0.3]
+
+
+def test_only_the_study_s_runs_are_taken_and_all_of_them(call):
+    """A file of another run, put in the place of one's own, is told by its rows."""
+    own = call(LANGUAGES)["metrics"].slice(0, 1).to_pylist()[0]
+    smoothing = {0.0: "0", 0.1: "0.1"}[own["smoothing"]]
+    run = f"{own['model']}/{own['sft']}/ls-{smoothing}/seed-{own['seed']}"
+    assert call(LANGUAGES, runs=[run])["metrics"].num_rows
+    other = run.replace("seed-", "seed-9")
+    with pytest.raises(InputError, match=f"hold the run {run}, which is not of this"):
+        call(LANGUAGES, runs=[other])
+    with pytest.raises(InputError, match=f"lack the run {other}; measure"):
+        call(LANGUAGES, runs=[run, other])

@@ -235,6 +235,23 @@ def test_files_of_one_run_are_measured_together(tmp_path):
     assert facts["dtype"] == ["bfloat16", "float32"]
 
 
+def test_scores_of_another_checkpoint_are_refused(tmp_path):
+    """Such as those of another run, put in the place of this one's."""
+    rows = [row("en", "letters", 0, np.log([0.9, 0.1]))]
+    asked = {
+        "predictions": [save(tmp_path / "p.parquet", rows, checkpoint="abc")],
+        "check": save_check(tmp_path / "c.json", {"en"}),
+        "checkpoint": tmp_path / "run",
+        **{kind: tmp_path / kind for kind in ("metrics", "reliability", "replicates")},
+    }
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/provenance.json").write_text('{"digest": "abc"}')
+    measure(**asked, n_replicates=10)
+    (tmp_path / "run/provenance.json").write_text('{"digest": "abd"}')
+    with pytest.raises(InputError, match=r"p\.parquet holds scores of another .*run;"):
+        measure(**asked, n_replicates=10)
+
+
 def test_what_is_asked_for_is_what_is_measured_and_noted(tmp_path):
     """Normalisers, interval, seed and number of replicates; each bin has its number."""
     rows = [row("en", "text", 0, np.log([0.9, 0.1])) | {"culture": "CS"}]

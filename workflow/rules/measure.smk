@@ -10,6 +10,7 @@ for it; the scores stay.
 rule measure:
     input:
         predictions=get_predictions,
+        checkpoint=get_checkpoint,
         check=layout.CHECK,
     output:
         metrics=layout.measured("metrics"),
@@ -26,6 +27,7 @@ rule measure:
     shell:
         "python -m polycal measure"
         " --predictions {input.predictions:q}"
+        " --checkpoint {input.checkpoint:q}"
         " --check {input.check:q}"
         " --metrics {output.metrics:q}"
         " --reliability {output.reliability:q}"
@@ -78,11 +80,13 @@ rule aggregate:
             f"{task['name']}={'+'.join(sorted(task['languages']))}"
             for task in config["tasks"]
         ],
+        runs=[run.path for run in grid.expand_runs(config)],
     shell:
         "python -m polycal aggregate"
         " --metrics {input.metrics:q}"
         " --reliability {input.reliability:q}"
         " --keep {params.keep:q}"
+        " --runs {params.runs:q}"
         " --out results &> {log:q}"
 
 

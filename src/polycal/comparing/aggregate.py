@@ -13,6 +13,7 @@ from polycal.comparing.conditions import language_of
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.languages import ALL, LEVELS
+from polycal.study.layout import RUN_TAIL, number
 from polycal.verb import verb
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
@@ -26,6 +27,7 @@ def aggregate(
     metrics: list[Path],
     reliability: list[Path],
     keep: Sequence[str],
+    runs: Sequence[str] = (),
     out: Path,
 ) -> None:
     """Write the study's metrics, reliability and summary tables, as Parquet and CSV.
@@ -36,11 +38,13 @@ def aggregate(
         metrics: metrics tables of runs and tasks.
         reliability: reliability tables of the same runs and tasks.
         keep: TASK=de+fr for each task: its languages; others are left out.
+        runs: MODEL/SFT/ls-SMOOTHING/seed-SEED of each run that has to be there, and
+            no other; by default whatever the tables hold.
         out: directory to write into.
 
     Raises:
-        InputError: a table is broken, a row is there twice, or a run lacks a
-            language.
+        InputError: a table is broken, a row is there twice, a run lacks a language,
+            or the runs are not those of `runs`.
     """
     kept = dict(map(_split_kept, keep))
     gathered = {
@@ -49,6 +53,8 @@ def aggregate(
     }
     for kind, table in gathered.items():
         _check_complete(table, kind, kept)
+        if runs:
+            _check_runs(table, kind, set(runs))
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
     for kind, table in gathered.items():
         tables.write_study(table, out, kind)
@@ -96,6 +102,23 @@ def _check_complete(
                 f"the {kind} lack {code} of {task} ({scoring}) for the run "
                 f"{'/'.join(map(str, run))}; measure its predictions too"
             )
+
+
+def _check_runs(table: pa.Table, kind: str, asked: set[str]) -> None:
+    """Check that a table is about the runs of a study, all of them and no other."""
+    columns = _RUN[:-1]
+    rows = table.select(columns).group_by(columns).aggregate([]).to_pylist()
+    present = {
+        RUN_TAIL.format_map(row | {"smoothing": number(row["smoothing"])})
+        for row in rows
+    }
+    for run in sorted(present - asked):
+        raise InputError(
+            f"the {kind} hold the run {run}, which is not of this study; find its file "
+            f"in the folder {kind}, delete it and run again"
+        )
+    for run in sorted(asked - present):
+        raise InputError(f"the {kind} lack the run {run}; measure its predictions too")
 
 
 def summarise(metrics: pd.DataFrame) -> pa.Table:

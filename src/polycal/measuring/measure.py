@@ -24,6 +24,7 @@ from polycal.measuring.resampling import Resampler
 from polycal.measuring.side_metrics import side_metrics
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
+from polycal.storage.provenance import read_digest
 from polycal.study.languages import ALL
 from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
 from polycal.verb import verb
@@ -46,6 +47,7 @@ def measure(
     seed: int,
     confidence: float,
     normalisers: Sequence[Normaliser] = NORMALISERS,
+    checkpoint: Path | None = None,
 ) -> None:
     """Compute the calibration metrics of one run and task.
 
@@ -59,10 +61,12 @@ def measure(
         seed: seed of the replicates, one for the whole study.
         confidence: confidence level of the intervals.
         normalisers: normalisers of option texts.
+        checkpoint: directory of the run; predictions of another one are refused.
 
     Raises:
         InputError: a file is broken; the predictions are of several runs, checkpoints
-            or numbers of shots; or they are about other questions than the check.
+            or numbers of shots, or of another checkpoint than the given one; or they
+            are about other questions than the check.
     """
     if not 2 <= n_replicates <= 100_000:
         raise InputError(f"n_replicates is {n_replicates}; it must be from 2 to 100000")
@@ -70,6 +74,11 @@ def measure(
         raise InputError(f"confidence is {confidence}; it must be above 0 and below 1")
     compared = read_check(check)
     scored, facts = _read(predictions, compared)
+    if checkpoint and facts["checkpoint"] != read_digest(checkpoint):
+        raise InputError(
+            f"{predictions[0]} holds scores of another checkpoint than {checkpoint}; "
+            "delete it and run again"
+        )
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
     run = {name: scored[name][0].as_py() for name in _RUN} if len(scored) else {}
     resampler = Resampler(

@@ -58,7 +58,11 @@ def partial_report(
     keep = [f"{task}={'+'.join(codes)}" for task, codes in tasks.items()]
     out.mkdir(parents=True, exist_ok=True)
     aggregate(
-        metrics=paths["metrics"], reliability=paths["reliability"], keep=keep, out=out
+        metrics=paths["metrics"],
+        reliability=paths["reliability"],
+        keep=keep,
+        runs=[run.path for run in runs],
+        out=out,
     )
     paired = {
         "metrics": out / "metrics.parquet",
