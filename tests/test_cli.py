@@ -195,7 +195,10 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     bad = tmp_path / "bad.parquet"
     bad.write_bytes(b"not parquet")
     check = tmp_path / "check.json"
-    check.write_text('{"kind": "check"}')
+    facts = {"kind": "check", "task": "t", "policy": "own", "digest": None}
+    facts |= {"n_all": 1, "n_common": None, "languages": {}}
+    facts |= {"test": {"missing": [], "differing": []}}
+    check.write_text(json.dumps(facts))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "polycal", "measure"),

@@ -63,6 +63,7 @@ def save_run(
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
     tables.write(table, folder / "p.parquet", "predictions", questions=origin)
     check = {"kind": "check", "task": "t", "policy": "own", "digest": None}
+    check |= {"n_all": N, "n_common": None}
     check |= {"languages": {code: {"questions": "a file"} for code in answers}}
     check |= {"test": {"missing": [], "differing": []}}
     (folder / "c.json").write_text(json.dumps(check))

@@ -46,6 +46,7 @@ def given(tmp_path):
     check = {
         **{"kind": "check", "task": "t", "languages": {"de": {"questions": "x"}}},
         "test": {"missing": [{"questions": ["d"]}], "differing": []},
+        **{"policy": "intersection", "digest": "x", "n_all": 4, "n_common": 3},
     }
     (tmp_path / "check.json").write_text(json.dumps(check))
     return {

@@ -44,6 +44,8 @@ def save_check(path: Path, languages: set[str], *, left_out: tuple = ()) -> Path
         "task": "t",
         "policy": "intersection",
         "digest": "of the ids",
+        "n_all": 40,
+        "n_common": 40,
         "languages": {code: {"questions": f"{code}'s file"} for code in languages},
         "test": {
             "missing": [{"languages": ["x"], "questions": list(left_out)}],

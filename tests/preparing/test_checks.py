@@ -196,6 +196,25 @@ def test_scores_of_other_questions_are_refused(tmp_path):
         keep_compared(check | {"task": "u"}, scored(("de", "1")), {})
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["kind", "task", "policy", "digest", "languages", "n_all", "n_common", "test"],
+)
+@pytest.mark.parametrize("value", [[], 5.5, {"a": 1}, "absent"])
+def test_a_check_that_was_edited_is_refused(tmp_path, key, value):
+    """Before a number is computed of it: a key that lacks, or holds another type."""
+    path = tmp_path / "check.json"
+    questions = write_language(tmp_path, "de", [("test", "1", 0, 4)])
+    check_task(questions=[questions], policy="intersection", out=path)
+    assert read_check(path)["n_all"] == 1
+    check = json.loads(path.read_text()) | {key: value}
+    if value == "absent":
+        del check[key]
+    path.write_text(json.dumps(check))
+    with pytest.raises(InputError, match="is not what `polycal check_task` writes"):
+        read_check(path)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"kind": "metrics"})])
 def test_a_foreign_file_is_no_check(tmp_path, text):
     """It is named, and what makes one is said."""

@@ -8,6 +8,7 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from huggingface_hub import errors
 
 from polycal.errors import InputError
@@ -204,6 +205,26 @@ def test_a_broken_header_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("---\nconfigs: [\n---\n")
     with pytest.raises(InputError, match=r"cannot read README\.md"):
         find_splits(str(tmp_path), splits=["train"])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ("../*.parquet", "names the files '../\\*.parquet', which are not inside"),
+        ("/etc/*.json", "not inside the repository"),
+        (["a.parquet", "a/../../b.parquet"], "not inside the repository"),
+        ([{"split": "test", "path": [""]}], "not inside the repository"),
+        ([{"split": "test"}], "`data_files` without `split` and `path`; add them"),
+        (3, "`data_files` without `split` and `path`; add them"),
+        ([3], "`data_files` without `split` and `path`; add them"),
+    ],
+)
+def test_a_header_never_leads_outside(tmp_path, files, message):
+    """Another person's README.md names files of its own repository only."""
+    header = {"configs": [{"config_name": "sw", "data_files": files}]}
+    (tmp_path / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n")
+    with pytest.raises(InputError, match=message):
+        hub.find_splits(str(tmp_path), name="sw", splits=["test"], revision=None)
 
 
 def test_a_config_that_is_a_folder_is_refused(tmp_path):

@@ -134,6 +134,21 @@ def test_an_incomplete_model_is_refused(tmp_path, files, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["../x.safetensors", "/x.safetensors", "a/x", 3, "", ".."]
+)
+def test_an_index_never_leads_outside(tmp_path, name):
+    """Nothing is written, neither beside the folder nor in it."""
+    source = tmp_path / "source"
+    source.mkdir()
+    index = {"weight_map": {"w": name}}
+    (source / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"index\.json names .*not a file beside it"):
+        prepare_model(repo=str(source), revision=None, model="m", out=tmp_path / "o/m")
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_directory_that_is_not_there_is_refused(tmp_path):
     """A mistyped local path is not looked up on the Hub."""
     with pytest.raises(InputError, match="there is no such directory"):

@@ -216,9 +216,21 @@ def read_check(path: Path) -> dict[str, object]:
     """
     try:
         check = json.loads(path.read_text(encoding="utf-8"))
-        if check["kind"] == _KIND:
+        languages, test = check["languages"], check["test"]
+        known = [
+            check["kind"] == _KIND,
+            isinstance(check["task"], str),
+            isinstance(check["policy"], str),
+            isinstance(check["digest"], str | None),
+            isinstance(check["n_all"], int),
+            isinstance(check["n_common"], int | None),
+            all(isinstance(own["questions"], str) for own in languages.values()),
+            isinstance(test["missing"], list),
+            isinstance(test["differing"], list),
+        ]
+        if all(known):
             return check
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise InputError(f"{path} is not what `polycal check_task` writes; make it again")
 

@@ -6,10 +6,11 @@ last instead of the pinned one, it writes a second copy of the data into the cac
 importing it takes longer than reading a language.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from yaml import YAMLError
 
@@ -185,12 +186,32 @@ def _read_patterns(
         )
     if files is None:
         return None
-    if isinstance(files, str) or all(isinstance(file, str) for file in files):
-        files = [{"split": "train", "path": files}]
-    return {
-        file["split"]: [file["path"]] if isinstance(file["path"], str) else file["path"]
-        for file in files
+    try:
+        if isinstance(files, str) or all(isinstance(file, str) for file in files):
+            files = [{"split": "train", "path": files}]
+        patterns = {str(file["split"]): file["path"] for file in files}
+    except (KeyError, TypeError):
+        raise InputError(
+            f"{repo}: the config {name!r} in README.md has `data_files` without "
+            "`split` and `path`; add them"
+        ) from None
+    lists = {
+        split: [paths] if isinstance(paths, str) else paths
+        for split, paths in patterns.items()
     }
+    for pattern in itertools.chain.from_iterable(lists.values()):
+        _check_inside(repo, pattern)
+    return lists
+
+
+def _check_inside(repo: str, pattern: object) -> None:
+    """Refuse a pattern of README.md that leads out of the repository."""
+    parts = PurePosixPath(str(pattern)).parts
+    if not parts or ".." in parts or parts[0] == "/":
+        raise InputError(
+            f"{repo}: README.md names the files {pattern!r}, which are not inside the "
+            "repository; name others"
+        )
 
 
 def _read_configs(repo: str, readme: Path) -> dict[str, dict]:

@@ -112,10 +112,16 @@ def _find_weights(repo: str, source: Path) -> list[str]:
         shards = sorted(
             set(json.loads((source / _INDEX).read_text())["weight_map"].values())
         )
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             f"{source / _INDEX} is not a weight index ({error})"
         ) from error
+    for name in shards:
+        # Such as ../outside.safetensors, which would be written beside `--out`.
+        if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
+            raise InputError(
+                f"{source / _INDEX} names {name!r}, which is not a file beside it"
+            )
     missing = [name for name in shards if not (source / name).exists()]
     if missing:
         raise InputError(
