@@ -42,12 +42,19 @@ AGGREGATES = {
 }
 
 
+# Of a user, in the environment of every job; nothing may write them down.
+SECRETS = {"HF_TOKEN": "hf_neverwritethis", "WANDB_API_KEY": "0123neverwritethat4567"}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A small study that has run to its end, undisturbed."""
     directory = tmp_path_factory.mktemp("finished") / "study"
     write_config(directory, small_study())
-    run_study(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, secret in SECRETS.items():
+            patch.setenv(name, secret)
+        run_study(directory)
     return directory
 
 
@@ -80,6 +87,16 @@ def take_prepared(finished, directory):
         target = directory / part
         target.parent.mkdir(exist_ok=True)
         subprocess.run(["cp", "-a", finished / part, target], check=True)
+
+
+def test_no_file_of_a_study_holds_a_token(finished):
+    """Neither results, logs and provenance nor what Snakemake notes of its jobs."""
+    files = [path for path in finished.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    for path in files:
+        content = path.read_bytes()
+        for secret in SECRETS.values():
+            assert secret.encode() not in content, path
 
 
 def test_the_embedded_study_expands_to_the_arithmetic(tmp_path):
