@@ -404,7 +404,7 @@ def test_nothing_measured_makes_no_page(tmp_path):
     """But a line that says where to look."""
     config = write_config(tmp_path, small_study())
     flags = [f"--config={config}", f"--results={tmp_path / 'results'}"]
-    with pytest.raises(SystemExit, match=r"no run is measured below .*results yet"):
+    with pytest.raises(SystemExit, match=r"no run below .*results is measured yet"):
         main(["partial-report", *flags])
 
 
