@@ -14,6 +14,7 @@ from repositories import make_repository, mmlu_prox_row
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal.cli import find_product, list_verbs, main, parsers_of_verbs, read_head
+from polycal.flags import finite, json_object, true_or_false
 from polycal.storage import tables
 from polycal.study.stages import STAGES
 
@@ -48,6 +49,8 @@ def test_help_of_every_verb_can_be_printed(capsys):
         assert ended.value.code == 0
     for parser in parsers_of_verbs().values():
         assert all(each.help for each in parser._actions)
+        types = {each.type for each in parser._actions} - {None}
+        assert types <= {str, int, Path, finite, true_or_false, json_object}
     assert "--smoothing" in capsys.readouterr().out
 
 

@@ -25,6 +25,7 @@ def run(
     kinds: Sequence[Literal["a", "b"]] = ("b", "a"),
     more: Sequence[str] = (),
     filter: Mapping | None = None,
+    one: Literal["a", "b"] | None = None,
     settings: Settings,
 ) -> None:
     """Do it.
@@ -37,6 +38,7 @@ def run(
         kinds: some of them.
         more: or none.
         filter: rows to take.
+        one: of two.
         settings: every other one.
 
     Raises:
@@ -53,7 +55,8 @@ def parser() -> argparse.ArgumentParser:
 
 def test_arguments_have_the_signature_s_types(parser):
     """Numbers, paths, lists, JSON, and a dataclass of its fields."""
-    line = '--out o --count 3 --kinds a --filter {"n":1} --rate 1e-3 --deep true x y'
+    line = '--out o --count 3 --kinds a --filter {"n":1} --one b --rate 1e-3'
+    line += " --deep true x y"
     given = collect(run, vars(parser.parse_args(line.split())))
     assert given == {
         "words": ["x", "y"],
@@ -62,6 +65,7 @@ def test_arguments_have_the_signature_s_types(parser):
         "kinds": ["a"],
         "more": (),
         "filter": {"n": 1},
+        "one": "b",
         "settings": Settings(0.001, True),
     }
 
@@ -70,7 +74,7 @@ def test_what_is_left_out_has_the_signature_s_default(parser):
     """And None is not printed as one."""
     given = collect(run, vars(parser.parse_args(["--out=o", "--rate=1", "x"])))
     assert given["kinds"] == ("b", "a")
-    assert given["count"] is given["filter"] is None
+    assert given["count"] is given["filter"] is given["one"] is None
     assert given["settings"] == Settings(1.0, False)
     text = " ".join(parser.format_help().split())
     assert "some of them (default: b a)" in text
@@ -89,6 +93,7 @@ def test_what_is_left_out_has_the_signature_s_default(parser):
         ("--out o --rate 1 --deep yes x", "--deep: invalid true_or_false value"),
         ("--out o --rate 1 --count 1.5 x", "--count: invalid int value"),
         ("--out o --rate 1 --kinds c --", "--kinds: invalid choice: 'c'"),
+        ("--out o --rate 1 --one c x", "--one: invalid choice: 'c'"),
         ("--out o --rate 1 --kinds -- x", "--kinds: expected at least one"),
         ("--out o --rate 1 --filter [1] x", "--filter: invalid json_object value"),
     ],

@@ -91,8 +91,9 @@ def _add_flag(
     text: str,
 ) -> None:
     settings: dict[str, object] = {}
-    if isinstance(kind, types.UnionType):  # `int | None`: the flag takes an int
-        kind = next(each for each in kind.__args__ if each is not types.NoneType)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        # `int | None`: the flag takes an int.
+        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     required = default is dataclasses.MISSING
     if typing.get_origin(kind) in (list, Sequence):
         (kind,) = typing.get_args(kind)
