@@ -113,7 +113,7 @@ def _seal_footer(path: Path) -> None:
     """Write the footer's digest into the footer."""
     start, footer = _read_footer(path)
     place = footer.index(_UNSEALED) + len(_UNSEALED) - 64
-    with path.open("r+b") as file:
+    with open(path, "r+b") as file:
         file.seek(start + place)
         file.write(hashlib.sha256(footer).hexdigest().encode())
 
@@ -130,7 +130,7 @@ def _read_footer(path: Path) -> tuple[int, bytes]:
 
     The footer is the metadata, their length in 4 bytes, and "PAR1".
     """
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         file.seek(-8, os.SEEK_END)
         length = int.from_bytes(file.read(4), "little")
         start = file.seek(-8 - length, os.SEEK_END)
