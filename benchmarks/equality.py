@@ -71,7 +71,8 @@ def ask_plainly(
 ) -> list[np.ndarray]:
     """The reference."""
     found = []
-    for context, options in zip(*tokenize_prompts(tokenizer, prompts), strict=True):
+    asked = tokenize_prompts(tokenizer, prompts)
+    for context, options in zip(asked.contexts, asked.continuations, strict=True):
         totals = []
         for tokens in options:
             ids = torch.tensor([[*context, *tokens]])

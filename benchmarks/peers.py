@@ -68,7 +68,8 @@ def count_tokens(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
 ) -> Lengths:
     """Lengths of prompts."""
-    contexts, options = tokenize_prompts(tokenizer, prompts)
+    tokenized = tokenize_prompts(tokenizer, prompts)
+    contexts, options = tokenized.contexts, tokenized.continuations
     texts = {each.shared for each in prompts}
     shared = {
         text: len(tokenizer(text, verbose=False)["input_ids"]) if text else 0

@@ -1,10 +1,14 @@
 """A checkpoint's tokenizer is read from its own directory and nowhere else."""
 
 import pytest
+from tokenizers import Tokenizer, normalizers
+from tokenizers.models import BPE
 from toys import make_model, make_tokenizer, save_checkpoint
+from transformers import PreTrainedTokenizerFast
 
 from polycal.errors import InputError
-from polycal.models.tokens import load_tokenizer
+from polycal.models.tokens import load_tokenizer, split_prompts, tokenize_prompts
+from polycal.study.prompts import Prompt
 
 
 def test_the_tokenizer_is_what_was_saved(tmp_path):
@@ -25,3 +29,47 @@ def test_an_empty_directory_has_no_tokenizer(tmp_path):
     """Named with the reason that transformers gives."""
     with pytest.raises(InputError, match="has no readable tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def make_swallowing_tokenizer(*, prepend: str = "never") -> PreTrainedTokenizerFast:
+    """Letters are tokens, and `:` is written together with what follows it."""
+    marks = "▁" if prepend == "first" else " "
+    pieces = ["<unk>", *" ▁:ABCDCanadswer", f":{marks}", f":{marks}C"]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    merges = [(":", marks), (f":{marks}", "C")]
+    bpe = Tokenizer(BPE(vocabulary, merges, unk_token="<unk>"))
+    if prepend == "first":
+        bpe.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, unk_token="<unk>")
+
+
+@pytest.mark.parametrize("prepend", ["never", "first"])
+def test_an_option_keeps_the_letters_that_the_context_s_last_token_swallows(prepend):
+    """And only such an option: the others are split as the harness splits them."""
+    tokenizer = make_swallowing_tokenizer(prepend=prepend)
+    mark = "▁" if prepend == "first" else " "
+    prompt = Prompt("Answer:", (" Canada", " dad"))
+    split, whole = (
+        read(tokenizer, [prompt]) for read in (split_prompts, tokenize_prompts)
+    )
+    spelt = [
+        [tokenizer.convert_ids_to_tokens(list(ids)) for ids in each.continuations[0]]
+        for each in (split, whole)
+    ]
+    assert split.crossing == whole.crossing == [(0, 0), (0, 1)]
+    assert spelt[0] == [list("anada"), list("dad")]
+    assert spelt[1] == [[mark, *"Canada"], [mark, *"dad"]]
+    assert whole.contexts == split.contexts
+
+
+def test_white_space_at_the_end_of_a_context_is_the_option_s():
+    """lm-evaluation-harness moves it, so the tokens are those of ' one'."""
+    tokenizer = make_tokenizer()
+    prompts = [Prompt("euro:", (" yen", " krona")), Prompt("euro: ", ("yen", "krona"))]
+    tokens = tokenize_prompts(tokenizer, prompts)
+    assert tokens.continuations[0] == tokens.continuations[1]
+    assert tokens.contexts[0] == tokens.contexts[1]
+    assert not tokens.crossing
+    assert all(all(ids) for ids in tokens.continuations[0])

@@ -1,7 +1,7 @@
 """What the harness logs becomes predictions, and predictions become what it logs."""
 
 import json
-import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from tiny import make_tiny_model
 
 from polycal.cli import main
 from polycal.errors import InputError
+from polycal.models.tokens import load_tokenizer
 from polycal.preparing.samples import export_samples, import_samples
 from polycal.storage import tables
 
@@ -45,11 +46,16 @@ def logged(base, tmp_path_factory):
         "test_split": "test",
         "doc_to_text": "{{question}}\nAnswer:",
         "doc_to_target": "gold",
-        "metric_list": [{"metric": "acc"}],
+        "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
     }
+    spaced = {"doc_to_text": "{{question}}\nAnswer: ", "target_delimiter": ""}
     asked = [
         ConfigurableTask(config={**shape, "task": name, "doc_to_choice": choice})
         for name, choice in choices.items()
+    ] + [
+        ConfigurableTask(
+            config={**shape, **spaced, "task": "spaced", "doc_to_choice": "{{options}}"}
+        )
     ]
     model = HFLM(pretrained=str(base), device="cpu", dtype="float32", batch_size=4)
     found = lm_eval.simple_evaluate(model, tasks=asked, bootstrap_iters=0, device="cpu")
@@ -59,7 +65,7 @@ def logged(base, tmp_path_factory):
     tracker.save_results_aggregated(results=found, samples=samples)
     for name, own in samples.items():
         tracker.save_results_samples(task_name=name, samples=own)
-    paths = {name: next(folder.rglob(f"samples_{name}_*.jsonl")) for name in choices}
+    paths = {name: next(folder.rglob(f"samples_{name}_*.jsonl")) for name in samples}
     return paths, found["results"]
 
 
@@ -93,6 +99,18 @@ def test_the_harness_s_accuracy_is_that_of_the_rows(scoring, logged, base, tmp_p
     else:
         assert rows[0]["n_bytes"][0] == len("one fish")
         assert rows[0]["n_tokens"][0] > rows[0]["n_tokens"][1]
+
+
+def test_tokens_are_counted_where_the_harness_splits(logged, base, tmp_path):
+    """It moves white space at the end of a context to the option."""
+    encode = load_tokenizer(base).encode
+    _, rows = read_in(logged, tmp_path, "spaced", tokenizer=base)
+    for row, doc in zip(rows, DOCS, strict=True):
+        context = f"{doc['question']}\nAnswer:"
+        wholes = [encode(f"{context} {option}") for option in doc["options"]]
+        assert row["n_tokens"] == [len(ids) - len(encode(context)) for ids in wholes]
+        assert min(row["n_tokens"]) > 0
+    assert rows[0]["scoring"] == "text"
 
 
 def test_measuring_takes_them(logged, base, tmp_path):
@@ -137,7 +155,7 @@ def test_the_way_there_and_back(logged, base, tmp_path):
 
 def test_texts_need_a_tokenizer(logged, tmp_path):
     """The harness logs no number of tokens."""
-    with pytest.raises(InputError, match=r"line 1 .*--tokenizer has to count"):
+    with pytest.raises(InputError, match=r"scores of texts; .*--tokenizer"):
         read_in(logged, tmp_path, "text")
     assert not list(tmp_path.glob("*.parquet"))
 
@@ -145,28 +163,96 @@ def test_texts_need_a_tokenizer(logged, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"doc": {}}, "'id'"),
-        ({"filtered_resps": "text that was generated"}, "could not convert"),
-        ({"target": "9"}, "not found"),
+        ({"doc": {}}, "'id' of its document is None"),
+        ({"doc": "text"}, "no sample"),
+        ({"filtered_resps": "text that was generated"}, "23 scores of"),
         ({"filtered_resps": [["-1.5", "True"]]}, "1 scores of"),
         ({"filtered_resps": [["0.5", "True"], ["-1", "False"]]}, "no log-likelihoods"),
         ({"filtered_resps": [["nan", "True"], ["-1", "False"]]}, "no log-likelihoods"),
-        ({"acc": 1.0, "target": "worst"}, "not the option that its accuracy counted"),
+        ({"filtered_resps": [[10**400, True], [-1, False]]}, "OverflowError"),
+        ({"arguments": []}, "different contexts"),
+        ({"arguments": [["Q", {"until": ["."]}]]}, "generated text"),
+        ({"arguments": {"gen_args_0": {"arg_0": "\ud800", "arg_1": "A"}}}, "surrogate"),
+        ({"target": "9"}, "target '9' names none of its options"),
+        ({"target": "2"}, "target '2' names none of its options"),
+        ({"target": "C"}, "target 'C' names none of its options"),
+        ({"target": ""}, "target '' names none of its options"),
+        ({"target": "-1"}, "target '-1' names none of its options"),
+        ({"target": "[0, 1]"}, "names none of its options"),
+        ({"acc": "flipped"}, "its acc is"),
+        ({"acc_norm": "flipped"}, "its acc_norm is"),
+        ({"acc": [1.0]}, "its acc is"),
+        ({"acc": 1.0, "target": "worst"}, r"its acc is 1.0, .* gives 0.0"),
+        ({"acc": 0.0, "target": "best"}, r"its acc is 0.0, .* gives 1.0"),
     ],
 )
 def test_other_lines_are_named(change, words, logged, base, tmp_path):
     """By their number, with what is wrong."""
     first, second, *_ = logged[0]["text"].read_text().splitlines()
     line = json.loads(second)
+    assert len(line["filtered_resps"]) == 2
     scores = [float(value) for value, _ in line["filtered_resps"]]
+    targets = {"worst": np.argmin(scores), "best": np.argmax(scores)}
     change = dict(change)
-    if change.get("target") == "worst":
-        change["target"] = str(int(np.argmin(scores)))
-    assert math.isfinite(sum(scores))
+    change |= {k: 1.0 - line[k] for k, value in change.items() if value == "flipped"}
+    if change.get("target") in targets:
+        change["target"] = str(targets[change["target"]])
+        line.pop("acc_norm")
     path = tmp_path / "samples.jsonl"
     path.write_text(f"{first}\n{json.dumps(line | change)}\n")
-    with pytest.raises(InputError, match=rf"line 2 .*{words}"):
+    with pytest.raises(InputError, match=rf"line 2.*{words}"):
         read_in(({"text": path}, None), tmp_path, "text", tokenizer=base)
+
+
+def write_lines(path, *changes) -> Path:
+    """A file of one question per change, each with three options."""
+    lines = [
+        {
+            "doc_id": number,
+            "doc": {"id": f"q{number}", "topic": "fish"},
+            "target": "0",
+            "arguments": [["Question?", f" {text}"] for text in ("2", "1", "0")],
+            "filtered_resps": [["-1.0", "True"], ["-2.0", "False"], ["-3.0", "False"]],
+        }
+        | change
+        for number, change in enumerate(changes)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gold"), [({"acc": 1.0}, 0), ({"acc": 0.0}, 2), ({}, None)]
+)
+def test_a_target_that_is_index_and_text_is_told_by_the_accuracy(
+    numbers, gold, base, tmp_path
+):
+    """Without any, it is refused: a guess would become a number."""
+    path = write_lines(tmp_path / "samples.jsonl", numbers)
+    files = ({"text": path}, None)
+    if gold is None:
+        with pytest.raises(InputError, match=r"line 1: .*read as text or index"):
+            read_in(files, tmp_path, "text", tokenizer=base)
+    else:
+        _, (row,) = read_in(files, tmp_path, "text", tokenizer=base)
+        assert row["gold"] == gold
+        assert row["logprobs"] == [-1.0, -2.0, -3.0]
+
+
+def test_two_samples_of_one_question_are_refused(base, tmp_path):
+    """As joined files of several subjects hold them under `doc_id`."""
+    change = {"acc": 1.0, "doc_id": 7, "doc": {"id": "q", "topic": "fish"}}
+    path = write_lines(tmp_path / "samples.jsonl", change, change)
+    with pytest.raises(InputError, match=r"2 samples .* q; .*--question-id"):
+        read_in(({"text": path}, None), tmp_path, "text", tokenizer=base)
+
+
+def test_a_file_without_lines_is_refused(base, tmp_path):
+    """Nothing is written."""
+    path = write_lines(tmp_path / "samples.jsonl")
+    with pytest.raises(InputError, match="has no samples"):
+        read_in(({"text": path}, None), tmp_path, "text", tokenizer=base)
+    assert not list(tmp_path.glob("*.parquet"))
 
 
 def test_scores_of_other_questions_are_not_exported(logged, base, tmp_path):

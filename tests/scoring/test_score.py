@@ -407,10 +407,10 @@ def test_the_size_of_a_pass_can_be_given(call, caplog):
         call("en", max_tokens=0)
 
 
-def save_with_vocabulary(folder: Path, pieces: list[str]) -> Path:
-    """A checkpoint whose tokenizer knows these characters and [unk] only."""
+def save_with_vocabulary(folder: Path, pieces: list[str], merges=()) -> Path:
+    """A checkpoint whose tokenizer knows these pieces and [unk] only."""
     names = {piece: index for index, piece in enumerate(["[unk]", *pieces])}
-    model = tokenizer_models.BPE(names, [], unk_token="[unk]")
+    model = tokenizer_models.BPE(names, list(merges), unk_token="[unk]")
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([])
     tokenizer.decoder = decoders.Fuse()
@@ -428,6 +428,28 @@ def test_letters_of_several_tokens_have_no_mass(call, tmp_path, caplog):
     assert {tuple(row["n_tokens"]) for row in rows} == {(2, 2, 2, 2)}
     assert {row["log_mass"] for row in rows} == {None}
     assert "a letter has 2 tokens; log_mass is null" in caplog.text
+
+
+def test_options_that_share_a_token_with_their_context_are_scored_whole(
+    call, tmp_path, caplog
+):
+    """Where `: A` is one token, nothing would be left of ` A`; it is counted."""
+    merges = [(":", " "), (": ", "A")]
+    pieces = [*" :ABCD", ": ", ": A"]
+    swallowing = save_with_vocabulary(tmp_path / "swallowing", pieces, merges)
+    plain = save_with_vocabulary(tmp_path / "plain", pieces)
+    tables_read = [
+        call("en", name=folder.name, checkpoint=folder, scoring=["letters"])
+        for folder in (swallowing, plain)
+    ]
+    rows, expected = map(read, tables_read)
+    assert {tuple(row["n_tokens"]) for row in rows} == {(2, 2, 2, 2)}
+    for row, other in zip(rows, expected, strict=True):
+        np.testing.assert_allclose(row["logprobs"], other["logprobs"], atol=1e-5)
+    n_options = 4 * len(rows)
+    facts = [tables.read_metadata(path)["own_tokens"] for path in tables_read]
+    assert facts == [{"toy, en, letters": n_options}, {}]
+    assert f"{n_options} of {n_options} options share a token" in caplog.text
 
 
 def test_letters_that_are_one_token_are_refused(call, tmp_path):

@@ -22,6 +22,12 @@ from polycal.study.prompts import Prompt
 
 _Tokens = TypeVar("_Tokens")
 
+_BARE = {
+    "add_special_tokens": False,
+    "return_attention_mask": False,
+    "return_token_type_ids": False,
+}
+
 
 @dataclass(frozen=True)
 class Tokenized:
@@ -31,11 +37,14 @@ class Tokenized:
         shared: of each prompt, the text that its context shares with other prompts.
         contexts: token ids of each prompt's context.
         continuations: token ids of each prompt's continuations.
+        crossing: (prompt, continuation) whose first letters are in one token with the
+            context's last ones when both are written together.
     """
 
     shared: list[str]
     contexts: list[list[int]]
     continuations: list[list[tuple[int, ...]]]
+    crossing: list[tuple[int, int]]
 
 
 def check_directory(path: Path) -> None:
@@ -107,20 +116,19 @@ def _tokenize(
     return [tokens[index] for index in range(len(texts))]
 
 
-def tokenize_prompts(
+def split_prompts(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
-) -> tuple[list[list[int]], list[list[tuple[int, ...]]]]:
+) -> Tokenized:
     """Return the token ids of contexts and continuations, as `lm_eval` splits them.
 
     Trailing white space of a context moves to the continuation. A continuation's tokens
-    are those of the joint text after as many tokens as the context alone has.
+    are those of the joint text after as many tokens as the context alone has. Where
+    the joint text does not begin with the context's tokens, one of them has letters of
+    both, and the split loses a part of the continuation: `crossing` names it.
 
     Args:
         tokenizer: any tokenizer.
         prompts: any number of them.
-
-    Returns:
-        The ids of every context, and those of every continuation of every prompt.
     """
     contexts = to_ids(tokenizer, [prompt.context.rstrip() for prompt in prompts])
     # Moving white space across the border does not change the joint text.
@@ -130,8 +138,43 @@ def tokenize_prompts(
         for continuation in prompt.continuations
     ]
     joint = iter(to_ids(tokenizer, texts))
-    continuations = [
-        [tuple(next(joint)[len(context) :]) for _ in prompt.continuations]
-        for prompt, context in zip(prompts, contexts, strict=True)
-    ]
-    return contexts, continuations
+    continuations, crossing = [], []
+    for index, (prompt, context) in enumerate(zip(prompts, contexts, strict=True)):
+        wholes = [next(joint) for _ in prompt.continuations]
+        continuations.append([tuple(whole[len(context) :]) for whole in wholes])
+        crossing += [
+            (index, option)
+            for option, whole in enumerate(wholes)
+            if whole[: len(context)] != context
+        ]
+    shared = [prompt.shared for prompt in prompts]
+    return Tokenized(shared, contexts, continuations, crossing)
+
+
+def tokenize_prompts(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
+) -> Tokenized:
+    """Return the token ids of contexts and continuations, none of them shortened.
+
+    They are those of `split_prompts`, except for the continuations in `crossing`. These
+    get the tokens of their own text, which follow the tokens of the context alone.
+
+    Args:
+        tokenizer: any tokenizer.
+        prompts: any number of them.
+    """
+    split = split_prompts(tokenizer, prompts)
+    adds_space = bool(split.crossing) and _adds_space(tokenizer)
+    for index, option in split.crossing:
+        context = prompts[index].context
+        moved = context[len(context.rstrip()) :]  # white space
+        text = moved + prompts[index].continuations[option]
+        columns = tokenizer(text.removeprefix(" ") if adds_space else text, **_BARE)
+        split.continuations[index][option] = tuple(columns["input_ids"])
+    return split
+
+
+def _adds_space(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether a tokenizer puts a space before every text, as SentencePiece."""
+    (first, *_) = tokenizer.convert_ids_to_tokens(tokenizer("a", **_BARE)["input_ids"])
+    return first.startswith("▁")

@@ -134,7 +134,8 @@ def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
     from polycal.models.tokens import load_tokenizer, read_length, tokenize_prompts
 
     tokenizer = load_tokenizer(folder)
-    (context,), (candidates,) = tokenize_prompts(tokenizer, [prompt])
+    tokenized = tokenize_prompts(tokenizer, [prompt])
+    (context,), (candidates,) = tokenized.contexts, tokenized.continuations
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     longest = max(map(len, candidates))
     # The last token of a candidate is predicted, not read.

@@ -1,26 +1,25 @@
 """Convert logged samples of lm-evaluation-harness to predictions, and back.
 
-With `--log_samples` the harness writes a JSON line per question: the document, every
-request and the log-likelihood of every option. A tokenizer counts the tokens again. The
-probability mass of all letters and whether a context was cut are not logged: null.
+A tokenizer counts the tokens again. The probability mass of all letters and whether a
+context was cut are not logged: null.
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from tokenizers import Tokenizer
 
 from polycal.errors import InputError
+from polycal.preparing.harness import Sample, find_golds, read_samples
 from polycal.storage import tables
 from polycal.storage.files import replacing
-from polycal.study.prompts import LETTERS
+from polycal.study.prompts import LETTERS, Prompt
 from polycal.verb import verb
 
-# (context, continuations) -> number of tokens of each continuation.
-Counter = Callable[[str, list[str]], list[int]]
+_logger = logging.getLogger(__name__)
 
 
 @verb(makes="{out}")
@@ -41,8 +40,8 @@ def import_samples(
 ) -> None:
     """Write the questions and predictions tables of one task, language and run.
 
-    `check_task` and `measure` take them as if polycal had scored them. Continuations
-    that are letters become the scoring `letters`, others `text`. The default of
+    `check_task` and `measure` take them as if polycal had scored them. The scoring is
+    `letters` if all continuations are letters, else `text`. The default of
     `question_id` is right only if all languages have the same questions in the same
     order.
 
@@ -56,31 +55,48 @@ def import_samples(
         language: code of the language.
         question_id: field of the document that names a question in every language.
         subject: field of the document with its subject.
-        tokenizer: directory with the model's tokenizer.json; needed for texts.
+        tokenizer: directory with the model's tokenizer; needed for texts.
         questions: questions table to write.
         out: predictions table to write.
 
     Raises:
-        InputError: a line is not a sample of a multiple-choice task, a field is
-            missing, or texts come without a tokenizer.
+        InputError: a line is not a sample of a multiple-choice task, or contradicts the
+            harness's own accuracy; a field is missing; two lines are of one question;
+            or texts come without a tokenizer.
     """
-    count_tokens = _make_counter(tokenizer)
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     cell = {"task": task, "language": language}
+    lines = read_samples(samples)
+    golds = find_golds(lines)
+    _check_names(samples, [line.name(question_id) for line in lines])
+    by_letter = all(line.is_by_letter for line in lines)
+    n_tokens = _count_tokens(samples, lines, by_letter, tokenizer)
     question_rows, prediction_rows = [], []
-    with samples.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                question, prediction = _read_sample(
-                    json.loads(line), question_id, subject, count_tokens
-                )
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise InputError(
-                    f"{samples}, line {number} is no sample of a multiple-choice task "
-                    f"that can be read ({error}); lm_eval --log_samples writes them"
-                ) from error
-            question_rows.append({**cell, **question})
-            prediction_rows.append({**identity, **cell, **prediction})
+    for line, gold, counts in zip(lines, golds, n_tokens, strict=True):
+        shared = {
+            **cell,
+            "question_id": line.name(question_id),
+            "subject": line.name(subject) if subject else "",
+            "category": "",
+            "culture": None,
+            "gold": gold,
+        }
+        question = {
+            "split": "test",
+            "question": line.context,
+            "options": line.options,
+            "lead_in": "",
+        }
+        prediction = {
+            "scoring": "letters" if by_letter else "text",
+            "logprobs": line.logprobs,
+            "n_tokens": counts,
+            "n_bytes": [len(option.encode()) for option in line.options],
+            "log_mass": None,
+            "truncated": None,
+        }
+        question_rows.append(shared | question)
+        prediction_rows.append(identity | shared | prediction)
     table = pa.Table.from_pylist(question_rows, tables.SCHEMAS["questions"])
     tables.write(table, questions, "questions", samples=samples.name)
     facts = {"samples": samples.name, "questions": {language: tables.digest(table)}}
@@ -88,48 +104,51 @@ def import_samples(
     tables.write(table, out, "predictions", **facts)
 
 
-def _read_sample(
-    sample: Mapping, question_id: str, subject: str | None, count_tokens: Counter | None
-) -> tuple[dict, dict]:
-    """Return a sample's row in both tables, without the columns that all rows share."""
-    requests = list(sample["arguments"].values())
-    contexts = {request["arg_0"] for request in requests}
-    if len(contexts) != 1:
-        raise ValueError("its options have different contexts")
-    (context,) = contexts
-    continuations = [request["arg_1"] for request in requests]
-    options = [text.strip() for text in continuations]
-    by_letter = options == list(LETTERS[: len(options)])
-    if not by_letter and count_tokens is None:
-        raise ValueError("it scores texts, whose tokens --tokenizer has to count")
-    logprobs = [float(answer[0]) for answer in sample["filtered_resps"]]
-    if len(logprobs) != len(options):
-        raise ValueError(f"it has {len(logprobs)} scores of {len(options)} options")
-    if not all(-math.inf < logprob <= 0 for logprob in logprobs):
-        raise ValueError(f"its scores are no log-likelihoods: {logprobs}")
-    gold = _find_gold(sample["target"], options)
-    if sample.get("acc", 0.0) and logprobs[gold] < max(logprobs):
-        raise ValueError("its target is not the option that its accuracy counted")
-    doc = {"doc_id": sample["doc_id"], **sample["doc"]}
-    shared = {
-        "question_id": str(doc[question_id]),
-        "subject": str(doc[subject]) if subject else "",
-        "category": "",
-        "culture": None,
-        "gold": gold,
-    }
-    prediction = {
-        "scoring": "letters" if by_letter else "text",
-        "logprobs": logprobs,
-        "n_tokens": [1] * len(options)
-        if by_letter
-        else count_tokens(context, continuations),
-        "n_bytes": [len(option.encode()) for option in options],
-        "log_mass": None,
-        "truncated": None,
-    }
-    question = {"split": "test", "question": context, "options": options, "lead_in": ""}
-    return {**shared, **question}, {**shared, **prediction}
+def _check_names(samples: Path, names: Sequence[str]) -> None:
+    """Refuse two samples of one question."""
+    (name, number), *_ = Counter(names).most_common(1)
+    if number > 1:
+        raise InputError(
+            f"{samples}: {number} samples are of one question, {name}; name a field of "
+            "the document that tells questions apart with --question-id"
+        )
+
+
+def _count_tokens(
+    samples: Path, lines: Sequence[Sample], by_letter: bool, folder: Path | None
+) -> list[list[int]]:
+    """Return the tokens of each option that the harness scored, by its own rule.
+
+    Without a tokenizer, a letter has one token.
+    """
+    if folder is None and by_letter:
+        return [[1] * len(line.continuations) for line in lines]
+    if folder is None:
+        raise InputError(
+            f"{samples} has scores of texts; name the model's directory with "
+            "--tokenizer, which has to count their tokens"
+        )
+    from polycal.models.tokens import load_tokenizer, split_prompts  # seconds
+
+    asked = split_prompts(
+        load_tokenizer(folder),
+        [Prompt(line.context, tuple(line.continuations)) for line in lines],
+    )
+    if asked.crossing:
+        _logger.warning(
+            "%s: %d of %d options share a token with their context; the harness scored "
+            "only what follows that token",
+            *(samples, len(asked.crossing), sum(map(len, asked.continuations))),
+        )
+    counts = [list(map(len, tokens)) for tokens in asked.continuations]
+    for line, numbers in zip(lines, counts, strict=True):
+        if not all(numbers):
+            option = line.options[numbers.index(0)]
+            raise InputError(
+                f"{line.where}: the option {option!r} has no token of its own after "
+                f"its context; is {folder} the tokenizer of the model that was scored?"
+            )
+    return counts
 
 
 @verb()
@@ -188,28 +207,3 @@ def _make_sample(number: int, row: Mapping, question: Mapping) -> dict[str, obje
         "metrics": ["acc"],
         "acc": float(best == row["gold"]),
     }
-
-
-def _find_gold(target: object, options: list[str]) -> int:
-    """Return the index of the right option, logged as index, text or letter."""
-    text = str(target).strip()
-    if text.isdigit() and int(text) < len(options):
-        return int(text)
-    return options.index(text) if text in options else LETTERS.index(text)
-
-
-def _make_counter(folder: Path | None) -> Counter | None:
-    """Return a function that counts tokens as the harness does; None: no tokenizer."""
-    if folder is None:
-        return None
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        raise InputError(f"{folder} has no tokenizer.json")
-    encode = Tokenizer.from_file(str(path)).encode
-
-    def count(context: str, continuations: list[str]) -> list[int]:
-        before = len(encode(context, add_special_tokens=False))
-        wholes = [encode(context + c, add_special_tokens=False) for c in continuations]
-        return [len(whole) - before for whole in wholes]
-
-    return count

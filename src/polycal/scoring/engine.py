@@ -120,9 +120,9 @@ class Engine:
             UnscorableError: a context or a continuation has no token, or a continuation
                 is longer than the model's context.
         """
-        contexts, continuations = tokenize_prompts(self._tokenizer, prompts)
+        tokenized = tokenize_prompts(self._tokenizer, prompts)
         for index, (context, tokens) in enumerate(
-            zip(contexts, continuations, strict=True)
+            zip(tokenized.contexts, tokenized.continuations, strict=True)
         ):
             if not context:
                 raise UnscorableError(index, "the context has no token")
@@ -135,7 +135,7 @@ class Engine:
                     f"a continuation has {longest} tokens, the model reads "
                     f"{self._max_length}",
                 )
-        return Tokenized([prompt.shared for prompt in prompts], contexts, continuations)
+        return tokenized
 
     def score_tokens(
         self, asked: Tokenized, follow: Callable[..., Iterable] | None = None

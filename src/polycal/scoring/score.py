@@ -56,7 +56,9 @@ def score(
     Rows are in the order of the files, then of the scorings, then of the questions.
     Batches are formed within a language, so its scores do not depend on other languages
     in the call. A subject that has fewer dev questions than shots gives all it has; a
-    warning and the metadata's `fewer_shots` count its questions by language. `model`,
+    warning and the metadata's `fewer_shots` count its questions by language. An option
+    that shares a token with its context is scored by the tokens of its own text; a
+    warning and the metadata's `own_tokens` count such options by part. `model`,
     `sft`, `smoothing` and `seed` are written into every row and do not change the
     scores.
 
@@ -119,6 +121,8 @@ def score(
     }
     if fewer:
         _logger.warning("questions with fewer than %d shots: %s", shots, fewer)
+    counts = {str(part): finished.facts(part.key).get("own_tokens") for part in parts}
+    own_tokens = {name: count for name, count in counts.items() if count}
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     table = pa.concat_tables(scored).drop_columns(list(identity))
     tables.write(
@@ -128,6 +132,7 @@ def score(
         **(settings | used),
         fewer_shots=fewer,
         questions={part.key["language"]: part.key["questions"] for part in parts},
+        own_tokens=own_tokens,
     )
     if timing:  # written last, because it marks the job as done
         work.write(timing)
@@ -178,7 +183,8 @@ def _score_missing(
                     with _naming(part, test, checkpoint):
                         scored = engine.score_tokens(asked, follow)
                     table = part.make_rows(test, scored, checkpoint)
-                    store.put(part.key, table, **facts)
+                    own_tokens = len(asked.crossing)
+                    store.put(part.key, table, own_tokens=own_tokens, **facts)
                     work.add(part.n_questions, time.perf_counter() - begin, part)
         missing = taken
     return work
@@ -225,7 +231,14 @@ def _read_ahead(
     def read(part: Part) -> tuple[Part, pa.Table, "Tokenized"]:
         test, prompts = part.read_questions()
         with _naming(part, test, checkpoint):
-            return part, test, engine.tokenize(prompts)
+            asked = engine.tokenize(prompts)
+        if asked.crossing:
+            _logger.warning(
+                "%s: %d of %d options share a token with their context; they are "
+                "scored by the tokens of their own text",
+                *(part, len(asked.crossing), sum(map(len, asked.continuations))),
+            )
+        return part, test, asked
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting = [thread.submit(read, part) for part in parts[:1]]
