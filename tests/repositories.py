@@ -1,5 +1,6 @@
 """Benchmarks as the Hub holds them: small, with every column of the real ones."""
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,12 +128,26 @@ def write_repository(
             card += [f"  - split: {split}", f"    path: {pattern}"]
             path = folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            if lines:
-                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-            else:
-                pq.write_table(_make_table(rows), path)
+            if rows:
+                write_file(path, rows)
     (folder / "README.md").write_text("\n".join([*card, "---", ""]))
     return folder
+
+
+def write_file(path: Path, rows: Sequence[dict]) -> Path:
+    """Write rows as Parquet, a JSON array, JSON lines or CSV, by the path's suffix."""
+    if path.suffix == ".parquet":
+        pq.write_table(_make_table(rows), path)
+    elif path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def _make_table(rows: Sequence[dict]) -> pa.Table:

@@ -13,6 +13,7 @@ from huggingface_hub import errors
 
 from polycal.errors import InputError
 from polycal.preparing import hub
+from polycal.preparing.data_files import KINDS
 from polycal.preparing.hub import Splits, download, find_splits
 from polycal.preparing.rows import read_rows
 
@@ -190,14 +191,25 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
-def test_csv_is_refused(tmp_path):
-    """CSV cannot tell the option "None" from a missing one."""
+def test_other_kinds_of_file_are_refused(tmp_path):
+    """The kinds that can be read are listed."""
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "train.csv").write_text("id\n1\n")
+    (tmp_path / "set" / "train.xlsx").write_text("id")
     with pytest.raises(InputError, match="split 'train'"):
         find_splits(str(tmp_path / "set"), splits=["train"])
-    with pytest.raises(InputError, match=r"train.csv: only .parquet, .json"):
-        find_splits(str(tmp_path / "set" / "train.csv"), splits=["train"])
+    with pytest.raises(InputError, match=r"train.xlsx: only .parquet, .json.*, .csv"):
+        find_splits(str(tmp_path / "set" / "train.xlsx"), splits=["train"])
+
+
+def test_other_forms_of_a_data_set_are_named(tmp_path):
+    """What `save_to_disk` writes, and one file where every language needs its own."""
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "state.json").write_text("{}")
+    with pytest.raises(InputError, match="written by `save_to_disk`"):
+        find_splits(str(tmp_path / "saved"), splits=["train"])
+    (tmp_path / "all.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"one file; .*such as .*/sw\.jsonl"):
+        find_splits(str(tmp_path / "all.jsonl"), name="sw", splits=["test"])
 
 
 def test_a_broken_header_is_refused(tmp_path):
@@ -271,7 +283,7 @@ def test_a_hub_repository_without_header_is_taken_whole(tmp_path, monkeypatch):
     (tmp_path / "cache" / "snapshots" / COMMIT).mkdir(parents=True)
     data = find_splits("owner/set", splits=["train"], revision=COMMIT)
     assert ids(data, "train") == [1]
-    assert calls[-1]["patterns"] == ["README.md", "*.parquet", "*.json", "*.jsonl"]
+    assert calls[-1]["patterns"] == ["README.md", *(f"*{kind}" for kind in KINDS)]
 
 
 def test_a_file_that_is_missing_from_the_cache_is_refused(tmp_path, monkeypatch):

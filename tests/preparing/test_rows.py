@@ -46,12 +46,76 @@ def test_parquet_keeps_order_over_files_and_tells_none_from_null(tmp_path):
     assert list(read_rows(paths, ["a"])) == [{"a": "None"}, {"a": None}, {"a": "N/A"}]
 
 
-def test_json_types_may_change_and_keys_may_lack_after_the_first_row(tmp_path):
-    """A column that turns from null to number far down breaks nothing."""
-    path = tmp_path / "data.jsonl"
-    path.write_text('{"a": null, "b": 1}\n{"a": 1.5}\n{"b": "x"}\n')
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+def test_json_types_may_change_and_any_row_may_lack_a_key(tmp_path, order):
+    """The keys of all rows decide, not those of the first."""
+    rows = [{"a": None, "b": 1}, {"a": 1.5}, {"b": "x"}]
     found = [{"a": None, "b": 1}, {"a": 1.5, "b": None}, {"a": None, "b": "x"}]
-    assert list(read_rows([path], ["a", "b"])) == found
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(rows[k]) + "\n" for k in order))
+    assert list(read_rows([path], ["a", "b"])) == [found[k] for k in order]
+    with pytest.raises(InputError, match=r"lacks the columns c .it has: "):
+        list(read_rows([path], ["a", "c"]))
+
+
+NESTED = {
+    "q": {"stem": "Why?", "choices": [{"text": "one"}, {"text": "two"}]},
+    "c": {"text": ["one", "two"], "label": ["A", "B"]},
+    "a.b": "dotted",
+}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_name_with_dots_leads_into_a_column(tmp_path, kind):
+    """Into lists of objects, too; a column that has the dotted name goes first."""
+    path = tmp_path / f"data.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([NESTED]), path)
+    else:
+        path.write_text(json.dumps(NESTED))
+    names = ["q.stem", "q.choices.text", "c.text", "a.b", "q.nothing", "c.text.x"]
+    (row,) = read_rows([path], names)
+    assert row == {
+        "q.stem": "Why?",
+        "q.choices.text": ["one", "two"],
+        "c.text": ["one", "two"],
+        "a.b": "dotted",
+        "q.nothing": None,
+        "c.text.x": [None, None],
+    }
+    with pytest.raises(InputError, match=r"lacks the columns x\.y"):
+        list(read_rows([path], ["x.y"]))
+
+
+def test_an_empty_cell_of_csv_is_missing_and_every_other_one_is_text(tmp_path):
+    """None, NA and null are texts; quotes hold commas and line breaks."""
+    path = tmp_path / "data.csv"
+    text = 'a,b\nNone,\n"x, ""y""\nz",null\n1.0,""\nshort\n'
+    path.write_text(text, encoding="utf-8-sig")
+    assert list(read_rows([path], ["b", "a"])) == [
+        {"b": None, "a": "None"},
+        {"b": "null", "a": 'x, "y"\nz'},
+        {"b": None, "a": "1.0"},
+        {"b": None, "a": "short"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1,2,3\n", "line 2 has more cells than the header"),
+        (b'a,b\n1,"2\n', "is not CSV in UTF-8"),
+        (b"a,b\n1,\xe9\n", "is not CSV in UTF-8"),
+        (b"a;b\n1;2\n", "lacks the columns a, b .it has: a;b"),
+        (b"", "lacks the columns a, b"),
+    ],
+)
+def test_broken_csv_is_refused_by_name(tmp_path, content, message):
+    """With the line."""
+    path = tmp_path / "data.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"data\.csv.*{message}"):
+        list(read_rows([path], ["a", "b"]))
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path):
@@ -68,6 +132,8 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
         ('[{"a": 1}, {"a": 2}', "array is not closed"),
         ('[{"a": 1}] [{"a": 2}', "array is not closed"),
         ("[1, 2]", "not a JSON object: 1"),
+        ('{"a": ' + "[" * 100_000, "nested too deeply"),
+        ('{"a": ' + "1" * 5000 + "}", "is not JSON .Exceeds the limit"),
         ('{"b": 1}', "lacks the columns a .it has: b"),
     ],
 )

@@ -114,23 +114,26 @@ def test_rows_that_teach_nothing_are_dropped_and_counted(tmp_path):
         messages(("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", None)),
         messages(),
         messages(("user", None), ("assistant", "b")),
+        *[messages(("user", "q"), ("assistant", "a"))] * 14,
     ]
     table = prepare(tmp_path, "messages", rows)
-    assert table["example_id"].to_pylist() == [1, 5]
+    assert table["example_id"].to_pylist() == [1, *range(5, 20)]
     assert turns_of(table)[1] == [("user", ""), ("assistant", "b")]
     assert counts_of(tmp_path) == {
-        "rows": 6,
+        "rows": 20,
         "dropped_by_filter": 0,
         "dropped_no_answer": 2,
         "dropped_empty_answer": 2,
+        "dropped_faulty": 0,
         "dropped_by_max_examples": 0,
     }
 
 
 def test_empty_outputs_of_alpaca_are_dropped(tmp_path):
     """Alpaca has a few rows with an empty output."""
-    table = prepare(tmp_path, "alpaca", [alpaca(""), alpaca("x"), alpaca(None)])
-    assert table["example_id"].to_pylist() == [1]
+    rows = [alpaca(""), *[alpaca("x")] * 20, alpaca(None)]
+    table = prepare(tmp_path, "alpaca", rows)
+    assert table["example_id"].to_pylist() == list(range(1, 21))
     assert counts_of(tmp_path)["dropped_empty_answer"] == 2
 
 
@@ -139,8 +142,12 @@ def test_empty_outputs_of_alpaca_are_dropped(tmp_path):
     [
         (
             "messages",
-            [messages(("user", "q"), ("assistant", "a")), messages(("tool", "x"))],
-            "row 1 of train: role 'tool' is not one of system, user, assistant",
+            [
+                messages(("user", "q"), ("assistant", "a")),
+                *[messages(("tool", "x"))] * 2,
+            ],
+            r"2 of 3 rows .*row 1 of train: role 'tool' is not one of system, user, "
+            "assistant; name it in `roles:`",
         ),
         ("sharegpt", [sharegpt(("chatgpt", "x"))], "row 0 of train: role 'chatgpt'"),
         ("messages", [messages((None, "x"))], "row 0 of train: role None"),
@@ -155,6 +162,83 @@ def test_what_is_not_understood_names_the_row(tmp_path, format, rows, message):
         prepare(tmp_path, format, rows)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "set.parquet").exists()
+
+
+BROKEN = [
+    {"messages": [{"role": "chatgpt", "content": "a"}]},
+    {"messages": [{"role": ["user"], "content": "a"}]},
+    {"messages": [{"role": "user", "content": 3}]},
+    {"messages": [{"role": "user", "content": {"text": "a"}}]},
+    {"messages": [{"role": "user", "content": "half \ud83d"}]},
+    {"messages": [{"role": "user"}]},
+    {"messages": "user"},
+    {"messages": 3},
+    {"messages": ["user"]},
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_one_odd_row_in_a_hundred_is_dropped_and_counted(tmp_path, broken, caplog):
+    """A second one stops preparing; neither is a traceback."""
+    good = {
+        "messages": [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": "a"},
+        ]
+    }
+    path = tmp_path / "set.jsonl"
+    for n_broken in (1, 2):
+        rows = [*[good] * 98, *[broken] * n_broken]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        asked = {"repo": str(path), "format": "messages", "sft": "s"}
+        if n_broken == 1:
+            prepare_sft(**asked, out=tmp_path / "set.parquet")
+            assert counts_of(tmp_path)["dropped_faulty"] == 1
+            assert "row 98 of train: " in caplog.text
+        else:
+            with pytest.raises(InputError, match=r"2 of 100 .*faulty.*row 98 of train"):
+                prepare_sft(**asked, out=tmp_path / "out.parquet")
+    prepare_sft(**asked, max_dropped=0.02, out=tmp_path / "out.parquet")
+    assert tables.read_metadata(tmp_path / "out.parquet")["counts"]["rows"] == 100
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_missing_content_is_empty(tmp_path, missing):
+    """NaN is how pandas writes a null."""
+    rows = [messages(("user", missing), ("assistant", "a"))]
+    path = tmp_path / "set.jsonl"
+    path.write_text(json.dumps(rows[0]))
+    out = tmp_path / "set.parquet"
+    prepare_sft(repo=str(path), format="messages", sft="s", out=out)
+    table = tables.read(out, "conversations")
+    assert turns_of(table) == [[("user", ""), ("assistant", "a")]]
+
+
+def test_roles_are_translated_or_left_out_as_the_study_says(tmp_path):
+    """Beside those that the format knows."""
+    rows = [
+        sharegpt(("human", "q"), ("chatgpt", "a")),
+        sharegpt(("human", "q"), ("tool", "42"), ("gpt", "a")),
+    ]
+    roles = {"chatgpt": "assistant", "tool": "drop"}
+    table = prepare(tmp_path, "sharegpt", rows, roles=roles)
+    assert turns_of(table) == [[("user", "q"), ("assistant", "a")]] * 2
+    assert tables.read_metadata(tmp_path / "set.parquet")["roles"] == roles
+    with pytest.raises(InputError, match="roles: bot is none of system, user"):
+        prepare(tmp_path, "sharegpt", rows, roles={"tool": "bot"})
+
+
+def test_a_set_that_lost_rows_is_refused_by_its_readme(tmp_path):
+    """A directory can be completed; `dataset_info` counts its rows."""
+    make_repository(tmp_path / "repository", [alpaca()] * 3)
+    readme = tmp_path / "repository" / "README.md"
+    info = "dataset_info:\n  splits:\n  - name: train\n    num_examples: {}\n---\n"
+    header = readme.read_text().removesuffix("---\n")
+    readme.write_text(header + info.format(3))
+    assert len(prepare(tmp_path, "alpaca", [])) == 3
+    readme.write_text(header + info.format(4))
+    with pytest.raises(InputError, match=r"has 3 rows, but README.md .* states 4"):
+        prepare(tmp_path, "alpaca", [])
 
 
 def test_an_unknown_format_is_refused(tmp_path):
@@ -271,6 +355,7 @@ def test_a_filter_and_a_number_go_together(tmp_path):
         "dropped_by_filter": 30,
         "dropped_no_answer": 0,
         "dropped_empty_answer": 0,
+        "dropped_faulty": 0,
         "dropped_by_max_examples": 20,
     }
 

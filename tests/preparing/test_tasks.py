@@ -14,6 +14,8 @@ from repositories import (
     global_mmlu_row,
     make_repository,
     mmlu_prox_row,
+    write_file,
+    write_repository,
 )
 
 from polycal.errors import InputError
@@ -172,11 +174,13 @@ def test_blank_options_and_questions_are_dropped_and_counted(tmp_path, blank):
         global_mmlu_row(1),
         global_mmlu_row(2, option_d=blank),
         global_mmlu_row(3, question=blank),
+        *(global_mmlu_row(number) for number in range(4, 20)),
     ]
     path = prepare(tmp_path, "global_mmlu", test)
-    assert [row["question_id"] for row in rows_of(path)] == ["anatomy/test/1"]
+    kept = [int(row["question_id"].split("/")[-1]) for row in rows_of(path)]
+    assert kept == [1, *range(4, 20)]
     assert counts_of(path) == {
-        "rows": 4,
+        "rows": 20,
         "dropped_blank_option": 2,
         "dropped_blank_question": 1,
     }
@@ -188,6 +192,114 @@ def test_blank_options_of_mmlu_prox_are_dropped_too(tmp_path):
     path = prepare(tmp_path, "mmlu_prox", test)
     assert [row["question_id"] for row in rows_of(path)] == ["70"]
     assert counts_of(path) == {"rows": 2, "dropped_blank_option": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"option_a": ""}, "blank option.*say `missing_options: shorten`"),
+        ({"question": None}, "blank question.*name columns .* `optional`"),
+        ({"answer": "x"}, "faulty.*correct `format:`"),
+        ({"sample_id": "anatomy/test/0", "question": "Question 0?"}, "repeated row"),
+    ],
+)
+def test_no_reason_drops_many_rows(tmp_path, change, advice):
+    """Four of 20 stop preparing, unless the study allows it."""
+    rows = [global_mmlu_row(n, **(change if n > 15 else {})) for n in range(20)]
+    with pytest.raises(InputError, match=rf"4 of 20 rows are dropped.*{advice}"):
+        prepare(tmp_path, "global_mmlu", rows)
+    allowed = tmp_path / "allowed.parquet"
+    prepare_task(
+        repo=str(tmp_path / "repository"),
+        format="global_mmlu",
+        task="t",
+        language="sw",
+        max_dropped=0.2,
+        out=allowed,
+    )
+    assert len(rows_of(allowed)) == 16
+
+
+def test_questions_with_one_text_under_two_ids_are_counted(tmp_path, caplog):
+    """They stay: nothing says which of them is meant."""
+    rows = [global_mmlu_row(0), global_mmlu_row(1, question=" Question 0?")]
+    path = prepare(tmp_path, "global_mmlu", rows)
+    assert counts_of(path) == {"rows": 2, "duplicate_questions": 1}
+    assert "1 questions have the text and options of another one" in caplog.text
+
+
+def test_a_repository_without_dev_questions_is_read_without_them(tmp_path, caplog):
+    """A known format names a dev split, which shots alone need."""
+    write_repository(tmp_path / "set", {"sw": {"test": [global_mmlu_row()]}})
+    out = tmp_path / "sw.parquet"
+    prepare_task(
+        repo=str(tmp_path / "set"),
+        format="global_mmlu",
+        task="t",
+        language="sw",
+        out=out,
+    )
+    assert len(rows_of(out)) == 1
+    assert not rows_of(out, "dev")
+    assert "has no split dev to take shots from" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["sw.{}", "sw/test.{}", "test/sw.{}"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
+def test_a_folder_with_a_file_per_language_needs_no_header(tmp_path, place, kind):
+    """Every kind gives the same questions; the dev split is a file of its own."""
+    rows = [global_mmlu_row(0, option_a="None"), global_mmlu_row(1, option_b="N/A")]
+    for split, path in (("test", place), ("dev", "dev/sw.{}")):
+        path = tmp_path / "set" / path.format(kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, rows if split == "test" else [global_mmlu_row(7)])
+    asked = {"format": "global_mmlu", "task": "t", "out": tmp_path / "sw.parquet"}
+    prepare_task(repo=str(tmp_path / "set"), language="sw", **asked)
+    assert [row["options"][:2] for row in rows_of(asked["out"])] == [
+        ["None", "two"],
+        ["one", "N/A"],
+    ]
+    assert len(rows_of(asked["out"], "dev")) == 1
+    with pytest.raises(InputError, match=r"does not offer 'yo'; it offers: .*sw"):
+        prepare_task(repo=str(tmp_path / "set"), language="yo", **asked)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("test-00000-of-00002", "lacks 1 of its 2 files .test-00000-of-00002"),
+        ("test-00001-of-00002", "lacks 1 of its 2 files .test-00001-of-00002"),
+        (None, "states 5"),
+    ],
+)
+def test_a_part_of_a_split_is_not_taken_for_the_whole(tmp_path, lost, message):
+    """By the names of its files, and by the rows that README.md states."""
+    folder = write_repository(
+        tmp_path / "set", {"sw": {"test": [global_mmlu_row()], "dev": []}}
+    )
+    (folder / "sw" / "test-00000-of-00001.parquet").unlink()
+    for part in range(2):
+        path = folder / "sw" / f"test-{part:05}-of-00002.parquet"
+        write_file(path, [global_mmlu_row(2 * part), global_mmlu_row(2 * part + 1)])
+    if lost:
+        (folder / "sw" / f"{lost}.parquet").unlink()
+    else:
+        info = "dataset_info:\n- config_name: sw\n  splits:\n"
+        info += "  - name: test\n    num_examples: 5\n---\n"
+        header = (folder / "README.md").read_text().removesuffix("---\n")
+        (folder / "README.md").write_text(header + info)
+    asked = {"format": "global_mmlu", "task": "t", "language": "sw"}
+    with pytest.raises(InputError, match=message):
+        prepare_task(repo=str(folder), **asked, out=tmp_path / "sw.parquet")
+
+
+def test_two_sets_of_parts_in_one_folder_are_refused(tmp_path):
+    """Else every question would be there twice."""
+    folder = write_repository(tmp_path / "set", {"sw": {"test": [global_mmlu_row()]}})
+    write_file(folder / "sw" / "test-00000-of-00001-0a.parquet", [global_mmlu_row(1)])
+    asked = {"format": "global_mmlu", "task": "t", "language": "sw"}
+    with pytest.raises(InputError, match="split 'test' is there twice"):
+        prepare_task(repo=str(folder), **asked, out=tmp_path / "sw.parquet")
 
 
 def test_repeated_rows_are_dropped_and_counted(tmp_path):
@@ -234,7 +346,7 @@ def test_an_id_with_two_texts_names_no_question(tmp_path):
         (
             "mmlu_prox",
             [mmlu_prox_row(n, answer_index=2 if n > 70 else 1) for n in range(70, 75)],
-            r"4 of 5 rows are faulty: row 2 .71.: answer is 'B' but answer_index",
+            r"4 of 5 rows .*faulty.*row 2 .71.: answer is 'B' but answer_index",
         ),
         (
             "mmlu_prox",

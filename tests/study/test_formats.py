@@ -46,6 +46,12 @@ def test_the_known_formats_are_descriptions_as_anybody_s(name):
     ("form", "answer"),
     [
         ("letter", "B"),
+        ("letter", "b"),
+        ("letter", "B "),
+        ("label", "B"),
+        ("label", "b"),
+        ("label", "2"),
+        ("label", 2),
         ("index", 1),
         ("index", "1"),
         ("index", 1.0),
@@ -55,7 +61,7 @@ def test_the_known_formats_are_descriptions_as_anybody_s(name):
         ("text", "two"),
     ],
 )
-def test_gold_is_told_in_four_forms(form, answer):
+def test_gold_is_told_in_five_forms(form, answer):
     """Numbers may be texts; all mean the second option."""
     assert read({"answer": answer}, gold={"answer": form})["gold"] == 1
 
@@ -63,7 +69,12 @@ def test_gold_is_told_in_four_forms(form, answer):
 @pytest.mark.parametrize(
     ("form", "answer", "message"),
     [
-        ("letter", "b", "answer is 'b', not a letter"),
+        ("letter", "B.", "answer is 'B.', not a letter"),
+        ("label", "0", "answer is '0', but there are only 3 options"),
+        ("label", "D", "answer is 'D', but there are only 3 options"),
+        ("label", "", "answer is '', not a whole number"),
+        ("index", float("inf"), "answer is inf, not a whole"),
+        ("index", ["1"], r"answer is \['1'\], not a whole"),
         ("letter", "2", "answer is '2', not a letter from A to J; is `format:` right"),
         ("letter", "D", "answer is 'D', but there are only 3 options"),
         ("index", 3, "answer is 3, but there are only 3 options; is `format:` right"),
@@ -106,18 +117,66 @@ def test_options_may_be_one_column_that_holds_a_list():
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ("['one', 'two']", "not a list; is `format:` right"),
+        ("[one, two]", "not a list; is `format:` right"),
+        ("['one' 'two']", "there are 1 options"),
+        ("{'one': 'two'}", "not a list; is `format:` right"),
+        ([True, False], "option 0 of choices is True, not a text"),
+        (["one", "\ud800"], "option 1 of choices is .*, which has half of a character"),
         (None, "choices is None, not a list"),
         ([], "there are 0 options; a question has 2 to 10"),
         (["one"], "there are 1 options"),
         (list(LETTERS + "K"), "there are 11 options"),
-        ([1, 2], "option 0 of choices is 1, not a text"),
+        ([["one"], "two"], r"option 0 of choices is \['one'\], not a text"),
     ],
 )
 def test_a_list_of_options_that_cannot_be_asked(choices, message):
-    """A text that looks like a list is none, and one option is no question."""
+    """And one option is no question."""
     with pytest.raises(InputError, match=message):
         read({"choices": choices}, options="choices")
+
+
+@pytest.mark.parametrize(
+    ("choices", "options"),
+    [
+        ("['one', \"two's\"]", ["one", "two's"]),  # AfriMMLU
+        ('["one", null]', ["one", None]),
+        ([1, 2.5, 3.0], ["1", "2.5", "3"]),
+        ([7, float("nan")], ["7", None]),
+    ],
+)
+def test_a_list_may_be_written_as_text_and_hold_numbers(choices, options):
+    """Numbers are asked as they are written; NaN is how pandas writes a null."""
+    found = read({"choices": choices, "answer": "A"}, options="choices")
+    assert found["options"] == options
+
+
+def test_empty_texts_at_the_end_are_no_options_where_they_shorten():
+    """As ArabicMMLU writes them; a text of white space says something is missing."""
+    asked = {"options": ["a", "b", "c"], "missing_options": "shorten"}
+    assert read({"c": "", "answer": "A"}, **asked)["options"] == ["one", "two"]
+    assert why_dropped(read({"c": " "}, **asked)) == "dropped_blank_option"
+    assert why_dropped(read({"b": ""}, **asked)) == "dropped_blank_option"
+
+
+def test_a_part_of_a_question_may_be_missing_where_the_format_says_so():
+    """The others are joined; a question of which nothing is left is dropped."""
+    asked = {"question": ["passage", "question"], "optional": "passage"}
+    assert read(**asked)["question"] == " Long ago. \nTwo?"
+    for blank in (None, "", " "):
+        assert read({"passage": blank}, **asked)["question"] == "Two?"
+    assert why_dropped(read({"question": ""}, **asked)) == "dropped_blank_question"
+
+
+def test_whole_numbers_are_spelt_alike_in_every_language():
+    """A column with a null in one language holds 1.0 there and 1 elsewhere."""
+    for number in (2, 2.0, "2"):
+        found = read({"number": number}, question_id="number", subject="number")
+        assert (found["question_id"], found["subject"]) == ("2", "2")
+    for missing in (float("nan"), None):
+        with pytest.raises(InputError, match="number is empty"):
+            read({"number": missing}, question_id="number")
+    with pytest.raises(InputError, match=r"number is .*, which names nothing"):
+        read({"number": [2]}, question_id="number")
 
 
 def test_ids_questions_and_labels_come_from_the_columns_that_are_named():
@@ -138,7 +197,7 @@ def test_ids_questions_and_labels_come_from_the_columns_that_are_named():
     assert read(lead_in="own")["lead_in"] == "Jibu:"
 
 
-@pytest.mark.parametrize("blank", [None, "", " \u3000"])
+@pytest.mark.parametrize("blank", [None, "", " \u3000", "\u200b\ufeff"])
 def test_what_is_blank_is_dropped_or_named(blank):
     """A blank part of the question drops it, whatever the answer; ids must be there."""
     asked = read({"passage": blank, "answer": "?"}, question=["passage", "question"])
@@ -159,6 +218,8 @@ def test_what_is_blank_is_dropped_or_named(blank):
         ({"options": list("abcdefghijk")}, "format.options: there can be at most 10"),
         ({"splits": {"test": "x", "dev": "x"}}, "test and dev are both 'x'"),
         ({"lead_in": "Answer: "}, "format.lead_in: 'Answer: ' begins or ends with"),
+        ({"optional": "a"}, "format.optional: 'a' is not among the columns of `questi"),
+        ({"optional": "question"}, "format.optional: every column of `question` is"),
         ({"gold": {}}, "format.gold: "),
         ({"gold": {"answer": "lettr"}}, "format.gold.answer: 'lettr' is not one of"),
         ({"lead-in": "x"}, "there is no key 'lead-in'; did you mean 'lead_in'"),

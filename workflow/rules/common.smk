@@ -146,7 +146,8 @@ def get_source(wildcards):
     """How a task's repository is read: `--format`, and `--name` of the language."""
     task = get_task(wildcards)
     name = task["configs"].get(wildcards.language)
-    return cli_flags({"format": task["format"], "name": name})
+    settings = {key: task.get(key) for key in ("format", "max_dropped")}
+    return cli_flags({**settings, "name": name})
 
 
 def get_checkpoint(wildcards):
@@ -369,7 +370,9 @@ def get_repo(section, name):
 def get_sft_rows(wildcards):
     """The flags that say which rows of an SFT set are read, and how."""
     found = grid.entry(config["sft"], wildcards.sft)
-    return cli_flags({key: found[key] for key in ("filter", "format", "max_examples")})
+    optional = {key: found.get(key) for key in ("max_dropped", "roles")}
+    keys = ("filter", "format", "max_examples")
+    return cli_flags({**optional, **{key: found[key] for key in keys}})
 
 
 def get_settings(kind, **changes):

@@ -7,20 +7,21 @@ importing it takes longer than reading a language.
 """
 
 import itertools
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-
-from yaml import YAMLError
+from pathlib import Path
 
 from polycal.errors import InputError
+from polycal.preparing.card import Card, Patterns
+from polycal.preparing.data_files import (
+    KINDS,
+    check_kind,
+    check_shards,
+    choose_form,
+    infer,
+    spell_files,
+)
 from polycal.study.grid import is_local
-from polycal.study.reading import load_yaml
-
-# Kinds of file that `rows.py` reads; not CSV, which cannot tell "None" from null.
-KINDS = (".parquet", ".json", ".jsonl")
-_HEADER = re.compile(r"\s*---[\r\n]+(.*?)[\r\n]+---(?:[\r\n]|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Splits:
 
     files: dict[str, list[Path]]  # split -> its files in order
     revision: str | None  # commit of a Hub repository; the caller's for a directory
+    sizes: dict[str, int | None]  # split -> its rows, if README.md says so
 
 
 def download(
@@ -112,140 +114,55 @@ def find_splits(
     repo: str,
     *,
     splits: Iterable[str],
+    optional: Iterable[str] = (),
     name: str | None = None,
     revision: str | None = None,
 ) -> Splits:
     """Find the data files of some splits, and download them if they are on the Hub.
 
     The `configs` in the header of the repository's README.md list the files of a
-    config. Without such a header the splits are inferred from the names of the files,
-    by the Hub's own rules.
+    config. A config that it does not list is sought by the names of files, such as
+    `sw.jsonl` or `sw/test.parquet`. Without a config, the splits are inferred from the
+    names of the files, by the Hub's own rules.
 
     Args:
         repo: a Hub id, a local directory, or a local file that holds one split.
         splits: the splits that are needed, as the repository calls them.
+        optional: splits that are taken if they are there.
         name: the config (in a benchmark: the language); None is the default config.
         revision: the commit of a Hub repository; only noted for a directory.
 
     Raises:
-        InputError: the repository, config or split does not exist; the message lists
-            those that do.
+        InputError: the repository, config or split does not exist (the message lists
+            those that do), or a split lacks some of its files.
     """
-    splits = list(splits)
-    if not is_local(repo):
-        commit, folder, patterns = _download_splits(repo, name, splits, revision)
-        return Splits(_resolve(repo, folder, patterns, splits), commit)
-    path = Path(repo).expanduser()
-    if path.is_file() and name is None and len(splits) == 1:
-        _check_kind(path)
-        return Splits({splits[0]: [path]}, revision)
-    if not path.is_dir():
-        raise InputError(f"{repo}: there is no such directory; correct `repo:`")
-    patterns = _read_patterns(repo, path, name)
-    return Splits(_resolve(repo, path, patterns, splits), revision)
-
-
-def _download_splits(
-    repo: str, name: str | None, splits: list[str], revision: str | None
-) -> tuple[str, Path, dict[str, list[str]] | None]:
-    """Return the commit, the snapshot, and the patterns of the splits of a Hub id."""
-
-    def fetch(revision: str | None, patterns: Sequence[str]) -> Path:
-        return download(repo, revision=revision, repo_type="dataset", patterns=patterns)
-
-    folder = fetch(revision, ["README.md"])
-    commit = folder.name
-    patterns = _read_patterns(repo, folder, name)
-    if patterns is None:
-        data_files = [f"*{kind}" for kind in KINDS]
+    splits, optional = list(splits), list(optional)
+    commit, path = revision, Path(repo).expanduser()
+    if is_local(repo) and path.is_file():
+        return Splits({splits[0]: [_take_file(path, name, splits)]}, revision, {})
+    if is_local(repo):
+        if not path.is_dir():
+            raise InputError(f"{repo}: there is no such directory; correct `repo:`")
+        _refuse_saved(repo, path)
+        folder, card = path, Card(repo, path)
+        patterns = _find_patterns(repo, card, name, [*splits, *optional])
     else:
-        data_files = [file for split in splits for file in patterns.get(split, [])]
-    # By the commit: the branch may have moved since README.md was read.
-    return commit, fetch(commit, ["README.md", *data_files]), patterns
-
-
-def _read_patterns(
-    repo: str, folder: Path, name: str | None
-) -> dict[str, list[str]] | None:
-    """Return split -> patterns of files of a config; None if README.md has none."""
-    configs = _read_configs(repo, folder / "README.md")
-    if name is None:
-        if not configs:
-            return None
-        chosen = [key for key, config in configs.items() if config.get("default")]
-        chosen += [key for key in configs if key == "default" or len(configs) == 1]
-        name = chosen[0] if chosen else None
-    if name not in configs:
-        offered = ", ".join(configs) or "none (README.md has no `configs` header)"
-        raise InputError(f"{repo} does not offer {name!r}; it offers: {offered}")
-    files = configs[name].get("data_files")
-    if "data_dir" in configs[name]:
-        raise InputError(
-            f"{repo}: the config {name!r} has a `data_dir`, which is not read; name "
-            "its files with `data_files` in README.md"
-        )
-    if files is None:
-        return None
-    try:
-        if isinstance(files, str) or all(isinstance(file, str) for file in files):
-            files = [{"split": "train", "path": files}]
-        patterns = {str(file["split"]): file["path"] for file in files}
-    except (KeyError, TypeError):
-        raise InputError(
-            f"{repo}: the config {name!r} in README.md has `data_files` without "
-            "`split` and `path`; add them"
-        ) from None
-    lists = {
-        split: [paths] if isinstance(paths, str) else paths
-        for split, paths in patterns.items()
-    }
-    for pattern in itertools.chain.from_iterable(lists.values()):
-        _check_inside(repo, pattern)
-    return lists
-
-
-def _check_inside(repo: str, pattern: object) -> None:
-    """Refuse a pattern of README.md that leads out of the repository."""
-    parts = PurePosixPath(str(pattern)).parts
-    if not parts or ".." in parts or parts[0] == "/":
-        raise InputError(
-            f"{repo}: README.md names the files {pattern!r}, which are not inside the "
-            "repository; name others"
-        )
-
-
-def _read_configs(repo: str, readme: Path) -> dict[str, dict]:
-    """Return the `configs` in the header of README.md, by name.
-
-    huggingface_hub's `DatasetCard` reads the same, but importing it takes longer than
-    preparing a language of a local benchmark.
-    """
-    if not readme.exists():
-        return {}
-    try:
-        header = _HEADER.match(readme.read_text(encoding="utf-8"))
-        configs = (load_yaml(header[1]) or {}).get("configs") if header else None
-        return {str(config["config_name"]): config for config in configs or ()}
-    except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"{repo}: cannot read README.md's header ({line})") from error
-
-
-def _resolve(
-    repo: str, folder: Path, patterns: dict[str, list[str]] | None, splits: list[str]
-) -> dict[str, list[Path]]:
-    """Return the files of each split.
-
-    Raises:
-        InputError: a split has no files.
-    """
-    if patterns is None:
-        files = _infer(folder)
-    else:
-        files = {
-            split: sorted({path for glob in globs for path in folder.glob(glob)})
-            for split, globs in patterns.items()
-        }
+        folder = _fetch(repo, revision, ["README.md"])
+        commit, card = folder.name, Card(repo, folder)
+        patterns = _find_patterns(repo, card, name, [*splits, *optional])
+        if patterns is None:
+            wanted = [f"*{kind}" for kind in KINDS]
+        else:
+            listed = (patterns.get(split, ()) for split in (*splits, *optional))
+            wanted = list(itertools.chain.from_iterable(listed))
+        # By the commit: the branch may have moved since README.md was read.
+        folder = _fetch(repo, commit, ["README.md", *wanted])
+    chosen = card.find_default() if name is None else name
+    is_listed = patterns is not None and chosen in card.configs
+    files = _resolve(folder, patterns, is_listed=is_listed)
+    if name is not None and name not in card.configs and not any(files.values()):
+        known = {*splits, *optional}
+        raise InputError(_explain_missing(repo, name, card, folder, known))
     for split in splits:
         if not files.get(split):
             offered = ", ".join(key for key in files if files[key]) or "none"
@@ -253,30 +170,85 @@ def _resolve(
                 f"{repo} has no files of the split {split!r} "
                 f"(splits with files: {offered}; kinds: {', '.join(KINDS)})"
             )
-        for path in files[split]:
-            _check_kind(path)
-    return {split: files[split] for split in splits}
+    taken = [*splits, *(split for split in optional if files.get(split))]
+    for split in taken:
+        for file in files[split]:
+            check_kind(file)
+        check_shards(repo, split, files[split])
+    sizes = {split: card.get_size(chosen, split) for split in taken}
+    return Splits({split: files[split] for split in taken}, commit, sizes)
 
 
-def _check_kind(path: Path) -> None:
-    if path.suffix not in KINDS:
-        raise InputError(f"{path}: only {', '.join(KINDS)} can be read")
-
-
-def _infer(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each split by their names, as the `datasets` library does."""
-    from datasets.data_files import DataFilesDict, get_data_patterns
-
-    try:
-        inferred = DataFilesDict.from_patterns(
-            get_data_patterns(str(folder)),
-            base_path=str(folder),
-            allowed_extensions=list(KINDS),
+def _take_file(path: Path, name: str | None, splits: Sequence[str]) -> Path:
+    check_kind(path)
+    if name is not None:
+        raise InputError(
+            f"{path} is one file; a benchmark is a folder with a file for each "
+            f"language, such as {path.parent}/{name}{path.suffix}: name the folder"
         )
-    except FileNotFoundError:
-        return {}
-    files = {split: [Path(path) for path in paths] for split, paths in inferred.items()}
-    for split, paths in files.items():  # a set uploaded in two forms is read once
-        parquet = [path for path in paths if path.suffix == ".parquet"]
-        files[split] = parquet or paths
-    return files
+    if len(splits) > 1:
+        raise InputError(f"{path} is one file, but {', '.join(splits)} are needed")
+    return path
+
+
+def _fetch(repo: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    return download(repo, revision=revision, repo_type="dataset", patterns=patterns)
+
+
+def _refuse_saved(repo: str, folder: Path) -> None:
+    """Refuse a folder of the `datasets` library's own form."""
+    if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+        raise InputError(
+            f"{repo} was written by `save_to_disk`, whose form is not read; write each "
+            "split with `to_parquet` instead"
+        )
+
+
+def _find_patterns(
+    repo: str, card: Card, name: str | None, splits: Sequence[str]
+) -> Patterns | None:
+    """Return the patterns of the files of a config; None if they are to be inferred.
+
+    Raises:
+        InputError: no config is named, and the repository has several.
+    """
+    chosen = card.find_default() if name is None else name
+    if chosen in card.configs:
+        return card.get_patterns(chosen)
+    if name is not None:
+        return {split: spell_files(name, split, splits) for split in splits}
+    if card.configs:
+        raise InputError(
+            f"{repo} does not offer {name!r}; it offers: {', '.join(card.configs)}"
+        )
+    return None
+
+
+def _explain_missing(
+    repo: str, name: str, card: Card, folder: Path, splits: set[str]
+) -> str:
+    """Return one line about a config that a repository lacks."""
+    paths = [*folder.glob("*"), *folder.glob("*/*")]
+    files = [path.relative_to(folder) for path in paths if path.suffix in KINDS]
+    names = {part for path in files for part in (*path.parts[:-1], path.stem)}
+    offered = [*card.configs, *sorted(names - splits - set(card.configs))]
+    return (
+        f"{repo} does not offer {name!r}; it offers: {', '.join(offered) or 'none'} "
+        f"(configs of README.md, or files such as {name}.jsonl)"
+    )
+
+
+def _resolve(
+    folder: Path, patterns: Patterns | None, *, is_listed: bool
+) -> dict[str, list[Path]]:
+    """Return the files of each split, in the order of their names."""
+    if patterns is None:
+        files = infer(folder)
+    else:
+        files = {
+            split: sorted({path for globs in spelt for path in folder.glob(globs)})
+            for split, spelt in patterns.items()
+        }
+    if is_listed:
+        return files
+    return {split: choose_form(paths) for split, paths in files.items()}

@@ -65,6 +65,7 @@ def show_prompt(
         task=task,
         language=language,
         name=task_entry["configs"].get(language),
+        max_dropped=task_entry.get("max_dropped"),
     )
     row = _find_question(table, question)
     answered = _find_shots(table, row, shots)

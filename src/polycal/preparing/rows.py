@@ -1,8 +1,16 @@
-"""Read the rows of Parquet and JSON files, a few in memory at a time."""
+"""Read the rows of Parquet, JSON and CSV files, a few in memory at a time."""
 
+import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import (
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import TextIO
 
@@ -22,32 +30,68 @@ def read_rows(
 ) -> Iterator[dict]:
     """Yield the named columns of every row, in source order.
 
+    A name such as `question.stem` is a column of that name, else the key `stem` of what
+    the column `question` holds; of a list, it is the list of its members' values.
+    An empty cell of a CSV file is None; every other cell is a text as it is written.
+
     Args:
-        files: Parquet, JSON lines, or JSON arrays of objects.
-        columns: names; a JSON row after the first may lack one, which becomes None.
+        files: Parquet, JSON lines, JSON arrays of objects, or CSV.
+        columns: names; a row of JSON may lack some, which become None, as long as
+            another row of the file has them.
         asked_by: the study's setting that needs the columns, for the error message.
 
     Raises:
         InputError: a file is broken or lacks columns; the message names it.
     """
+    readers = {".parquet": _parquet_rows, ".csv": _csv_rows}
     for path in files:
-        read = _parquet_rows if path.suffix == ".parquet" else _json_rows
-        yield from read(path, columns, asked_by)
+        read = readers.get(path.suffix, _json_rows)
+        try:
+            yield from read(path, columns, asked_by)
+        except RecursionError:
+            raise InputError(f"{path} is nested too deeply to be data") from None
 
 
 def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
     try:
         # Buffers that are read ahead would stay in memory until the file is closed.
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            _check_columns(path, columns, file.schema_arrow.names, asked_by)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+            names = file.schema_arrow.names
+            _check_columns(path, columns, names, asked_by)
+            read = list(dict.fromkeys(_find_column(name, names) for name in columns))
+            for batch in file.iter_batches(batch_size=_BATCH, columns=read):
+                for row in batch.to_pylist():
+                    yield {name: _pick(row, name) for name in columns}
+    except InputError:
+        raise
+    # ValueError and OverflowError: values that Python cannot hold, such as a date.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        reason = str(error).splitlines()[0]
         raise InputError(
-            f"{path} is not complete Parquet ({error}); fetch or make it again"
+            f"{path} is not complete Parquet ({reason}); fetch or make it again"
         ) from error
+
+
+def _csv_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
+    csv.field_size_limit(_LONGEST)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            names = reader.fieldnames or []
+            _check_columns(path, columns, names, asked_by)
+            for row in reader:
+                if None in row:
+                    raise InputError(
+                        f"{path}, line {reader.line_num} has more cells than the "
+                        "header; quote a cell that has a comma"
+                    )
+                yield {name: row[name] or None for name in columns}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path}, line {reader.line_num} is not CSV in UTF-8 ({error})"
+            ) from error
 
 
 def _json_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
@@ -55,7 +99,9 @@ def _json_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[di
 
     An array of gigabytes (OpenHermes) does not fit in memory as Python objects.
     """
-    decoder, buffer, position, first, between = json.JSONDecoder(), "", 0, True, ""
+    decoder, buffer, position, between = json.JSONDecoder(), "", 0, ""
+    has_rows = False
+    names: dict[str, None] = {}  # keys of all rows, in order
     with path.open(encoding="utf-8-sig") as file:
         array = _read_chunk(file, path).lstrip()[:1] == "["
         file.seek(0)
@@ -76,15 +122,17 @@ def _json_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[di
                     break
                 buffer, position = rest + chunk, 0
                 continue
+            except ValueError as error:  # a number of thousands of digits
+                raise InputError(f"{path} is not JSON ({error})") from error
             if not isinstance(row, dict):
                 raise InputError(f"{path}: a row is not a JSON object: {str(row)[:60]}")
-            if first:
-                _check_columns(path, columns, row, asked_by)
-                first = False
-            between = ""
-            yield {column: row.get(column) for column in columns}
+            names.update(dict.fromkeys(row))
+            has_rows, between = True, ""
+            yield {name: _pick(row, name) for name in columns}
     if array and "]" not in between:
         raise InputError(f"{path} is not complete JSON (the array is not closed)")
+    if has_rows:  # checked here, because any row may have a key that the first lacks
+        _check_columns(path, columns, names, asked_by)
 
 
 def _read_chunk(file: TextIO, path: Path) -> str:
@@ -94,10 +142,32 @@ def _read_chunk(file: TextIO, path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text ({error})") from error
 
 
+def _find_column(name: str, present: Container[str]) -> str:
+    """Return the column that holds what a name means."""
+    return name if name in present else name.split(".")[0]
+
+
+def _pick(row: Mapping, name: str) -> object:
+    """Return what a name means in a row; None if it is not there."""
+    if name in row or "." not in name:
+        return row.get(name)
+    column, *keys = name.split(".")
+    value = row.get(column)
+    for key in keys:
+        value = _enter(value, key)
+    return value
+
+
+def _enter(value: object, key: str) -> object:
+    if isinstance(value, list):
+        return [_enter(member, key) for member in value]
+    return value.get(key) if isinstance(value, dict) else None
+
+
 def _check_columns(
-    path: Path, columns: Sequence[str], present: Iterable[str], asked_by: str
+    path: Path, columns: Sequence[str], present: Collection[str], asked_by: str
 ) -> None:
-    missing = [column for column in columns if column not in present]
+    missing = [name for name in columns if _find_column(name, present) not in present]
     if missing:
         raise InputError(
             f"{path} lacks the columns {', '.join(missing)} (it has: "

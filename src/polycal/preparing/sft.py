@@ -8,32 +8,42 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from polycal.errors import InputError
 from polycal.preparing import hub
+from polycal.preparing.completeness import (
+    MOST_DROPPED,
+    MOST_FAULTY,
+    check_dropped,
+    check_size,
+)
 from polycal.preparing.filters import Filter
 from polycal.preparing.rows import read_rows
 from polycal.storage import tables
 from polycal.storage.files import digest
+from polycal.study.cells import is_missing, read_text, show
+from polycal.study.grid import is_local
 from polycal.verb import verb
 
 _BATCH = 4096  # conversations that are Python objects at one time
+_SHOWN = 3  # faulty rows that a message lists
+_DROP = "drop"  # a role whose turns are left out
 _logger = logging.getLogger(__name__)
 
 
-def _from_alpaca(row: dict) -> list[tuple[str, str | None]]:
+def _from_alpaca(row: dict) -> list[tuple[object, object]]:
     return [("user", row["instruction"]), ("assistant", row["output"])]
 
 
-def _from_messages(row: dict) -> list[tuple[str, str | None]]:
+def _from_messages(row: dict) -> list[tuple[object, object]]:
     return [(turn["role"], turn["content"]) for turn in row["messages"] or []]
 
 
-def _from_sharegpt(row: dict) -> list[tuple[str, str | None]]:
+def _from_sharegpt(row: dict) -> list[tuple[object, object]]:
     return [(turn["from"], turn["value"]) for turn in row["conversations"] or []]
 
 
@@ -42,8 +52,8 @@ class Format:
     """How an SFT set is written."""
 
     columns: tuple[str, ...]  # that `read` uses
-    roles: dict[str, str]  # the set's name of a role -> system, user or assistant
-    read: Callable[[dict], list[tuple[str, str | None]]]  # row -> (set's role, text)
+    roles: Mapping[str, str]  # the set's name of a role -> polycal's, or drop
+    read: Callable[[dict], list[tuple[object, object]]]  # row -> (set's role, text)
     input: str | None = None  # column with a second text of the first user turn
 
 
@@ -61,6 +71,14 @@ FORMATS = {
 }
 
 
+_FAULTY = "dropped_faulty"
+_LIMITS = {
+    "dropped_no_answer": (MOST_DROPPED, "is `format:` right?"),
+    "dropped_empty_answer": (MOST_DROPPED, "is `format:` right?"),
+    _FAULTY: (MOST_FAULTY, "is `format:` right?"),
+}
+
+
 @verb(makes="{out}", without_pandas=True)
 def prepare_sft(
     *,
@@ -70,12 +88,15 @@ def prepare_sft(
     sft: str,
     out: Path,
     filter: Mapping | None = None,
+    roles: Mapping | None = None,
+    max_dropped: float | None = None,
     max_examples: int | None = None,
 ) -> None:
     """Read an SFT set's train split into a conversations table.
 
-    Texts are stored unchanged. A row without an assistant turn, or with an empty one,
-    is dropped. Counts of dropped rows are logged and stored as `counts` in the file's
+    Texts are stored unchanged. A row without an assistant turn, with an empty one, or
+    with a fault (a role that is not known, a content that is not a text) is dropped, up
+    to a limit. Counts of dropped rows are logged and stored as `counts` in the file's
     metadata. `example_id` is the row number in the source, from 0. Few rows are in
     memory at a time. The subset of `max_examples` is the same in every call; a smaller
     one is part of a larger one.
@@ -87,14 +108,25 @@ def prepare_sft(
         sft: short name of the SFT set.
         out: Parquet file to write.
         filter: rows to read: {"column": NAME, "keep": [VALUE, ...]}, or drop.
+        roles: the set's names of roles that its format does not know, as JSON:
+            {NAME: user, assistant, system, or drop}.
+        max_dropped: share of the rows that may be dropped for one reason; by default
+            1 % of faulty rows, 10 % for any other reason.
         max_examples: random subset of this size; default: all conversations.
 
     Raises:
-        InputError: the data are not available, a role is not known (the message names
-            the row), the filter does not fit the data, or no conversation is left.
+        InputError: the data are not available or not complete, many rows would be
+            dropped (the message names faulty ones), the filter does not fit the data,
+            or no conversation is left.
     """
     if format not in FORMATS:
         raise InputError(f"format {format!r} is not known; use {', '.join(FORMATS)}")
+    unknown = set(map(str, (roles or {}).values())) - {*_ROLES, _DROP}
+    if unknown:
+        raise InputError(
+            f"roles: {', '.join(sorted(unknown))} is none of {', '.join(_ROLES)} and "
+            f"{_DROP}"
+        )
     if max_examples is not None and max_examples < 2:
         raise InputError(
             f"max_examples is {max_examples}; one to train on and one to validate with "
@@ -103,9 +135,12 @@ def prepare_sft(
     data = hub.find_splits(repo, splits=["train"], revision=revision)
     files = data.files["train"]
 
+    source = FORMATS[format]
+    source = replace(source, roles={**source.roles, **(roles or {})})
+
     def read() -> _Conversations:
         row_filter = Filter.from_settings(filter) if filter else None
-        return _Conversations(FORMATS[format], files, repo, row_filter)
+        return _Conversations(source, files, repo, row_filter, max_dropped)
 
     threshold = 1.0
     if max_examples is not None:
@@ -121,7 +156,16 @@ def prepare_sft(
         counts = dict(rows.counts)
         counts["dropped_by_max_examples"] = rows.kept - writer.num_rows
         if not writer.num_rows:
-            raise InputError(f"{repo} has no conversation with an answer ({counts})")
+            raise InputError(
+                f"{repo} has no conversation with an answer ({counts}) "
+                f"{rows.describe_faults()}".rstrip()
+            )
+        check_size(
+            f"{repo}, train",
+            counts["rows"],
+            data.sizes.get("train"),
+            is_local=is_local(repo),
+        )
         writer.facts.update(
             sft=sft,
             format=format,
@@ -132,6 +176,10 @@ def prepare_sft(
             digest=digest(files),
             counts=counts,
         )
+        if roles:
+            writer.facts.update(roles=dict(roles))
+    if rows.faults:
+        _logger.warning("%s: faulty rows are dropped: %s", repo, rows.describe_faults())
     _logger.info("%s: kept %d conversations; %s", repo, writer.num_rows, counts)
 
 
@@ -154,6 +202,7 @@ class _Conversations:
     Attributes:
         counts: rows that were read, and rows that were dropped by reason.
         kept: number of conversations that were yielded.
+        faults: the first faulty rows, as messages name them.
     """
 
     def __init__(
@@ -162,11 +211,13 @@ class _Conversations:
         files: Sequence[Path],
         repo: str,
         row_filter: Filter | None,
+        max_dropped: float | None,
     ) -> None:
-        self.counts = Counter(
-            rows=0, dropped_by_filter=0, dropped_no_answer=0, dropped_empty_answer=0
-        )
+        names = ("rows", "dropped_by_filter", *_LIMITS)
+        self.counts = Counter(dict.fromkeys(names, 0))
         self.kept = 0
+        self.faults: list[str] = []
+        self._max_dropped = max_dropped
         self._source, self._files, self._repo = source, files, repo
         self._filter = row_filter
 
@@ -179,15 +230,22 @@ class _Conversations:
             read_rows(self._files, columns, asked_by=asked_by)
         ):
             self.counts["rows"] += 1
+            where = f"row {example} of train"
             try:
-                if self._filter and not self._filter.admits(row):
-                    self.counts["dropped_by_filter"] += 1
-                    continue
-                messages = _to_messages(source, row)
+                is_out = self._filter and not self._filter.admits(row)
             except InputError as error:
-                raise InputError(
-                    f"{self._repo}, row {example} of train: {error}"
-                ) from None
+                raise InputError(f"{self._repo}, {where}: {error}") from None
+            if is_out:
+                self.counts["dropped_by_filter"] += 1
+                continue
+            try:
+                messages = _to_messages(source, row)
+                second = _read_content(row[source.input]) if source.input else ""
+            except InputError as error:
+                self.counts[_FAULTY] += 1
+                if len(self.faults) < _SHOWN:
+                    self.faults.append(f"{where}: {error}")
+                continue
             answers = [
                 turn["content"] for turn in messages if turn["role"] == "assistant"
             ]
@@ -197,7 +255,6 @@ class _Conversations:
                 self.counts["dropped_empty_answer"] += 1
             else:
                 self.kept += 1
-                second = (source.input and row[source.input]) or ""
                 yield {
                     "example_id": example,
                     "input": second if second.strip() else None,
@@ -205,6 +262,17 @@ class _Conversations:
                 }
         if self._filter:
             self._filter.check()
+        limits = dict(_LIMITS)
+        if self.faults:
+            limits[_FAULTY] = (MOST_FAULTY, self.describe_faults())
+        rows = self.counts["rows"] - self.counts["dropped_by_filter"]
+        counts = {**self.counts, "rows": rows}
+        check_dropped(f"{self._repo}, train", counts, limits, self._max_dropped)
+
+    def describe_faults(self) -> str:
+        """Return the first faulty rows as a part of a message."""
+        more = "; ..." * (self.counts[_FAULTY] > len(self.faults))
+        return "; ".join(self.faults) + more
 
 
 def _to_table(rows: Iterable[dict]) -> pa.Table:
@@ -226,7 +294,27 @@ def _to_messages(source: Format, row: dict) -> list[dict[str, str]]:
             f"{source.columns[0]} is not written as expected ({error!r}); is `format:` "
             "right?"
         ) from error
-    for role, _ in turns:
-        if role not in source.roles:
-            raise InputError(f"role {role!r} is not one of {', '.join(source.roles)}")
-    return [{"role": source.roles[role], "content": text or ""} for role, text in turns]
+    messages = []
+    for role, content in turns:
+        if not isinstance(role, str) or role not in source.roles:
+            raise InputError(
+                f"role {show(role)} is not one of {', '.join(source.roles)}; name it "
+                "in `roles:`"
+            )
+        text = _read_content(content)
+        if source.roles[role] != _DROP:
+            messages.append({"role": source.roles[role], "content": text})
+    return messages
+
+
+def _read_content(content: object) -> str:
+    """Return the text of a turn; empty if it is missing.
+
+    Raises:
+        InputError: it is not a text.
+    """
+    if is_missing(content):
+        return ""
+    if not isinstance(content, str):
+        raise InputError(f"its content is {show(content)}, not a text")
+    return read_text(content, "its content")

@@ -8,6 +8,12 @@ import pyarrow as pa
 
 from polycal.errors import InputError
 from polycal.preparing import hub
+from polycal.preparing.completeness import (
+    MOST_DROPPED,
+    MOST_FAULTY,
+    check_dropped,
+    check_size,
+)
 from polycal.preparing.rows import read_rows
 from polycal.storage import tables
 from polycal.storage.files import digest
@@ -19,14 +25,25 @@ from polycal.study.formats import (
     make_format,
     why_dropped,
 )
+from polycal.study.grid import is_local
 from polycal.verb import verb
 
 _SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
 
 _FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
-_DROPPED = (BLANK_OPTION, BLANK_QUESTION, _FAULTY, _REPEATED)
-_MOST_FAULTY = 0.01  # part of the rows; more faults mean a wrong format
+_LIMITS = {
+    BLANK_OPTION: (
+        MOST_DROPPED,
+        "say `missing_options: shorten` if blanks at the end are no options",
+    ),
+    BLANK_QUESTION: (
+        MOST_DROPPED,
+        "name columns that may be blank as `optional` in `format:`",
+    ),
+    _FAULTY: (MOST_FAULTY, "correct `format:` or the rows"),
+    _REPEATED: (MOST_DROPPED, "look for files that are there twice"),
+}
 
 
 @verb(makes="{out}", without_pandas=True)
@@ -38,6 +55,7 @@ def prepare_task(
     task: str,
     language: str,
     name: str | None = None,
+    max_dropped: float | None = None,
     out: Path,
 ) -> None:
     """Read one language of a benchmark into a questions table on disk.
@@ -49,6 +67,8 @@ def prepare_task(
         task: short name of the benchmark.
         language: its code.
         name: the language's config, where it is not the code.
+        max_dropped: share of the rows that may be dropped for one reason; by default
+            1 % of faulty rows, 10 % for any other reason.
         out: Parquet file to write.
 
     Raises:
@@ -61,6 +81,7 @@ def prepare_task(
         task=task,
         language=language,
         name=name,
+        max_dropped=max_dropped,
     )
     tables.write(table, out, "questions", **facts)
 
@@ -73,13 +94,15 @@ def read_task(
     task: str,
     language: str,
     name: str | None = None,
+    max_dropped: float | None = None,
 ) -> tuple[pa.Table, dict[str, object]]:
     """Read one language of a benchmark.
 
     Texts keep their leading and trailing white space, which prompts strip. Rows are in
-    source order, test before dev. Rows with a blank question or option, repeated rows
-    and a few faulty rows (two answers, an id with two texts) are dropped; their counts
-    by split and reason are logged and returned as `counts` among the facts.
+    source order, test before dev. Without files of the dev split there are no rows of
+    it. Rows with a blank question or option, repeated rows and faulty rows (two
+    answers, an id with two texts) are dropped up to a limit; their counts by split and
+    reason are logged and returned as `counts` among the facts.
 
     Args:
         repo: a Hub id or a local directory in the Hub's layout.
@@ -88,25 +111,34 @@ def read_task(
         task: the short name that the study gives the benchmark.
         language: its code.
         name: the language's config in the repository; by default the code.
+        max_dropped: as in `prepare_task`.
 
     Returns:
         A questions table, and the facts of its origin.
 
     Raises:
-        InputError: the data are not available, or many rows are faulty; the message
-            names the rows.
+        InputError: the data are not available or not complete, or many rows would be
+            dropped; the message names the rows.
     """
     description = complete_format(format)
     source = make_format(description)
     name = name or language
+    test, dev = source.splits["test"], source.splits.get("dev")
     data = hub.find_splits(
-        repo, name=name, splits=source.splits.values(), revision=revision
+        repo, name=name, splits=[test], optional=[dev] if dev else [], revision=revision
     )
+    if dev and dev not in data.files:
+        _logger.warning("%s, %s has no split %s to take shots from", repo, name, dev)
     rows, counts = [], {}
-    for split in sorted(source.splits, key=("test", "dev").index):
-        files = data.files[source.splits[split]]
-        title = f"{repo}, {name}, {source.splits[split]}"
-        questions, counts[split] = _read_split(source, files, language, title)
+    for split, own_name in (("test", test), ("dev", dev)):
+        if own_name not in data.files:
+            continue
+        title = f"{repo}, {name}, {own_name}"
+        questions, counts[split] = _read_split(
+            source, data.files[own_name], language, title, max_dropped
+        )
+        n_rows, stated = counts[split]["rows"], data.sizes.get(own_name)
+        check_size(title, n_rows, stated, is_local=is_local(repo))
         identity = {"task": task, "language": language, "split": split}
         rows += [identity | question for question in questions]
         _logger.info("%s: kept %d questions; %s", title, len(questions), counts[split])
@@ -124,7 +156,11 @@ def read_task(
 
 
 def _read_split(
-    source: Format, files: Iterable[Path], language: str, title: str
+    source: Format,
+    files: Iterable[Path],
+    language: str,
+    title: str,
+    max_dropped: float | None,
 ) -> tuple[list[dict], dict[str, int]]:
     """Read the questions of one split.
 
@@ -133,13 +169,16 @@ def _read_split(
         files: of the split.
         language: its code.
         title: name of the split in messages.
+        max_dropped: as in `prepare_task`.
 
     Returns:
         Questions in source order, and counts: rows in the source, rows dropped by
-        reason, and questions that are kept although two of their options are equal.
+        reason, questions that are kept although two of their options are equal, and
+        questions that are kept although another id has the same text and options.
     """
     kept: dict[str, dict] = {}
-    counts = dict.fromkeys(("rows", *_DROPPED, "duplicate_options"), 0)
+    counted = ("rows", *_LIMITS, "duplicate_options", "duplicate_questions")
+    counts = dict.fromkeys(counted, 0)
     faults: list[str] = []
     ambiguous = set()
     for number, row in enumerate(read_rows(files, source.columns)):
@@ -167,10 +206,17 @@ def _read_split(
             ambiguous.add(name)
     counts[_FAULTY] = len(faults) + len(ambiguous)
     questions = [kept[name] for name in kept if name not in ambiguous]
-    _report_faults(faults, questions, counts, title)
+    _report_faults(faults, questions, counts, title, max_dropped)
     counts["duplicate_options"] = sum(
         len(set(one["options"])) < len(one["options"]) for one in questions
     )
+    texts = {(one["question"].strip(), *one["options"]) for one in questions}
+    counts["duplicate_questions"] = len(questions) - len(texts)
+    if counts["duplicate_questions"]:
+        _logger.warning(
+            "%s: %d questions have the text and options of another one",
+            *(title, counts["duplicate_questions"]),
+        )
     return questions, counts
 
 
@@ -179,19 +225,21 @@ def _report_faults(
     questions: Sequence[dict],
     counts: dict[str, int],
     title: str,
+    max_dropped: float | None,
 ) -> None:
-    """Log faulty rows. A few are dropped, since a pinned revision cannot be corrected.
+    """Log faulty rows; refuse too many rows that would be dropped.
 
     Raises:
-        InputError: there are many of them, or no question is left.
+        InputError: there are too many of them, or no question is left.
     """
     shown = "; ".join(faults[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
-    if len(faults) > max(1, _MOST_FAULTY * counts["rows"]):
-        raise InputError(
-            f"{title}: {len(faults)} of {counts['rows']} rows are faulty: {shown}"
-        )
+    limits = dict(_LIMITS)
+    if faults:
+        limits[_FAULTY] = (MOST_FAULTY, f"{shown}; correct `format:` or the rows")
     if not questions:
         seen = f"{title} holds no question that can be used ({counts})"
         raise InputError(f"{seen}; {shown}" if faults else seen)
+    # Two rows of one id are one fault.
+    check_dropped(title, counts | {_FAULTY: len(faults)}, limits, max_dropped)
     if faults:
         _logger.warning("%s: a faulty row is dropped: %s", title, shown)

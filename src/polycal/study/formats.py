@@ -4,16 +4,25 @@ Known formats are YAML files in `data/formats`, in the form that a study may wri
 itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
 from polycal.errors import InputError
+from polycal.study.cells import (
+    GOLD_FORMS,
+    HINT,
+    is_blank,
+    read_label,
+    read_list,
+    read_text,
+    show,
+    spell,
+)
 from polycal.study.languages import find_lead_in
 from polycal.study.prompts import LETTERS
 from polycal.study.reading import load_yaml
 
-HINT = "is `format:` right?"
 BLANK_OPTION, BLANK_QUESTION = "dropped_blank_option", "dropped_blank_question"
 
 _CULTURES = {"CS": "CS", "CA": "CA", "-": None, None: None}
@@ -46,8 +55,10 @@ class Format:
         category: column of the category; without it the subject is the category.
         culture: column of Global-MMLU's culture label, if there is one.
         question: columns that the question's text consists of.
+        optional: those of them that may be blank.
         options: one column per option, or one column with a list.
-        missing_options: `drop`, or `shorten`: nulls at the end are no options.
+        missing_options: `drop`, or `shorten`: nulls and empty texts at the end are no
+            options.
         gold: column -> how it names the right option.
         lead_in: text before the answer, or `own`.
     """
@@ -58,6 +69,7 @@ class Format:
     category: str | None
     culture: str | None
     question: tuple[str, ...]
+    optional: tuple[str, ...]
     options: tuple[str, ...]
     missing_options: str
     gold: dict[str, str]
@@ -77,8 +89,8 @@ class Format:
             row: a source row.
             number: of the row in its split, from 0.
         """
-        parts = [row[column] for column in self.question_id]
-        return "/".join(map(str, parts)) if parts else str(number)
+        parts = [spell(row[column]) for column in self.question_id]
+        return "/".join(parts) if parts else str(number)
 
     def read(self, row: Mapping, number: int, language: str) -> dict:
         """Return a source row as a question, without its task, language and split.
@@ -95,11 +107,11 @@ class Format:
             InputError: the row contradicts itself or the format; the message does not
                 name the row.
         """
-        subject = _label(row, self.subject)
+        subject = read_label(row, self.subject)
         question = {
             "question_id": self.name_row(row, number),
             "subject": subject,
-            "category": _label(row, self.category) if self.category else subject,
+            "category": read_label(row, self.category) if self.category else subject,
             "culture": self._read_culture(row),
             "question": self._read_question(row),
             "options": self._read_options(row),
@@ -107,35 +119,38 @@ class Format:
             "lead_in": find_lead_in(self.lead_in, language),
         }
         for column in self.question_id:
-            _label(row, column)
+            read_label(row, column)
         if why_dropped(question) is None:
             question["gold"] = self._read_gold(row, question["options"])
         return question
 
     def _read_culture(self, row: Mapping) -> str | None:
         label = row[self.culture] if self.culture else None
-        if label not in _CULTURES:
-            raise InputError(f"{self.culture} is {label!r}, not CS, CA or -")
+        if isinstance(label, list | dict) or label not in _CULTURES:
+            raise InputError(f"{self.culture} is {show(label)}, not CS, CA or -")
         return _CULTURES[label]
 
     def _read_question(self, row: Mapping) -> str | None:
-        """Return the question's text; None if a part of it is blank."""
-        parts = [_text(row[column], column) for column in self.question]
-        return None if any(map(_is_blank, parts)) else "\n".join(parts)
+        """Return the question's text; None if a part that it needs is blank."""
+        parts = {column: read_text(row[column], column) for column in self.question}
+        blank = {column for column, part in parts.items() if is_blank(part)}
+        if blank - set(self.optional) or len(blank) == len(parts):
+            return None
+        return "\n".join(part for column, part in parts.items() if column not in blank)
 
     def _read_options(self, row: Mapping) -> list[str | None]:
         if len(self.options) == 1:
             (column,) = self.options
-            listed = row[column]
+            listed = read_list(row[column])
             if not isinstance(listed, list):
-                raise InputError(f"{column} is {listed!r}, not a list; {HINT}")
+                raise InputError(f"{column} is {show(listed)}, not a list; {HINT}")
             names = [f"option {index} of {column}" for index in range(len(listed))]
         else:
             listed = [row[column] for column in self.options]
             names = list(self.options)
-        options = [_text(*pair) for pair in zip(listed, names, strict=True)]
+        options = [read_text(*pair) for pair in zip(listed, names, strict=True)]
         if self.missing_options == "shorten":
-            while options and options[-1] is None:
+            while options and not options[-1]:
                 options.pop()
             if None in options:
                 raise InputError(
@@ -150,16 +165,16 @@ class Format:
     def _read_gold(self, row: Mapping, options: list[str]) -> int:
         indices = {}
         for column, form in self.gold.items():
-            index = _GOLD[form](row[column], column, options)
+            index = GOLD_FORMS[form](row[column], column, options)
             if not 0 <= index < len(options):
                 raise InputError(
-                    f"{column} is {row[column]!r}, but there are only {len(options)} "
-                    f"options; {HINT}"
+                    f"{column} is {show(row[column])}, but there are only "
+                    f"{len(options)} options; {HINT}"
                 )
             indices[column] = index
         if len(set(indices.values())) > 1:
             raise InputError(
-                " but ".join(f"{column} is {row[column]!r}" for column in indices)
+                " but ".join(f"{column} is {show(row[column])}" for column in indices)
             )
         return next(iter(indices.values()))
 
@@ -172,7 +187,7 @@ def make_format(description: Mapping) -> Format:
     """
     many = {
         name: _columns(description.get(name))
-        for name in ("question_id", "question", "options")
+        for name in ("question_id", "question", "optional", "options")
     }
     for name, columns in many.items():
         for column in columns:
@@ -182,6 +197,16 @@ def make_format(description: Mapping) -> Format:
                 )
     if len(many["options"]) > len(LETTERS):
         raise InputError(f"format.options: there can be at most {len(LETTERS)} options")
+    for column in many["optional"]:
+        if column not in many["question"]:
+            raise InputError(
+                f"format.optional: {column!r} is not among the columns of `question`"
+            )
+    if set(many["optional"]) == set(many["question"]):
+        raise InputError(
+            "format.optional: every column of `question` is listed; leave one out, "
+            "because a question without any text cannot be asked"
+        )
     splits = dict(description["splits"])
     if splits.get("dev") == splits["test"]:
         raise InputError(
@@ -214,66 +239,6 @@ def _columns(value: str | list[str] | None) -> tuple[str, ...]:
 
 def why_dropped(question: Mapping) -> str | None:
     """Return why a question cannot be asked, as a count's name; None if it can."""
-    if any(map(_is_blank, question["options"])):
+    if any(map(is_blank, question["options"])):
         return BLANK_OPTION
-    return BLANK_QUESTION if _is_blank(question["question"]) else None
-
-
-def _is_blank(text: str | None) -> bool:
-    return text is None or not text.strip()
-
-
-def _text(value: object, column: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"{column} is {value!r}, not a text; {HINT}")
-    return value
-
-
-def _label(row: Mapping, column: str | None) -> str | None:
-    """Return a cell that names something; None if there is no such column."""
-    if column is None:
-        return None
-    if row[column] is None or not str(row[column]).strip():
-        raise InputError(f"{column} is empty")
-    return str(row[column])
-
-
-def _from_letter(answer: object, column: str, _: list[str]) -> int:
-    if not isinstance(answer, str) or answer not in list(LETTERS):
-        raise InputError(
-            f"{column} is {answer!r}, not a letter from A to {LETTERS[-1]}; {HINT}"
-        )
-    return LETTERS.index(answer)
-
-
-def _from_index(answer: object, column: str, _: list[str]) -> int:
-    try:
-        whole = int(answer)
-        if isinstance(answer, bool) or float(answer) != whole:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{column} is {answer!r}, not a whole number; {HINT}"
-        ) from None
-    return whole
-
-
-def _from_number(answer: object, column: str, options: list[str]) -> int:
-    return _from_index(answer, column, options) - 1
-
-
-def _from_text(answer: object, column: str, options: list[str]) -> int:
-    if options.count(answer) != 1:
-        many = "none" if answer not in options else "more than one"
-        raise InputError(
-            f"{column} is {answer!r}, which is {many} of the options; {HINT}"
-        )
-    return options.index(answer)
-
-
-_GOLD: dict[str, Callable[[object, str, list[str]], int]] = {
-    "letter": _from_letter,
-    "index": _from_index,
-    "number": _from_number,
-    "text": _from_text,
-}
+    return BLANK_QUESTION if is_blank(question["question"]) else None

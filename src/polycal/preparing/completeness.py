@@ -1,0 +1,63 @@
+"""Check how many rows of a source were read, and how many of them were dropped."""
+
+import logging
+from collections.abc import Mapping
+
+from polycal.errors import InputError
+
+# Share of the rows that may be dropped for one reason: a few rows of a pinned revision
+# are wrong and cannot be corrected; more mean a wrong setting, or lost data.
+MOST_FAULTY = 0.01
+MOST_DROPPED = 0.1
+_logger = logging.getLogger(__name__)
+
+
+def check_dropped(
+    title: str,
+    counts: Mapping[str, int],
+    limits: Mapping[str, tuple[float, str]],
+    max_dropped: float | None = None,
+) -> None:
+    """Refuse a source of which too many rows were dropped. One always may be.
+
+    Args:
+        title: name of the source in messages.
+        counts: `rows`, and the rows that were dropped by reason.
+        limits: reason -> share that may be dropped, and what a user should look at.
+        max_dropped: the study's own share, in place of each limit.
+
+    Raises:
+        InputError: a reason is above its limit.
+    """
+    for reason, (share, advice) in limits.items():
+        most = share if max_dropped is None else max_dropped
+        if counts[reason] > max(1, most * counts["rows"]):
+            name = reason.removeprefix("dropped_").replace("_", " ")
+            raise InputError(
+                f"{title}: {counts[reason]} of {counts['rows']} rows are dropped "
+                f"({name}), more than {most:.0%}; {advice}, or allow it with "
+                "`max_dropped`"
+            )
+
+
+def check_size(title: str, rows: int, stated: int | None, *, is_local: bool) -> None:
+    """Compare the rows that were read with those that README.md states.
+
+    A pinned revision of the Hub is complete once it is downloaded, so there a
+    difference is an error of its README.md and only logged.
+
+    Args:
+        title: name of the source in messages.
+        rows: number of rows.
+        stated: `num_examples` in its README.md; None: it says nothing.
+        is_local: whether the source is a directory on this machine.
+
+    Raises:
+        InputError: the numbers differ, and the source is a directory.
+    """
+    if stated in (None, rows):
+        return
+    text = f"{title} has {rows} rows, but README.md (dataset_info) states {stated}"
+    if is_local:
+        raise InputError(f"{text}; complete the files, or correct README.md")
+    _logger.warning("%s", text)
