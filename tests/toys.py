@@ -10,7 +10,7 @@ from tokenizers import models as tokenizer_models
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from polycal.models.loading import pick_attention
+from polycal.models.configurations import pick_attention
 from polycal.storage import tables
 from polycal.storage.files import digest
 from polycal.storage.provenance import write_provenance

@@ -1,5 +1,7 @@
 """The one exception that means: the input is at fault, and here is what to do."""
 
+_LONGEST = 300  # characters; transformers lists every model that it knows
+
 
 class InputError(ValueError):
     """Bad input from outside polycal (a file, a config value, a flag).
@@ -7,3 +9,9 @@ class InputError(ValueError):
     The command line prints its message alone, without a traceback; every other
     exception is a defect of polycal and keeps its traceback.
     """
+
+
+def summarise(error: Exception) -> str:
+    """Return a library's exception in one line: type, and start of the message."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."

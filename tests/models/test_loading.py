@@ -179,7 +179,7 @@ def test_a_model_that_does_not_fit_its_gpus_is_refused(base, rest, monkeypatch):
         model.hf_device_map = {"model.layers.0": 0, "model.layers.1": rest}
         return model
 
-    monkeypatch.setattr(models, "_load_full", load)
+    monkeypatch.setattr(models, "load_full", load)
     with pytest.raises(
         InputError, match=r"base does not fit on .* give the job more of them"
     ):

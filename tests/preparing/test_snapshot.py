@@ -6,38 +6,53 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from toys import make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
 from polycal.preparing.snapshot import prepare_model
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_provenance
 
-OTHER = "\x03" + 7 * "\0" + "{ }"
-EMPTY = "\x02" + 7 * "\0" + "{}"  # safetensors without a tensor
 SMALL = {
-    "config.json": "{}",
-    "generation_config.json": "{}",
-    "tokenizer.json": "{}",
-    "tokenizer_config.json": "{}",
-    "chat_template.jinja": "{{ messages }}",
-    "model.safetensors": EMPTY,
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "model.safetensors",
 }
-INDEX = json.dumps(
-    {
-        "weight_map": {
-            "a": "model-00001-of-00002.safetensors",
-            "b": "model-00002-of-00002.safetensors",
-            "c": "model-00002-of-00002.safetensors",
-        }
-    }
-)
+INDEX = "model.safetensors.index.json"
 
 
-def make_model(folder: Path, files: dict[str, str]) -> Path:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> dict[str, bytes]:
+    """The files of a model in one piece."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{{ messages }}"
+    folder = save_checkpoint(tmp_path_factory.mktemp("a"), make_model(), tokenizer)
+    (folder / "provenance.json").unlink()
+    return read_files(folder)
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory, small) -> dict[str, bytes]:
+    """The same model with its weights in several files."""
+    folder = tmp_path_factory.mktemp("b")
+    make_model().save_pretrained(folder, max_shard_size="40KB")
+    files = small | read_files(folder)
+    del files["model.safetensors"]
+    assert len(files) > len(SMALL) + 1
+    return files
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     folder.mkdir(parents=True)
-    for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     return folder
 
 
@@ -47,90 +62,88 @@ def prepare(source: Path, out: Path) -> set[str]:
     return {path.name for path in out.iterdir()}
 
 
-def test_only_what_is_needed_is_taken(tmp_path):
+def test_only_what_is_needed_is_taken(tmp_path, small):
     """Pickles, second copies, logs and foreign provenance stay behind."""
     extra = {
-        "pytorch_model.bin": "pickle",
-        "consolidated.safetensors": "again",
-        "model.fp16.safetensors": "again",
-        "provenance.json": "{}",
-        "README.md": "",
-        "trainer_state.json": "{}",
+        "pytorch_model.bin": b"pickle",
+        "consolidated.safetensors": b"again",
+        "model.fp16.safetensors": b"again",
+        "provenance.json": b"{}",
+        "README.md": b"",
+        "trainer_state.json": b"{}",
     }
-    source = make_model(tmp_path / "source", SMALL | extra)
+    source = write_files(tmp_path / "source", small | extra)
     assert prepare(source, tmp_path / "out") == {*SMALL, "provenance.json"}
 
 
-def test_provenance_says_where_it_comes_from(tmp_path):
+def test_provenance_says_where_it_comes_from(tmp_path, small):
     """The digest is of all files but provenance itself, and sees a changed weight."""
-    source = make_model(tmp_path / "source", SMALL)
+    source = write_files(tmp_path / "source", small)
     prepare(source, tmp_path / "out")
     facts = read_provenance(tmp_path / "out")
     assert (facts["model"], facts["repo"]) == ("tiny", str(source))
     assert facts["revision"] is None
     assert facts["digest"] == digest(tmp_path / "out" / name for name in SMALL)
     (source / "model.safetensors").unlink()
-    (source / "model.safetensors").write_text(OTHER)
+    (source / "model.safetensors").write_bytes(flip_bit(small["model.safetensors"]))
     prepare(source, tmp_path / "again")
     assert read_provenance(tmp_path / "again")["digest"] != facts["digest"]
 
 
-def test_weights_are_linked_and_outlive_their_source(tmp_path):
+def test_weights_are_linked_and_outlive_their_source(tmp_path, small):
     """No disk space is used twice, and a source made anew changes nothing."""
-    source = make_model(tmp_path / "source", SMALL)
+    source = write_files(tmp_path / "source", small)
     prepare(source, tmp_path / "out")
     ours = tmp_path / "out" / "model.safetensors"
     assert ours.samefile(source / "model.safetensors")
     (source / "model.safetensors").unlink()
-    assert ours.read_text() == EMPTY
+    assert ours.read_bytes() == small["model.safetensors"]
 
 
-def sharded() -> dict[str, str]:
-    files = {name: text for name, text in SMALL.items() if "safetensors" not in name}
-    return files | {
-        "model.safetensors.index.json": INDEX,
-        "model-00001-of-00002.safetensors": EMPTY,
-        "model-00002-of-00002.safetensors": EMPTY,
-    }
+def flip_bit(content: bytes) -> bytes:
+    """Another last weight."""
+    return content[:-1] + bytes([content[-1] ^ 1])
 
 
-def test_the_shards_that_the_index_names_are_taken(tmp_path):
+def test_the_shards_that_the_index_names_are_taken(tmp_path, sharded):
     """Sharded weights come with their index; a stray shard does not."""
-    stray = {"model-00001-of-00009.safetensors": "old"}
-    source = make_model(tmp_path / "source", sharded() | stray)
-    assert prepare(source, tmp_path / "out") == {*sharded(), "provenance.json"}
+    stray = {"model-00001-of-00009.safetensors": b"old"}
+    source = write_files(tmp_path / "source", sharded | stray)
+    assert prepare(source, tmp_path / "out") == {*sharded, "provenance.json"}
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         (
-            {"model.safetensors": None, "pytorch_model.bin": "pickle"},
+            {"model.safetensors": None, "pytorch_model.bin": b"pickle"},
             "safetensors weights are required",
         ),
         ({"config.json": None}, "no config.json, so it is not a transformers model"),
         ({"tokenizer.json": None}, "has no tokenizer"),
         (
-            {"model.safetensors": None, "model.safetensors.index.json": INDEX},
-            "names model-00001-of-00002.safetensors, model-00002-.*complete the downl",
+            {"model.safetensors": None, INDEX: b'{"weight_map": {"a": "b", "c": "d"}}'},
+            "names b, d, which are not there; complete the downl",
         ),
+        ({"model.safetensors": None, INDEX: b"{"}, "is not a weight index"),
         (
-            {"model.safetensors": None, "model.safetensors.index.json": "{"},
-            "is not a weight index",
-        ),
-        (
-            {"model.safetensors": EMPTY[:-1]},
+            {"model.safetensors": b"\x02" + 7 * b"\0" + b"{"},
             r"model\.safetensors is not a complete safetensors file .*; delete",
+        ),
+        (
+            {"model.safetensors": b"\x02" + 7 * b"\0" + b"{}"},
+            r"source lacks the weights .* and \d+ more; its config\.json and its",
         ),
     ],
 )
-def test_an_incomplete_model_is_refused(tmp_path, files, message):
+def test_an_incomplete_model_is_refused(tmp_path, small, files, message):
     """Each missing part has its own line, and no directory is left."""
-    merged = {name: text for name, text in (SMALL | files).items() if text is not None}
-    source = make_model(tmp_path / "source", merged)
+    merged = {name: text for name, text in (small | files).items() if text is not None}
+    source = write_files(tmp_path / "source", merged)
     with pytest.raises(InputError, match=message) as caught:
         prepare(source, tmp_path / "out")
     assert "\n" not in str(caught.value)
+    assert ".partial" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
@@ -155,10 +168,10 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path):
         prepare(tmp_path / "nothing", tmp_path / "out")
 
 
-def test_a_hub_model_is_fetched_at_its_revision(tmp_path, monkeypatch):
+def test_a_hub_model_is_fetched_at_its_revision(tmp_path, monkeypatch, sharded):
     """The patterns ask for no pickle; the resolved commit is recorded."""
     commit = "c" * 40
-    snapshot = make_model(tmp_path / "snapshots" / commit, sharded())
+    snapshot = write_files(tmp_path / "snapshots" / commit, sharded)
     calls = []
 
     def snapshot_download(repo, **options):
@@ -173,11 +186,11 @@ def test_a_hub_model_is_fetched_at_its_revision(tmp_path, monkeypatch):
     assert repo == "google/gemma-2-2b"
     assert (options["repo_type"], options["revision"]) == ("model", "main")
     names = ["pytorch_model.bin", "original/consolidated.00.pth", "model.bin"]
-    names += ["consolidated.safetensors", "model.fp16.safetensors", *sharded(), *SMALL]
+    names += ["consolidated.safetensors", "model.fp16.safetensors", *sharded, *SMALL]
     fetched = huggingface_hub.utils.filter_repo_objects(
         names, allow_patterns=options["allow_patterns"]
     )
-    assert set(fetched) == {*sharded(), *SMALL}
+    assert set(fetched) == {*sharded, *SMALL}
     assert read_provenance(tmp_path / "out")["revision"] == commit
 
 
@@ -189,7 +202,7 @@ def test_a_hub_model_needs_a_revision(tmp_path):
         )
 
 
-def test_local_models_need_no_network(tmp_path, monkeypatch):
+def test_local_models_need_no_network(tmp_path, monkeypatch, small):
     """No socket is opened for a local directory, online as the process is."""
 
     def refuse(*arguments):
@@ -198,4 +211,4 @@ def test_local_models_need_no_network(tmp_path, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    prepare(make_model(tmp_path / "source", SMALL), tmp_path / "out")
+    prepare(write_files(tmp_path / "source", small), tmp_path / "out")

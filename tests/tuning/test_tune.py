@@ -20,6 +20,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from polycal.errors import InputError
 from polycal.models import loading as models
+from polycal.models.configurations import read_attention_dropout
 from polycal.models.tokens import load_tokenizer
 from polycal.storage import tables
 from polycal.storage.files import digest
@@ -304,7 +305,7 @@ def test_attention_dropout_is_of_the_training_only(call, base, method):
     assert (with_it / config).read_text() == (without / config).read_text()
     if method == "full":
         saved = json.loads((with_it / config).read_text())
-        assert saved["attention_dropout"] == models.read_attention_dropout(base) == 0
+        assert saved["attention_dropout"] == read_attention_dropout(base) == 0
 
 
 def test_a_model_s_own_attention_dropout_is_saved_and_not_used(
@@ -332,7 +333,7 @@ def test_a_model_s_own_attention_dropout_is_saved_and_not_used(
         )
         made[each] = weights(out)
     assert all(torch.equal(made[other][name], made[base][name]) for name in made[base])
-    assert models.read_attention_dropout(tmp_path / "from-other") == 0.4
+    assert read_attention_dropout(tmp_path / "from-other") == 0.4
 
 
 def test_an_architecture_without_attention_dropout_is_named(tmp_path, examples):

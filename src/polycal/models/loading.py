@@ -6,29 +6,34 @@ with a checkpoint.
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from polycal.errors import InputError
 from polycal.models import ADAPTER
+from polycal.models.configurations import (
+    SOURCE,
+    UNREADABLE,
+    choose_dropout,
+    pick_attention,
+    read_config,
+    unreadable,
+)
 from polycal.models.tokens import check_directory
 from polycal.storage.provenance import check_content
 
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
-_SOURCE = {"trust_remote_code": False, "local_files_only": True}
-_UNREADABLE = (OSError, ValueError, SafetensorError)
+_SHOWN = 3  # weights that a message names
 _NOT_TEXT = ("pad_token", "image_token", "audio_token", "video_token")
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -110,7 +115,7 @@ def load_model(
         check_content(base)
     check_content(checkpoint)
     full = base if is_adapter else checkpoint
-    settings = _choose_dropout(full, attention_dropout)
+    settings = choose_dropout(full, attention_dropout)
     placement: dict[str, object] = {}
     if four_bits:
         placement["device_map"] = {"": device}
@@ -122,7 +127,7 @@ def load_model(
         )
     elif device is None:
         placement["device_map"] = "sequential"
-    model = _load_full(full, dtype, settings, placement)
+    model = load_full(full, dtype, settings, placement)
     for layer in model.modules() if four_bits else ():
         # After evaluation mode on a CPU with AVX-512 bfloat16, bitsandbytes would keep
         # using a product without a gradient, even in training.
@@ -135,7 +140,7 @@ def load_model(
 
         try:
             model = PeftModel.from_pretrained(model, checkpoint)
-        except (*_UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
+        except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
             raise InputError(
                 f"{checkpoint} is not an adapter of {base}: {error}"
             ) from error
@@ -156,7 +161,7 @@ def outline_model(
     Raises:
         InputError: as `load_model`, about the configuration.
     """
-    config = _read_config(checkpoint, **_choose_dropout(checkpoint, attention_dropout))
+    config = read_config(checkpoint, **choose_dropout(checkpoint, attention_dropout))
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation=pick_attention(config)
@@ -166,18 +171,6 @@ def outline_model(
             setattr(module, name, nn.Parameter(torch.empty_like(weight, device="cpu")))
     model.tie_weights()
     return model.eval()
-
-
-def _choose_dropout(checkpoint: Path, wanted: float | None) -> dict[str, float]:
-    """Return the attention dropout as a setting of a configuration that has one."""
-    if wanted is not None and read_attention_dropout(checkpoint) is not None:
-        return {"attention_dropout": wanted}
-    if wanted:
-        raise InputError(
-            f"attention_dropout is {wanted}, but the architecture of {checkpoint} has "
-            "no attention dropout; set it to 0"
-        )
-    return {}
 
 
 def _check_spread(model: PreTrainedModel, checkpoint: Path) -> None:
@@ -192,58 +185,67 @@ def _check_spread(model: PreTrainedModel, checkpoint: Path) -> None:
         )
 
 
-def read_attention_dropout(checkpoint: Path) -> float | None:
-    """Return the attention dropout in a full model's configuration, if it has one.
-
-    Raises:
-        InputError: the directory holds no readable configuration.
-    """
-    return getattr(_read_config(checkpoint), "attention_dropout", None)
-
-
-def _read_config(checkpoint: Path, **settings: float) -> PreTrainedConfig:
-    """Read a full model's configuration and override some settings."""
-    try:
-        return AutoConfig.from_pretrained(checkpoint, **_SOURCE, **settings)
-    except _UNREADABLE as error:
-        raise InputError(f"{checkpoint} has no readable model: {error}") from error
-
-
-def _load_full(
+def load_full(
     checkpoint: Path,
     dtype: torch.dtype,
     settings: dict[str, float],
     placement: dict[str, object],
 ) -> PreTrainedModel:
-    config = _read_config(checkpoint, **settings)
+    """Load a full model whose weights are those of its architecture.
+
+    Args:
+        checkpoint: directory of a full model.
+        dtype: of the weights.
+        settings: of the configuration, to override.
+        placement: further arguments for transformers: devices and quantisation.
+
+    Raises:
+        InputError: the model cannot be loaded; or a weight is missing, superfluous or
+            of another shape.
+    """
+    config = read_config(checkpoint, **settings)
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             checkpoint,
             config=config,
             dtype=dtype,
             attn_implementation=pick_attention(config),
             use_safetensors=True,
             output_loading_info=True,
-            **_SOURCE,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            **SOURCE,
             **placement,
         )
-    except _UNREADABLE as error:
-        raise InputError(f"{checkpoint} has no readable model: {error}") from error
-    if loading["missing_keys"]:  # transformers would use random weights
-        missing = ", ".join(sorted(loading["missing_keys"]))
-        raise InputError(f"{checkpoint} lacks the weights {missing}")
+    except UNREADABLE as error:
+        raise unreadable(checkpoint, error) from error
+    # transformers would use random weights in place of the missing ones.
+    _refuse_weights(checkpoint, "lacks the weights", report["missing_keys"])
+    _refuse_weights(
+        checkpoint,
+        "has weights that its architecture does not know:",
+        report["unexpected_keys"],
+    )
+    shapes = {
+        f"{name} ({list(actual)} instead of {list(expected)})"
+        for name, actual, expected in report["mismatched_keys"]
+    }
+    _refuse_weights(checkpoint, "has weights of another shape:", shapes)
     return model
 
 
-def pick_attention(config: PreTrainedConfig) -> str | None:
-    """Return the attention implementation for a config; None is transformers' default.
+def _refuse_weights(checkpoint: Path, problem: str, names: Collection[str]) -> None:
+    """Refuse a checkpoint if there are weights with a problem.
 
-    PyTorch's fused attention (sdpa) has no soft cap; before 5.21, transformers uses it
-    for Gemma-2 and silently drops the cap. The choice in a config.json is ignored: that
-    kernel may not be installed, or not take the masks of scoring.
+    Raises:
+        InputError: there are; the first ones are named.
     """
-    cap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
-    return None if cap is None else "eager"
+    if names:
+        shown = ", ".join(sorted(names)[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise InputError(
+            f"{checkpoint} {problem} {shown}{more}; its config.json and its weights "
+            "are not of one model, bring both here again"
+        )
 
 
 def check_rows(

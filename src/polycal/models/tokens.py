@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from polycal.errors import InputError
+from polycal.errors import InputError, summarise
 from polycal.study.prompts import Prompt
 
 _Tokens = TypeVar("_Tokens")
@@ -68,8 +68,10 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(
             checkpoint, trust_remote_code=False, local_files_only=True
         )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{checkpoint} has no readable tokenizer: {error}") from error
+    except Exception as error:  # tokenizers, which is Rust, has no error type
+        raise InputError(
+            f"{checkpoint} has no readable tokenizer: {summarise(error)}"
+        ) from error
 
 
 def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -47,7 +47,8 @@ def prepare_model(
         out: directory to write.
 
     Raises:
-        InputError: the repository is not available or is not a complete model.
+        InputError: the repository is not available, or is not a complete causal model
+            with a tokenizer that fits it.
     """
     if is_local(repo):
         source = Path(repo).expanduser()
@@ -61,12 +62,19 @@ def prepare_model(
             patterns=[*WITHOUT_WEIGHTS, *_WEIGHTS],
         )
         revision = source.name
+    # Imports PyTorch, where it is installed.
+    from polycal.models.completeness import check_model
+
     weights = _find_weights(repo, source)
     _check_complete(repo, source, weights)
     names = [*weights, *_find_small_files(repo, source)]
     with replacing_folder(out) as temporary:
         for name in names:
             copy_or_link(source / name, temporary / name)
+        try:
+            check_model(temporary)
+        except InputError as error:
+            raise InputError(str(error).replace(str(temporary), repo)) from error
         _logger.info("%s: %d files of %s", model, len(names), repo)
         write_provenance(
             temporary,

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, set_seed
 
 from polycal.errors import InputError
 from polycal.models import loading as models
+from polycal.models.configurations import read_attention_dropout
 from polycal.models.tokens import load_tokenizer
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
@@ -174,7 +175,7 @@ def _restore_settings(
     if training.recipe.method != "full":
         return
     network.to(dtype)
-    own_dropout = models.read_attention_dropout(training.base)
+    own_dropout = read_attention_dropout(training.base)
     if own_dropout is not None:
         network.config.attention_dropout = own_dropout
 
