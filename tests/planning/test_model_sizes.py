@@ -102,8 +102,17 @@ def test_an_architecture_of_another_kind_has_no_size(tmp_path, changes):
     assert model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE) is None
 
 
-def test_a_broken_config_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a model's configuration"),
+        (json.dumps(CONFIG | {"num_attention_heads": 0, "head_dim": None}), "division"),
+        (json.dumps(CONFIG | {"hidden_size": None, "head_dim": None}), "NoneType"),
+    ],
+)
+def test_a_broken_config_is_named(tmp_path, text, message):
     """One line, not a traceback of json."""
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"config\.json is not JSON"):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=rf"config\.json .*{message}"):
         model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)

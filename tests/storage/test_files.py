@@ -93,6 +93,7 @@ def test_leftovers_of_others_stay(tmp_path):
         f".llama.v2.{host}.{dead.pid}.partial": True,
         f".llama.other.{dead.pid}.partial": True,
         ".llama.json.backup.partial": True,
+        f".llama.{host}.{10**30}.partial": False,
         f".llama.ancient.{dead.pid}.partial": False,
     }
     for name in names:

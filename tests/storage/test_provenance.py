@@ -4,7 +4,12 @@ import pytest
 
 from polycal.errors import InputError
 from polycal.storage.files import digest
-from polycal.storage.provenance import check_content, read_digest, write_provenance
+from polycal.storage.provenance import (
+    check_content,
+    check_notes,
+    read_digest,
+    write_provenance,
+)
 
 
 @pytest.fixture
@@ -43,3 +48,13 @@ def test_what_others_made_is_taken_as_it_is(tmp_path):
     """A directory without provenance has no digest to compare with."""
     assert read_digest(tmp_path) is None
     check_content(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", '{"digest": "', "[]", "\xff"])
+@pytest.mark.parametrize("read", [read_digest, check_content, check_notes])
+def test_a_damaged_provenance_is_refused(checkpoint, text, read):
+    """It would count as one without a digest, and damaged weights would pass."""
+    path = checkpoint / "provenance.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=rf"{path} is no.*; delete the folder"):
+        read(checkpoint)

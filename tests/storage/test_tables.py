@@ -138,6 +138,15 @@ def test_a_table_that_is_written_in_pieces_is_read_in_pieces(tmp_path):
     assert tables.read_metadata(path)["counts"] == {"rows": 5}
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not Parquet at all"])
+def test_metadata_of_a_broken_file_are_refused_by_name(tmp_path, content):
+    """Who reads only them gets one line, too."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.parquet is not a complete Parquet file"):
+        tables.read_metadata(path)
+
+
 def fail_after(rows: int, path):
     """A writer that is stopped by an error of its caller."""
     with tables.writing(path, "conversations") as writer:
@@ -181,7 +190,7 @@ def test_pieces_of_a_foreign_file_are_refused_by_name(tmp_path):
     content = bytearray(path.read_bytes())
     content[4:400] = bytes(396)
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.parquet is not a complete Parquet"):
+    with pytest.raises(InputError, match=r"a\.parquet is damaged; delete"):
         list(tables.stream(path, "conversations", rows=1))
 
 

@@ -97,7 +97,9 @@ def _read_model(path: Path) -> Model | None:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from None
+        raise InputError(f"{path} is not JSON ({error}); restore it") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is not a model's configuration; restore it")
     if any("expert" in key for key in config):
         return None  # a mixture of experts uses a part of its parameters for a token
     try:
@@ -119,3 +121,7 @@ def _read_model(path: Path) -> Model | None:
         )
     except KeyError:
         return None
+    except (ZeroDivisionError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a model's configuration ({error}); restore it"
+        ) from None

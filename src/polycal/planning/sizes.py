@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_high
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polycal.errors import InputError
@@ -79,7 +78,9 @@ class SizedStudy:
     def _find_sft(self, entry: Mapping) -> SftSet | None:
         """Return the size of an SFT set: of the prepared table, else of the Hub's."""
         path = layout.below(self.resources, layout.SFT, sft=entry["name"])
-        if path.is_file() and _is_same_source(entry, facts := _read_facts(path)):
+        if path.is_file() and _is_same_source(
+            entry, facts := tables.read_metadata(path)
+        ):
             metadata = pq.read_metadata(path)
             groups = map(metadata.row_group, range(metadata.num_row_groups))
             text_bytes = sum(
@@ -173,16 +174,6 @@ class SizedStudy:
         )
 
 
-def _read_facts(path: Path) -> Mapping:
-    """Return the metadata that the writer of a prepared table left in it."""
-    try:
-        return tables.read_metadata(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path} is not a complete Parquet file ({error}); delete it and run again"
-        ) from error
-
-
 def _is_same_source(entry: Mapping, facts: Mapping) -> bool:
     """Return whether a prepared SFT set has the study's rows, but for the cap."""
     return all(facts.get(key) == entry[key] for key in ("repo", "format", "filter"))
@@ -196,7 +187,7 @@ def _count_left_out(facts: Mapping) -> int:
 @functools.cache
 def _count_questions(path: Path, repo: str) -> int | None:
     """Return the test questions of a file; None if it is of another repository."""
-    if _read_facts(path).get("repo") != repo:
+    if tables.read_metadata(path).get("repo") != repo:
         return None
     splits = pq.read_table(path, columns=["split"])["split"]
     return splits.to_pylist().count("test")

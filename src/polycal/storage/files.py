@@ -144,7 +144,7 @@ def _lives(pid: int) -> bool:
     """Return whether another process of this machine has this number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # or it is no number of a process
         return False
     except PermissionError:
         return True

@@ -14,6 +14,7 @@ from polycal.storage.files import digest
 
 # Files beside a checkpoint's own that are not in its digest.
 _NOTES = ("provenance.json", "recipe.json", "selection.json", "training_log.parquet")
+_AGAIN = "delete the folder and run again"
 LIBRARIES = ("torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
 
@@ -75,15 +76,27 @@ def read_provenance(folder: Path) -> dict[str, object]:
 
     Raises:
         FileNotFoundError: there is none, so polycal did not make the folder.
+        InputError: it is damaged.
     """
-    return json.loads((folder / "provenance.json").read_text())
+    path = folder / "provenance.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); {_AGAIN}") from error
+    if not isinstance(facts, dict):
+        raise InputError(f"{path} is no list of facts; {_AGAIN}")
+    return facts
 
 
 def read_digest(folder: Path) -> object:
-    """Return the digest that a folder's provenance states; None without one."""
+    """Return the digest that a folder's provenance states; None without one.
+
+    Raises:
+        InputError: the provenance is damaged.
+    """
     try:
-        return read_provenance(folder)["digest"]
-    except (OSError, KeyError, ValueError):
+        return read_provenance(folder).get("digest")
+    except FileNotFoundError:
         return None
 
 
@@ -110,11 +123,6 @@ def check_notes(folder: Path) -> None:
         stated = read_provenance(folder).get("notes")
     except FileNotFoundError:
         return
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{folder} has no readable provenance.json ({error}); delete the folder "
-            "and run again"
-        ) from error
     if stated is not None and stated != digest_notes(folder):
         raise InputError(
             f"{folder} is damaged: its selection, recipe or log has changed since it "
@@ -133,7 +141,7 @@ def check_content(folder: Path) -> None:
         folder: of a base model, a candidate or a run.
 
     Raises:
-        InputError: a file has changed or is missing.
+        InputError: a file has changed or is missing, or the provenance is damaged.
         OSError: a file cannot be read.
     """
     stated = read_digest(folder)

@@ -221,30 +221,36 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
 
 @contextlib.contextmanager
 def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
+    # pre_buffer would keep what it reads ahead in memory until the file is closed.
+    with _explained(path), pq.ParquetFile(path, pre_buffer=False) as file:
+        made_by = _made_by(file.metadata)
+        stored_kind = made_by.get("kind")
+        if stored_kind != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
+            raise InputError(
+                f"{path} is not a polycal table of kind {kind!r} (found "
+                f"{stored_kind!r}); delete it or name the right file, and run again"
+            )
+        groups = map(file.metadata.row_group, range(file.num_row_groups))
+        actual = {
+            "content": _digest_content(path, file.metadata),
+            "rows": sum(group.num_rows for group in groups),
+        }
+        # Tables of schema version 2 have no digest of the footer.
+        if made_by.get("schema_version") != 2 or "footer" in made_by:
+            actual["footer"] = _digest_footer(path, made_by.get("footer"))
+        if any(made_by.get(name) != value for name, value in actual.items()):
+            raise InputError(f"{path} is damaged; delete it and run again")
+        yield file
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Context manager: name the file in what pyarrow raises about it."""
     try:
-        # pre_buffer would keep what it reads ahead in memory until the file is closed.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            made_by = _made_by(file.metadata)
-            stored_kind = made_by.get("kind")
-            if stored_kind != kind or not file.schema_arrow.equals(SCHEMAS[kind]):
-                raise InputError(
-                    f"{path} is not a polycal table of kind {kind!r} (found "
-                    f"{stored_kind!r}); delete it or name the right file, and run again"
-                )
-            groups = map(file.metadata.row_group, range(file.num_row_groups))
-            actual = {
-                "content": _digest_content(path, file.metadata),
-                "rows": sum(group.num_rows for group in groups),
-            }
-            # Tables of schema version 2 have no digest of the footer.
-            if made_by.get("schema_version") != 2 or "footer" in made_by:
-                actual["footer"] = _digest_footer(path, made_by.get("footer"))
-            if any(made_by.get(name) != value for name, value in actual.items()):
-                raise InputError(f"{path} is damaged; delete it and run again")
-            yield file
+        yield
     # ValueError: text that is not UTF-8, or metadata that is not JSON.
     except (pa.ArrowException, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
+        if isinstance(error, FileNotFoundError | PermissionError | InputError):
             raise
         raise InputError(
             f"{path} is not a complete Parquet file ({error}); delete it and run again"
@@ -266,12 +272,21 @@ def _digest_content(path: Path, metadata: pq.FileMetaData) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, object]:
-    """Return a table's kind and its writer's facts; empty for a foreign file."""
-    return _made_by(pq.read_metadata(path))
+    """Return a table's kind and its writer's facts; empty for a foreign file.
+
+    Raises:
+        InputError: the file is not complete Parquet.
+        FileNotFoundError: there is no such file.
+    """
+    with _explained(path):
+        return _made_by(pq.read_metadata(path))
 
 
 def _made_by(metadata: pq.FileMetaData) -> dict[str, object]:
-    return json.loads((metadata.metadata or {}).get(b"polycal", b"{}"))
+    facts = json.loads((metadata.metadata or {}).get(b"polycal", b"{}"))
+    if not isinstance(facts, dict):
+        raise ValueError("its metadata is no list of facts")
+    return facts
 
 
 def read_many(paths: Iterable[Path], kind: str) -> pa.Table:

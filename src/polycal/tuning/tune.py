@@ -191,10 +191,10 @@ def _read_origin(examples: Path, base: Path) -> dict:
         raise InputError(
             f"{examples} holds no examples; `polycal tokenize` makes them"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
         raise InputError(
-            f"{examples}/provenance.json is damaged ({error}); delete the folder and "
-            "run again"
+            f"{examples}/provenance.json has no {error}; delete the folder and run "
+            "again"
         ) from None
     if not (examples / FILE).exists() or stated_digest != digest([examples / FILE]):
         raise InputError(
