@@ -30,9 +30,19 @@ def row(*turns: tuple[str, str], input: str | None = None) -> dict:
 
 def write(row: dict, choice: str, template: str | None = None) -> tuple[str, list[str]]:
     """The text of a conversation, and those of the assistant's turns in it."""
+    ((text, learnt),) = write_all(row, choice, template)
+    return text, learnt
+
+
+def write_all(
+    row: dict, choice: str, template: str | None = None
+) -> list[tuple[str, list[str]]]:
+    """The texts of a conversation, each with what is learnt of it."""
     chat = Chat(make_tiny_tokenizer(chat_template=template), choice)
-    text, spans = chat.render(row)
-    return text, [text[begin:end] for begin, end in spans]
+    return [
+        (text, [text[begin:end] for begin, end in spans])
+        for text, spans in chat.render(row)
+    ]
 
 
 def test_tulu_s_template_is_written_as_published():
@@ -96,16 +106,60 @@ def test_auto_is_the_model_s_own_template_or_tulu_s():
         choose_template(make_tiny_tokenizer(chat_template=None), "own")
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused():
+TURN = "<{{ m.role }}>{{ m.content }}"
+PROMPT = "{% if add_generation_prompt %}<assistant>{% endif %}"
+# In the manner of published templates: what differs is how a turn ends.
+PHI = "{% for m in messages %}" + TURN + "[end]\n{% endfor %}"
+PHI += "{% if add_generation_prompt %}<assistant>{% else %}</s>{% endif %}"
+QWEN = "{% for m in messages %}<{{ m.role }}>"
+QWEN += "{% if loop.last and m.role == 'assistant' %}[thought]{% endif %}"
+QWEN += "{{ m.content }}</s>\n{% endfor %}" + PROMPT
+DEEPSEEK = "{% for m in messages %}" + TURN
+DEEPSEEK += "{% if m.role == 'assistant' %}</s>{% endif %}{% endfor %}"
+DEEPSEEK += "{% if add_generation_prompt %}<assistant>[thought]{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "learnt"),
+    [
+        (PHI, ["a colour[end]\n</s>", "a stone house[end]\n</s>"]),
+        (QWEN, ["[thought]a colour</s>", "[thought]a stone house</s>"]),
+        (DEEPSEEK, ["a colour</s>", "a stone house</s>"]),
+    ],
+    ids=["Phi-3", "Qwen3", "DeepSeek-R1"],
+)
+def test_turns_that_are_written_differently_later_are_texts_of_their_own(
+    template, learnt
+):
+    """Each ends with the turn that is learnt, as a model would have written it."""
+    written = write_all(row(*CHAT), "own", template)
+    assert [answers for _, answers in written] == [[each] for each in learnt]
+    first, second = (text for text, _ in written)
+    assert "be brief" in first
+    assert "Österreich" not in first
+    assert "a colour" in second
+    for text, (answer,) in written:
+        assert text.rstrip().endswith(answer)
+
+
+def test_the_token_that_ends_a_turn_is_learnt_whatever_its_name():
+    """GLM-4 writes none: a turn ends where the next begins, and the last with EOS."""
+    template = "{% for m in messages %}{{ '<s>' if m.role == 'user' else '[x]' }}"
+    template += "{{ m.content }}\n{% endfor %}"
+    template += "{% if add_generation_prompt %}[x]{% endif %}"
+    text, answers = write(row(*CHAT), "own", template)
+    assert answers == ["a colour\n<s>", "a stone house</s>"]
+    assert text.endswith("a stone house</s>")
+    assert write(row(*CHAT[:4]), "own", template)[1] == ["a colour\n<s>"]
+
+
+def test_an_answer_that_the_template_rewrites_is_refused():
     """Its tokens could not be told apart, so nothing is guessed."""
     template = (
-        "{% for m in messages %}{{ m.role }}: "
-        "{{ m.content if loop.last else 'x' }}\n{% endfor %}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}{% endfor %}"
     )
-    with pytest.raises(
-        InputError, match="conversation 7: the chat template writes a turn differently"
-    ):
+    template += "{% if add_generation_prompt %}?{% endif %}"
+    with pytest.raises(RefusedError, match=r"conversation 7: .*rewrites an answer"):
         write(row(*CHAT), "own", template)
 
 

@@ -26,6 +26,10 @@ CHAT = [
 ]
 
 
+def as_messages(turns: list[tuple[str, str]]) -> list[dict]:
+    return [{"role": role, "content": text} for role, text in turns]
+
+
 def make(
     *conversations: list[tuple[str, str]],
     tokenizer: PreTrainedTokenizerFast | None = None,
@@ -37,7 +41,7 @@ def make(
         {
             "sft": "toy",
             "example_id": number,
-            "messages": [{"role": role, "content": text} for role, text in turns],
+            "messages": as_messages(turns),
         }
         for number, turns in enumerate(conversations)
     ]
@@ -65,6 +69,7 @@ def test_only_the_assistant_s_turns_are_learnt(template):
     assert not example.targets[0]
     assert tally.counts == {
         "conversations": 1,
+        "split_by_turn": 0,
         "truncated": 0,
         "dropped_refused": 0,
         "dropped_no_target": 0,
@@ -166,6 +171,41 @@ def test_what_is_too_long_is_cut_on_the_right_and_counted():
     assert sum(tally.lengths.values()) == 3
     assert counts["cut_tokens"] == tally.first[1][1] > 0
     assert length - 40 >= counts["cut_tokens"]
+
+
+def test_turns_that_are_written_differently_later_are_sequences_of_their_own():
+    """With one id; what is learnt is what the model would have written."""
+    template = CHAT_TEMPLATE + "{% if not add_generation_prompt %}end{% endif %}"
+    tokenizer = make_tiny_tokenizer(chat_template=template)
+    found, tally = make(CHAT, CHAT[:3], tokenizer=tokenizer)
+    assert [each.example_id for each in found] == [0, 0, 1]
+    assert [learnt(each) for each in found] == [
+        "a colour</s>end</s>",
+        "a stone house</s>end</s>",
+        "a colour</s>end</s>",
+    ]
+    assert (tally.counts["conversations"], tally.counts["split_by_turn"]) == (2, 1)
+    assert sum(tally.lengths.values()) == 3
+
+
+def test_a_sequence_is_never_longer_than_the_model_reads():
+    """The smaller of the two limits holds, and what is cut is counted."""
+    conversation = [("user", "a"), ("assistant", "red " * 40)]
+    for max_length, positions in ((40, 30), (30, 40), (30, None)):
+        table = pa.Table.from_pylist(
+            [{"example_id": 0, "messages": as_messages(conversation)}],
+            tables.SCHEMAS["conversations"],
+        )
+        tally = Tally()
+        (example,) = make_examples(
+            table.to_batches(),
+            make_tiny_tokenizer(),
+            Rendering(max_length=max_length),
+            tally,
+            positions=positions,
+        )
+        assert len(example.tokens) == 30
+        assert tally.counts["truncated"] == 1
 
 
 def test_a_conversation_that_the_template_refuses_is_dropped(caplog):

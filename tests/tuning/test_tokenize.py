@@ -1,12 +1,18 @@
 """An SFT set is tokenised once for a model, and says how."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
+from tiny import (
+    CHAT_TEMPLATE,
+    make_tiny_conversations,
+    make_tiny_examples,
+    make_tiny_model,
+)
 
 from polycal.errors import InputError
 from polycal.models.tokens import load_tokenizer
@@ -25,7 +31,7 @@ def test_the_directory_holds_examples_a_report_and_what_made_them(tmp_path, base
     """Digests and counts are those of the files beside them."""
     table = make_tiny_conversations(tmp_path / "toy.parquet", n=50)
     made = make_tiny_examples(
-        tmp_path / "made", base=base, conversations=table, max_length=30
+        tmp_path / "made", base=base, conversations=table, max_length=50
     )
     examples, facts = Examples(made / FILE), read_provenance(made)
     assert sorted(path.name for path in made.iterdir()) == [
@@ -39,7 +45,7 @@ def test_the_directory_holds_examples_a_report_and_what_made_them(tmp_path, base
     assert facts["rendering"] == {
         "chat_template": "auto",
         "bos": "auto",
-        "max_length": 30,
+        "max_length": 50,
     }
     assert facts["conversations"] == digest([table])
     assert facts["source"] == {
@@ -58,6 +64,47 @@ def test_the_directory_holds_examples_a_report_and_what_made_them(tmp_path, base
         answer = tokenizer.decode(each.tokens[each.targets].tolist())
         asked = tokenizer.decode(each.tokens[:first].tolist())
         assert f"--- row {each.example_id} ---\n{asked}⟦{answer}⟧" in report
+
+
+def test_a_model_s_positions_cut_what_max_length_does_not(tmp_path, caplog):
+    """Else training would read past them; it is counted and said."""
+    base = make_tiny_model(tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(
+        json.dumps({**config, "max_position_embeddings": 50})
+    )
+    table = make_tiny_conversations(tmp_path / "toy.parquet", n=50)
+    made = make_tiny_examples(tmp_path / "made", base=base, conversations=table)
+    facts = read_provenance(made)
+    assert facts["positions"] == 50 < facts["rendering"]["max_length"]
+    lengths = [len(example.tokens) for example in Examples(made / FILE)]
+    assert max(lengths) == 50
+    assert facts["counts"]["truncated"] > 0
+    assert f"{facts['counts']['truncated']} sequences are cut at 50" in caplog.text
+
+
+def test_a_template_that_refuses_most_of_a_set_stops(tmp_path):
+    """Training would go on with what is left: here, with 3 of 63."""
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('none') }}"
+    refusing += "{% endif %}" + CHAT_TEMPLATE
+    base = make_tiny_model(tmp_path / "base", chat_template=refusing)
+    answer = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    system = {"role": "system", "content": "be brief"}
+    rows = [
+        {
+            "sft": "s",
+            "example_id": k,
+            "messages": [system, *answer] if k > 2 else answer,
+        }
+        for k in range(63)
+    ]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tables.write(table, tmp_path / "toy.parquet", "conversations")
+    with pytest.raises(InputError, match=r"60 of 63 .*refused.*`chat_template: tulu`"):
+        make_tiny_examples(
+            tmp_path / "made", base=base, conversations=tmp_path / "toy.parquet"
+        )
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_same_set_gives_the_same_bytes(tmp_path, base):

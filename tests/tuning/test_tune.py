@@ -403,6 +403,21 @@ def test_the_split_is_the_same_for_every_candidate(tmp_path):
         split_validation(make(1), 0.5)
 
 
+def test_the_turns_of_a_conversation_are_never_split(tmp_path):
+    """Where each is an example of its own: else validation would see the training."""
+    path, token = tmp_path / "e.arrow", np.zeros(2, np.int32)
+    turns = [index for index in range(50) for _ in range(index % 3 + 1)]
+    write_examples((Example(index, token, token == 0) for index in turns), path)
+    parts = [
+        [part[index].example_id for index in range(len(part))]
+        for part in split_validation(Examples(path), 0.1)
+    ]
+    # The same conversations as if each were one example.
+    assert sorted(set(parts[1])) == [6, 7, 17, 39, 44]
+    assert sorted(parts[0] + parts[1]) == turns
+    assert not set(parts[0]) & set(parts[1])
+
+
 def test_bad_settings_are_named_before_the_model_is_loaded(call, monkeypatch):
     """Smoothing, seed, and layers that the model does not have."""
     with pytest.raises(InputError, match="lora_target_modules 'nowhere' does not fit"):

@@ -35,8 +35,7 @@ def check_dropped(
             name = reason.removeprefix("dropped_").replace("_", " ")
             raise InputError(
                 f"{title}: {counts[reason]} of {counts['rows']} rows are dropped "
-                f"({name}), more than {most:.0%}; {advice}, or allow it with "
-                "`max_dropped`"
+                f"({name}), more than {most:.0%}; {advice}"
             )
 
 

@@ -72,10 +72,11 @@ FORMATS = {
 
 
 _FAULTY = "dropped_faulty"
+_ADVICE = "correct `format:` or the rows, or allow it with `max_dropped`"
 _LIMITS = {
-    "dropped_no_answer": (MOST_DROPPED, "is `format:` right?"),
-    "dropped_empty_answer": (MOST_DROPPED, "is `format:` right?"),
-    _FAULTY: (MOST_FAULTY, "is `format:` right?"),
+    "dropped_no_answer": (MOST_DROPPED, _ADVICE),
+    "dropped_empty_answer": (MOST_DROPPED, _ADVICE),
+    _FAULTY: (MOST_FAULTY, _ADVICE),
 }
 
 
@@ -264,7 +265,7 @@ class _Conversations:
             self._filter.check()
         limits = dict(_LIMITS)
         if self.faults:
-            limits[_FAULTY] = (MOST_FAULTY, self.describe_faults())
+            limits[_FAULTY] = (MOST_FAULTY, f"{self.describe_faults()}; {_ADVICE}")
         rows = self.counts["rows"] - self.counts["dropped_by_filter"]
         counts = {**self.counts, "rows": rows}
         check_dropped(f"{self._repo}, train", counts, limits, self._max_dropped)

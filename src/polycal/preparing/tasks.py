@@ -32,17 +32,18 @@ _SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
 
 _FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
+_ALLOW = ", or allow it with `max_dropped`"
 _LIMITS = {
     BLANK_OPTION: (
         MOST_DROPPED,
-        "say `missing_options: shorten` if blanks at the end are no options",
+        f"say `missing_options: shorten` if blanks at the end are no options{_ALLOW}",
     ),
     BLANK_QUESTION: (
         MOST_DROPPED,
-        "name columns that may be blank as `optional` in `format:`",
+        f"name columns that may be blank as `optional` in `format:`{_ALLOW}",
     ),
-    _FAULTY: (MOST_FAULTY, "correct `format:` or the rows"),
-    _REPEATED: (MOST_DROPPED, "look for files that are there twice"),
+    _FAULTY: (MOST_FAULTY, f"correct `format:` or the rows{_ALLOW}"),
+    _REPEATED: (MOST_DROPPED, f"look for files that are there twice{_ALLOW}"),
 }
 
 
@@ -235,7 +236,7 @@ def _report_faults(
     shown = "; ".join(faults[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
     limits = dict(_LIMITS)
     if faults:
-        limits[_FAULTY] = (MOST_FAULTY, f"{shown}; correct `format:` or the rows")
+        limits[_FAULTY] = (MOST_FAULTY, f"{shown}; {_LIMITS[_FAULTY][1]}")
     if not questions:
         seen = f"{title} holds no question that can be used ({counts})"
         raise InputError(f"{seen}; {shown}" if faults else seen)

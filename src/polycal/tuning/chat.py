@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from importlib.resources import files
+from typing import NamedTuple
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +17,18 @@ _DATE = "26 Jul 2024"
 # turns of one role, ...).
 _REFUSALS = (TemplateError, ValueError, IndexError, TypeError)
 _logger = logging.getLogger(__name__)
+
+
+class Written(NamedTuple):
+    """A conversation, or its part up to one turn, as text.
+
+    Attributes:
+        text: with the template's tokens.
+        spans: (begin, end) of every turn that is learnt, in characters.
+    """
+
+    text: str
+    spans: list[tuple[int, int]]
 
 
 class RefusedError(Exception):
@@ -59,49 +72,78 @@ class Chat:
         choose_template(tokenizer, choice)
         self._tokenizer = tokenizer
         self._has_input_block = choice == "alpaca"
+        added = tokenizer.added_tokens_decoder.values()
+        self._special = tuple(token.content for token in added if token.special)
         if "strftime_now" in tokenizer.get_chat_template():
             _logger.warning(
                 "the chat template may write the current date into every text"
             )
 
-    def render(self, row: Mapping) -> tuple[str, list[tuple[int, int]]]:
-        """Return a conversation's text, and the spans of the assistant's turns in it.
+    def render(self, row: Mapping) -> list[Written]:
+        """Return a conversation as texts, and the spans of the assistant's turns.
 
-        A span includes the end-of-turn token. A turn that opens a conversation has no
-        span, because it answers nothing.
+        It is one text if the template writes a turn alike wherever it stands. If not
+        (Phi-3 ends every text with a token of its own, Qwen3 rewrites earlier turns),
+        it is a text for each of the assistant's turns, which ends with that turn.
+
+        A span includes the token that ends the turn: the one that the template writes
+        after it, else the first token of the next turn (GLM-4), or EOS after the last
+        turn. A turn that opens a conversation has no span, because it answers nothing.
 
         Args:
             row: of a conversations table.
 
-        Returns:
-            The text, and (begin, end) of every turn in characters.
-
         Raises:
             RefusedError: the template does not support the conversation.
-            InputError: a turn is written differently when it is not the last one.
         """
         messages, where = self._write_turns(row), f"conversation {row['example_id']}"
-        last, text = len(messages), None
-        spans = []
-        for index, message in enumerate(messages):
-            if message["role"] != "assistant" or index == 0:
-                continue
-            before = self._apply(messages[:index], where, prompt=True)
-            through = self._apply(messages[: index + 1], where, prompt=False)
-            if index + 1 == last:
-                text = through
-            spans.append((before, through))
-        if text is None:
+        answers = [
+            index
+            for index, message in enumerate(messages)
+            if message["role"] == "assistant" and index > 0
+        ]
+        parts = [
+            (
+                self._apply(messages[:index], where, prompt=True),
+                self._apply(messages[: index + 1], where, prompt=False),
+            )
+            for index in answers
+        ]
+        if answers and answers[-1] == len(messages) - 1:
+            text = parts[-1][1]
+        else:
             text = self._apply(messages, where, prompt=False)
-        for before, through in spans:
-            if not through.startswith(before) or not text.startswith(through):
-                raise InputError(
-                    f"{where}: the chat template writes a turn differently when it is "
-                    "not the last one, so its tokens cannot be found; give the model a "
-                    "chat template that writes every turn alike"
-                )
-        # A line break after the end-of-turn token is not the assistant's.
-        return text, [(len(before), len(end.rstrip())) for before, end in spans]
+        if all(
+            through.startswith(before) and text.startswith(through)
+            for before, through in parts
+        ):
+            written = Written(text, [])
+            for before, through in parts:
+                written = self._learn(written, len(before), len(through.rstrip()))
+            return [written]
+        return [
+            self._learn(
+                Written(through, []),
+                _find_begin(before, through, messages[index]["content"], where),
+                len(through.rstrip()),
+            )
+            for index, (before, through) in zip(answers, parts, strict=True)
+        ]
+
+    def _learn(self, written: Written, begin: int, end: int) -> Written:
+        """Add a span that ends with the token that ends the turn."""
+        text, spans = written
+        after = text[end:]
+        follows = after.lstrip()
+        if not text[:end].endswith(self._special):
+            if following := [
+                name for name in self._special if follows.startswith(name)
+            ]:
+                end += len(after) - len(follows) + len(max(following, key=len))
+            elif not follows and self._tokenizer.eos_token:
+                text = text[:end] + self._tokenizer.eos_token
+                end = len(text)
+        return Written(text, [*spans, (begin, end)])
 
     def _write_turns(self, row: Mapping) -> list[dict[str, str]]:
         first, *others = row["messages"]
@@ -124,3 +166,23 @@ class Chat:
             raise RefusedError(
                 f"{where}: the chat template refuses it: {error}"
             ) from error
+
+
+def _find_begin(before: str, through: str, content: str, where: str) -> int:
+    """Return where the last turn of a text begins.
+
+    Some prompts for an answer are not what answers are written after (DeepSeek-R1's
+    opens a thought); there the turn is sought by its content.
+
+    Raises:
+        RefusedError: the template does not write the content as it is.
+    """
+    if through.startswith(before):
+        return len(before)
+    begin = through.rfind(content.strip())
+    if begin < 0:
+        raise RefusedError(
+            f"{where}: the chat template rewrites an answer, so its tokens cannot be "
+            "found"
+        )
+    return begin

@@ -23,10 +23,10 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Example:
-    """One conversation as token ids.
+    """One conversation, or its part up to one turn, as token ids.
 
     Attributes:
-        example_id: its row number in the SFT set's source.
+        example_id: the conversation's row number in the SFT set's source.
         tokens: [n] token ids, int32.
         targets: [n] whether the token has a loss, bool. The first one never has,
             because nothing predicts it.
@@ -93,6 +93,11 @@ class Examples(Sequence[Example]):
                 "run again"
             ) from error
         self._length = sum(batch.num_rows for batch in self._batches)
+
+    def read_ids(self) -> np.ndarray:
+        """Return the `example_id` of every example, in order."""
+        ids = [batch.column(0).to_numpy() for batch in self._batches]
+        return np.concatenate(ids) if ids else np.array([], np.int64)
 
     def __len__(self) -> int:
         return self._length

@@ -36,10 +36,12 @@ class Tally:
     """Counts of what became of the conversations; complete after the last example.
 
     Attributes:
-        counts: conversations; truncated (some tokens were cut); dropped_refused (by the
-            chat template); dropped_no_target (no target was left); tokens,
-            target_tokens and cut_tokens.
-        lengths: number of tokens before the cut -> number of conversations.
+        counts: conversations; split_by_turn (conversations that are one sequence for
+            each of the assistant's turns); truncated (sequences of which tokens were
+            cut); dropped_refused (conversations, by the chat template);
+            dropped_no_target (sequences without a target); tokens, target_tokens and
+            cut_tokens.
+        lengths: number of tokens before the cut -> number of sequences.
         first: the first few examples, and how many tokens of each were cut.
         refusal: the chat template's message about the first conversation that it
             refused.
@@ -48,6 +50,7 @@ class Tally:
     counts: Counter[str] = field(
         default_factory=lambda: Counter(
             conversations=0,
+            split_by_turn=0,
             truncated=0,
             dropped_refused=0,
             dropped_no_target=0,
@@ -66,26 +69,30 @@ def make_examples(
     tokenizer: PreTrainedTokenizerBase,
     rendering: Rendering,
     tally: Tally,
+    *,
+    positions: int | None = None,
 ) -> Iterator[Example]:
     """Render, tokenise and mask conversations, a batch at a time.
 
     The loss is on the assistant's turns, end-of-turn token included. A turn that opens
-    a conversation answers nothing and has no loss. Sequences that are too long are cut
-    on the right. A batch is rendered while the previous one is tokenised.
+    a conversation answers nothing and has no loss. Where the chat template writes
+    earlier turns differently, each of the assistant's turns is a sequence of its own.
+    Sequences that are too long are cut on the right. A batch is rendered while the
+    previous one is tokenised.
 
     Args:
         conversations: batches of a conversations table.
         tokenizer: with offsets; its chat template is set to the rendering's.
         rendering: how sequences are written.
         tally: counts are added to it.
+        positions: tokens that the model can read, if that limits them.
 
     Yields:
         The sequences in order.
 
     Raises:
         InputError: the tokenizer has no offsets or no BOS; or the chat template refuses
-            every conversation, or writes a turn differently when it is not the last one
-            (the message names a conversation).
+            every conversation (the message names one).
     """
     if not tokenizer.is_fast:
         raise InputError(
@@ -97,7 +104,8 @@ def make_examples(
             f"bos is {rendering.bos}, but the tokenizer has no BOS token; set bos: auto"
         )
     chat = Chat(tokenizer, rendering.chat_template)
-    bos, limit, counts = tokenizer.bos_token_id, rendering.max_length, tally.counts
+    bos, counts = tokenizer.bos_token_id, tally.counts
+    limit = min(rendering.max_length, positions or rendering.max_length)
     texts = (_render(batch, chat, tally) for batch in conversations)
     for batch, encodings in _tokenize_ahead(tokenizer, texts):
         for written, encoding in zip(batch, encodings, strict=True):
@@ -128,10 +136,13 @@ def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
     for row in batch.select(["example_id", "input", "messages"]).to_pylist():
         tally.counts["conversations"] += 1
         try:
-            written.append(_Text(row["example_id"], *chat.render(row)))
+            texts = chat.render(row)
         except RefusedError as error:
             tally.counts["dropped_refused"] += 1
             tally.refusal = tally.refusal or str(error)
+            continue
+        tally.counts["split_by_turn"] += len(texts) > 1
+        written += [_Text(row["example_id"], *text) for text in texts]
     return written
 
 

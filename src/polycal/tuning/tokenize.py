@@ -4,8 +4,11 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
 from polycal.errors import InputError
-from polycal.models.tokens import load_tokenizer
+from polycal.models.tokens import load_tokenizer, read_length
+from polycal.preparing.completeness import MOST_DROPPED, check_dropped
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
@@ -15,6 +18,8 @@ from polycal.tuning.rendering import BATCH, Tally, make_examples
 from polycal.tuning.sft_report import format_report
 from polycal.verb import verb
 
+# Share of the sequences that may end before their answer begins.
+_MOST_WITHOUT_TARGET = 0.5
 _logger = logging.getLogger(__name__)
 
 
@@ -32,7 +37,8 @@ def tokenize(
 
     The directory gets `examples.arrow` (tokens and target masks), `report.txt` and
     `provenance.json` with the settings, counts and digests. Memory does not grow with
-    the set: conversations are read in batches.
+    the set: conversations are read in batches. Sequences are cut at `max_length`, or
+    where the model's positions end.
 
     Args:
         base: directory of the base model, whose tokenizer is read
@@ -43,9 +49,11 @@ def tokenize(
         out: directory to write
 
     Raises:
-        InputError: the tokenizer or the conversations cannot be used.
+        InputError: the tokenizer or the conversations cannot be used, or too many of
+            them would be lost.
     """
     tokenizer, tally = load_tokenizer(base), Tally()
+    positions = _read_positions(base, tokenizer)
     settings = dataclasses.asdict(rendering)
     facts = tables.read_metadata(conversations)
     source = {key: facts.get(key) for key in ("repo", "format", "filter")}
@@ -54,7 +62,8 @@ def tokenize(
         path = temporary / FILE
         batches = tables.stream(conversations, "conversations", rows=BATCH)
         n_examples = write_examples(
-            make_examples(batches, tokenizer, rendering, tally), path
+            make_examples(batches, tokenizer, rendering, tally, positions=positions),
+            path,
         )
         counts = {"examples": n_examples, **tally.counts}
         if n_examples < 2:
@@ -62,10 +71,17 @@ def tokenize(
                 f"{conversations} gives {n_examples} sequences with a target, too few "
                 f"for training and validation ({counts}); add conversations"
             )
+        _check_lost(conversations, tally)
+        if counts["truncated"] and positions < rendering.max_length:
+            _logger.warning(
+                "%s: %d sequences are cut at %d tokens, which is what the model can "
+                "read, not at max_length (%d)",
+                *(conversations, counts["truncated"], positions, rendering.max_length),
+            )
         report = format_report(
             tokenizer,
             title=f"The SFT set {sft} as {model} reads it",
-            settings=settings,
+            settings={**settings, "positions": positions},
             source=source["counts"],
             counts=counts,
             tally=tally,
@@ -76,6 +92,7 @@ def tokenize(
             model=model,
             sft=sft,
             rendering=settings,
+            positions=positions,
             base=read_digest(base),
             conversations=digest([conversations]),
             source=source,
@@ -83,3 +100,32 @@ def tokenize(
             digest=digest([path]),
         )
     _logger.info("%s: %s", conversations, counts)
+
+
+def _read_positions(base: Path, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return how many tokens the model can read at once."""
+    try:
+        config = AutoConfig.from_pretrained(base, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{base} has no readable config.json ({reason})") from error
+    return read_length(config, tokenizer)
+
+
+def _check_lost(conversations: Path, tally: Tally) -> None:
+    """Refuse to train on what is left of a set that was mostly lost."""
+    totals = {
+        "dropped_refused": tally.counts["conversations"],
+        "dropped_no_target": tally.lengths.total(),
+    }
+    limits = {
+        "dropped_refused": (
+            MOST_DROPPED,
+            f"{tally.refusal}; say `chat_template: tulu`, or drop or translate a role "
+            "with `roles:` of the SFT set",
+        ),
+        "dropped_no_target": (_MOST_WITHOUT_TARGET, "raise `max_length`"),
+    }
+    for reason, total in totals.items():
+        counts = {"rows": total, reason: tally.counts[reason]}
+        check_dropped(str(conversations), counts, {reason: limits[reason]})

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import distributed
 from torch.utils.data import Subset
@@ -183,24 +184,29 @@ def _restore_settings(
 def split_validation(examples: Examples, fraction: float) -> tuple[Subset, Subset]:
     """Split examples into training and validation sets, by a fixed random draw.
 
-    The split depends only on the number of examples, so all candidates have the same
-    validation examples. Both sets keep the order, and read an example on demand.
+    All examples of a conversation are in one set. The split depends only on the number
+    of conversations, so all candidates have the same validation examples. Both sets
+    keep the order, and read an example on demand.
 
     Args:
         examples: of one SFT set.
-        fraction: part that is held out, at least one example.
+        fraction: part of the conversations that is held out, at least one.
 
     Raises:
-        InputError: there are fewer than two examples.
+        InputError: there are fewer than two conversations.
     """
-    if len(examples) < 2:
+    # Examples of one conversation follow each other.
+    ids = examples.read_ids()
+    conversation = np.cumsum(np.diff(ids, prepend=ids[:1]) != 0)
+    n = int(conversation[-1]) + 1 if len(ids) else 0
+    if n < 2:
         raise InputError(
-            f"{len(examples)} conversations with an answer are too few for training "
-            "and validation; add conversations"
+            f"{n} conversations with an answer are too few for training and "
+            "validation; add conversations"
         )
     generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(examples), generator=generator)
-    n_validation = min(max(round(fraction * len(examples)), 1), len(examples) - 1)
-    training = order[n_validation:].sort().values
-    validation = order[:n_validation].sort().values
-    return Subset(examples, training.numpy()), Subset(examples, validation.numpy())
+    order = torch.randperm(n, generator=generator)
+    n_validation = min(max(round(fraction * n), 1), n - 1)
+    is_held_out = np.isin(conversation, order[:n_validation].numpy())
+    training, validation = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    return Subset(examples, training), Subset(examples, validation)
