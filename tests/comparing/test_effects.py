@@ -12,23 +12,26 @@ from study import REPOSITORY
 
 from polycal.calibration import METRICS
 from polycal.comparing.contrasts import contrast
-from polycal.comparing.effects import Effect, describe
+from polycal.comparing.effects import Effect, Side, describe
 
 MARGIN = 0.01
 
 
-def judge(estimate: float, se: float, metric: str = "gap") -> dict[str, str]:
+def judge(
+    estimate: float, se: float, metric: str = "gap", n: int = 10**6
+) -> dict[str, str]:
     """The verdicts of one language and of the level that it is alone in."""
     noise = np.random.default_rng(0).normal(size=(4000, 1))
     noise = (noise - noise.mean()) / noise.std(ddof=1)
+    zero, nothing = np.zeros((1, 1)), np.zeros((4000, 1))
     effect = Effect(
         {"metric": metric},
         ["en"],
-        np.array([[estimate]]),
-        estimate + se * noise,
-        np.zeros((2, 1)),
+        Side(zero, nothing, np.zeros(1)),
+        Side(np.array([[estimate]]), estimate + se * noise, np.zeros(1)),
+        np.array([n]),
     )
-    found = describe(effect, margin=MARGIN, confidence=0.95)
+    found = describe([effect], margin=MARGIN, confidence=0.95)
     return dict(zip(found["level"], found["verdict"], strict=True))
 
 
@@ -49,9 +52,19 @@ def test_a_verdict_by_hand(estimate, se, verdict):
     assert judge(estimate, se) == {"en": verdict, "high": verdict, "all": verdict}
 
 
-def test_exactly_no_difference_is_equivalent():
-    """Where the same answers are given, there is neither noise nor a change."""
-    assert set(judge(0.0, 0.0).values()) == {"equivalent"}
+def test_exactly_no_difference_is_equivalent_if_there_are_many_questions():
+    """No pair that differs among 100 does not show less than 1 pp; among 400 it does.
+
+    Agresti and Min's error is 1 / 102, and 1.96 of them reach beyond 1 pp.
+    """
+    for metric in ("accuracy", "gap", "ece"):
+        assert set(judge(0.0, 0.0, metric).values()) == {"equivalent"}
+        assert set(judge(0.0, 0.0, metric, n=400).values()) == {"equivalent"}
+        assert set(judge(0.0, 0.0, metric, n=100).values()) == {"inconclusive"}
+        assert set(judge(-0.015, 0.0, metric, n=100).values()) == {"inconclusive"}
+        assert set(judge(-0.025, 0.0, metric, n=100).values()) == {"decrease"}
+    # Equal confidences of the same questions are no draw of right and wrong.
+    assert set(judge(0.0, 0.0, "confidence", n=100).values()) == {"equivalent"}
 
 
 def test_nothing_is_equivalent_without_a_margin():
@@ -68,22 +81,34 @@ BEFORE, AFTER = np.array([0.01, 0.001, 0.002, 0.3]), np.array([0.02, 0.004, 0.00
 MEMBERS = {"high": [1, 2], "mid": [0], "low": [3], "all": [0, 1, 2, 3]}
 
 
+BASE = 0.02  # of every language and seed before
+
+
 def describe_four(metric: str = "gap", **settings: float) -> pd.DataFrame:
     """What `describe` says of them."""
     noise = hadamard(8)[:, 1:5] * np.sqrt(7 / 8)  # of standard deviation 1
+    base = np.full((2, 4), BASE)
     effect = Effect(
         {"metric": metric, "task": "t"},
         LANGUAGES,
-        SEEDS,
-        SEEDS.mean(axis=0) + SPREADS * noise,
-        np.stack([BEFORE, AFTER]),
+        Side(base, np.full((8, 4), BASE), BEFORE),
+        Side(BASE + SEEDS, BASE + SEEDS.mean(axis=0) + SPREADS * noise, AFTER),
+        np.array([600, 500, 700, 800]),
     )
-    return describe(effect, **({"margin": 0.04, "confidence": 0.95} | settings))
+    return describe([effect], **({"margin": 0.04, "confidence": 0.95} | settings))
 
 
 def reach(rare: float, questions: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """How far two seeds' mean is off, by SciPy's quantiles."""
-    return np.hypot(norm.isf(rare) * questions, t.isf(rare, df=1) * training)
+    """How far two seeds' mean is off, by SciPy's quantiles.
+
+    Args:
+        rare: the probability.
+        questions: standard errors.
+        training: [2, ...] standard errors: common (1 degree of freedom), specific (3).
+    """
+    common, specific = training
+    parts = t.isf(rare, df=1) * common, t.isf(rare, df=3) * specific
+    return np.hypot(norm.isf(rare) * questions, np.hypot(*parts))
 
 
 def mean_of(values: np.ndarray) -> np.ndarray:
@@ -103,20 +128,35 @@ def test_a_difference_is_described_by_languages_and_levels():
     sides = [SPREADS[held] for held in MEMBERS.values()]
     questions = [*SPREADS, *[np.sqrt((side**2).sum()) / len(side) for side in sides]]
     apart = mean_of(SEEDS[0]) - mean_of(SEEDS[1])
-    noise = np.array(questions), abs(apart) / 2
+    # Of two seeds an error is half of what they are apart. The languages share that of
+    # the mean of all; what is left is pooled, with 3 degrees of freedom.
+    shared = abs(apart[-1]) / 2
+    rest = np.sqrt(((apart[:4] / 2 - apart[-1] / 2) ** 2).sum() / 3 * 3 / 4)
+    common = np.array([*[shared] * 4, *abs(apart[4:]) / 2])
+    specific = np.array([*[rest] * 4, *[0] * 4])
+    noise = np.array(questions), np.array([common, specific])
     np.testing.assert_allclose(found["estimate"], estimate)
+    np.testing.assert_allclose(found["before"], BASE)
+    np.testing.assert_allclose(found["after"], BASE + estimate)
+    assert found["n_questions"].tolist() == [600, 500, 700, 800, 500, 600, 800, 500]
     np.testing.assert_allclose(found["sd_seeds"], abs(apart) / np.sqrt(2))
-    np.testing.assert_allclose(found["se"], np.hypot(*noise))
+    np.testing.assert_allclose(found["se_seeds"], np.hypot(common, specific))
+    np.testing.assert_allclose(found["se"], np.hypot(questions, found["se_seeds"]))
     low, high = estimate - mean_of(AFTER), estimate + mean_of(BEFORE)
     half = reach(0.025, *noise)
-    np.testing.assert_allclose(found["ci_low"], low - half)
-    np.testing.assert_allclose(found["ci_high"], high + half)
-    # Every replicate's largest |t| is the root of 7/8.
-    band = reach(norm.sf(np.sqrt(7 / 8)), *noise)
-    np.testing.assert_allclose(found["sim_low"][:4], (low - band)[:4])
-    np.testing.assert_allclose(found["sim_high"][:4], (high + band)[:4])
+    np.testing.assert_allclose(found["ci_low"], np.maximum(low - half, -2))
+    np.testing.assert_allclose(found["ci_high"], np.minimum(high + half, 2))
+    band = (found["sim_high"] - high)[:4] / found["se"][:4]
+    np.testing.assert_allclose((low - found["sim_low"])[:4] / found["se"][:4], band)
+    assert band.std() == pytest.approx(0)  # so many standard errors for each
+    assert band[0] > 1.96
     assert found[["sim_low", "sim_high"]][4:].isna().all(axis=None)
     assert set(found["margin"]) == {0.04}
+    # The gap of the base has no noise here, and that of SFT its own.
+    assert (found["p_before"] < 1e-200).all()
+    nearer = reach(np.minimum(found["p_after"], 1 - found["p_after"]), *noise)
+    np.testing.assert_allclose(nearer, abs(BASE + estimate), atol=1e-9)
+    assert ((found["p_after"] < 0.5) == (BASE + estimate > 0)).all()
     # P-values are where an interval just reaches what they are against.
     nearest = np.where(low > 0, low, np.where(high < 0, -high, 0))
     np.testing.assert_allclose(reach(found["p_value"] / 2, *noise), nearest, atol=1e-9)
@@ -163,3 +203,32 @@ def test_every_margin_is_the_one_that_contrasts_take():
     assert keys == {"margin"}
     assert keys <= set(statistics["properties"])
     assert keys <= set(inspect.signature(contrast).parameters)
+
+
+def test_intervals_end_where_differences_do():
+    """A fraction changes by 1 at most, a gap by 2."""
+    for metric, widest in (("accuracy", 1), ("gap", 2)):
+        found = describe_four(metric, confidence=0.9999)
+        assert found["ci_low"].min() == -widest
+        assert found["ci_high"].max() == widest
+
+
+def test_one_seed_leaves_the_noise_of_training_unknown():
+    """Null, not 0; pooled where another smoothing value has more seeds."""
+
+    def make(smoothing: float, seeds: np.ndarray) -> Effect:
+        before = Side(0 * seeds, np.zeros((8, 2)), np.zeros(2))
+        drawn = seeds.mean(axis=0) + 0.01 * hadamard(8)[:, 1:3]
+        after = Side(seeds, drawn, np.zeros(2))
+        key = {"metric": "gap", "smoothing": smoothing}
+        return Effect(key, ["en", "sw"], before, after, np.array([900, 900]))
+
+    one, two = np.array([[0.1, 0.2]]), np.array([[0.1, 0.2], [0.14, 0.2]])
+    alone = describe([make(0.0, one)], margin=MARGIN, confidence=0.95)
+    assert alone["se_seeds"].isna().all()
+    assert alone["sd_seeds"].isna().all()
+    both = describe([make(0.0, one), make(0.1, two)], margin=MARGIN, confidence=0.95)
+    sd = both.query("level == 'all'").set_index("smoothing")["se_seeds"]
+    assert sd[0.1] == pytest.approx(np.std([0.15, 0.17], ddof=1) / np.sqrt(2))
+    assert sd[0.0] == pytest.approx(sd[0.1] * np.sqrt(2))
+    assert both.query("smoothing == 0")["sd_seeds"].isna().all()

@@ -8,8 +8,6 @@ from scipy import stats
 
 from polycal.comparing.inference import (
     Noise,
-    band_width,
-    differences,
     half_width,
     holm,
     max_t,
@@ -43,7 +41,7 @@ def test_p_values_are_those_of_scipy_s_t_tests():
 )
 def test_equivalence_is_an_interval_inside_the_margins(centre, questions, seeds, df):
     """Two one-sided tests at 5 % are the interval of 90 %."""
-    noise = Noise(questions, seeds, df)
+    noise = Noise(questions, seeds, df, seeds / 2, 3 * df)
     half = half_width(noise, confidence=0.9)
     inside = max(abs(centre - half), abs(centre + half)) < 0.03
     assert (p_equivalence(centre, centre, noise, 0.03) < 0.05) == inside
@@ -51,23 +49,27 @@ def test_equivalence_is_an_interval_inside_the_margins(centre, questions, seeds,
 
 def test_without_any_error_the_verdict_is_plain():
     """Equal replicates: what was observed is certain."""
-    both, none = np.array([0.0, 0.1]), Noise(np.zeros(2), np.zeros(2), 1)
+    both, none = np.array([0.0, 0.1]), Noise(np.zeros(2))
     assert p_two_sided(both, none) == pytest.approx([1, 0])
     assert p_equivalence(both, both, none, 0.05) == pytest.approx([0, 1])
 
 
 def test_a_bias_that_is_not_known_makes_equivalence_harder():
     """From 0 to 0.04 is not inside 0.03, however small the error."""
-    noise = Noise(1e-6, 0.0, 1)
+    noise = Noise(1e-6)
     assert p_equivalence(0.0, 0.02, noise, 0.03) == pytest.approx(0)
     assert p_equivalence(0.0, 0.04, noise, 0.03) == pytest.approx(1)
 
 
 def test_holm_by_hand():
     """0.01 x 4, 0.02 x 3, then 0.03 x 2 and 0.04 x 1 are not below 0.06."""
-    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.9, 0.8]).tolist() == [1, 1]
-    assert holm([]).tolist() == []
+    found = holm([0.04, 0.01, 0.03, 0.02])
+    assert found.p == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    # The second step, 0.02 against 0.05 / 3, stops it: all later ones share its level.
+    assert found.level == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
+    assert holm([0.01, 0.001], alpha=0.02).level == pytest.approx([0.02, 0.01])
+    assert holm([0.9, 0.8]).p.tolist() == [1, 1]
+    assert holm([]).p.tolist() == holm([]).level.tolist() == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -79,62 +81,48 @@ def test_holm_rejects_what_its_steps_reject(p_values):
             break
         rejected.add(int(index))
     found = holm(p_values)
-    assert {index for index, p in enumerate(found) if p < 0.05} == rejected
+    assert {index for index, p in enumerate(found.p) if p < 0.05} == rejected
+    below = [p < level for p, level in zip(p_values, found.level, strict=True)]
+    assert {index for index, shown in enumerate(below) if shown} == rejected
 
 
 def test_the_band_of_one_of_independent_and_of_equal_differences():
     """1.96 for one; Sidak's value for 20 independent ones; 1.96 if all are the same."""
-    noise = np.random.default_rng(0).normal(size=(40_000, 20))
-    one = max_t(noise[:, :1], confidence=0.95)
+    drawn = np.random.default_rng(0).normal(size=(40_000, 20))
+    alike = Noise(np.ones(20))
+    one = max_t(drawn[:, :1], Noise(np.ones(1)), confidence=0.95)
     assert one == pytest.approx(1.96, abs=0.03)
     sidak = stats.norm.ppf((1 + 0.95 ** (1 / 20)) / 2)
-    assert max_t(noise, confidence=0.95) == pytest.approx(sidak, abs=0.04)
-    same = np.repeat(noise[:, :1], 20, axis=1) * np.arange(1, 21)
-    assert max_t(same, confidence=0.95) == pytest.approx(one)
-    assert max_t(np.ones((10, 2)), confidence=0.95) == 0
+    assert max_t(drawn, alike, confidence=0.95) == pytest.approx(sidak, abs=0.04)
+    same = np.repeat(drawn[:, :1], 20, axis=1) * np.arange(1, 21)
+    assert max_t(same, alike, confidence=0.95) == pytest.approx(one)
+    # Without any noise in the replicates there is that of one interval.
+    still = max_t(np.ones((10, 20)), alike, confidence=0.9)
+    assert still == pytest.approx(1.6449, abs=1e-4)
 
 
-def test_questions_and_seeds_add_up():
-    """By hand: the errors of three seeds' mean and of the replicates."""
-    replicates = np.array([[0.0], [0.2], [0.4]])
-    seeds = np.array([[0.1], [0.2], [0.3]])
-    found = differences(seeds, replicates)
-    assert found.estimate == pytest.approx([0.2])
-    assert found.sd_seeds == pytest.approx([0.1])
-    assert found.noise.questions == pytest.approx([0.2])
-    assert found.noise.training == pytest.approx([0.1 / np.sqrt(3)])
-    assert found.noise.df == 2
-    half = np.sqrt((1.959964 * 0.2) ** 2 + 4.302653**2 * 0.01 / 3)
-    assert half_width(found.noise, confidence=0.95) == pytest.approx([half])
-    alone = differences(seeds[:1], replicates)
-    assert half_width(alone.noise, confidence=0.95) == pytest.approx([1.959964 * 0.2])
-    assert np.isnan(alone.sd_seeds).all()
+def test_the_band_has_its_own_quantiles_for_noise_of_training():
+    """What all share moves together: Student's quantile. What each has: Sidak's."""
+    drawn = np.random.default_rng(0).normal(size=(40_000, 20))
+    common = Noise(np.full(20, 1e-9), np.ones(20), 4)
+    found = max_t(drawn, common, confidence=0.95)
+    assert found == pytest.approx(stats.t.ppf(0.975, 4), abs=0.04)
+    specific = Noise(np.full(20, 1e-9), 0.0, 1, np.ones(20), 1e6)
+    sidak = stats.norm.ppf((1 + 0.95 ** (1 / 20)) / 2)
+    assert max_t(drawn, specific, confidence=0.95) == pytest.approx(sidak, abs=0.04)
+    few = specific._replace(specific_df=20.0)
+    shared = np.sqrt(20 / np.random.default_rng(1).chisquare(20, (40_000, 1)))
+    by_hand = np.quantile(abs(drawn * shared).max(axis=1), 0.95)
+    assert max_t(drawn, few, confidence=0.95) == pytest.approx(by_hand, abs=0.05)
 
 
-@pytest.mark.parametrize("n_seeds", [2, 3, 5])
-@pytest.mark.parametrize("training", [0.0, 0.3, 1.0, 5.0])
-def test_intervals_hold_the_truth_whatever_is_noisier(n_seeds, training):
-    """Nominally 95 %, with training noise from none to five times the questions'."""
-    chance = np.random.default_rng(n_seeds)
-    trials = 4000
-    spread = training * chance.normal(size=(n_seeds, trials))
-    seeds = chance.normal(size=trials) + spread
-    noise = differences(seeds, np.array([[-1.0], [1.0], [0.0]]) * np.ones(trials)).noise
-    held = abs(seeds.mean(axis=0)) < half_width(noise, confidence=0.95)
-    assert 0.94 < held.mean() < 0.999
-
-
-@pytest.mark.parametrize("n_seeds", [1, 2, 3])
-def test_a_band_is_rarely_left_by_any_language(n_seeds):
-    """Nothing is true of five languages; the band leaves out a 0 in about 5 %."""
-    chance = np.random.default_rng(n_seeds)
-    wrong, trials = 0, 400
-    for _ in range(trials):
-        question = chance.normal(0, 0.01, 5)
-        training = chance.normal(0, 0.01 * (n_seeds > 1), (n_seeds, 5))
-        replicates = chance.normal(0, 0.01, (300, 5))
-        found = differences(question + training, replicates)
-        band = band_width(replicates, found.noise, confidence=0.95)
-        assert (band > half_width(found.noise, confidence=0.95)).all()
-        wrong += (abs(found.estimate) > band).any()
-    assert wrong / trials < 0.08
+def test_the_three_kinds_of_noise_add_up():
+    """By hand: normal for questions, Student's t with own degrees for either other."""
+    noise = Noise(0.2, 0.1, 2, 0.05, 82)
+    half = np.sqrt(
+        (1.959964 * 0.2) ** 2 + (4.302653 * 0.1) ** 2 + (1.989319 * 0.05) ** 2
+    )
+    assert half_width(noise, confidence=0.95) == pytest.approx(half)
+    assert noise.se_seeds == pytest.approx(np.sqrt(0.01 + 0.0025))
+    assert noise.se == pytest.approx(np.sqrt(0.04 + 0.01 + 0.0025))
+    assert half_width(Noise(0.2), confidence=0.95) == pytest.approx(1.959964 * 0.2)

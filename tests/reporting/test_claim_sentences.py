@@ -1,4 +1,4 @@
-"""A claim is told with its verdict, its number and its interval."""
+"""A claim is told with its verdict, both values, its difference and its interval."""
 
 import pandas as pd
 import pytest
@@ -11,77 +11,110 @@ def claims(*rows):
     return pd.DataFrame(
         [
             {
-                **{"claim": "c", "statement": "It rises.", "model": "m", "sft": "s"},
+                **{"claim": "calibration", "statement": "It rises.", "model": "m"},
+                **{"sft": "s", "family": "primary", "margin": 0.01, "reason": None},
                 **{"smoothing": 0.1, "task": "t", "level": level, "metric": "ece"},
                 **{"estimate": estimate, "p_adjusted": 0.012, "verdict": verdict},
                 **{"ci_low": estimate - 0.02, "ci_high": estimate + 0.02},
+                **{"before": 0.3, "after": 0.3 + estimate, "confidence": 0.975},
+                **{"tipping_sd": None, "lr": 0.001, "lr_reference": 0.001},
             }
             for level, estimate, verdict in rows
         ]
-    )
+    ).astype({"tipping_sd": float})
 
 
 def test_a_claim_has_a_sentence_with_numbers():
-    """Verdict, metric, languages, estimate, interval and p-value."""
+    """Verdict, metric, both values, estimate, interval with its level, and p-value."""
     (told,) = describe_claims(claims(("low", 0.05, "holds")))
     assert told["statement"] == "It rises."
     (case,) = told["cases"]
-    assert case["where"] == "t, smoothing 0.1"
-    assert case["text"] == ("holds (ECE +5.0 pp [+3.0, +7.0], adjusted p = 0.012)")
+    assert case == {
+        "where": "t, smoothing 0.1",
+        "verdict": "holds",
+        "kind": "holds",
+        "mark": "✓",
+        "text": "holds (ECE 30.0% → 35.0%: +5.0 pp [+3.0, +7.0], 97.5 % interval; "
+        "adjusted p = 0.012)",
+    }
 
 
 def test_what_the_statement_does_not_say_is_added():
     """The language of a claim about all of them; the model where there are several."""
-    both = pd.concat([claims(("sw", 0.01, "fails")), claims(("all", 0.01, "holds"))])
+    both = pd.concat([claims(("sw", 0.01, "reversed")), claims(("all", 0.01, "holds"))])
     both["model"] = ["m", "n"]
     ((one, two),) = [each["cases"] for each in describe_claims(both)]
-    assert one["text"] == "is refuted (ECE of Swahili +1.0 pp [−1.0, +3.0])"
+    assert one["text"].startswith("is reversed (ECE of Swahili 30.0% → 31.0%: +1.0 pp")
     assert two["where"] == "t, n, SFT on s, smoothing 0.1"
+
+
+RANGE = "[−3.0, +1.0], 97.5 % interval"
 
 
 @pytest.mark.parametrize(
     ("changes", "where", "text"),
     [
         (
-            {"verdict": "inconclusive", "metric": "gap", "ci_low": -0.04},
+            {
+                "verdict": "inconclusive",
+                "metric": "gap",
+                "ci_low": -0.04,
+                "before": -0.1,
+            },
             "t, smoothing 0.1",
-            "is neither shown nor refuted (gap −1.0 pp [−4.0, +1.0])",
+            "is inconclusive (gap −10.0 pp → +29.0 pp: −1.0 pp [−4.0, +1.0], 97.5 % "
+            "interval)",
         ),
         (
-            {"smoothing": 0.0, "verdict": "fails", "level": "all"},
+            {"smoothing": 0.0, "verdict": "reversed for this training", "level": "all"}
+            | {"tipping_sd": 0.0213},
             "t",
-            "is refuted (ECE −1.0 pp [−3.0, +1.0])",
+            f"is reversed for this training (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; "
+            "adjusted p = 0.012; undone by an sd over trainings of 2.1 pp)",
         ),
         (
-            {"p_adjusted": 0.000999},
-            "t, smoothing 0.1",
-            "holds (ECE −1.0 pp [−3.0, +1.0], adjusted p < 0.001)",
+            {"p_adjusted": 0.000999, "verdict": "negligible", "family": "exploratory"},
+            "t, smoothing 0.1, exploratory",
+            f"is about a negligible difference (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; "
+            "margin 1.0 pp; adjusted p < 0.001)",
         ),
         (
-            {"p_adjusted": 0.001, "level": "mid"},
+            {"p_adjusted": 0.001, "claim": "cost", "lr_reference": 0.002},
             "t, smoothing 0.1",
-            "holds (ECE −1.0 pp [−3.0, +1.0], adjusted p = 0.001)",
+            f"holds (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; margin 1.0 pp; "
+            "adjusted p = 0.001; other learning rate: 0.002 → 0.001)",
+        ),
+        (
+            {
+                "verdict": "not judged",
+                "reason": "there is no language",
+                "smoothing": None,
+            },
+            "t",
+            "is not judged (there is no language)",
+        ),
+        (
+            {"verdict": "inconclusive", "reason": "over-confidence is not shown"},
+            "t, smoothing 0.1",
+            f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; over-confidence is "
+            "not shown)",
         ),
     ],
 )
 def test_a_case_is_told_in_whole(changes, where, text):
     """Where it is, its verdict, and its numbers with their signs."""
-    ((told,),) = [
-        each["cases"]
-        for each in describe_claims(claims(("low", -0.01, "holds")).assign(**changes))
-    ]
-    assert told == {
-        "where": where,
-        "verdict": changes.get("verdict", "holds"),
-        "text": text,
-    }
+    rows = claims(("low", -0.01, "holds")).assign(**changes)
+    ((told,),) = [each["cases"] for each in describe_claims(rows)]
+    assert (told["where"], told["text"]) == (where, text)
+    assert told["verdict"] == changes.get("verdict", "holds")
+    assert told["verdict"].startswith(told["kind"])
 
 
 def test_claims_keep_the_order_of_their_table():
     """Statements, and the cases of each; several SFT sets are told apart, too."""
-    one = claims(("low", 0.01, "fails"), ("low", 0.02, "fails"))
+    one = claims(("low", 0.01, "holds"), ("low", 0.02, "holds"))
     one["sft"] = ["s", "r"]
-    other = claims(("low", 0.03, "fails")).assign(statement="It falls.")
+    other = claims(("low", 0.03, "holds")).assign(statement="It falls.")
     told = describe_claims(pd.concat([one[:1], other, one[1:]]))
     assert [each["statement"] for each in told] == ["It rises.", "It falls."]
     places = [case["where"] for case in told[0]["cases"]]

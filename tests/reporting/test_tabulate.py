@@ -119,7 +119,8 @@ def test_claims_hold_the_verdicts_of_the_table(made):
     change -= 100 * mean_by_hand("none", 0.0, LEVELS["low"], "confidence")
     ends = f"[{100 * own['ci_low']:+.1f}, {100 * own['ci_high']:+.1f}]"
     assert found["verdict"] == own["verdict"]
-    assert f"(confidence {change:+.1f} pp {ends}" in found["numbers"]
+    assert found["numbers"].startswith("holds (confidence ")
+    assert f": {change:+.1f} pp {ends}, 95 % interval; adj" in found["numbers"]
 
 
 def test_every_format_holds_the_same_cells(made):

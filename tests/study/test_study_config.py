@@ -170,3 +170,19 @@ def test_a_misspelt_key_is_met_with_the_right_one():
     line = study.explain([], "", {"smoothin": 1}, known=known)
     assert "did you mean 'smoothing'?" in line
     assert "known: smoothing, seeds" in study.explain([], "", {"x": 1}, known=known)
+
+
+def test_the_first_task_and_scoring_are_the_primary_ones():
+    """Unless the study names others; only those that it has."""
+    asked = small_study()
+    first = study.complete(asked)["statistics"]
+    assert first["primary_task"] == asked["tasks"][0]["name"]
+    assert first["primary_scoring"] == study.complete(asked)["scoring"][0]
+    other = asked["tasks"][-1]["name"]
+    asked["statistics"] = {"primary_task": other}
+    assert study.complete(asked)["statistics"]["primary_task"] == other
+    for key, value in (("primary_task", "nothing"), ("primary_scoring", "letters")):
+        asked["statistics"] = {key: value}
+        asked["scoring"] = ["text"]
+        with pytest.raises(InputError, match=rf"statistics\.{key}: the study has no"):
+            study.complete(asked)

@@ -107,7 +107,11 @@ rule contrast:
         "../../envs/cpu.yaml"
     params:
         stage=stages.STAGES["contrast"],
-        statistics=get_statistics(margin="margin"),
+        statistics=get_statistics(
+            margin="margin",
+            primary_task="primary_task",
+            primary_scoring="primary_scoring",
+        ),
     shell:
         "python -m polycal contrast"
         " --metrics {input.metrics:q}"

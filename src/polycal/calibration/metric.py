@@ -62,5 +62,5 @@ class Metric(NamedTuple):
 
     @property
     def may_carry_claim(self) -> bool:
-        """Return whether a claim may be about it: an interval, a margin, no bias."""
-        return self.replicated and self.margin is not None and self.debiased is None
+        """Return whether a claim may be about it: it has an interval and a margin."""
+        return self.replicated and self.margin is not None

@@ -1,82 +1,84 @@
-"""The study's claims as records, and the verdict on each."""
+"""The study's claims as records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from polycal.calibration import METRICS
-from polycal.comparing.inference import holm
 from polycal.study.languages import ALL, LEVELS
-from polycal.study.scorings import HEADLINE
+from polycal.study.scorings import SCORINGS
 from polycal.verb import verb
 
 # References of a contrast: the base model, SFT without smoothing; and of the difference
 # between models: the mean of the other models' changes by smoothing.
 TO_BASE, TO_SFT, TO_OTHERS = "base", "sft", "others"
 EACH = "each"  # the level of a claim about every single language
-HOLDS, FAILS, INCONCLUSIVE = "holds", "fails", "inconclusive"
-_FAMILY = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
-_SHOWN = ["level", "metric", "estimate", "ci_low", "ci_high"]
 
 
 class Direction(NamedTuple):
     """A difference that a claim may assert.
 
+    Each function takes the least and the largest value of the difference without noise,
+    and the margin, and returns how far it lies beyond what decides; below 0: it does
+    not.
+
     Attributes:
         holds: the claim holds if the difference is shown to be this.
-        fails: the claim fails if the difference is shown to be this.
-        p: from rows of a contrasts table to the p-values of "the claim is wrong".
-        p_against: from the rows to the p-values of "the claim is true".
+        reversed: the claim is reversed if the difference is shown to be this.
+        beyond: the function of `holds`.
+        beyond_reversed: the function of `reversed`.
+        may_be_negligible: whether a difference within the margin is a verdict of its
+            own.
     """
 
     holds: str
-    fails: str
-    p: Callable[[pd.DataFrame], pd.Series]
-    p_against: Callable[[pd.DataFrame], pd.Series]
+    reversed: str
+    beyond: Callable[[pd.Series, pd.Series, pd.Series], pd.Series]
+    beyond_reversed: Callable[[pd.Series, pd.Series, pd.Series], pd.Series]
+    may_be_negligible: bool
 
 
-def _p_above_zero(rows: pd.DataFrame) -> pd.Series:
-    """Return the two-sided p-values where the difference is above 0, else 1."""
-    return rows["p_value"].where(rows["ci_low"] + rows["ci_high"] > 0, 1.0)
+def inside(low: pd.Series, high: pd.Series, margin: pd.Series) -> pd.Series:
+    """Return how far a difference lies within its margins."""
+    return np.minimum(low + margin, margin - high)
 
 
-def _p_below_zero(rows: pd.DataFrame) -> pd.Series:
-    return rows["p_value"].where(rows["ci_low"] + rows["ci_high"] < 0, 1.0)
-
-
-def _p_beyond_margin(rows: pd.DataFrame) -> pd.Series:
-    """Return the p-values of "the difference is within the margins", two-sided."""
-    below, above = 1 - rows["p_noninferiority"], 1 - rows["p_nonsuperiority"]
-    return (2 * below.where(below < above, above)).clip(upper=1)
-
-
-# A difference that does not reach the margin is no rise or fall worth the name, one
-# beyond it has not stayed, and one below -margin is not kept.
 DIRECTIONS = {
     "rises": Direction(
-        "above 0", "below the margin", _p_above_zero, lambda r: r["p_nonsuperiority"]
+        "above 0",
+        "below 0",
+        lambda low, high, margin: low,
+        lambda low, high, margin: -high,
+        may_be_negligible=True,
     ),
     "falls": Direction(
         "below 0",
-        "above minus the margin",
-        _p_below_zero,
-        lambda r: r["p_noninferiority"],
+        "above 0",
+        lambda low, high, margin: -high,
+        lambda low, high, margin: low,
+        may_be_negligible=True,
     ),
     "stays": Direction(
         "within the margins",
         "beyond a margin",
-        lambda r: r["p_equivalence"],
-        _p_beyond_margin,
+        inside,
+        lambda low, high, margin: np.maximum(low - margin, -margin - high),
+        may_be_negligible=False,
     ),
     "kept": Direction(
         "above minus the margin",
         "below minus the margin",
-        lambda r: r["p_noninferiority"],
-        lambda r: 1 - r["p_noninferiority"],
+        lambda low, high, margin: low + margin,
+        lambda low, high, margin: -margin - high,
+        may_be_negligible=False,
     ),
 }
+
+
+_OF_OVERCONFIDENCE = {("gap", "rises"), ("gap", "falls")}
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class Claim:
         metric: that is compared.
         direction: of the difference, one of `DIRECTIONS`: it `rises`, `falls`, `stays`
             within the margin, or is `kept`, not falling by more than it.
+        over: whether the claim is about over-confidence, so that the larger of the two
+            gaps has to be shown above 0.
+        scoring: that it is judged under; None: under each.
     """
 
     name: str
@@ -99,25 +104,34 @@ class Claim:
     level: str
     metric: str
     direction: str
+    over: bool = False
+    scoring: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a claim that no test can judge.
 
         Raises:
-            ValueError: the metric has no margin, no interval or a bias; or the
-                reference, level or direction is unknown.
+            ValueError: the metric has no margin or no interval; a claim about
+                over-confidence is not about the gap; or the reference, level,
+                direction or scoring is unknown.
         """
         metric = METRICS.get(self.metric)
         if metric is None or not metric.may_carry_claim:
             carrying = [name for name, each in METRICS.items() if each.may_carry_claim]
             raise ValueError(
                 f"claim {self.name!r}: {self.metric!r} may not carry a claim, which "
-                f"needs a margin, replicates and no bias; take one of {carrying}"
+                f"needs a margin and replicates; take one of {carrying}"
+            )
+        if self.over and (self.metric, self.direction) not in _OF_OVERCONFIDENCE:
+            raise ValueError(
+                f"claim {self.name!r}: over-confidence is a gap that rises or falls, "
+                f"not {self.metric!r} that {self.direction!r}"
             )
         for name, known in (
             ("reference", (TO_BASE, TO_SFT, TO_OTHERS)),
             ("level", (*LEVELS, ALL, EACH)),
             ("direction", tuple(DIRECTIONS)),
+            ("scoring", (*SCORINGS, None)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -126,8 +140,8 @@ class Claim:
                 )
 
 
-# Calibration is judged by the signed gap: ECE is biased upwards on few questions.
-# From arXiv 2601.01362; `cost` is the doubt that others have.
+# From arXiv 2601.01362; `cost` is the doubt that others have. Over-confidence is judged
+# by the signed gap where it is above 0, calibration by the ECE.
 _RECORDS = (
     Claim(
         name="confidence",
@@ -146,11 +160,20 @@ _RECORDS = (
         direction="stays",
     ),
     Claim(
-        name="calibration",
+        name="overconfidence",
         statement="SFT makes the model more over-confident in low-resource languages.",
         reference=TO_BASE,
         level="low",
         metric="gap",
+        direction="rises",
+        over=True,
+    ),
+    Claim(
+        name="calibration",
+        statement="SFT raises the calibration error in low-resource languages.",
+        reference=TO_BASE,
+        level="low",
+        metric="ece",
         direction="rises",
     ),
     Claim(
@@ -160,6 +183,7 @@ _RECORDS = (
         level=ALL,
         metric="gap",
         direction="falls",
+        over=True,
     ),
     Claim(
         name="everywhere",
@@ -169,15 +193,27 @@ _RECORDS = (
         level=EACH,
         metric="gap",
         direction="falls",
+        over=True,
+    ),
+    Claim(
+        name="smoothed_calibration",
+        statement="Label smoothing keeps the calibration error below that of plain "
+        "SFT.",
+        reference=TO_SFT,
+        level=ALL,
+        metric="ece",
+        direction="falls",
     ),
     Claim(
         name="vocabulary",
-        statement="Label smoothing lowers over-confidence less in the model with the "
-        "largest vocabulary than in the others.",
+        statement="Label smoothing removes a smaller share of the over-confidence in "
+        "the model with the largest vocabulary than in the others.",
         reference=TO_OTHERS,
         level=ALL,
         metric="gap",
         direction="rises",
+        over=True,
+        scoring="letters",
     ),
     Claim(
         name="cost",
@@ -191,92 +227,18 @@ _RECORDS = (
 CLAIMS: dict[str, Claim] = {claim.name: claim for claim in _RECORDS}
 
 
-class Hypothesis(NamedTuple):
-    """A claim about one condition.
-
-    Attributes:
-        claim: the record.
-        row: of the contrasts that it is tested by.
-        p: of "the claim is wrong", not adjusted.
-        p_against: of "the claim is true", to the margin, not adjusted.
-    """
-
-    claim: Claim
-    row: int
-    p: float
-    p_against: float
-
-
 @verb()
 def show_claims() -> None:
     """Print the table of docs/statistics.md: the record of each claim."""
-    print("| claim | statement | holds if shown to be | fails if shown to be |")
-    print("|---|---|---|---|")
+    print("| claim | statement | metric | holds if shown | reversed if shown |")
+    print("|---|---|---|---|---|")
     for claim in CLAIMS.values():
         direction = DIRECTIONS[claim.direction]
-        holds, fails = direction.holds, direction.fails
+        holds, reversed_ = direction.holds, direction.reversed
         if claim.level == EACH:
-            holds, fails = f"{holds} in every language", f"{fails} in any language"
-        print(f"| `{claim.name}` | {claim.statement} | {holds} | {fails} |")
-
-
-def judge(
-    contrasts: pd.DataFrame, *, alpha: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Hypothesis all hypotheses of a study together.
-
-    They are one family: every claim about every model, SFT set, smoothing, benchmark
-    and scoring, with the headline normaliser and no calibrator. Holm's procedure keeps
-    the probability that any of them holds by mistake below alpha, and likewise that
-    any of them fails by mistake.
-
-    Args:
-        contrasts: rows of a contrasts table.
-        alpha: such as 0.05.
-
-    Returns:
-        The contrasts with `p_adjusted` where a row carries a hypothesis, and the rows
-        of the claims table.
-    """
-    tests = list(_hypotheses(contrasts))
-    adjusted = holm([test.p for test in tests])
-    adjusted_against = holm([test.p_against for test in tests])
-    contrasts, rows = contrasts.copy(), []
-    for test, p, p_against in zip(tests, adjusted, adjusted_against, strict=True):
-        row = contrasts.loc[test.row]
-        if test.claim.level != EACH:
-            contrasts.loc[test.row, "p_adjusted"] = p
-        shown = {name: row[name] for name in (*_FAMILY, *_SHOWN)}
-        shown |= {"claim": test.claim.name, "statement": test.claim.statement}
-        refuted = FAILS if p_against < alpha else INCONCLUSIVE
-        verdict = HOLDS if p < alpha else refuted
-        rows.append({**shown, "p_adjusted": p, "verdict": verdict})
-    return contrasts, pd.DataFrame(rows)
-
-
-def _hypotheses(contrasts: pd.DataFrame) -> Iterator[Hypothesis]:
-    """Yield every claim about every condition that the study has contrasts for.
-
-    A claim about each language is tested by the language that speaks most against it:
-    it holds for all if it holds for that one (Berger 1982). It fails if it fails for
-    any, which takes Bonferroni's correction for their number.
-    """
-    headline = contrasts["normaliser"] == contrasts["scoring"].map(HEADLINE)
-    headline &= contrasts["calibrator"] == "none"
-    for _, own in contrasts[headline].groupby(_FAMILY, sort=True):
-        for claim in CLAIMS.values():
-            rows = own[
-                (own["reference"] == claim.reference)
-                & ((own["smoothing"] == 0) == (claim.reference == TO_BASE))
-                & (own["metric"] == claim.metric)
-            ]
-            if claim.level == EACH:
-                rows = rows[rows["sim_low"].notna()]
-            else:
-                rows = rows[rows["level"] == claim.level]
-            if len(rows):
-                direction = DIRECTIONS[claim.direction]
-                p_values, against = direction.p(rows), direction.p_against(rows)
-                worst = rows["estimate"][p_values == p_values.max()]
-                lowest = min(1.0, float(against.min()) * len(rows))
-                yield Hypothesis(claim, worst.idxmax(), p_values.max(), lowest)
+            holds, reversed_ = (
+                f"{holds} in every language",
+                f"{reversed_} in any language",
+            )
+        cells = (f"`{claim.name}`", claim.statement, claim.metric, holds, reversed_)
+        print(f"| {' | '.join(cells)} |")

@@ -4,7 +4,7 @@ Paired differences between conditions on the same questions, per language and av
 over languages.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +13,18 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal.calibration import METRICS
-from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SFT, judge
-from polycal.comparing.effects import Effect, describe
+from polycal.comparing.biases import bound_bias
+from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SFT
+from polycal.comparing.effects import Effect, Side, describe
+from polycal.comparing.inference import Noise
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
+from polycal.comparing.verdicts import Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
+from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
 
@@ -44,6 +48,8 @@ def contrast(
     runs: Path | None = None,
     margin: float,
     confidence: float,
+    primary_task: str | None = None,
+    primary_scoring: Scoring | None = None,
     out: Path,
 ) -> None:
     """Write the study's contrasts and claims, as Parquet and CSV.
@@ -51,9 +57,14 @@ def contrast(
     Args:
         metrics: the study's metrics table.
         replicates: replicates tables, one for each run and task.
-        runs: the study's runs table, to compare models by vocabulary.
+        runs: the study's runs table, to compare models by vocabulary and to name the
+            learning rates.
         margin: fractions that differ by less are equivalent.
         confidence: confidence level of intervals, bands and verdicts.
+        primary_task: the task whose claims are not exploratory; default: the first by
+            name.
+        primary_scoring: the scoring whose claims are not exploratory; default: the
+            first by name.
         out: directory to write into.
 
     Raises:
@@ -66,17 +77,19 @@ def contrast(
     for comparisons in _families(loader.runs):
         pairs = [pair for comparison in comparisons for pair in comparison.pairs]
         loaded = {run: _all_questions(loader, run) for pair in pairs for run in pair}
-        for comparison in comparisons:
-            for effect in _effects(comparison, loaded):
-                frames.append(describe(effect, **settings))
-                by_model += [effect] if compares_models(effect) else []
-    sizes = _vocabularies(runs) if runs else {}
-    between = compare_models(by_model, sizes)
-    frames += [describe(effect, **settings) for effect in between]
-    names = tables.SCHEMAS["contrasts"].names
+        for effects in _pooled_effects(comparisons, loaded):
+            frames.append(describe(effects, **settings))
+            by_model += [effect for effect in effects if compares_models(effect)]
+    facts = _Facts(tables.read(runs, "runs").to_pylist() if runs else [])
+    between = compare_models(by_model, facts.vocabularies)
+    frames += [describe([effect], **settings) for effect in between]
+    names = [*tables.SCHEMAS["contrasts"].names, "low", "high", *Noise._fields]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    rows, claims = judge(rows.reindex(columns=names), alpha=1 - confidence)
+    primary = Primary(primary_task, primary_scoring)
+    rows = rows.reindex(columns=names)
+    rows, claims = judge(rows, primary=primary, alpha=1 - confidence)
     rows = rows[rows["reference"] != TO_OTHERS]
+    claims = facts.add_rates(claims)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
         frame = frame.reindex(columns=schema.names)
@@ -84,10 +97,37 @@ def contrast(
         tables.write_study(table, out, kind, confidence=confidence)
 
 
-def _vocabularies(runs: Path) -> dict[str, int]:
-    """Return the vocabulary of each model where it is known."""
-    rows = tables.read(runs, "runs").select(["model", "vocabulary"]).to_pylist()
-    return {row["model"]: row["vocabulary"] for row in rows if row["vocabulary"]}
+class _Facts:
+    """What the runs table says of models and conditions.
+
+    Attributes:
+        vocabularies: model -> tokens, where they are known.
+    """
+
+    def __init__(self, runs: list[dict]) -> None:
+        self.vocabularies = {
+            run["model"]: run["vocabulary"] for run in runs if run["vocabulary"]
+        }
+        self._rates = {
+            (run["model"], run["sft"], run["smoothing"]): run["lr"] for run in runs
+        }
+
+    def add_rates(self, claims: pd.DataFrame) -> pd.DataFrame:
+        """Add the selected learning rates of the two conditions of each claim."""
+        rates = [
+            (
+                self._rates.get((row["model"], row["sft"], row["smoothing"])),
+                self._rates.get((row["model"], row["sft"], 0.0))
+                if row["smoothing"]
+                else None,
+            )
+            for row in claims.to_dict("records")
+        ]
+        lr, lr_reference = zip(*rates, strict=True) if rates else ((), ())
+        return claims.assign(
+            lr=pd.Series(lr, dtype=float).to_numpy(),
+            lr_reference=pd.Series(lr_reference, dtype=float).to_numpy(),
+        )
 
 
 def _families(runs: list[MeasuredRun]) -> Iterator[list[Comparison]]:
@@ -120,51 +160,66 @@ def _all_questions(loader: Replicates, run: MeasuredRun) -> dict[MetricKey, RunM
     }
 
 
-def _effects(
-    comparison: Comparison,
+def _pooled_effects(
+    comparisons: list[Comparison],
     loaded: Mapping[MeasuredRun, Mapping[MetricKey, RunMetric]],
-) -> Iterator[Effect]:
-    """Yield the effects of one condition against its reference, one per metric.
+) -> Iterator[list[Effect]]:
+    """Yield the effects whose noise of training is pooled: those of one metric.
 
     Raises:
-        InputError: the two were measured on other languages.
+        InputError: two runs were measured on different languages.
     """
-    pairs = [(loaded[before], loaded[after]) for before, after in comparison.pairs]
+    for reference in (TO_BASE, TO_SFT):
+        own = [each for each in comparisons if each.reference == reference]
+        keys = dict.fromkeys(key for each in own for key in loaded[each.pairs[0][1]])
+        for key in keys:
+            made = [_effect(comparison, key, loaded) for comparison in own]
+            effects = [effect for effect in made if effect is not None]
+            if effects:
+                yield effects
+
+
+def _effect(
+    comparison: Comparison,
+    key: MetricKey,
+    loaded: Mapping[MeasuredRun, Mapping[MetricKey, RunMetric]],
+) -> Effect | None:
+    """Return one condition's effect on a metric; None where a run has no such metric.
+
+    Raises:
+        InputError: the two were measured on different languages.
+    """
+    sides = [
+        [loaded[run] for run in runs] for runs in zip(*comparison.pairs, strict=True)
+    ]
+    if not all(key in metrics for side in sides for metrics in side):
+        return None
     one = comparison.pairs[0][1]
-    shared = {"model": one.model, "sft": one.sft, "smoothing": one.smoothing}
-    shared |= {"reference": comparison.reference, "task": one.task}
-    for key, first in pairs[0][1].items():
-        sides = [side for pair in pairs for side in pair]
-        if any(side.get(key, first).languages != first.languages for side in sides):
-            raise InputError(
-                f"the runs of {one.model}/{one.sft} on {one.task} are of different "
-                "languages; measure them again"
-            )
-        if not all(key in side for side in sides):
-            continue
-        changes = [(before[key], after[key]) for before, after in pairs]
-        reading = key._asdict()
-        del reading["subset"]
-        yield Effect(
-            shared | reading,
-            first.languages,
-            np.stack([after.values - before.values for before, after in changes]),
-            sum(_change(*pair) for pair in changes) / len(pairs),
-            np.array([_bias(key, side) for side in zip(*changes, strict=True)]),
+    languages = loaded[one][key].languages
+    if any(metrics[key].languages != languages for side in sides for metrics in side):
+        raise InputError(
+            f"the runs of {one.model}/{one.sft} on {one.task} are of different "
+            "languages; measure them again"
         )
+    condition = {"model": one.model, "sft": one.sft, "smoothing": one.smoothing}
+    reading = key._asdict()
+    del reading["subset"]
+    return Effect(
+        condition | {"reference": comparison.reference, "task": one.task} | reading,
+        languages,
+        *(_side(key, side) for side in sides),
+        loaded[one][key].n_questions,
+    )
 
 
-def _change(before: RunMetric, after: RunMetric) -> np.ndarray:
-    """Return the replicates [R, L] of a difference."""
-    return _doubles(after) - _doubles(before)
-
-
-def _doubles(metric: RunMetric) -> np.ndarray:
-    return metric.replicates.T.astype(np.float64)
-
-
-def _bias(key: MetricKey, seeds: tuple[RunMetric, ...]) -> np.ndarray:
-    """Return the largest bias [L] of a metric: what a calibrated model would show."""
+def _side(key: MetricKey, runs: Sequence[Mapping[MetricKey, RunMetric]]) -> Side:
+    """Return one metric of the runs of a condition."""
+    metrics = [metrics[key] for metrics in runs]
+    drawn = sum(metric.replicates.T.astype(np.float64) for metric in metrics)
     if METRICS[key.metric].debiased is None:
-        return np.zeros(len(seeds[0].languages))
-    return np.mean([metric.null_means for metric in seeds], axis=0)
+        bias = np.zeros(len(metrics[0].languages))
+    else:
+        gap = key._replace(metric="gap")
+        bias = np.mean([bound_bias(one[key], one[gap]) for one in runs], axis=0)
+    seeds = np.stack([metric.values for metric in metrics])
+    return Side(seeds, drawn / len(metrics), bias)

@@ -1,21 +1,41 @@
 """A paired difference between conditions, with its intervals, bands and verdicts."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from polycal.calibration import METRICS
+from polycal.calibration.metric import SIGNED
 from polycal.comparing.conditions import language_of
 from polycal.comparing.inference import (
+    Noise,
     band_width,
-    differences,
     half_width,
     p_above,
     p_equivalence,
     p_two_sided,
 )
+from polycal.comparing.seed_noise import SeedVariance, pool_seeds
 from polycal.study.languages import ALL, LEVELS
+
+# Metrics that count right answers.
+_OF_CORRECTNESS = {"accuracy"} | {m.name for m in METRICS.values() if m.of_bins}
+
+
+class Side(NamedTuple):
+    """One metric of a condition.
+
+    Attributes:
+        seeds: [S, L] observed, one row a seed.
+        replicates: [R, L] of the mean over seeds.
+        bias: [L] how far the mean may lie above the truth on average.
+    """
+
+    seeds: np.ndarray
+    replicates: np.ndarray
+    bias: np.ndarray
 
 
 class Effect(NamedTuple):
@@ -25,81 +45,188 @@ class Effect(NamedTuple):
         key: model, sft, smoothing, reference, task, scoring, normaliser, calibrator
             and metric.
         languages: L codes, sorted.
-        seeds: [S, L] observed differences, one row a seed.
-        replicates: [R, L] of their mean over seeds.
-        bias: [2, L] largest bias of the metric, before and after.
+        before: the reference, its seeds in the order of those of `after`.
+        after: the condition.
+        n_questions: [L] of each language.
     """
 
     key: dict[str, object]
     languages: list[str]
-    seeds: np.ndarray
-    replicates: np.ndarray
-    bias: np.ndarray
+    before: Side
+    after: Side
+    n_questions: np.ndarray
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """Return the differences [S, L]."""
+        return self.after.seeds - self.before.seeds
 
 
-def describe(effect: Effect, *, margin: float, confidence: float) -> pd.DataFrame:
-    """Return the rows of a contrasts table: one per language and level.
+class Groups(NamedTuple):
+    """The levels that have a language.
 
-    Args:
-        effect: a difference, or a difference of differences.
-        margin: smaller differences are equivalent, for metrics that have a margin.
-        confidence: of intervals, bands and verdicts.
+    Attributes:
+        names: V levels.
+        sizes: [V] languages of each.
+        means: [L, V] weights of the languages in the mean of a level.
     """
-    languages, replicates = effect.languages, effect.replicates
+
+    names: list[str]
+    sizes: np.ndarray
+    means: np.ndarray
+
+    def extend(self, values: np.ndarray) -> np.ndarray:
+        """Append the means over levels to values of languages: [..., L + V]."""
+        return np.concatenate([values, values @ self.means], axis=-1)
+
+
+def group_languages(languages: Sequence[str]) -> Groups:
+    """Return the levels of some languages, `ALL` last."""
     levels = np.array([language_of(code).level for code in languages])
     members = {level: levels == level for level in LEVELS}
     members[ALL] = np.ones(len(languages), bool)
     members = {level: own for level, own in members.items() if own.any()}
-    mean = np.array([own / own.sum() for own in members.values()]).T
-    estimated = differences(
-        np.hstack([effect.seeds, effect.seeds @ mean]),
-        np.hstack([replicates, replicates @ mean]),
+    sizes = np.array([own.sum() for own in members.values()])
+    means = np.array([own / own.sum() for own in members.values()]).T
+    return Groups(list(members), sizes, means)
+
+
+def describe(
+    effects: Sequence[Effect], *, margin: float, confidence: float
+) -> pd.DataFrame:
+    """Return rows of a contrasts table: one per effect and language or level.
+
+    Args:
+        effects: of one metric and reading, against one reference, for the smoothing
+            values of one model and SFT set, in the same languages: their noise of
+            training is pooled.
+        margin: smaller differences are equivalent, for metrics that have a margin.
+        confidence: of intervals, bands and verdicts.
+
+    Returns:
+        The rows, with the columns of `Noise` beside those of the table.
+    """
+    groups = group_languages(effects[0].languages)
+    pooled = [
+        pool_seeds([part(effect) for effect in effects], groups.means)
+        for part in (
+            lambda effect: effect.seeds,
+            lambda effect: effect.before.seeds,
+            lambda effect: effect.after.seeds,
+        )
+    ]
+    settings = {"margin": margin, "confidence": confidence}
+    return pd.concat(
+        [_describe_one(effect, groups, pooled, **settings) for effect in effects],
+        ignore_index=True,
     )
-    noise = estimated.noise
+
+
+def _describe_one(
+    effect: Effect,
+    groups: Groups,
+    pooled: Sequence[SeedVariance],
+    *,
+    margin: float,
+    confidence: float,
+) -> pd.DataFrame:
+    metric = METRICS[effect.key["metric"]]
+    n, n_seeds = len(effect.languages), len(effect.seeds)
+    varied, *varied_sides = pooled
+    replicates = effect.after.replicates - effect.before.replicates
+    estimate = groups.extend(effect.seeds.mean(axis=0))
+    noise = varied.noise(_of_questions(effect, replicates, groups), n_seeds)
     # Without noise, the true difference would lie between low and high.
-    before, after = np.hstack([effect.bias, effect.bias @ mean])
-    low, high = estimated.estimate - after, estimated.estimate + before
+    low = estimate - groups.extend(effect.after.bias)
+    high = estimate + groups.extend(effect.before.bias)
     half = half_width(noise, confidence=confidence)
-    band = band_width(replicates, noise, confidence=confidence)
-    band[len(languages) :] = np.nan
+    band = np.full(len(estimate), np.nan)
+    band[:n] = band_width(replicates, _first(noise, n), confidence=confidence)
+    widest = metric.span[1] - metric.span[0]
     frame = pd.DataFrame(
         {
-            "level": [*languages, *members],
-            "estimate": estimated.estimate,
-            "se": np.hypot(noise.questions, noise.training),
-            "ci_low": low - half,
-            "ci_high": high + half,
-            "sim_low": low - band,
-            "sim_high": high + band,
+            "level": [*effect.languages, *groups.names],
+            "before": groups.extend(effect.before.seeds.mean(axis=0)),
+            "after": groups.extend(effect.after.seeds.mean(axis=0)),
+            "estimate": estimate,
+            "low": low,
+            "high": high,
+            "se": noise.se,
+            "se_seeds": noise.se_seeds if varied.known else np.nan,
+            "ci_low": np.maximum(low - half, -widest),
+            "ci_high": np.minimum(high + half, widest),
+            "sim_low": np.maximum(low - band, -widest),
+            "sim_high": np.minimum(high + band, widest),
             "p_value": p_two_sided(np.maximum(low, 0) + np.minimum(high, 0), noise),
             "p_adjusted": np.nan,
             "margin": np.nan,
             "p_equivalence": np.nan,
             "p_noninferiority": np.nan,
             "p_nonsuperiority": np.nan,
-            "sd_seeds": estimated.sd_seeds,
-            "n_languages": [1] * len(languages)
-            + [own.sum() for own in members.values()],
+            "p_before": np.nan,
+            "p_after": np.nan,
+            "sd_seeds": _spread(groups.extend(effect.seeds)),
+            "n_languages": [1] * n + groups.sizes.tolist(),
+            "n_questions": [
+                *effect.n_questions,
+                *(effect.n_questions[own > 0].min() for own in groups.means.T),
+            ],
         }
     )
-    if METRICS[effect.key["metric"]].margin:
+    frame = frame.assign(**noise._asdict())
+    if metric.span == SIGNED:
+        for name, side, own in zip(
+            ("p_before", "p_after"),
+            (effect.before, effect.after),
+            varied_sides,
+            strict=True,
+        ):
+            questions = groups.extend(side.replicates).std(axis=0, ddof=1)
+            sided = own.noise(questions, n_seeds)
+            frame[name] = p_above(groups.extend(side.seeds.mean(axis=0)), sided, 0.0)
+    if metric.margin:
         frame["margin"] = margin
         frame["p_noninferiority"] = p_above(low, noise, -margin)
         frame["p_nonsuperiority"] = p_above(-high, noise, -margin)
         frame["p_equivalence"] = p_equivalence(low, high, noise, margin)
-    frame["verdict"] = _verdicts(frame, alpha=1 - confidence)
-    return frame.assign(**effect.key, n_seeds=len(effect.seeds))
+    frame["verdict"] = _verdicts(frame)
+    return frame.assign(**effect.key, n_seeds=n_seeds)
 
 
-def _verdicts(frame: pd.DataFrame, *, alpha: float) -> np.ndarray:
+def _of_questions(effect: Effect, replicates: np.ndarray, groups: Groups) -> np.ndarray:
+    """Return the standard errors [L + V] of a difference for other questions.
+
+    Pairs of right and wrong answers that never differ show no noise in the bootstrap,
+    which is not certainty. Of N pairs, an error of 1 / (N + 2) remains: the variance of
+    Agresti and Min (2005), with half a pair added to either side, where no pair
+    differs.
+    """
+    noise = groups.extend(replicates).std(axis=0, ddof=1)
+    if effect.key["metric"] not in _OF_CORRECTNESS:
+        return noise
+    return np.maximum(noise, groups.extend(1 / (effect.n_questions + 2)))
+
+
+def _first(noise: Noise, n: int) -> Noise:
+    """Return the noise of the first n numbers."""
+    cut = {name: getattr(noise, name)[:n] for name in ("questions", "common")}
+    return noise._replace(**cut, specific=noise.specific[:n])
+
+
+def _spread(seeds: np.ndarray) -> np.ndarray:
+    """Return the standard deviation over seeds; NaN for one seed."""
+    if len(seeds) == 1:
+        return np.full(seeds.shape[1], np.nan)
+    return seeds.std(axis=0, ddof=1)
+
+
+def _verdicts(frame: pd.DataFrame) -> np.ndarray:
     """Return a word per row; a language is judged by the band over all languages."""
     low = frame["sim_low"].fillna(frame["ci_low"])
     high = frame["sim_high"].fillna(frame["ci_high"])
     margin = frame["margin"]
-    inside = (frame["sim_low"] > -margin) & (frame["sim_high"] < margin)
-    alike = inside.where(frame["sim_low"].notna(), frame["p_equivalence"] < alpha)
     return np.select(
-        [low > 0, high < 0, alike],
+        [low > 0, high < 0, (low > -margin) & (high < margin)],
         ["increase", "decrease", "equivalent"],
         "inconclusive",
     )

@@ -3,6 +3,7 @@
 NumPy arrays in, numbers out.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -15,64 +16,74 @@ class Noise(NamedTuple):
 
     Attributes:
         questions: [L] standard error for other questions.
-        training: [L] standard error for other seeds; 0 where one seed was trained.
-        df: of `training`: seeds - 1, or 1 where it is 0.
+        common: [L] standard error for other trainings that all L numbers share; 0
+            where it is unknown or there is none.
+        common_df: degrees of freedom of `common`, at least 1.
+        specific: [L] standard error for other trainings that each number has for
+            itself.
+        specific_df: degrees of freedom of `specific`, at least 1.
     """
 
-    questions: np.ndarray
-    training: np.ndarray
-    df: int
+    questions: ArrayLike
+    common: ArrayLike = 0.0
+    common_df: float = 1.0
+    specific: ArrayLike = 0.0
+    specific_df: float = 1.0
+
+    @property
+    def se_seeds(self) -> np.ndarray:
+        """Return the standard errors [L] for other trainings."""
+        return np.hypot(self.common, self.specific)
+
+    @property
+    def se(self) -> np.ndarray:
+        """Return the standard errors [L] for other questions and trainings."""
+        return np.hypot(self.questions, self.se_seeds)
 
 
-class Differences(NamedTuple):
-    """L differences that were estimated together.
-
-    Attributes:
-        estimate: [L] as observed, the mean over seeds.
-        noise: of the estimates.
-        sd_seeds: [L] standard deviation over seeds; NaN for one seed.
-    """
-
-    estimate: np.ndarray
-    noise: Noise
-    sd_seeds: np.ndarray
-
-
-def differences(seeds: np.ndarray, replicates: np.ndarray) -> Differences:
-    """Combine the noise of questions and of training.
-
-    The replicates hold no noise of training, and the spread over seeds, on the same
-    questions, no noise of questions.
-
-    Args:
-        seeds: [S, L] observed differences, one row a seed.
-        replicates: [R, L] of their mean over seeds.
-    """
-    questions = replicates.std(axis=0, ddof=1)
-    if len(seeds) == 1:
-        sd, training = np.full(len(questions), np.nan), np.zeros(len(questions))
-    else:
-        sd = seeds.std(axis=0, ddof=1)
-        training = sd / np.sqrt(len(seeds))
-    noise = Noise(questions, training, max(len(seeds) - 1, 1))
-    return Differences(seeds.mean(axis=0), noise, sd)
-
-
-def max_t(replicates: np.ndarray, *, confidence: float) -> float:
+def max_t(replicates: np.ndarray, noise: Noise, *, confidence: float) -> float:
     """Return the quantile of the largest |t| of L paired differences.
 
     A band of so many standard errors holds all of them at once with the given
     confidence. Their correlation makes it narrower than Bonferroni's (Romano & Wolf
-    2005).
+    2005). Each replicate of the questions gets one draw of the trainings' common part,
+    which moves all differences together, and L draws of the specific parts; both follow
+    Student's t distributions, because their variances are estimates.
 
     Args:
         replicates: [R, L].
+        noise: of the L differences.
         confidence: such as 0.95.
+
+    Returns:
+        At least the quantile of one difference without noise of training.
     """
     spread = replicates.std(axis=0, ddof=1)
-    shift = abs(replicates - replicates.mean(axis=0))
-    scaled = np.divide(shift, spread, out=np.zeros_like(shift), where=spread > 0)
-    return float(np.quantile(scaled.max(axis=1), confidence))
+    shift = replicates - replicates.mean(axis=0)
+    shift = np.divide(shift, spread, out=np.zeros_like(shift), where=spread > 0)
+    whole = shift * noise.questions
+    if np.any(noise.se_seeds):
+        chance = _uniforms(replicates.shape[0], replicates.shape[1] + 2)
+        common = special.stdtrit(noise.common_df, chance[:, :1])
+        # The specific parts share the estimate of their variance.
+        tail = special.chdtri(noise.specific_df, chance[:, 1:2])
+        specific = special.ndtri(chance[:, 2:]) * np.sqrt(noise.specific_df / tail)
+        whole = whole + common * noise.common + specific * noise.specific
+    scaled = np.divide(
+        abs(whole), noise.se, out=np.zeros_like(whole), where=noise.se > 0
+    )
+    largest = float(np.quantile(scaled.max(axis=1), confidence))
+    return max(largest, float(special.ndtri((1 + confidence) / 2)))
+
+
+@functools.lru_cache(maxsize=4)
+def _uniforms(n: int, m: int) -> np.ndarray:
+    """Return random numbers [n, m] between 0 and 1, the same in every call.
+
+    NumPy keeps the raw words of Philox the same in all versions.
+    """
+    words = np.random.Philox(key=0).random_raw(n * m).reshape(n, m)
+    return ((words >> 11) + 0.5) / 2.0**53
 
 
 def band_width(
@@ -80,28 +91,27 @@ def band_width(
 ) -> np.ndarray:
     """Return the half width [L] of the band that holds L differences at once.
 
-    It is an interval of one difference with `max_t` as its quantile.
-
     Args:
         replicates: [R, L].
         noise: of the L differences.
         confidence: such as 0.95.
     """
-    return distance(noise, special.ndtr(-max_t(replicates, confidence=confidence)))
+    return max_t(replicates, noise, confidence=confidence) * noise.se
 
 
-def half_width(noise: Noise, *, confidence: float) -> np.ndarray:
+def half_width(noise: Noise, *, confidence: ArrayLike) -> np.ndarray:
     """Return the half width of the two-sided interval around an estimate."""
-    return distance(noise, (1 - confidence) / 2)
+    return distance(noise, (1 - np.asarray(confidence)) / 2)
 
 
 def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
     """Return the distance that an estimate exceeds the truth by with a probability.
 
-    It is the root of (z s_questions)^2 + (t s_training)^2 with the quantiles of the
-    normal and of Student's t distribution: exact if either is 0, and a little too large
-    between (Graybill and Wang 1980). Degrees of freedom for the sum (Satterthwaite)
-    would be many where two or three seeds agree by chance, and reject too often.
+    It is the root of (z s_questions)^2 + (t s_common)^2 + (t s_specific)^2 with the
+    quantiles of the normal and of Student's t distributions: exact if one of them is
+    alone, and a little too large between (Graybill and Wang 1980). Degrees of freedom
+    for the sum (Satterthwaite) would be many where two or three seeds agree by chance,
+    and reject too often.
 
     Args:
         noise: of L estimates.
@@ -109,7 +119,22 @@ def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
     """
     # `stats` spends most of its time on checking arguments; `special` does not.
     by_questions = -special.ndtri(rare) * noise.questions
-    return np.hypot(by_questions, -special.stdtrit(noise.df, rare) * noise.training)
+    common = _reach(noise.common, noise.common_df, rare)
+    specific = _reach(noise.specific, noise.specific_df, rare)
+    return np.hypot(by_questions, np.hypot(common, specific))
+
+
+def _reach(se: ArrayLike, df: ArrayLike, rare: ArrayLike) -> ArrayLike:
+    """Return the quantile of Student's t times `se`, and 0 where `se` is.
+
+    The quantile of a very small probability may be infinite.
+    """
+    se = np.asarray(se)
+    if not se.any():
+        return 0.0
+    quantile = np.asarray(-special.stdtrit(df, rare))
+    zeros = np.zeros(np.broadcast(quantile, se).shape)
+    return np.multiply(quantile, se, out=zeros, where=se != 0)
 
 
 def p_two_sided(centre: ArrayLike, noise: Noise) -> np.ndarray:
@@ -143,31 +168,56 @@ def p_equivalence(
 
 
 def _rarity(beyond: np.ndarray, noise: Noise) -> np.ndarray:
-    """Return the probability that `distance` maps to these distances, by bisection."""
+    """Return the probability that `distance` maps to these distances.
+
+    By bisection, unless the noise is of questions alone.
+    """
+    if not np.any(noise.se_seeds):
+        spread = np.broadcast_to(noise.questions, beyond.shape)
+        steps = np.full(beyond.shape, np.inf)
+        np.divide(beyond, spread, out=steps, where=spread > 0)
+        return special.ndtr(-np.where(beyond > 0, steps, 0.0))
     low, high = np.zeros(beyond.shape), np.full(beyond.shape, 37.0)  # in normal steps
-    for _ in range(60):
+    for _ in range(44):
         middle = (low + high) / 2
         reached = distance(noise, special.ndtr(-middle)) < beyond
         low, high = np.where(reached, middle, low), np.where(reached, high, middle)
     return special.ndtr(-high)
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
+class Adjusted(NamedTuple):
+    """M hypotheses after Holm's procedure.
+
+    Attributes:
+        p: [M] adjusted p-values.
+        level: [M] level that each unadjusted p-value was compared with.
+    """
+
+    p: np.ndarray
+    level: np.ndarray
+
+
+def holm(p_values: ArrayLike, *, alpha: float = 0.05) -> Adjusted:
     """Adjust the p-values of M hypotheses for multiple testing (Holm 1979).
 
     The k-th smallest is multiplied by M - k + 1 and is not below the one before it.
-    Valid for any dependence between the tests.
+    The procedure stops at the first that is not below alpha: it and all later ones are
+    compared with the level of that step. Valid for any dependence between the tests.
 
     Args:
         p_values: [M].
+        alpha: of the family.
 
     Example:
-        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        >>> holm([0.01, 0.04, 0.03]).p.round(2).tolist()
         [0.03, 0.06, 0.06]
     """
     p_values = np.asarray(p_values, float)
     order = np.argsort(p_values, kind="stable")
-    scaled = p_values[order] * np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
-    return adjusted
+    steps = np.arange(len(order), 0, -1)
+    scaled = np.minimum(np.maximum.accumulate(p_values[order] * steps), 1)
+    last = min(int((scaled < alpha).sum()), max(len(order) - 1, 0))
+    adjusted, level = np.empty(len(order)), np.empty(len(order))
+    adjusted[order] = scaled
+    level[order] = alpha / np.maximum(steps, steps[last : last + 1])
+    return Adjusted(adjusted, level)

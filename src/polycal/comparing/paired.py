@@ -139,7 +139,7 @@ def shared(numbers: Iterable[Numbers]) -> list[str]:
 def interval(value: float, draws: np.ndarray, confidence: float) -> Row:
     """Return estimate, standard error and normal interval from replicates [R]."""
     se = float(draws.std(ddof=1))
-    half = float(half_width(Noise(se, 0.0, 1), confidence=confidence))
+    half = float(half_width(Noise(se), confidence=confidence))
     return {
         "estimate": value,
         "se": se,

@@ -48,12 +48,14 @@ class RunMetric(NamedTuple):
         languages: L codes, sorted.
         values: [L] as observed.
         null_means: [L] expected of a calibrated model; NaN for a metric without.
+        n_questions: [L].
         replicates: [L, R], float32.
     """
 
     languages: list[str]
     values: np.ndarray
     null_means: np.ndarray
+    n_questions: np.ndarray
     replicates: np.ndarray
 
 
@@ -87,11 +89,10 @@ class Replicates:
                 break
         self.runs = sorted(self._paths)
         replicated = metrics.filter(pc.is_in(metrics["metric"], pa.array(REPLICATED)))
-        names = [*MeasuredRun._fields, *_ROW, "value", "null_mean"]
+        kept = [*_ROW, "value", "null_mean", "n_questions"]
+        names = [*MeasuredRun._fields, *kept]
         groups = replicated.select(names).to_pandas().groupby([*MeasuredRun._fields])
-        self._values = {
-            MeasuredRun(*run): own[[*_ROW, "value", "null_mean"]] for run, own in groups
-        }
+        self._values = {MeasuredRun(*run): own[kept] for run, own in groups}
 
     def load(self, run: MeasuredRun) -> dict[MetricKey, RunMetric]:
         """Return every replicated metric of a run.
@@ -124,5 +125,6 @@ def _run_metric(rows: pd.DataFrame, replicates: np.ndarray) -> RunMetric:
         rows["language"].tolist(),
         rows["value"].to_numpy(),
         rows["null_mean"].to_numpy(),
+        rows["n_questions"].to_numpy(),
         replicates,
     )

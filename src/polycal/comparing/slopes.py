@@ -98,7 +98,7 @@ def meta_regression(
     (intercept, slope), _ = _least_squares(design, whole, y)
     se = math.sqrt(np.linalg.inv(design.T @ whole @ design)[1, 1])
     p_value = math.erfc(abs(slope) / se / math.sqrt(2))
-    reach = half_width(Noise(se, 0.0, 1), confidence=confidence)
+    reach = half_width(Noise(se), confidence=confidence)
     low, high = slope - reach, slope + reach
     numbers = (intercept, slope, se, low, high, p_value, math.sqrt(variance))
     return Slope(*map(float, numbers), len(y))

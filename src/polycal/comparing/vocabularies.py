@@ -1,7 +1,8 @@
-"""The effect of smoothing in the model with the largest vocabulary, and in the others.
+"""The share of over-confidence that smoothing removes, model against model.
 
 Smoothing spreads its part of the target over the vocabulary; arXiv 2601.01362 finds
-that it helps models with large vocabularies least.
+that it helps models with large vocabularies least. Shares are compared, under letters
+only, because a gap by the texts of options depends on the tokenizer.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,10 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from polycal.comparing.claims import CLAIMS, TO_OTHERS, TO_SFT
-from polycal.comparing.effects import Effect
+from polycal.comparing.effects import Effect, Side
 from polycal.study.scorings import HEADLINE
 
-_METRICS = {c.metric for c in CLAIMS.values() if c.reference == TO_OTHERS}
+_COMPARED = {
+    (claim.metric, claim.scoring)
+    for claim in CLAIMS.values()
+    if claim.reference == TO_OTHERS
+}
 
 
 def compares_models(effect: Effect) -> bool:
@@ -20,7 +25,7 @@ def compares_models(effect: Effect) -> bool:
     key = effect.key
     return (
         key["reference"] == TO_SFT
-        and key["metric"] in _METRICS
+        and (key["metric"], key["scoring"]) in _COMPARED
         and key["calibrator"] == "none"
         and key["normaliser"] == HEADLINE[key["scoring"]]
     )
@@ -29,10 +34,13 @@ def compares_models(effect: Effect) -> bool:
 def compare_models(
     effects: Iterable[Effect], vocabularies: Mapping[str, int]
 ) -> Iterator[Effect]:
-    """Subtract the other models' mean effect from that of the largest vocabulary.
+    """Compare the gap of the largest vocabulary with that of the others' share.
 
-    The models answer the same questions, so their replicates are paired. Their seeds
-    are independent, so any order pairs them.
+    The reference is the gap that plain SFT would keep if smoothing removed the same
+    share of it as in the other models on average: gap (1 + share), with share the
+    change of the mean gap over languages divided by the mean gap. The difference is in
+    fractions, so the margin applies. The models answer the same questions, so their
+    replicates are paired. Their seeds are independent, so any order pairs them.
 
     Args:
         effects: of smoothing, those that `compares_models` takes.
@@ -40,8 +48,9 @@ def compare_models(
 
     Yields:
         One effect for each SFT set, smoothing, task and reading; none where a single
-        model is left, several share the largest vocabulary, or the models differ in
-        their languages or in the number of their seeds.
+        model is left, several share the largest vocabulary, the models differ in their
+        languages or in the number of their seeds, or another model's plain SFT is not
+        over-confident in nearly every replicate, so that it has no share.
     """
     groups: dict[tuple, dict[str, Effect]] = {}
     for effect in effects:
@@ -58,12 +67,31 @@ def compare_models(
             other.languages == one.languages and other.seeds.shape == one.seeds.shape
             for other in others
         )
-        if more or not others or not alike:
+        if more or not others or not alike or not all(map(_is_over, others)):
             continue
-        yield Effect(
-            one.key | {"reference": TO_OTHERS},
-            one.languages,
-            one.seeds - np.mean([other.seeds for other in others], axis=0),
-            one.replicates - np.mean([other.replicates for other in others], axis=0),
-            np.zeros_like(one.bias),  # no metric that carries a claim has any
+        expected = [
+            own * (1 + np.mean([_share(*pair) for pair in pairs], axis=0))
+            for own, pairs in (
+                (one.before.seeds, [(e.before.seeds, e.after.seeds) for e in others]),
+                (
+                    one.before.replicates,
+                    [(e.before.replicates, e.after.replicates) for e in others],
+                ),
+            )
+        ]
+        yield one._replace(
+            key=one.key | {"reference": TO_OTHERS},
+            before=Side(*expected, one.before.bias),
         )
+
+
+def _is_over(effect: Effect) -> bool:
+    """Return whether plain SFT is over-confident in 97.5 % of the replicates."""
+    means = effect.before.replicates.mean(axis=1)
+    return bool((means > 0).mean() > 0.975)
+
+
+def _share(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the change of the mean of L languages as a share of it [N, 1]."""
+    means = before.mean(axis=1, keepdims=True)
+    return (after.mean(axis=1, keepdims=True) - means) / means

@@ -150,12 +150,13 @@ def _keeps_replicates(reading: Reading, row: Mapping[str, object]) -> bool:
     """Return whether a row's replicates are written.
 
     Those of all questions are, and those that compare the cultures: what may carry a
-    claim under the headline reading.
+    claim under the headline reading and has no bias on few questions.
     """
     headline = reading.normaliser == HEADLINE[reading.scoring]
     plain = headline and reading.calibrator == UNCALIBRATED
-    claimed = METRICS[row["metric"]].may_carry_claim
-    return row["subset"] == ALL or (plain and claimed)
+    metric = METRICS[row["metric"]]
+    compared = metric.may_carry_claim and metric.debiased is None
+    return row["subset"] == ALL or (plain and compared)
 
 
 def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:

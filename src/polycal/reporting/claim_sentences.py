@@ -1,18 +1,35 @@
-"""Claims as sentences: the verdict, with number, interval and p-value."""
+"""Claims as sentences: the verdict, with both values, interval and what it rests on."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
+from polycal.comparing.claims import CLAIMS
 from polycal.comparing.conditions import FACET, language_of
-from polycal.reporting.sentences import points
+from polycal.comparing.verdicts import (
+    EXPLORATORY,
+    HOLDS,
+    INCONCLUSIVE,
+    NEGLIGIBLE,
+    NOT_JUDGED,
+    REVERSED,
+    THIS_TRAINING,
+)
+from polycal.reporting.sentences import percent, points
 from polycal.study.languages import ALL, LEVELS
 from polycal.study.layout import number
 
-_VERDICTS = {
-    "holds": "holds",
-    "fails": "is refuted",
-    "inconclusive": "is neither shown nor refuted",
+# The signs of verdicts on the page.
+MARKS = {HOLDS: "✓", REVERSED: "✗", NEGLIGIBLE: "≈", INCONCLUSIVE: "?", NOT_JUDGED: "–"}
+_OF_MARGIN = {
+    name for name, claim in CLAIMS.items() if claim.direction in ("stays", "kept")
+}
+_WORDS = {
+    HOLDS: "holds",
+    REVERSED: "is reversed",
+    NEGLIGIBLE: "is about a negligible difference",
+    INCONCLUSIVE: "is inconclusive",
+    NOT_JUDGED: "is not judged",
 }
 
 
@@ -24,42 +41,68 @@ def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
 
     Returns:
         `statement`, and `cases`: for each task, model, SFT set and smoothing `where`,
-        `verdict`, and `text` with the number and its interval.
+        `verdict`, its `kind` without what it is about, its `mark`, and `text` with the
+        numbers.
     """
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
     return [
         {
             "statement": statement,
             "cases": [
-                {
-                    "where": _where(row, facet=several),
-                    "verdict": row["verdict"],
-                    "text": f"{_VERDICTS[row['verdict']]} ({_spell_numbers(row)})",
-                }
-                for row in own.to_dict("records")
+                _describe_case(row, facet=several) for row in own.to_dict("records")
             ],
         }
         for statement, own in claims.groupby("statement", sort=False)
     ]
 
 
+def _describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
+    kind = row["verdict"].removesuffix(THIS_TRAINING)
+    about = THIS_TRAINING if row["verdict"] != kind else ""
+    notes = [] if kind == NOT_JUDGED else _spell_numbers(row)
+    notes += [row["reason"]] if isinstance(row["reason"], str) else []
+    return {
+        "where": _where(row, facet=facet),
+        "verdict": row["verdict"],
+        "kind": kind,
+        "mark": MARKS[kind],
+        "text": f"{_WORDS[kind]}{about} ({'; '.join(notes)})",
+    }
+
+
 def _where(row: Mapping, *, facet: bool) -> str:
     parts = [row["task"]]
     if facet:
         parts.append(f"{row['model']}{FACET}{row['sft']}")
-    if row["smoothing"]:
+    if row["smoothing"] and pd.notna(row["smoothing"]):
         parts.append(f"smoothing {number(row['smoothing'])}")
+    if row["family"] == EXPLORATORY:
+        parts.append(EXPLORATORY)
     return ", ".join(parts)
 
 
-def _spell_numbers(row: Mapping) -> str:
-    """Spell metric, estimate and interval, and the language of a claim about each."""
+def _spell_numbers(row: Mapping) -> list[str]:
+    """Spell both values, the difference that decided and its interval, and notes."""
     name = "ECE" if row["metric"] == "ece" else row["metric"]
     if row["level"] not in (*LEVELS, ALL):
         name += f" of {language_of(row['level']).name}"
+    spell = points if row["metric"] == "gap" else percent
     ends = f"[{points(row['ci_low'], unit='')}, {points(row['ci_high'], unit='')}]"
-    text = f"{name} {points(row['estimate'])} {ends}"
-    if row["verdict"] == "holds":
+    level = f"{100 * row['confidence']:.4g} % interval"
+    notes = [
+        f"{name} {spell(row['before'])} → {spell(row['after'])}: "
+        f"{points(row['estimate'])} {ends}, {level}"
+    ]
+    if row["verdict"].startswith(NEGLIGIBLE) or row["claim"] in _OF_MARGIN:
+        notes.append(f"margin {points(row['margin']).removeprefix('+')}")
+    if row["verdict"] != INCONCLUSIVE:
         p = row["p_adjusted"]
-        text += ", adjusted p < 0.001" if p < 0.001 else f", adjusted p = {p:.3f}"
-    return text
+        notes.append("adjusted p < 0.001" if p < 0.001 else f"adjusted p = {p:.3f}")
+    if row["tipping_sd"] == row["tipping_sd"]:
+        sd = points(row["tipping_sd"]).removeprefix("+")
+        notes.append(f"undone by an sd over trainings of {sd}")
+    if row["lr_reference"] == row["lr_reference"] and row["lr"] != row["lr_reference"]:
+        notes.append(
+            f"other learning rate: {number(row['lr_reference'])} → {number(row['lr'])}"
+        )
+    return notes

@@ -50,6 +50,9 @@ def complete(config: Mapping) -> dict:
     config = copy.deepcopy(dict(config))
     _fill(config, _read_schema())
     config = _whole_numbers(config)
+    statistics = config["statistics"]
+    statistics.setdefault("primary_task", config["tasks"][0]["name"])
+    statistics.setdefault("primary_scoring", config["scoring"][0])
     check_consistency(config)
     for task in config["tasks"]:
         try:
@@ -225,6 +228,16 @@ def _problems(config: Mapping) -> Iterator[str]:
     for section in ("smoothing", "seeds"):
         yield from _duplicates(section, config[section])
     yield from _duplicates("recipe.lr", config["recipe"]["lr"])
+    statistics = config["statistics"]
+    for key, known in (
+        ("primary_task", [task["name"] for task in config["tasks"]]),
+        ("primary_scoring", config["scoring"]),
+    ):
+        if statistics[key] not in known:
+            yield (
+                f"statistics.{key}: the study has no {statistics[key]!r}; take one of "
+                f"{', '.join(known)}"
+            )
     known = load_languages()
     for task in config["tasks"]:
         # A language that was removed from `languages` may stay in `configs`.

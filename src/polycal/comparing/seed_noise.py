@@ -1,0 +1,96 @@
+"""Noise of training: variance components over seeds, pooled over smoothing values.
+
+Input: values by seed and language of the conditions of one model and SFT set; output:
+the standard errors of their means over seeds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from polycal.comparing.inference import Noise
+
+# Effects of two smoothing values share the reference or the order of examples.
+_SHARED = 0.5  # correlation of their errors over seeds
+
+
+class SeedVariance(NamedTuple):
+    """Variance over trainings of a number of each language and of each mean of them.
+
+    Attributes:
+        common: [L + V] what all languages share; of a mean, its whole variance.
+        common_df: degrees of freedom of `common`; 0 where no condition has two seeds.
+        specific: [L + V] what a language has for itself; 0 of a mean.
+        specific_df: degrees of freedom of `specific`, at least 1.
+    """
+
+    common: np.ndarray
+    common_df: float
+    specific: np.ndarray
+    specific_df: float
+
+    @property
+    def known(self) -> bool:
+        """Return whether there are seeds that differ."""
+        return self.common_df > 0
+
+    def noise(self, questions: np.ndarray, n_seeds: int) -> Noise:
+        """Return the noise of a mean over seeds.
+
+        Args:
+            questions: [L + V] standard errors for other questions.
+            n_seeds: that were averaged.
+        """
+        return Noise(
+            questions,
+            np.sqrt(self.common / n_seeds),
+            max(self.common_df, 1.0),
+            np.sqrt(self.specific / n_seeds),
+            self.specific_df,
+        )
+
+
+def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVariance:
+    """Estimate how much numbers vary over trainings, from several conditions.
+
+    Analysis of variance with a random seed (Searle, Casella and McCulloch 1992, chapter
+    4). With x[s, l] of seed s in language l and m[s] its mean over languages, the
+    common variance is that of m, and the specific one that of x - m, which is the
+    same for all languages. Both are pooled over the conditions, which are taken to vary alike. K
+    conditions of S seeds have K (S - 1) degrees of freedom if they are independent;
+    their errors correlate by about 1/2, because they share the reference or the order
+    of the examples, which leaves K (S - 1) / (1 + (K - 1) / 4) (Satterthwaite 1946).
+    The mean of some languages varies as it does itself, without any such model.
+
+    Args:
+        conditions: [S, L] each; S may differ.
+        means: [L, V] weights of V means over languages.
+
+    Example:
+        >>> seeds = np.array([[0.0, 0.0], [2.0, 0.0]])
+        >>> found = pool_seeds([seeds], np.full((2, 1), 0.5))
+        >>> found.common.tolist(), found.specific.tolist(), found.common_df
+        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.0], 1.0)
+    """
+    n, n_means = means.shape
+    several = [values for values in conditions if len(values) > 1]
+    df = sum(len(values) - 1 for values in several)
+    if not df:
+        zeros = np.zeros(n + n_means)
+        return SeedVariance(zeros, 0.0, zeros, 1.0)
+    squares, specific = np.zeros(1 + n_means), 0.0
+    for values in several:
+        errors = values - values.mean(axis=0)
+        shared = errors.mean(axis=1, keepdims=True)
+        squares += (np.hstack([shared, errors @ means]) ** 2).sum(axis=0)
+        specific += ((errors - shared) ** 2).sum()
+    squares /= df
+    overlap = 1 + (len(several) - 1) * _SHARED**2
+    specific /= df * max(n - 1, 1)  # of x - m, of which m takes one degree of freedom
+    return SeedVariance(
+        np.concatenate([np.full(n, squares[0]), squares[1:]]),
+        df / overlap,
+        np.concatenate([np.full(n, specific * (1 - 1 / n)), np.zeros(n_means)]),
+        max(df * (n - 1) / overlap, 1.0),
+    )

@@ -1,0 +1,301 @@
+"""The verdict on each claim of a study, from its contrasts."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from polycal.calibration import METRICS
+from polycal.comparing.claims import (
+    CLAIMS,
+    DIRECTIONS,
+    EACH,
+    TO_BASE,
+    TO_OTHERS,
+    TO_SFT,
+    Claim,
+    inside,
+)
+from polycal.comparing.inference import Noise, half_width, holm, p_two_sided
+from polycal.study.scorings import HEADLINE
+
+HOLDS, REVERSED, NEGLIGIBLE = "holds", "reversed", "negligible"
+INCONCLUSIVE, NOT_JUDGED = "inconclusive", "not judged"
+THIS_TRAINING = " for this training"  # ends a verdict that knows one seed only
+PRIMARY, EXPLORATORY = "primary", "exploratory"
+_FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
+_SHOWN = ("level", "before", "after", "estimate", "margin")
+_COUNTED = ("n_seeds", "n_questions", "n_languages")
+
+
+class Primary(NamedTuple):
+    """The task and the scoring whose claims are not exploratory; None: the first."""
+
+    task: str | None = None
+    scoring: str | None = None
+
+
+class Decision(NamedTuple):
+    """A p-value with the contrast that it is from.
+
+    Attributes:
+        p: two-sided, not adjusted.
+        row: label of the contrast.
+        share: rows that the level is divided by.
+    """
+
+    p: float
+    row: int
+    share: int = 1
+
+
+class Test(NamedTuple):
+    """A claim about one condition.
+
+    Attributes:
+        claim: the record.
+        about: model, sft, task, scoring, normaliser and smoothing.
+        holds: of "the claim is true".
+        reversed: of "the opposite is true".
+        negligible: of "the difference is within the margin".
+    """
+
+    claim: Claim
+    about: dict[str, object]
+    holds: Decision
+    reversed: Decision
+    negligible: Decision
+
+    @property
+    def direction(self) -> Decision:
+        """Return the smaller of the first two, of which one at most can be small."""
+        return self.reversed if self.reversed.p < self.holds.p else self.holds
+
+    @property
+    def family(self) -> tuple:
+        """Return what the hypotheses that are adjusted together share."""
+        return self.claim.name, self.about["task"], self.about["scoring"]
+
+
+def judge(
+    contrasts: pd.DataFrame, *, primary: Primary, alpha: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Judge every claim about every condition that the study has.
+
+    One claim of one task and scoring is one family, over models, SFT sets and smoothing
+    values, under the headline normaliser and without a calibrator. Holm's procedure
+    keeps the probability that any of them is decided by mistake below alpha. All tests
+    are two-sided at their level, so holding and reversing take the same evidence.
+
+    Args:
+        contrasts: rows of a contrasts table, with `low`, `high` and the columns of
+            `Noise`.
+        primary: the task and scoring that are not exploratory.
+        alpha: such as 0.05.
+
+    Returns:
+        The contrasts with `p_adjusted` where a row carries a hypothesis, and the rows
+        of the claims table.
+    """
+    headline = contrasts["normaliser"] == contrasts["scoring"].map(HEADLINE)
+    rows = contrasts[headline & (contrasts["calibrator"] == "none")]
+    contrasts = contrasts.copy()
+    if rows.empty:
+        return contrasts, pd.DataFrame()
+    primary = Primary(
+        primary.task or rows["task"].min(), primary.scoring or rows["scoring"].min()
+    )
+    judged, tests = [], {}
+    for claim, about, own in _cases(rows):
+        if isinstance(own, str):
+            judged.append(_describe(claim, about) | _reject(own))
+        else:
+            test = _test(claim, about, own)
+            tests.setdefault(test.family, []).append(test)
+    for family in tests.values():
+        direction = holm([test.direction.p for test in family], alpha=alpha)
+        negligible = holm([test.negligible.p for test in family], alpha=alpha)
+        for index, test in enumerate(family):
+            levels = direction.level[index], negligible.level[index]
+            adjusted = direction.p[index], negligible.p[index]
+            judged.append(
+                _describe(test.claim, test.about)
+                | _decide(test, contrasts, adjusted, levels)
+            )
+            if test.claim.level != EACH:
+                contrasts.loc[test.direction.row, "p_adjusted"] = adjusted[0]
+    for row in judged:
+        about = row["task"], row["scoring"]
+        asked = primary.task, CLAIMS[row["claim"]].scoring or primary.scoring
+        row["family"] = PRIMARY if about == asked else EXPLORATORY
+    order = {name: position for position, name in enumerate(CLAIMS)}
+    judged.sort(
+        key=lambda row: (
+            *(row[name] for name in _FAMILY),
+            np.nan_to_num(row["smoothing"], nan=np.inf),
+            order[row["claim"]],
+        )
+    )
+    return contrasts, pd.DataFrame(judged)
+
+
+def _describe(claim: Claim, about: dict[str, object]) -> dict[str, object]:
+    names = {"claim": claim.name, "statement": claim.statement, "metric": claim.metric}
+    return names | {"level": claim.level, "reason": None} | about
+
+
+def _reject(reason: str) -> dict[str, object]:
+    return {"verdict": NOT_JUDGED, "reason": reason}
+
+
+def _cases(
+    rows: pd.DataFrame,
+) -> Iterator[tuple[Claim, dict[str, object], pd.DataFrame | str]]:
+    """Yield every claim about every condition with its rows, or why it has none."""
+    for values, own in rows.groupby(_FAMILY, sort=True):
+        about = dict(zip(_FAMILY, values, strict=True))
+        smoothed = sorted(set(own["smoothing"]) - {0.0}) or [np.nan]
+        for claim in CLAIMS.values():
+            if claim.scoring not in (None, about["scoring"]):
+                continue
+            for smoothing in [0.0] if claim.reference == TO_BASE else smoothed:
+                here = own[
+                    (own["reference"] == claim.reference)
+                    & (own["smoothing"] == smoothing)
+                    & (own["metric"] == claim.metric)
+                ]
+                chosen = here["level"] == claim.level
+                if claim.level == EACH:
+                    chosen = here["sim_low"].notna()
+                found = here[chosen] if chosen.any() else _explain(claim, here)
+                yield claim, about | {"smoothing": smoothing}, found
+
+
+def _explain(claim: Claim, rows: pd.DataFrame) -> str:
+    """Return why a claim has no row."""
+    if len(rows):
+        return f"the study has no {claim.level}-resource language"
+    return {
+        TO_BASE: "the study has no plain SFT with its base model",
+        TO_SFT: "the study has no label smoothing with its plain SFT",
+        TO_OTHERS: "not the model with the largest vocabulary among several with the "
+        "same SFT set, smoothing and languages and over-confidence to remove",
+    }[claim.reference]
+
+
+def _test(claim: Claim, about: dict[str, object], rows: pd.DataFrame) -> Test:
+    """Test a claim by one contrast, or by those of all languages.
+
+    A claim about each language holds if it holds for the one that speaks most against
+    it (Berger 1982). It is reversed if it is for any, which takes Bonferroni's
+    correction for their number. All differences are negligible if each is.
+    """
+    direction = DIRECTIONS[claim.direction]
+    bounds = rows["low"], rows["high"], rows["margin"]
+    beyond = direction.beyond(*bounds)
+    holds = _p_beyond(beyond, rows)
+    against = _p_beyond(direction.beyond_reversed(*bounds), rows)
+    if claim.over:
+        sides = [(2 * rows[name]).clip(upper=1) for name in ("p_after", "p_before")]
+        rising, falling = sides if claim.direction == "rises" else sides[::-1]
+        holds, against = np.maximum(holds, rising), np.maximum(against, falling)
+    within = _p_beyond(inside(*bounds), rows)
+    if not direction.may_be_negligible:
+        within[:] = 1.0
+    worst = beyond[holds == holds.max()].idxmin()
+    return Test(
+        claim,
+        about,
+        Decision(float(holds.max()), worst),
+        Decision(
+            min(float(against.min()) * len(rows), 1.0), against.idxmin(), len(rows)
+        ),
+        Decision(float(within.max()), within.idxmax()),
+    )
+
+
+def _p_beyond(distance: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """Return the two-sided p-values of distances to what would decide; 1 below 0."""
+    reached = distance.clip(lower=0).to_numpy()
+    return pd.Series(p_two_sided(reached, _noise(rows)), rows.index)
+
+
+def _noise(rows: pd.DataFrame) -> Noise:
+    return Noise(*(rows[name].to_numpy(float) for name in Noise._fields))
+
+
+def _decide(
+    test: Test,
+    contrasts: pd.DataFrame,
+    adjusted: tuple[float, float],
+    levels: tuple[float, float],
+) -> dict[str, object]:
+    """Return verdict and numbers: the row that decided, at the level that did.
+
+    Without a verdict it is the row that came nearest to one.
+
+    Args:
+        test: of the claim.
+        contrasts: with the rows that the decisions name.
+        adjusted: p-values of the direction and of being negligible.
+        levels: that the unadjusted ones were compared with.
+    """
+    direction = DIRECTIONS[test.claim.direction]
+    decision, p, level = test.direction, adjusted[0], levels[0]
+    verdict, beyond = HOLDS, direction.beyond
+    if decision is not test.holds:
+        verdict, beyond = REVERSED, direction.beyond_reversed
+    if decision.p >= level and test.negligible.p < levels[1]:
+        verdict, beyond = NEGLIGIBLE, inside
+        decision, p, level = test.negligible, adjusted[1], levels[1]
+    elif decision.p >= level:
+        verdict = INCONCLUSIVE
+    row = contrasts.loc[decision.row]
+    level /= decision.share
+    noise = Noise(*(float(row[name]) for name in Noise._fields))
+    half = float(half_width(noise, confidence=1 - level))
+    span = METRICS[row["metric"]].span
+    widest = span[1] - span[0]
+    shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
+    shown |= {
+        "ci_low": max(row["low"] - half, -widest),
+        "ci_high": min(row["high"] + half, widest),
+        "confidence": 1 - level,
+        "p_adjusted": p,
+        "verdict": verdict,
+    }
+    if verdict == INCONCLUSIVE and test.claim.over:
+        shown |= _explain_gap(row, level)
+    elif verdict != INCONCLUSIVE and np.isnan(row["se_seeds"]):
+        excess = beyond(row["low"], row["high"], row["margin"])
+        shown["verdict"] += THIS_TRAINING
+        shown["tipping_sd"] = _tipping_sd(float(excess), noise.questions, level)
+    return shown
+
+
+def _tipping_sd(excess: float, se: float, level: float) -> float:
+    """Return the sd over trainings at which one training would no longer decide.
+
+    The interval of a known sd reaches z sqrt(se^2 + sd^2) to either side of the one
+    training that there is.
+
+    Args:
+        excess: how far the difference lies beyond what decides.
+        se: standard error over questions.
+        level: of the test, two-sided.
+    """
+    z = -special.ndtri(level / 2)
+    return float(np.sqrt(max((excess / z) ** 2 - se**2, 0.0)))
+
+
+def _explain_gap(row: pd.Series, level: float) -> dict[str, object]:
+    """Return why a claim about over-confidence is not decided, if for want of it."""
+    if min(row["p_before"], row["p_after"]) > 1 - level / 2:
+        return _reject("the model is under-confident before and after")
+    changed = row["low"] > 0 or row["high"] < 0
+    larger = row["p_after"] if row["estimate"] > 0 else row["p_before"]
+    if changed and 2 * larger >= level:
+        return {"reason": "over-confidence is not shown"}
+    return {}

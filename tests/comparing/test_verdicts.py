@@ -1,0 +1,311 @@
+"""Verdicts on made-up contrasts, each at a known distance from 0 and the margin."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from polycal.comparing.claims import CLAIMS, EACH
+from polycal.comparing.inference import Noise, p_above
+from polycal.comparing.verdicts import Primary, judge
+
+MARGIN, SE = 0.01, 0.001
+PRIMARY = Primary("t", "text")
+
+
+def contrast(
+    claim: str,
+    estimate: float,
+    se: float = SE,
+    *,
+    before: float = 0.1,
+    se_seeds: float = SE / 10,
+    bias: float = 0.0,
+    **changes: object,
+) -> dict:
+    """The contrasts row that carries a claim; `level` for a single language."""
+    about = CLAIMS[claim]
+    noise = Noise(se, se_seeds if se_seeds == se_seeds else 0.0, 1e6)
+    after = before + estimate
+    return {
+        "model": "m",
+        "sft": "s",
+        "smoothing": 0.0 if about.reference == "base" else 0.1,
+        "reference": about.reference,
+        "task": "t",
+        "level": about.level,
+        "scoring": about.scoring or "text",
+        "normaliser": "sum" if about.scoring else "token",
+        "calibrator": "none",
+        "metric": about.metric,
+        "before": before,
+        "after": after,
+        "estimate": estimate,
+        "low": estimate - bias,
+        "high": estimate + bias,
+        "se_seeds": se_seeds,
+        "margin": MARGIN,
+        "sim_low": estimate if about.level == EACH else np.nan,
+        "p_before": float(p_above(before, noise, 0.0)),
+        "p_after": float(p_above(after, noise, 0.0)),
+        "p_adjusted": np.nan,
+        **{"n_seeds": 2, "n_questions": 500, "n_languages": 1},
+        **noise._asdict(),
+        **changes,
+    }
+
+
+def judged(*rows: dict, primary: Primary = PRIMARY) -> pd.DataFrame:
+    """The rows of the claims that the rows are about."""
+    found = judge(pd.DataFrame(rows), primary=primary, alpha=0.05)[1]
+    return found[found["estimate"].notna()].reset_index(drop=True)
+
+
+def verdicts(*rows: dict) -> list[str]:
+    return judged(*rows)["verdict"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("claim", "estimate", "verdict"),
+    [
+        ("confidence", 0.05, "holds"),
+        ("confidence", 0.004, "holds"),  # sure, if less than the margin
+        ("confidence", 0.0, "negligible"),
+        ("confidence", -0.004, "reversed"),
+        ("confidence", -0.05, "reversed"),
+        ("confidence", 0.0015, "negligible"),  # it may be 0, but not the margin
+        ("accuracy", 0.0, "holds"),
+        ("accuracy", 0.0085, "inconclusive"),
+        ("accuracy", 0.05, "reversed"),
+        ("accuracy", -0.05, "reversed"),
+        ("overconfidence", 0.05, "holds"),
+        ("overconfidence", -0.05, "reversed"),
+        ("calibration", 0.05, "holds"),
+        ("calibration", -0.05, "reversed"),
+        ("smoothing", -0.05, "holds"),
+        ("smoothing", 0.0, "negligible"),
+        ("smoothing", 0.05, "reversed"),
+        ("smoothed_calibration", -0.05, "holds"),
+        ("smoothed_calibration", 0.05, "reversed"),
+        ("cost", 0.05, "holds"),
+        ("cost", -0.0085, "inconclusive"),
+        ("cost", -0.05, "reversed"),
+    ],
+)
+def test_a_claim_alone(claim, estimate, verdict):
+    """Against 0 or against the margin, as docs/statistics.md tells."""
+    assert verdicts(contrast(claim, estimate)) == [verdict]
+
+
+@pytest.mark.parametrize("claim", [name for name in CLAIMS if name != "everywhere"])
+def test_few_questions_are_inconclusive(claim):
+    """A standard error of five margins decides nothing."""
+    assert verdicts(contrast(claim, 0.0, 5 * MARGIN)) == ["inconclusive"]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_holding_and_reversing_take_the_same_evidence(side):
+    """Two-sided 5 %: 1.9 standard errors are too few either way, 2 are enough."""
+    for errors, decided in ((1.9, False), (2.0, True)):
+        (verdict,) = verdicts(contrast("confidence", side * errors * 0.02, 0.02))
+        shown = {1: "holds", -1: "reversed"}[side]
+        assert verdict == (shown if decided else "inconclusive")
+
+
+def test_a_bias_that_is_not_known_counts_against_both_directions():
+    """From -0.01 to 0.05 the difference may be either."""
+    for estimate in (0.02, -0.02):
+        assert verdicts(contrast("calibration", estimate, bias=0.03)) == [
+            "inconclusive"
+        ]
+        assert verdicts(contrast("calibration", estimate, bias=0.01)) != [
+            "inconclusive"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("claim", "before", "estimate", "verdict", "reason"),
+    [
+        # Base -24 pp, SFT -4: less under-confident, not over-confident.
+        ("overconfidence", -0.24, 0.20, "not judged", "under-confident"),
+        # SFT -4, smoothing -24: no over-confidence that smoothing could lower.
+        ("smoothing", -0.04, -0.20, "not judged", "under-confident"),
+        ("smoothing", 0.04, -0.28, "holds", None),
+        ("overconfidence", -0.24, 0.28, "holds", None),
+        ("overconfidence", 0.04, -0.28, "reversed", None),
+        ("smoothing", -0.24, 0.28, "reversed", None),
+        # The larger gap is 0.1 pp, a standard error from 0.
+        (
+            "overconfidence",
+            -0.05,
+            0.051,
+            "inconclusive",
+            "over-confidence is not shown",
+        ),
+        ("smoothing", 0.001, -0.05, "inconclusive", "over-confidence is not shown"),
+    ],
+)
+def test_over_confidence_has_to_be_there(claim, before, estimate, verdict, reason):
+    """The larger of the two gaps is shown above 0, or nothing is said of it."""
+    (found,) = judged(contrast(claim, estimate, before=before)).to_dict("records")
+    assert found["verdict"] == verdict
+    assert (found["before"], found["after"]) == (before, before + estimate)
+    assert (reason or "nan") in str(found["reason"] or "nan")
+
+
+def test_one_seed_speaks_of_this_training_only():
+    """And the sd over trainings that would undo it stands beside it.
+
+    By hand: 5 pp, and an interval that just reaches 0 with a standard error of
+    5 / 1.96 = 2.55 pp, of which 0.1 come from the questions.
+    """
+    rows = [
+        contrast("confidence", 0.05, se_seeds=np.nan),
+        contrast("accuracy", 0.004, se_seeds=np.nan),
+        contrast("smoothing", 0.0, se_seeds=np.nan),
+        contrast("cost", -0.0085, se_seeds=np.nan),
+    ]
+    found = judged(*rows).set_index("claim")
+    assert found["verdict"].to_dict() == {
+        "confidence": "holds for this training",
+        "accuracy": "holds for this training",
+        "smoothing": "negligible for this training",
+        "cost": "inconclusive",
+    }
+    z = stats.norm.isf(0.025)
+    sd = found["tipping_sd"]
+    assert sd["confidence"] == pytest.approx(np.sqrt((0.05 / z) ** 2 - SE**2))
+    assert sd["accuracy"] == pytest.approx(np.sqrt((0.006 / z) ** 2 - SE**2))
+    assert sd["smoothing"] == pytest.approx(np.sqrt((0.01 / z) ** 2 - SE**2))
+    assert np.isnan(sd["cost"])
+    several = judged(contrast("confidence", 0.05))
+    assert several["verdict"].tolist() == ["holds"]
+    assert "tipping_sd" not in several
+
+
+def test_many_cases_of_a_claim_need_more_evidence():
+    """p = 0.03 is enough alone, and not among two; the interval shown is at 97.5 %."""
+    row = contrast("confidence", 2.17 * MARGIN, MARGIN, se_seeds=0.0)
+    (alone,) = judged(row).to_dict("records")
+    assert (alone["verdict"], alone["confidence"]) == ("holds", 0.95)
+    assert alone["p_adjusted"] == pytest.approx(0.03, abs=1e-3)
+    assert alone["ci_low"] == pytest.approx(0.0217 - 1.959964 * MARGIN)
+    other = row | {"model": "n"}
+    contrasts, claims = judge(pd.DataFrame([row, other]), primary=PRIMARY, alpha=0.05)
+    claims = claims[claims["estimate"].notna()]
+    assert claims["verdict"].tolist() == ["inconclusive"] * 2
+    assert claims["p_adjusted"].tolist() == pytest.approx([0.06] * 2, abs=2e-3)
+    assert claims["confidence"].tolist() == pytest.approx([0.975] * 2)
+    assert (claims["ci_low"] < 0).all()  # as the verdict says, where the 95 % would not
+    assert contrasts["p_adjusted"].tolist() == claims["p_adjusted"].tolist()
+
+
+def test_unrelated_claims_tasks_and_scorings_cost_nothing():
+    """They are families of their own, and exploratory."""
+    row = contrast("confidence", 2.17 * MARGIN, MARGIN)
+    others = [
+        row | {"task": "u"},
+        row | {"scoring": "letters", "normaliser": "sum"},
+        contrast("smoothing", 0.0, MARGIN),
+    ]
+    found = judged(row, *others)
+    first = found[(found["claim"] == "confidence") & (found["task"] == "t")]
+    first = first.set_index("scoring")
+    assert first["verdict"].tolist() == ["holds", "holds"]
+    assert first["family"].to_dict() == {"text": "primary", "letters": "exploratory"}
+    assert found.query("task == 'u'")["family"].tolist() == ["exploratory"]
+    chosen = judged(row, *others, primary=Primary("u", "text"))
+    primary = chosen[chosen["family"] == "primary"]
+    assert primary["task"].tolist() == ["u"]
+    # By default the first of each; the vocabulary claim has one scoring only.
+    default = judged(row, *others, contrast("vocabulary", 0.0), primary=Primary())
+    primary = default[default["family"] == "primary"]
+    assert set(
+        zip(primary["claim"], primary["task"], primary["scoring"], strict=True)
+    ) == {
+        ("confidence", "t", "letters"),
+        ("vocabulary", "t", "letters"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("estimates", "decisive", "verdict"),
+    [
+        ([-0.05, -0.03, -0.04], "l1", "holds"),
+        ([-0.05, 0.03, 0.02], "l1", "reversed"),
+        ([-0.05, -0.0085, -0.04], "l1", "holds"),
+        (
+            [-0.05, -0.0015, -0.04],
+            "l1",
+            "inconclusive",
+        ),  # less than the margin falls, too
+        ([-0.05, 0.0015, -0.04], "l1", "inconclusive"),
+        ([0.0002, -0.0002, 0.0011], "l2", "negligible"),
+    ],
+)
+def test_every_language_counts(estimates, decisive, verdict):
+    """The row is that of the language that decided, or speaks most against it."""
+    rows = [
+        contrast("everywhere", value, level=f"l{number}")
+        for number, value in enumerate(estimates)
+    ]
+    assert judged(*rows)[["claim", "level", "verdict"]].to_numpy().tolist() == [
+        ["everywhere", decisive, verdict]
+    ]
+
+
+@pytest.mark.parametrize(("others", "verdict"), [(1, "reversed"), (2, "inconclusive")])
+def test_one_language_of_many_may_move_the_other_way_by_chance(others, verdict):
+    """p = .02 in one language: .04 of two languages, .06 of three.
+
+    The interval that is shown is at that level.
+    """
+    se = 0.006
+    against = contrast("everywhere", 2.3263 * se, se, level="l0", se_seeds=0.0)
+    rest = [contrast("everywhere", -0.05, level=f"l{n}") for n in range(1, others + 1)]
+    (found,) = judged(against, *rest).to_dict("records")
+    assert (found["level"], found["verdict"]) == ("l0", verdict)
+    assert (found["ci_low"] > 0) == (verdict == "reversed")
+    if verdict == "reversed":
+        assert found["confidence"] == pytest.approx(0.975)
+
+
+def test_a_claim_that_falls_everywhere_is_never_reversed():
+    """All of 42 languages fall by 0.2 to 2.3 pp, with questions' noise of 0.5 pp."""
+    chance = np.random.default_rng(0)
+    truth = -np.linspace(0.002, 0.023, 42)
+    verdict = []
+    for _ in range(100):
+        rows = [
+            contrast("everywhere", value, 0.005, level=f"l{n}", se_seeds=0.0)
+            for n, value in enumerate(truth + 0.005 * chance.normal(size=42))
+        ]
+        verdict += verdicts(*rows)
+    assert verdict.count("reversed") <= 3
+    assert verdict.count("holds") <= 3  # 0.2 pp cannot be shown
+
+
+def test_only_the_headline_reading_is_judged():
+    """Other normalisers and calibrated probabilities are described, not tested."""
+    row = contrast("confidence", 0.05)
+    others = [row | {"normaliser": "sum"}, row | {"calibrator": "ts_en"}]
+    frame = pd.DataFrame([row, *others])
+    contrasts, claims = judge(frame, primary=PRIMARY, alpha=0.05)
+    assert claims["estimate"].notna().sum() == 1
+    assert contrasts["p_adjusted"].notna().tolist() == [True, False, False]
+
+
+def test_a_claim_that_cannot_be_judged_says_why():
+    """No language of the level, no smoothing, no other model: all are listed."""
+    row = contrast("confidence", 0.05, level="high")
+    claims = judge(pd.DataFrame([row]), primary=PRIMARY, alpha=0.05)[1]
+    reasons = claims.set_index("claim")["reason"]
+    assert set(claims["verdict"]) == {"not judged"}
+    assert set(reasons.index) == set(CLAIMS) - {"vocabulary"}  # under letters only
+    assert reasons["confidence"] == "the study has no low-resource language"
+    assert reasons["smoothing"] == "the study has no label smoothing with its plain SFT"
+    assert claims["smoothing"].isna().sum() == 4
+    lettered = row | {"scoring": "letters", "normaliser": "sum"}
+    claims = judge(pd.DataFrame([lettered]), primary=PRIMARY, alpha=0.05)[1]
+    (reason,) = claims.query("claim == 'vocabulary'")["reason"]
+    assert reason.startswith("not the model with the largest vocabulary")
