@@ -57,10 +57,11 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
     Analysis of variance with a random seed (Searle, Casella and McCulloch 1992, chapter
     4). With x[s, l] of seed s in language l and m[s] its mean over languages, the
     common variance is that of m, and the specific one that of x - m, which is the
-    same for all languages. Both are pooled over the conditions, which are taken to vary alike. K
-    conditions of S seeds have K (S - 1) degrees of freedom if they are independent;
-    their errors correlate by about 1/2, because they share the reference or the order
-    of the examples, which leaves K (S - 1) / (1 + (K - 1) / 4) (Satterthwaite 1946).
+    same for all languages. Both are pooled over the conditions, which are taken to
+    vary alike. K conditions of S seeds have K (S - 1) degrees of freedom if they are
+    independent; their errors correlate by about 1/2, because they share the reference
+    or the order of the examples, which leaves K (S - 1) / (1 + (K - 1) / 4)
+    (Satterthwaite 1946).
     The mean of some languages varies as it does itself, without any such model.
 
     Args:
