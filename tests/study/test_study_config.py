@@ -186,3 +186,14 @@ def test_the_first_task_and_scoring_are_the_primary_ones():
         asked["scoring"] = ["text"]
         with pytest.raises(InputError, match=rf"statistics\.{key}: the study has no"):
             study.complete(asked)
+
+
+def test_a_shared_rate_needs_smoothing_0():
+    """Its losses select the rate of all others."""
+    asked = small_study()
+    assert study.complete(asked)["recipe"]["select"] == "each"
+    asked["recipe"]["select"] = "shared"
+    assert study.complete(asked)["recipe"]["select"] == "shared"
+    asked["smoothing"] = [0.1]
+    with pytest.raises(InputError, match=r"recipe\.select: shared takes the .* add 0"):
+        study.complete(asked)

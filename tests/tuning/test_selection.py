@@ -102,3 +102,36 @@ def test_what_does_not_belong_together_is_refused(make, tmp_path):
     refuse([candidates[0], candidates[0]], "are the same candidate")
     (tmp_path / "empty").mkdir()
     refuse([tmp_path / "empty"], r"empty has no training_log\.parquet")
+
+
+def test_smoothing_0_may_select_the_rate_of_another_smoothing(make, tmp_path):
+    """0.01 is best with smoothing 0.1, but 0.001 without: both get 0.001."""
+    own = make({(0.01, 0): 1.0, (0.001, 0): 2.0})
+    plain = make({(0.01, 0): 2.0, (0.001, 0): 1.5}, smoothing=0.0)
+    for number, mixed in enumerate((own + plain, plain + own)):
+        out = tmp_path / f"shared-{number}"
+        select(candidates=mixed, seed=0, out=out)
+        selection = json.loads((out / "selection.json").read_text())
+        assert selection["lr"] == 0.001
+        assert [each["nll"] for each in selection["candidates"]] == [2.0, 1.0]
+        assert [each["nll"] for each in selection["selected_by"]] == [1.5, 2.0]
+        log = tables.read(out / "training_log.parquet", "training_log").to_pylist()
+        assert {row["smoothing"] for row in log} == {0.1}
+    select(candidates=plain, seed=0, out=tmp_path / "plain")
+    assert weights(tmp_path / "plain") == "0.001 0"
+    select(candidates=own, seed=0, out=tmp_path / "own")
+    assert weights(tmp_path / "own") == "0.01 0"
+
+
+def test_a_shared_rate_that_diverges_or_is_missing_is_one_line(make, tmp_path):
+    """No other rate is taken in its place."""
+    plain = make({(0.01, 0): 2.0, (0.001, 0): 1.5}, smoothing=0.0)
+    own = make({(0.01, 0): 1.0, (0.001, 0): math.inf})
+    with pytest.raises(InputError, match=r"0\.001 that smoothing 0 selects failed"):
+        select(candidates=own + plain, seed=0, out=tmp_path / "out")
+    with pytest.raises(InputError, match=r"selects is missing with smoothing 0\.1"):
+        select(candidates=own[:1] + plain, seed=0, out=tmp_path / "out")
+    other = make({(0.001, 0): 1.0}, smoothing=0.2)
+    for wrong in (own + other, own + other + plain):
+        with pytest.raises(InputError, match="or another smoothing and 0"):
+            select(candidates=wrong, seed=0, out=tmp_path / "out")

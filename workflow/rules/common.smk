@@ -158,11 +158,19 @@ def get_checkpoint(wildcards):
 
 
 def get_candidates(wildcards):
-    """All candidates of a run's (model, sft, smoothing), over rates and seeds."""
-    paths = grid.candidate_paths(
-        config, wildcards.model, wildcards.sft, wildcards.smoothing
-    )
-    return [f"{layout.CANDIDATES}/{path}" for path in paths]
+    """All candidates of a run's (model, sft, smoothing), over rates and seeds.
+
+    Where smoothing values share their rate, those of smoothing 0 come with them.
+    """
+    shared = config["recipe"]["select"] == "shared"
+    smoothings = {wildcards.smoothing, "0"} if shared else {wildcards.smoothing}
+    return [
+        f"{layout.CANDIDATES}/{path}"
+        for smoothing in sorted(smoothings)
+        for path in grid.candidate_paths(
+            config, wildcards.model, wildcards.sft, smoothing
+        )
+    ]
 
 
 def get_tuned():

@@ -224,6 +224,11 @@ def _problems(config: Mapping) -> Iterator[str]:
                 yield f"sft.{entry['name']}.filter: give either `keep` or `drop`"
             if section == "sft" and entry["name"] == BASE:
                 yield f"sft: the name {BASE!r} is the base model's; choose another name"
+    if config["recipe"]["select"] == "shared" and 0 not in config["smoothing"]:
+        yield (
+            "recipe.select: shared takes the learning rate of smoothing 0, which the "
+            "study does not have; add 0 to smoothing, or set select to each"
+        )
     yield from _indivisible_batches(config)
     for section in ("smoothing", "seeds"):
         yield from _duplicates(section, config[section])

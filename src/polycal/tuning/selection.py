@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from polycal.errors import InputError
 from polycal.storage import tables
@@ -22,6 +23,26 @@ _SAME = ("model", "sft", "smoothing")
 _logger = logging.getLogger(__name__)
 
 
+class Candidate(NamedTuple):
+    """A training that was tried.
+
+    Attributes:
+        folder: that tune wrote.
+        identity: model, SFT set and smoothing.
+        lr: peak learning rate.
+        seed: of the training.
+        nll: last plain validation loss; infinite if it diverged.
+        diverged: why, or None.
+    """
+
+    folder: Path
+    identity: tuple
+    lr: float
+    seed: int
+    nll: float
+    diverged: str | None
+
+
 @verb(makes="{out}/", without_pandas=True)
 def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     """Link this seed's candidate of the best learning rate as the run.
@@ -29,11 +50,12 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     The best rate has the lowest plain validation loss (nats per target token), averaged
     over seeds; smoothed losses of different smoothing are not comparable. Of equal
     rates the smaller one wins. A rate with a candidate that diverged, or whose loss is
-    not finite, is out. All candidates have one model, SFT set and smoothing, and every
-    rate has the same seeds.
+    not finite, is out. All candidates have one model and SFT set, and every rate has
+    the same seeds. The candidates of one smoothing value may come with those of
+    smoothing 0, whose losses then select the rate.
 
     `out` gets the candidate's files as hard links or copies, and `selection.json` with
-    the losses of all candidates.
+    the losses of all candidates of its smoothing, and of those that selected.
 
     Args:
         candidates: directories that tune wrote, one per learning rate and seed
@@ -42,65 +64,38 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
 
     Raises:
         InputError: the candidates do not belong together, none has a finite loss, or
-            the selected one is damaged.
+            the selected one is damaged or diverged.
     """
-    losses: dict[float, dict[int, float]] = defaultdict(dict)
-    folders: dict[tuple[float, int], Path] = {}
-    reasons: dict[tuple[float, int], str | None] = {}
-    identities = set()
-    for candidate in candidates:
-        identity, lr, own_seed, nll, diverged = _read_candidate(candidate)
-        if (lr, own_seed) in folders:
+    by_condition = _group([_read_candidate(candidate) for candidate in candidates])
+    own, plain = by_condition[max(by_condition)], by_condition[min(by_condition)]
+    for tried in (own, plain):
+        seed_sets: dict[float, set[int]] = defaultdict(set)
+        for candidate in tried:
+            seed_sets[candidate.lr].add(candidate.seed)
+        seeds = {lr: sorted(found) for lr, found in sorted(seed_sets.items())}
+        if len({*map(tuple, seeds.values())}) != 1 or any(
+            seed not in found for found in seeds.values()
+        ):
             raise InputError(
-                f"{candidate} and {folders[lr, own_seed]} are the same candidate"
+                f"every rate must have the same seeds, among them {seed}; they have "
+                f"{seeds}"
             )
-        identities.add(identity)
-        folders[lr, own_seed] = candidate
-        losses[lr][own_seed] = nll
-        reasons[lr, own_seed] = diverged
-    if len(identities) != 1:
+    best = _best_rate(plain)
+    chosen = {(c.lr, c.seed): c for c in own}.get((best, seed))
+    if chosen is None or not math.isfinite(chosen.nll):
+        why = "is missing" if chosen is None else f"failed: {chosen.diverged}"
         raise InputError(
-            f"the candidates must have one {', '.join(_SAME)}, but they have "
-            f"{sorted(identities)}"
+            f"the learning rate {best:g} that smoothing 0 selects {why} with smoothing "
+            f"{max(by_condition):g} (seed {seed}); change recipe.lr, or set "
+            "recipe.select to each"
         )
-    seed_sets = {frozenset(by_seed) for by_seed in losses.values()}
-    if len(seed_sets) != 1 or seed not in next(iter(seed_sets)):
-        seeds = {lr: sorted(by_seed) for lr, by_seed in sorted(losses.items())}
-        raise InputError(
-            f"every rate must have the same seeds, among them {seed}; they have {seeds}"
-        )
-    means = {lr: fmean(by_seed.values()) for lr, by_seed in losses.items()}
-    finite = {lr: mean for lr, mean in means.items() if math.isfinite(mean)}
-    if not finite:
-        details = "; ".join(
-            f"{lr:g} (seed {own_seed}): {reason or 'no finite validation loss'}"
-            for (lr, own_seed), reason in sorted(reasons.items())
-            if not math.isfinite(losses[lr][own_seed])
-        )
-        raise InputError(
-            f"all learning rates, {sorted(means)}, diverged; add a smaller one to "
-            f"recipe.lr. {details}"
-        )
-    best = min(sorted(finite), key=finite.__getitem__)
-    _logger.info("validation nll by rate: %s; selected %g", means, best)
-    selection = {
-        "lr": best,
-        "candidates": [
-            {
-                "lr": lr,
-                "seed": own_seed,
-                "nll": nll if math.isfinite(nll) else None,
-                "diverged": reasons[lr, own_seed],
-            }
-            for lr, by_seed in sorted(losses.items())
-            for own_seed, nll in sorted(by_seed.items())
-        ],
-    }
-    chosen = folders[best, seed]
-    check_content(chosen)
-    made = read_provenance(chosen)
+    selection = {"lr": best, "candidates": [*map(_note, _in_order(own))]}
+    if own is not plain:
+        selection["selected_by"] = [*map(_note, _in_order(plain))]
+    check_content(chosen.folder)
+    made = read_provenance(chosen.folder)
     with replacing_folder(out) as temporary:
-        for path in sorted(chosen.glob("[!.]*")):  # tune writes no hidden files
+        for path in sorted(chosen.folder.glob("[!.]*")):  # tune writes no hidden files
             if path.name != "provenance.json":
                 copy_or_link(path, temporary / path.name)
         text = json.dumps(selection, indent=2, sort_keys=True)
@@ -110,11 +105,72 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
         write_provenance(temporary, lr=best, **origin, notes=digest_notes(temporary))
 
 
-def _read_candidate(candidate: Path) -> tuple[tuple, float, int, float, str | None]:
-    """Return a candidate's identity, rate, seed, last validation loss and divergence.
+def _group(candidates: list[Candidate]) -> dict[float, list[Candidate]]:
+    """Return the candidates by smoothing: one value, or another one and 0."""
+    known: dict[tuple, Candidate] = {}
+    for candidate in candidates:
+        key = candidate.identity, candidate.lr, candidate.seed
+        if key in known:
+            raise InputError(
+                f"{candidate.folder} and {known[key].folder} are the same candidate"
+            )
+        known[key] = candidate
+    identities = {candidate.identity for candidate in candidates}
+    smoothings = {smoothing for *_, smoothing in identities}
+    several = len(smoothings) > 1 and (len(smoothings) > 2 or 0 not in smoothings)
+    if several or len({identity[:2] for identity in identities}) != 1:
+        raise InputError(
+            f"the candidates must have one {', '.join(_SAME)} (or another smoothing "
+            f"and 0), but they have {sorted(identities)}"
+        )
+    return {
+        smoothing: [c for c in candidates if c.identity[2] == smoothing]
+        for smoothing in smoothings
+    }
 
-    The loss of a candidate that diverged is infinite.
+
+def _best_rate(candidates: list[Candidate]) -> float:
+    """Return the rate with the lowest mean loss over seeds.
+
+    Raises:
+        InputError: every rate has a candidate that diverged.
     """
+    losses: dict[float, list[float]] = defaultdict(list)
+    for candidate in candidates:
+        losses[candidate.lr].append(candidate.nll)
+    means = {lr: fmean(of_rate) for lr, of_rate in losses.items()}
+    finite = {lr: mean for lr, mean in means.items() if math.isfinite(mean)}
+    if not finite:
+        details = "; ".join(
+            f"{c.lr:g} (seed {c.seed}): {c.diverged or 'no finite validation loss'}"
+            for c in _in_order(candidates)
+            if not math.isfinite(c.nll)
+        )
+        raise InputError(
+            f"all learning rates, {sorted(means)}, diverged; add a smaller one to "
+            f"recipe.lr. {details}"
+        )
+    best = min(sorted(finite), key=finite.__getitem__)
+    _logger.info("validation nll by rate: %s; selected %g", means, best)
+    return best
+
+
+def _in_order(candidates: list[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: (candidate.lr, candidate.seed))
+
+
+def _note(candidate: Candidate) -> dict[str, object]:
+    """Return what selection.json keeps of a candidate."""
+    return {
+        "lr": candidate.lr,
+        "seed": candidate.seed,
+        "nll": candidate.nll if math.isfinite(candidate.nll) else None,
+        "diverged": candidate.diverged,
+    }
+
+
+def _read_candidate(candidate: Path) -> Candidate:
+    """Return a candidate by its training log."""
     path = candidate / "training_log.parquet"
     if not path.exists():
         raise InputError(f"{candidate} has no {path.name}; `polycal tune` makes it")
@@ -126,4 +182,4 @@ def _read_candidate(candidate: Path) -> tuple[tuple, float, int, float, str | No
     last = max(lines.to_pylist(), key=lambda row: row["step"])
     identity = tuple(last[name] for name in _SAME)
     nll = math.inf if diverged else last["nll"]
-    return identity, last["lr"], last["seed"], nll, diverged
+    return Candidate(candidate, identity, last["lr"], last["seed"], nll, diverged)
