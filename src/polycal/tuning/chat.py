@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import NamedTuple
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from polycal.errors import InputError
+from polycal.tuning.template_limits import TemplateLimitError, limited_rendering
 
 # Llama's templates write today's date by default; their own fallback date makes the
 # text of a conversation the same every day.
 _DATE = "26 Jul 2024"
-# Errors of templates on conversations that they do not support (no system role, two
-# turns of one role, ...).
-_REFUSALS = (TemplateError, ValueError, IndexError, TypeError)
 _logger = logging.getLogger(__name__)
 
 
@@ -95,6 +92,7 @@ class Chat:
 
         Raises:
             RefusedError: the template does not support the conversation.
+            InputError: a rendering exceeds `template_limits`.
         """
         messages, where = self._write_turns(row), f"conversation {row['example_id']}"
         answers = [
@@ -156,13 +154,21 @@ class Chat:
 
     def _apply(self, messages: list[dict], where: str, *, prompt: bool) -> str:
         try:
-            return self._tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=prompt,
-                date_string=_DATE,
-            )
-        except _REFUSALS as error:
+            with limited_rendering():
+                return self._tokenizer.apply_chat_template(
+                    messages,
+                    tokenize=False,
+                    add_generation_prompt=prompt,
+                    date_string=_DATE,
+                )
+        except TemplateLimitError as error:
+            raise InputError(
+                f"{where}: the chat template does not come to its end: {error}; give "
+                "the model another chat template"
+            ) from error
+        # A template is a stranger's program: it may have no system role, want turns to
+        # alternate, divide by zero, or call itself without end.
+        except Exception as error:
             raise RefusedError(
                 f"{where}: the chat template refuses it: {error}"
             ) from error
