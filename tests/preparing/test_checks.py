@@ -12,7 +12,13 @@ from polycal.storage import tables
 
 
 def write_language(
-    folder: Path, language: str, questions: list[tuple], *, task: str = "t", **facts
+    folder: Path,
+    language: str,
+    questions: list[tuple],
+    *,
+    task: str = "t",
+    subjects: list[str] | None = None,
+    **facts,
 ) -> Path:
     """A questions table from (split, id, gold, number of options)."""
     rows = [
@@ -21,7 +27,7 @@ def write_language(
             "language": language,
             "split": split,
             "question_id": name,
-            "subject": "s",
+            "subject": subject,
             "category": "c",
             "culture": None,
             "question": "?",
@@ -29,7 +35,9 @@ def write_language(
             "gold": gold,
             "lead_in": "Answer:",
         }
-        for split, name, gold, n_options in questions
+        for (split, name, gold, n_options), subject in zip(
+            questions, subjects or ["s"] * len(questions), strict=True
+        )
     ]
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
     tables.write(table, folder / f"{language}.parquet", "questions", **facts)
@@ -39,6 +47,7 @@ def write_language(
 def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
     """Rows, dropped rows, options; what some lack, grouped by who lacks it."""
     shared = [("test", "1", 0, 4), ("test", "2", 3, 4), ("dev", "1", 2, 4)]
+    shared += [("test", "5", 0, 4), ("test", "6", 0, 4)]
     counts = {"test": {"rows": 9, "dropped_blank_option": 7, "dropped_x": 0}}
     paths = [
         write_language(tmp_path, "de", [*shared, ("test", "4", 0, 4)]),
@@ -51,15 +60,15 @@ def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
     assert (facts["task"], facts["policy"]) == ("t", "intersection")
     assert facts["languages"]["de"] == {
         "questions": tables.digest(tables.read(paths[0], "questions")),
-        "rows": 3,
+        "rows": 5,
         "dropped": {},
-        "n_questions": 3,
-        "n_options": {"4": 3},
+        "n_questions": 5,
+        "n_options": {"4": 5},
     }
-    assert facts["languages"]["sw"]["n_options"] == {"4": 1, "10": 1}
+    assert facts["languages"]["sw"]["n_options"] == {"4": 3, "10": 1}
     assert facts["languages"]["yo"]["rows"] == 9
     assert facts["languages"]["yo"]["dropped"] == {"blank_option": 7}
-    assert (facts["n_all"], facts["n_common"]) == (4, 1)
+    assert (facts["n_all"], facts["n_common"]) == (6, 3)
     assert facts["test"] == {
         "missing": [
             {"languages": ["sw", "yo"], "questions": ["1", "4"]},
@@ -68,6 +77,54 @@ def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
         "differing": [],
     }
     assert facts["dev"] == {"missing": [], "differing": []}
+
+
+def test_a_question_about_something_else_is_another_question(tmp_path):
+    """XCOPA asks for the cause in one language and for the effect in another."""
+    asked = [("test", name, 0, 2) for name in "1234"]
+    et = write_language(tmp_path, "et", asked, subjects=["cause"] * 4)
+    th = write_language(tmp_path, "th", asked, subjects=["cause", "effect"] * 2)
+    facts = compare([et, th], "intersection")
+    assert (facts["n_all"], facts["n_common"]) == (4, 2)
+    assert facts["test"]["differing"][0] == {
+        "question_id": "2",
+        "versions": [
+            {"gold": "A", "n_options": 2, "languages": ["et"], "subject": "cause"},
+            {"gold": "A", "n_options": 2, "languages": ["th"], "subject": "effect"},
+        ],
+    }
+    message = "2 .test. is A of 2 options about 'cause' in et but A of 2 .*'effect' in"
+    with pytest.raises(InputError, match=message):
+        compare([et, th], "identical")
+
+
+def test_questions_that_are_alike_by_chance_are_not_compared(tmp_path):
+    """Rows without an id are numbered; one language lacks the first of 120."""
+    golds = [number * 7 % 4 for number in range(120)]
+    en, ja = (
+        write_language(
+            tmp_path,
+            language,
+            [("test", str(number), gold, 4) for number, gold in enumerate(own)],
+        )
+        for language, own in (("en", golds), ("ja", golds[1:]))
+    )
+    with pytest.raises(InputError, match=r"t: (no|only \d+ of 120) question"):
+        compare([en, ja], "intersection")
+    assert compare([en], "intersection")["n_common"] == 120
+
+
+@pytest.mark.parametrize(("n_common", "stops"), [(5, False), (4, True)])
+def test_half_of_the_questions_have_to_be_common(tmp_path, n_common, stops):
+    """At the limit itself the study goes on."""
+    asked = [("test", str(number), 0, 4) for number in range(10)]
+    de = write_language(tmp_path, "de", asked)
+    sw = write_language(tmp_path, "sw", asked[:n_common])
+    if stops:
+        with pytest.raises(InputError, match=r"only 4 of 10 .*`question_id`"):
+            compare([de, sw], "intersection")
+    else:
+        assert compare([de, sw], "intersection")["n_common"] == 5
 
 
 @pytest.mark.parametrize("other", [("test", "7", 1, 4), ("test", "7", 0, 5)])
@@ -173,8 +230,8 @@ def scored(*rows: tuple[str, str]) -> pa.Table:
 def test_what_a_check_keeps_is_the_same_in_every_language(tmp_path, policy, kept):
     """A language that the study no longer has is left out, too."""
     paths = [
-        write_language(tmp_path, "de", [("test", "1", 0, 4), ("test", "2", 0, 4)]),
-        write_language(tmp_path, "sw", [("test", "2", 0, 4), ("test", "3", 0, 4)]),
+        write_language(tmp_path, "de", [("test", name, 0, 4) for name in "124"]),
+        write_language(tmp_path, "sw", [("test", name, 0, 4) for name in "234"]),
     ]
     check = compare(paths, policy)
     origin = {

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -207,6 +208,31 @@ def test_shots_are_in_front_of_the_question(call, checkpoint, few):
     )
     facts = tables.read_metadata(out)
     assert (facts["shots"], facts["fewer_shots"]) == (2, {})
+
+
+def test_a_question_among_its_own_shots_gets_another_one(call, few, caplog, tmp_path):
+    """It would be told its answer; the next dev question stands in for it."""
+    rows = tables.read(few, "questions").to_pylist()
+    dev = [row for row in rows if row["split"] == "dev"]
+    copied = next(row for row in rows if row["split"] == "test")
+    own = next(row for row in dev if row["subject"] == copied["subject"])
+    own |= {key: copied[key] for key in ("question", "options", "gold")}
+    path = tmp_path / "few.parquet"
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["questions"])
+    tables.write(table, path, "questions")
+    own["question"] = "another question"
+    plain = tmp_path / "plain.parquet"
+    table = pa.Table.from_pylist(
+        [row for row in rows if row is not own], tables.SCHEMAS["questions"]
+    )
+    tables.write(table, plain, "questions")
+    asked = {"scoring": ["letters"], "shots": 1}
+    out = call(questions=[path], name="few", **asked)
+    expected = call(questions=[plain], name="plain", **asked)
+    found = [read(path)[0]["logprobs"] for path in (out, expected)]
+    np.testing.assert_allclose(*found, atol=1e-5)
+    assert tables.read_metadata(out)["replaced_shots"] == {"en": 1}
+    assert "among their own shots, and get another one: {'en': 1}" in caplog.text
 
 
 def test_a_subject_with_too_few_shots_is_told(call, few, caplog):

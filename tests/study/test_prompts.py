@@ -2,7 +2,7 @@
 
 import pytest
 
-from polycal.study.prompts import build_prompt, pick_shots
+from polycal.study.prompts import build_prompt, group_by_subject, pick_shots
 
 QUESTION = "  Two?\n"
 OPTIONS = ["one ", "two", "three"]
@@ -46,7 +46,19 @@ def test_shots_are_answered_in_the_same_layout(scoring, block):
 def test_shots_are_the_first_of_the_same_subject():
     """In source order; a subject with too few gives what it has."""
     rows = [shot(0, "a"), shot(1, "b"), shot(2, "a"), shot(3, "a"), shot(4, None)]
-    found = pick_shots(rows, 2)
-    names = {key: [row["question"] for row in own] for key, own in found.items()}
+    asked = shot(9, "a")
+    names = {
+        subject: [row["question"] for row in pick_shots(own, asked, 2)]
+        for subject, own in group_by_subject(rows).items()
+    }
     assert names == {"a": ["Shot 0?", "Shot 2?"], "b": ["Shot 1?"], None: ["Shot 4?"]}
-    assert not any(pick_shots(rows, 0).values())
+    assert not pick_shots(rows, asked, 0)
+
+
+def test_a_question_is_never_its_own_shot():
+    """It would tell the answer; another question with its stem is another question."""
+    rows = [shot(number, "a") for number in range(4)]
+    asked = shot(1, "a") | {"question": " Shot 1?\n"}
+    assert pick_shots(rows, asked, 3) == [rows[0], rows[2], rows[3]]
+    assert pick_shots(rows, asked, 4) == [rows[0], rows[2], rows[3]]
+    assert pick_shots(rows, asked | {"options": ["x", "y"]}, 3) == rows[:3]

@@ -22,13 +22,16 @@ from polycal.storage.provenance import provenance
 from polycal.study.prompts import LETTERS
 from polycal.verb import verb
 
-_COMPARED = ("task", "language", "split", "question_id", "gold")
+_COMPARED = ("task", "language", "split", "question_id", "gold", "subject")
+# Share of all questions below which those that languages have in common may be common
+# by chance, as where rows without an id are numbered and one language lacks the first.
+_LEAST_COMMON = 0.5
 _SHOWN = 5  # questions that a message lists
 _KIND = "check"
 _logger = logging.getLogger(__name__)
 
-# (index of the right option, number of options) -> languages with this version.
-Versions = dict[tuple[int, int], list[str]]
+# (index of the right option, number of options, subject) -> languages with it.
+Versions = dict[tuple[int, int, str | None], list[str]]
 
 
 @verb(makes="{out}", without_pandas=True)
@@ -55,7 +58,7 @@ def check_task(
 
 
 def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
-    """Compare the questions, answers and numbers of options of several languages.
+    """Compare several languages: questions, answers, numbers of options, subjects.
 
     Args:
         paths: questions tables of one benchmark, one per language.
@@ -71,7 +74,7 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
 
     Raises:
         InputError: the files are not of one benchmark; the questions are not all alike
-            and the policy is `identical`; or no question is left.
+            and the policy is `identical`; or less than half of them are alike.
     """
     languages: dict[str, dict] = {}
     splits: dict[str, dict[str, Versions]] = {"test": {}, "dev": {}}
@@ -84,14 +87,14 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
         codes = set(columns[1])
         if len(codes) != 1 or codes & languages.keys():
             raise InputError(f"{path}: one file for each language is expected")
-        for task, language, split, name, gold, n in zip(
+        for task, language, split, name, gold, subject, n in zip(
             *columns, n_options, strict=True
         ):
             tasks.add(task)
             if split == "test":
                 sizes[n] += 1
             versions = splits[split].setdefault(name, {})
-            versions.setdefault((gold, n), []).append(language)
+            versions.setdefault((gold, n, subject), []).append(language)
         languages[codes.pop()] = _describe_language(path, table, sizes)
     if len(tasks) != 1:
         raise InputError(f"one benchmark is expected, found {sorted(tasks) or 'none'}")
@@ -153,8 +156,12 @@ def _compare_split(
         if len(versions) > 1:
             spelt = [
                 {"gold": LETTERS[gold], "n_options": n, "languages": codes}
-                for (gold, n), codes in versions.items()
+                for (gold, n, _), codes in versions.items()
             ]
+            subjects = [subject for _, _, subject in versions]
+            if len(set(subjects)) > 1:
+                for version, subject in zip(spelt, subjects, strict=True):
+                    version["subject"] = subject
             differing.append({"question_id": name, "versions": spelt})
     grouped = [{"languages": list(k), "questions": v} for k, v in missing.items()]
     return {"missing": grouped, "differing": differing}
@@ -183,8 +190,9 @@ def _report_differences(facts: Mapping) -> None:
             )
         for question in facts[split]["differing"]:
             versions = " but ".join(
-                f"{version['gold']} of {version['n_options']} options in "
-                f"{'+'.join(version['languages'])}"
+                f"{version['gold']} of {version['n_options']} options "
+                + (f"about {version['subject']!r} " if "subject" in version else "")
+                + f"in {'+'.join(version['languages'])}"
                 for version in question["versions"]
             )
             differences.append(f"{question['question_id']} ({split}) is {versions}")
@@ -198,7 +206,14 @@ def _report_differences(facts: Mapping) -> None:
     if not facts["n_common"]:
         raise InputError(
             f"{facts['task']}: no question is alike in all languages ({shown}); say "
-            "`questions: own` if they are not translations of each other"
+            "`questions: own` if they are not translations of each other, or name no "
+            "`subject` in the format if its words are translated"
+        )
+    if facts["n_common"] < _LEAST_COMMON * facts["n_all"]:
+        raise InputError(
+            f"{facts['task']}: only {facts['n_common']} of {facts['n_all']} questions "
+            f"are alike in all languages ({shown}); name what identifies a question as "
+            "`question_id` in the format, leave a language out, or say `questions: own`"
         )
     _logger.log(
         logging.WARNING if differences else logging.INFO,

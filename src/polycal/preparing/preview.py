@@ -13,7 +13,7 @@ from polycal.preparing.tasks import read_task
 from polycal.storage import tables
 from polycal.study import grid
 from polycal.study.config import load_study
-from polycal.study.prompts import Prompt, build_prompt, pick_shots
+from polycal.study.prompts import Prompt, build_prompt, group_by_subject, pick_shots
 from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
@@ -113,7 +113,7 @@ def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
         raise InputError(
             "shots are taken from the dev split; name it in the task's `format:`"
         )
-    return pick_shots(dev, shots).get(row["subject"], [])
+    return pick_shots(group_by_subject(dev).get(row["subject"], []), row, shots)
 
 
 def _find_tokenizer(model: Mapping) -> Path:

@@ -5,7 +5,6 @@ scores.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,13 @@ import pyarrow as pa
 
 from polycal.errors import InputError
 from polycal.storage import tables
-from polycal.study.prompts import Prompt, build_prompt, pick_shots
+from polycal.study.prompts import (
+    Prompt,
+    build_prompt,
+    group_by_subject,
+    is_same_question,
+    pick_shots,
+)
 
 if TYPE_CHECKING:  # the engine imports torch
     from polycal.scoring.engine import PromptScores
@@ -36,12 +41,15 @@ class Part:
         n_questions: number of test questions.
         fewer_shots: number of test questions whose subject has fewer dev questions than
             shots.
+        replaced_shots: number of test questions that are among the shots of their
+            subject, and get another one instead.
     """
 
     path: Path
     key: dict[str, object]
     n_questions: int
     fewer_shots: int
+    replaced_shots: int
 
     def __str__(self) -> str:
         return "{task}, {language}, {scoring}".format_map(self.key)
@@ -50,15 +58,14 @@ class Part:
         """Return the test questions' rows, and a prompt for each."""
         table = tables.read(self.path, "questions")
         test = tables.where(table, split="test")
-        dev = tables.where(table, split="dev").to_pylist()
-        shots = pick_shots(dev, self.key["shots"])
+        dev = group_by_subject(tables.where(table, split="dev").to_pylist())
         prompts = [
             build_prompt(
                 self.key["scoring"],
                 row["question"],
                 row["options"],
                 row["lead_in"],
-                shots.get(row["subject"], ()),
+                pick_shots(dev.get(row["subject"], ()), row, self.key["shots"]),
             )
             for row in test.to_pylist()
         ]
@@ -133,7 +140,7 @@ def list_parts(
             )
         ((task, language),) = names
         questions = tables.digest(table)
-        fewer = _count_fewer_shots(path, table, test, settings["shots"])
+        fewer, replaced = _count_shots(path, table, test, settings["shots"])
         for scoring in scorings:
             if (task, language, scoring) in parts:
                 raise InputError(
@@ -146,19 +153,28 @@ def list_parts(
                 "scoring": scoring,
                 "questions": questions,
             }
-            parts[task, language, scoring] = Part(path, key, len(test), fewer)
+            parts[task, language, scoring] = Part(path, key, len(test), fewer, replaced)
     return list(parts.values())
 
 
-def _count_fewer_shots(path: Path, table: pa.Table, test: pa.Table, shots: int) -> int:
-    """Return how many test questions have fewer shots than asked for."""
-    dev = Counter(tables.where(table, split="dev")["subject"].to_pylist())
-    if shots and not dev:
+def _count_shots(
+    path: Path, table: pa.Table, test: pa.Table, shots: int
+) -> tuple[int, int]:
+    """Return how many test questions have fewer shots than asked for, or other ones."""
+    if not shots:
+        return 0, 0
+    dev = group_by_subject(tables.where(table, split="dev").to_pylist())
+    if not dev:
         raise InputError(
             f"{path} has no dev questions to take {shots} shots from; score without "
             "shots, or name the dev split in the task's format"
         )
-    return sum(dev[subject] < shots for subject in test["subject"].to_pylist())
+    fewer, replaced = 0, 0
+    for row in test.select(["subject", "question", "options"]).to_pylist():
+        own = dev.get(row["subject"], [])
+        fewer += len(pick_shots(own, row, shots)) < shots
+        replaced += any(is_same_question(shot, row) for shot in own[:shots])
+    return fewer, replaced
 
 
 def _log_masses(

@@ -56,7 +56,8 @@ def score(
     Rows are in the order of the files, then of the scorings, then of the questions.
     Batches are formed within a language, so its scores do not depend on other languages
     in the call. A subject that has fewer dev questions than shots gives all it has; a
-    warning and the metadata's `fewer_shots` count its questions by language. An option
+    warning and the metadata's `fewer_shots` count its questions by language. A question
+    that is among its own shots gets another shot (`replaced_shots`). An option
     that shares a token with its context is scored by the tokens of its own text; a
     warning and the metadata's `own_tokens` count such options by part. `model`,
     `sft`, `smoothing` and `seed` are written into every row and do not change the
@@ -121,6 +122,16 @@ def score(
     }
     if fewer:
         _logger.warning("questions with fewer than %d shots: %s", shots, fewer)
+    replaced = {
+        part.key["language"]: part.replaced_shots
+        for part in parts
+        if part.replaced_shots
+    }
+    if replaced:
+        _logger.warning(
+            "questions that are among their own shots, and get another one: %s",
+            replaced,
+        )
     counts = {str(part): finished.facts(part.key).get("own_tokens") for part in parts}
     own_tokens = {name: count for name, count in counts.items() if count}
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
@@ -131,6 +142,7 @@ def score(
         "predictions",
         **(settings | used),
         fewer_shots=fewer,
+        replaced_shots=replaced,
         questions={part.key["language"]: part.key["questions"] for part in parts},
         own_tokens=own_tokens,
     )

@@ -70,16 +70,34 @@ def build_prompt(
     return Prompt(shared + asked.context, asked.continuations, shared)
 
 
-def pick_shots(dev: Iterable[Mapping], shots: int) -> dict[str | None, list[Mapping]]:
-    """Return the first `shots` dev questions of every subject, or all if fewer.
+def group_by_subject(rows: Iterable[Mapping]) -> dict[str | None, list[Mapping]]:
+    """Return the rows of a questions table by subject, in their order."""
+    groups: dict[str | None, list[Mapping]] = {}
+    for row in rows:
+        groups.setdefault(row["subject"], []).append(row)
+    return groups
+
+
+def pick_shots(dev: Sequence[Mapping], row: Mapping, shots: int) -> list[Mapping]:
+    """Return the first `shots` dev questions that are not the one that is asked.
+
+    A benchmark may hold a question in both splits; as a shot it would tell its answer.
 
     Args:
-        dev: rows of a questions table, in source order.
-        shots: number of answered questions before the one that is asked.
+        dev: rows of a questions table, of the subject of `row`, in source order.
+        row: the question that is asked.
+        shots: number of answered questions before it; there may be fewer.
     """
-    picked: dict[str | None, list[Mapping]] = {}
-    for row in dev:
-        own = picked.setdefault(row["subject"], [])
-        if len(own) < shots:
-            own.append(row)
+    picked = []
+    for candidate in dev:
+        if len(picked) == shots:
+            break
+        if not is_same_question(candidate, row):
+            picked.append(candidate)
     return picked
+
+
+def is_same_question(first: Mapping, second: Mapping) -> bool:
+    """Return whether two rows of a questions table ask the same with equal options."""
+    texts = [row["question"].strip() for row in (first, second)]
+    return texts[0] == texts[1] and first["options"] == second["options"]
