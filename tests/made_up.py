@@ -244,6 +244,7 @@ def _predict(
     """Yield the predictions of a language under one scoring."""
     scores, gold = make_answers(run, task, language, scoring, shift)
     more = _generator(language).uniform(0.6, 3) if language != "en" else 0
+    scores = scores - scores.max(axis=1, keepdims=True)  # log-likelihoods are below 0
     for i, own in enumerate(scores):
         if scoring == "letters":
             n_tokens, mass = np.ones(len(own), int), -0.4 - more / 10

@@ -13,10 +13,13 @@ from polycal.calibration import (
     answer,
     brier,
     chance,
+    ece,
     ece_all,
+    ece_mass,
     letter_shares,
     nll,
     probabilities,
+    rms_ce,
     tie_credit,
     tie_rate,
     top_label,
@@ -153,3 +156,17 @@ def test_shares_of_no_questions_are_missing():
     """NaN without a warning."""
     assert np.isnan(tie_rate(np.zeros((0, 4))))
     assert np.isnan(chance(np.zeros((0, 4))))
+
+
+@pytest.mark.parametrize("gold", [[9, 0], [-1, 0], [1]])
+def test_an_answer_needs_a_right_option_that_exists(gold):
+    """No gold 9 of 2 options, and none that is broadcast."""
+    with pytest.raises(ValueError, match=r"right option|as many answers"):
+        top_label([[0.6, 0.4], [0.3, 0.7]], gold)
+
+
+def test_questions_need_a_bin():
+    """An ECE of 0 bins is no number."""
+    for metric in (ece, ece_mass, rms_ce):
+        with pytest.raises(ValueError, match="0 bins hold no question"):
+            metric([0.6, 0.4], [1, 0], n_bins=0)

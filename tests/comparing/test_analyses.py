@@ -280,18 +280,23 @@ def test_the_tables_are_written_in_their_schemas(tmp_path, study):
 
 
 def test_intervals_have_the_confidence_that_is_asked_for(study):
-    """A normal interval of 90 % is shorter than one of 95 % by 1.645 / 1.960."""
-    for rows in (
-        lambda confidence: decompositions(study, confidence),
-        lambda confidence: slopes(
-            study, {"place": lambda _, code: CODES.index(code) / 10}, confidence
+    """A normal interval of 90 % is shorter than one of 95 % by 1.645 / 1.960.
+
+    That of a slope over seven languages by 2.015 / 2.571 (t, 5 degrees of freedom).
+    """
+    for rows, ratio in (
+        (lambda confidence: decompositions(study, confidence), 1.6448536 / 1.9599640),
+        (
+            lambda confidence: slopes(
+                study, {"place": lambda _, code: CODES.index(code) / 10}, confidence
+            ),
+            2.0150484 / 2.5705818,
         ),
     ):
         narrow, wide = (
             [row["ci_high"] - row["ci_low"] for row in rows(confidence)]
             for confidence in (0.9, 0.95)
         )
-        ratio = 1.6448536 / 1.9599640
         np.testing.assert_allclose(narrow, np.array(wide) * ratio, rtol=1e-6)
     narrow, wide = (doses(study, confidence) for confidence in (0.5, 0.95))
     assert all(
@@ -359,17 +364,17 @@ def test_one_run_is_in_memory_at_a_time(tmp_path):
 
 
 def test_a_slope_is_that_of_the_changes():
-    """After minus before: +.1 and +.02 a step in four languages; the fifth is unknown.
+    """After minus before: +.1 and +.02 a step in six languages; the last is unknown.
 
     The two share their noise but for errors of .001 in each language, so that the
-    slope's standard error is .001 over the root of sum (x - mean)^2 = 5.
+    slope's standard error is .001 over the root of sum (x - mean)^2 = 5.5.
     """
     random = np.random.default_rng(0)
-    steps = {"en": 0, "de": 1, "sw": 2, "yo": 3, "hi": None}
-    errors = random.normal(size=(5, 4000)) * 0.001
-    shared_noise = random.normal(size=(5, 4000))
-    values = dict(zip(steps, (0.5, 0.2, 0.3, 0.6, 0.9), strict=True))
-    raised = dict(zip(steps, (0.6, 0.32, 0.44, 0.76, 0.0), strict=True))
+    steps = {"en": 0, "de": 1, "sw": 2, "yo": 3, "fr": 1, "ny": 2, "hi": None}
+    errors = random.normal(size=(7, 4000)) * 0.001
+    shared_noise = random.normal(size=(7, 4000))
+    values = dict(zip(steps, (0.5, 0.2, 0.3, 0.6, 0.1, 0.7, 0.9), strict=True))
+    raised = dict(zip(steps, (0.6, 0.32, 0.44, 0.76, 0.22, 0.84, 0.0), strict=True))
     before = Numbers(values, dict(zip(steps, shared_noise, strict=True)))
     after = Numbers(raised, dict(zip(steps, shared_noise + errors, strict=True)))
     base = Condition("m", "none", 0.0, *WAY.values())
@@ -383,10 +388,10 @@ def test_a_slope_is_that_of_the_changes():
     (row,) = slopes(study, {"nothing": lambda *_: None, "step": predict}, 0.95)
     place = {"reference": "base", "metric": "gap", "predictor": "step"}
     assert (tuned._asdict() | place).items() <= row.items()
-    assert row["n_languages"] == 4
+    assert row["n_languages"] == 6
     assert row["intercept"] == pytest.approx(0.1)
     assert row["slope"] == pytest.approx(0.02)
-    assert row["se"] == pytest.approx(0.001 / np.sqrt(5), rel=0.05)
+    assert row["se"] == pytest.approx(0.001 / np.sqrt(5.5), rel=0.05)
     assert row["tau"] == pytest.approx(0, abs=1e-9)
     # Too few replicates for an inverse, and nothing to differ in: no line, no error.
     few = {

@@ -57,7 +57,7 @@ def save_run(
     rows = [
         place | {"language": code, "question_id": str(i), "logprobs": values.tolist()}
         for code, own in answers.items()
-        for i, values in enumerate(own)
+        for i, values in enumerate(own - own.max())  # log-likelihoods are below 0
     ]
     folder.mkdir()
     origin = dict.fromkeys(answers, "a file")

@@ -283,7 +283,7 @@ def test_an_interval_is_as_wide_as_its_confidence(tmp_path):
     """That of 50 % is narrower than that of 95 %, on the same replicates."""
     random = np.random.default_rng(0)
     rows = [
-        row("en", "letters", int(random.integers(2)), random.normal(size=2) - 1)
+        row("en", "letters", int(random.integers(2)), random.normal(size=2) - 9)
         | {"question_id": str(number)}
         for number in range(100)
     ]
@@ -392,7 +392,9 @@ def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
     """Primary metrics and the temperature; what is compared with English is plain."""
     random = np.random.default_rng(0)
     rows = [
-        row(language, "letters", int(random.integers(3)), random.normal(size=3) * 3 - 5)
+        row(
+            language, "letters", int(random.integers(3)), random.normal(size=3) * 3 - 20
+        )
         | {"question_id": f"q{index}"}
         for language in ("en", "sw")
         for index in range(60)
@@ -437,3 +439,33 @@ def test_numbers_say_how_sure_they_are(tmp_path):
     assert {len(each) for each in drawn["values"].to_pylist()} == {100}
     plain = tables.where(drawn, calibrator="none", metric="accuracy").to_pylist()
     assert np.std(plain[0]["values"], ddof=1) == pytest.approx(accuracy["se"])
+
+
+@pytest.mark.parametrize(
+    ("gold", "logprobs", "what"),
+    [
+        (0, [-np.inf, -1.0], "are not finite log-likelihoods"),
+        (0, [-1.0, -np.inf], "are not finite log-likelihoods"),
+        (0, [-1.0, np.nan], "are not finite log-likelihoods"),
+        (0, [np.inf, -1.0], "are not finite log-likelihoods"),
+        (0, [-1.0, 0.5], "are not finite log-likelihoods up to 0"),
+        (2, [-1.0, -2.0], "the right option is number 2 of 2, from 0"),
+        (-1, [-1.0, -2.0], "the right option is number -1 of 2, from 0"),
+    ],
+)
+def test_scores_that_are_none_are_named(tmp_path, gold, logprobs, what):
+    """By file, language and question, in one line."""
+    rows = [
+        row("en", "letters", 0, np.log([0.9, 0.1])),
+        row("sw", "text", gold, logprobs) | {"question_id": "bad"},
+    ]
+    with pytest.raises(InputError, match=what) as caught:
+        run(tmp_path, rows)
+    text = str(caught.value)
+    assert "p.parquet: sw, question bad (text): " in text
+    assert "\n" not in text
+
+
+def test_a_rounding_step_above_0_is_a_log_likelihood(tmp_path):
+    """The log of a probability of 1, as float32 may compute it."""
+    run(tmp_path, [row("en", "letters", 0, [1e-6, -20.0])])

@@ -106,10 +106,13 @@ def top_label(probs: ArrayLike, gold: ArrayLike) -> TopLabel:
     Args:
         probs: [N, K] probabilities.
         gold: [N] index of the right option.
+
+    Raises:
+        ValueError: an index lies outside 0 to K - 1, or there is not one per question.
     """
-    probs = np.asarray(probs, np.float64)
-    chosen = probs.argmax(axis=1)
-    correct = (chosen == np.asarray(gold)).astype(np.float64)
+    probs, gold = np.asarray(probs, np.float64), np.asarray(gold, np.int64)
+    of_gold(probs, gold)
+    correct = (probs.argmax(axis=1) == gold).astype(np.float64)
     # A sum of float64 may exceed 1 by one rounding step; a probability does not.
     return TopLabel(np.minimum(probs.max(axis=1), 1.0), correct)
 

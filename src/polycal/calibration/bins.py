@@ -52,7 +52,12 @@ def width_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
     Args:
         confidence: [N] from 0 to 1.
         n_bins: M.
+
+    Raises:
+        ValueError: M is below 1.
     """
+    if n_bins < 1:
+        raise ValueError(f"{n_bins} bins hold no question; take at least 1")
     edges = np.arange(n_bins + 1) / n_bins
     return np.minimum(np.searchsorted(edges, confidence, side="right") - 1, n_bins - 1)
 
@@ -71,7 +76,12 @@ def mass_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
     Example:
         >>> mass_bins(np.array([0.2, 0.9, 0.4, 0.9]), 2).tolist()
         [0, 1, 0, 1]
+
+    Raises:
+        ValueError: M is below 1.
     """
+    if n_bins < 1:
+        raise ValueError(f"{n_bins} bins hold no question; take at least 1")
     return (mean_rank(confidence) * n_bins // max(len(confidence), 1)).astype(int)
 
 

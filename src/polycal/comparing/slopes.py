@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 
 from polycal.calibration import METRICS
 from polycal.comparing.conditions import language_of
-from polycal.comparing.inference import Noise, half_width
+from polycal.comparing.inference import Noise, half_width, p_two_sided
 from polycal.comparing.paired import Condition, Row, Study, contrasted, shared
 from polycal.storage import tables
 from polycal.study.languages import ALL
 
+FEWEST = 6  # languages; with fewer, no interval of a slope is worth its name
 # Fractions, whose slopes can be compared with each other.
 _SLOPED = [name for name, metric in METRICS.items() if metric.margin]
 # From a condition and a language to a number, or None where it is not known.
@@ -30,7 +31,7 @@ class Slope(NamedTuple):
         se: standard error of the slope, languages as a sample of languages.
         ci_low: lower end of the interval of the slope.
         ci_high: upper end.
-        p_value: two-sided, of no slope; normal.
+        p_value: two-sided, of no slope.
         tau: standard deviation of the languages' own effects around the line.
         n_languages: how many.
     """
@@ -59,7 +60,10 @@ def meta_regression(
     differs from the line. tau^2 is the moment estimate of DerSimonian and Laird 1986,
     generalised to a covariance: (Q - (L - 2)) / trace(P), at least 0, with W the
     inverse covariance, P = W - W X (X'WX)^-1 X'W and Q = y'Py. The line is fitted by
-    generalised least squares with covariance + tau^2 I.
+    generalised least squares with covariance + tau^2 I. Interval and p-value are those
+    of Knapp and Hartung 2003: the standard error is multiplied by the root of y'Py /
+    (L - 2), with P of these weights, if that is above 1, and t has L - 2 degrees of
+    freedom, because tau^2 is an estimate from few languages.
 
     Args:
         effects: [L] e.g. the change of the gap by language.
@@ -69,19 +73,20 @@ def meta_regression(
         confidence: of the slope's interval.
 
     Raises:
-        ValueError: fewer than three languages, one predictor value only, or a
+        ValueError: fewer than six languages, one predictor value only, or a
             covariance that has no inverse.
 
     Example:
-        >>> line = meta_regression([0.1, 0.2, 0.3], np.eye(3) * 0.01, [0, 1, 2])
+        >>> effects = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3]
+        >>> line = meta_regression(effects, np.eye(6) * 0.01, [0, 1, 2, 0, 1, 2])
         >>> round(line.slope, 6), round(line.tau, 6)
         (0.1, 0.0)
     """
     y, x = np.asarray(effects, np.float64), np.asarray(predictor, np.float64)
     sigma = np.asarray(covariance, np.float64)
-    if len(y) < 3 or len(np.unique(x)) < 2:
+    if len(y) < FEWEST or len(np.unique(x)) < 2:
         raise ValueError(
-            "a slope needs three languages and two values of the predictor"
+            f"a slope needs {FEWEST} languages and two values of the predictor"
         )
     if sigma.shape != (len(y), len(y)) or np.linalg.matrix_rank(sigma) < len(y):
         raise ValueError(
@@ -95,10 +100,14 @@ def meta_regression(
     excess = y @ projection @ y - (len(y) - design.shape[1])
     variance = max(excess / np.trace(projection), 0.0)
     whole = np.linalg.inv(sigma + variance * np.eye(len(y)))
-    (intercept, slope), _ = _least_squares(design, whole, y)
-    se = math.sqrt(np.linalg.inv(design.T @ whole @ design)[1, 1])
-    p_value = math.erfc(abs(slope) / se / math.sqrt(2))
-    reach = half_width(Noise(se), confidence=confidence)
+    (intercept, slope), hat = _least_squares(design, whole, y)
+    projection = whole - whole @ design @ hat
+    df = len(y) - design.shape[1]
+    scale = max(y @ projection @ y / df, 1.0)
+    se = math.sqrt(scale * np.linalg.inv(design.T @ whole @ design)[1, 1])
+    noise = Noise(0.0, se, df)
+    p_value = p_two_sided(slope, noise)
+    reach = half_width(noise, confidence=confidence)
     low, high = slope - reach, slope + reach
     numbers = (intercept, slope, se, low, high, p_value, math.sqrt(variance))
     return Slope(*map(float, numbers), len(y))
@@ -132,7 +141,7 @@ def slopes(
             for name, predict in predictors.items():
                 known = {code: predict(after, code) for code in shared(pair)}
                 known = {code: x for code, x in known.items() if x is not None}
-                if len(known) < 3:
+                if len(known) < FEWEST:
                     continue
                 effects = [tuned.value[code] - base.value[code] for code in known]
                 draws = [tuned.draws[code] - base.draws[code] for code in known]

@@ -33,6 +33,7 @@ _SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 _READING = ("scoring", "normaliser", "calibrator")
+_ROUNDING = 1e-3  # nats that a log-likelihood of float32 may lie above 0
 
 
 @verb(makes="{metrics}", without_pandas=True)
@@ -65,8 +66,8 @@ def measure(
 
     Raises:
         InputError: a file is broken; the predictions are of several runs, checkpoints
-            or numbers of shots, or of another checkpoint than the given one; or they
-            are about other questions than the check.
+            or numbers of shots, or of another checkpoint than the given one; they are
+            about other questions than the check; or an option has no log-likelihood.
     """
     if not 2 <= n_replicates <= 100_000:
         raise InputError(f"n_replicates is {n_replicates}; it must be from 2 to 100000")
@@ -175,7 +176,9 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
             )
         seen |= languages
         sources.append(source)
-        pieces.append(keep_compared(compared, scored, source.get("questions", {})))
+        kept = keep_compared(compared, scored, source.get("questions", {}))
+        _check_scores(kept, path)
+        pieces.append(kept)
     dtypes = {dtype for source in sources for dtype in source.get("dtype", ())}
     facts = {"dtype": sorted(dtypes)}
     for name in _SHARED:
@@ -189,6 +192,33 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
     if len(scored.select(list(_RUN)).group_by(_RUN).aggregate([])) > 1:
         raise InputError("the predictions are of several runs; measure each by itself")
     return scored, facts
+
+
+def _check_scores(rows: pa.Table, path: Path) -> None:
+    """Check that every option has a log-likelihood and every gold is an option.
+
+    Raises:
+        InputError: the first row that is not so, by file, language and question.
+    """
+    n_options = pc.list_value_length(rows["logprobs"]).to_numpy()
+    values = pc.list_flatten(rows["logprobs"]).to_numpy()
+    gold = rows["gold"].to_numpy()
+    owner = np.repeat(np.arange(len(rows)), n_options)
+    no_score = owner[~np.isfinite(values) | (values > _ROUNDING)]
+    no_gold = np.flatnonzero((gold < 0) | (gold >= n_options))
+    bad = min([*no_score, *no_gold], default=None)
+    if bad is None:
+        return
+    row = rows.slice(int(bad), 1).to_pylist()[0]
+    what = (
+        f"the right option is number {row['gold']} of {n_options[bad]}, from 0"
+        if bad in no_gold
+        else f"its scores {row['logprobs']} are not finite log-likelihoods up to 0"
+    )
+    raise InputError(
+        f"{path}: {row['language']}, question {row['question_id']} ({row['scoring']}): "
+        f"{what}; delete the file and score again"
+    )
 
 
 def _is_of(rows: pa.Table, subset: str) -> np.ndarray:

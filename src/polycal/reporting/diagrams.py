@@ -34,23 +34,6 @@ from polycal.study.languages import ALL
 LEAST_SHARE, LEAST_N = 0.01, 10  # a line skips bins with fewer questions
 _SIZES = [(0.10, 4.4), (0.03, 3.2), (LEAST_SHARE, 2.2), (0.0, 1.0)]  # share: points
 _STRIP = 0.22  # height of the histogram below 0 %, as a part of the diagram's
-_Z = 1.959964  # of a 95 % interval
-
-
-def wilson(right: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of Wilson's 95 % interval of a share (Wilson 1927, JASA 22).
-
-    Args:
-        right: [B] right answers; any number from 0 to `n`.
-        n: [B] answers, above 0.
-
-    Returns:
-        The lower and the upper ends [B], fractions.
-    """
-    share, square = right / n, _Z**2 / n
-    centre = (share + square / 2) / (1 + square)
-    half = np.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def consistent(confidence: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +123,7 @@ RELIABILITY = FigureKind(
 def levels(bins: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw accuracy over confidence, with the languages of a resource level pooled.
 
-    The bars are Wilson's 95 % intervals, as if all answers were independent.
+    There are no error bars: translations of one question are not independent answers.
 
     Args:
         bins: as `per_level_bin` returns it.
@@ -163,7 +146,6 @@ def levels(bins: pd.DataFrame, *, title: str = "") -> Figure:
             own = shown[shown["level"] == name]
             n = int(own["n_languages"].max())
             axes.set_title(f"{name_level(name)} ({n})", pad=3)
-            _draw_intervals(axes, own, conditions)
             _draw_curves(axes, own, conditions, fullest=shown["share"].max())
             axes.set_xlabel("confidence (%)")
             if column == 0:
@@ -189,8 +171,7 @@ LEVELS = FigureKind(
     draw=levels,
     caption=caption_levels,
     reading="Accuracy over confidence per bin, with the languages of a level pooled; "
-    "on the diagonal they are equal. Bars are Wilson's 95 % intervals, as if all "
-    "answers were independent. The number of languages stands after the level.",
+    "on the diagonal they are equal. The number of languages stands after the level.",
     shown="always",
 )
 
@@ -206,13 +187,6 @@ def _draw_band(axes: Axes, bins: pd.DataFrame) -> None:
     axes.fill_between(
         100 * confidence, 100 * low, 100 * high, color="0.88", lw=0, zorder=-1
     )
-
-
-def _draw_intervals(axes: Axes, bins: pd.DataFrame, conditions: list[float]) -> None:
-    for condition, (colour, _, _) in zip(conditions, looks(conditions), strict=True):
-        line = bins[(bins["rank"] == condition) & (bins["share"] >= LEAST_SHARE)]
-        low, high = wilson(line["sum_correct"].to_numpy(), line["n"].to_numpy())
-        axes.vlines(100 * line["confidence"], 100 * low, 100 * high, colour, lw=0.8)
 
 
 def _draw_curves(

@@ -156,14 +156,24 @@ def _values(
 def _bins(
     bins: pd.DataFrame, codes: Mapping[str, list], facets: Mapping[str, list]
 ) -> Iterator[tuple[str, dict]]:
-    """Yield for each reading: facet -> flat lists of bin, n, confidence, accuracy."""
+    """Yield for each reading: facet -> flat lists of bin, n, confidence, accuracy.
+
+    n is the mean over seeds: the answers of several seeds to one question are not
+    several questions.
+    """
     keys = ["facet", "language", "rank", "bin"]
     for key, own in bins.groupby(_READING[:3], sort=True):
         sums = own.groupby(keys)[["n", "sum_confidence", "sum_correct"]].sum()
+        n_seeds = own.groupby(keys[:3])["seed"].nunique().to_dict()
         lines: dict[tuple, list[int]] = {}
         for (*line, index), n, confidence, right in sums[sums["n"] > 0].itertuples():
             lines.setdefault(tuple(line), []).extend(
-                (index, int(n), round(1000 * confidence / n), round(1000 * right / n))
+                (
+                    index,
+                    max(round(n / n_seeds[tuple(line)]), 1),
+                    round(1000 * confidence / n),
+                    round(1000 * right / n),
+                )
             )
         yield (
             "|".join(key),
