@@ -76,7 +76,7 @@ def test_an_edited_selection_is_not_reported(tmp_path):
     with pytest.raises(InputError, match="a is damaged: its selection, recipe or log"):
         list_runs(models=[], runs=[run], out=out)
     (run / "provenance.json").write_text('{"notes": ')
-    with pytest.raises(InputError, match=r"has no readable provenance\.json"):
+    with pytest.raises(InputError, match=r"provenance\.json is not JSON"):
         list_runs(models=[], runs=[run], out=out)
 
 
@@ -85,8 +85,12 @@ def test_what_is_no_run_is_named(tmp_path):
     run, out = make_run(tmp_path / "a"), tmp_path / "runs.parquet"
     with pytest.raises(InputError, match="is there twice"):
         list_runs(models=[], runs=[run, run], out=out)
-    for text, words in (("{", "is not JSON"), ("{}", "is not a run that")):
-        (run / "selection.json").write_text(text)
+    for text, words in (
+        (b"{", "is not JSON"),
+        (b"\xff", "is not J"),
+        (b"{}", "is not a run that"),
+    ):
+        (run / "selection.json").write_bytes(text)
         with pytest.raises(InputError, match=words):
             list_runs(models=[], runs=[run], out=out)
     (run / "selection.json").unlink()

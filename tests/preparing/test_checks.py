@@ -1,6 +1,7 @@
 """What a benchmark's languages share, what differs, and what is measured of it."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -211,6 +212,23 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
         compare([de, sw], "intersection")
     with pytest.raises(InputError, match=r"de\.parquet: one file for each language"):
         compare([de, de], "intersection")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("identical", "intersection"), ('"n_all": 1', '"n_all": 2')]
+)
+def test_an_edited_check_is_refused(tmp_path, old, new):
+    """Another list of questions would be measured, and nobody would say so."""
+    path = tmp_path / "check.json"
+    questions = [write_language(tmp_path, "de", [("test", "0", 0, 4)])]
+    check_task(questions=questions, policy="identical", out=path)
+    text = path.read_text()
+    assert read_check(path)["n_all"] == text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=r"check\.json is not what `polycal check_ta"):
+        read_check(path)
+    path.write_text(re.sub(' *"content": ".*",\n', "", text))  # of an older polycal
+    assert read_check(path)["n_all"] == 1
 
 
 def scored(*rows: tuple[str, str]) -> pa.Table:

@@ -258,3 +258,13 @@ def test_other_faults_of_a_lock_are_raised(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(OSError, match="Input/output"), exclusive(tmp_path / "a"):
         pass
+
+
+def test_a_lock_that_is_a_pipe_is_refused(tmp_path):
+    """Opening it must not wait for a writer."""
+    os.mkfifo(tmp_path / ".a.lock")
+    with (
+        pytest.raises(OSError, match="not a regular file; delete it"),
+        exclusive(tmp_path / "a"),
+    ):
+        pass

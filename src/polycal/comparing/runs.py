@@ -103,7 +103,7 @@ def _read_json(run: Path, name: str) -> dict:
         raise InputError(
             f"{run} has no {path.name}; name a directory that `polycal select` wrote"
         ) from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # or it is not UTF-8
         raise InputError(
             f"{path} is not JSON ({error}); delete {run} and select again"
         ) from error

@@ -52,9 +52,16 @@ def check_task(
         InputError: as `compare`.
     """
     facts = provenance(kind=_KIND, **compare(questions, policy))
+    facts["content"] = _digest(facts)
     text = json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False)
     with replacing(out) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _digest(facts: Mapping) -> str:
+    """Return the SHA-256 of a check without this digest."""
+    rest = {key: value for key, value in facts.items() if key != "content"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
@@ -227,7 +234,7 @@ def read_check(path: Path) -> dict[str, object]:
     """Read what `check_task` wrote.
 
     Raises:
-        InputError: the file was not written by it.
+        InputError: the file was not written by it, or has changed since.
     """
     try:
         check = json.loads(path.read_text(encoding="utf-8"))
@@ -242,6 +249,7 @@ def read_check(path: Path) -> dict[str, object]:
             all(isinstance(own["questions"], str) for own in languages.values()),
             isinstance(test["missing"], list),
             isinstance(test["differing"], list),
+            "content" not in check or check["content"] == _digest(check),
         ]
         if all(known):
             return check

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -216,7 +217,11 @@ def open_lock(path: Path) -> IO:
         OSError: something else is at its path, such as a symbolic link.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    return os.fdopen(os.open(path, flags, 0o666), "r+")
+    handle = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file; delete it", str(path))
+    return os.fdopen(handle, "r+")
 
 
 def _is_named(lock: IO, path: Path) -> bool:
