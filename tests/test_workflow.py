@@ -1,5 +1,6 @@
 """The workflow is tested by running it: whole, again, grown, broken and killed."""
 
+import json
 import os
 import random
 import shutil
@@ -158,6 +159,37 @@ def test_touching_nothing_runs_nothing(study):
     """A finished study has no job left, nor after its code's times changed."""
     (REPOSITORY / "src/polycal/measuring/measure.py").touch()
     assert job_counts(study) == {}
+
+
+def test_local_data_run_by_their_bytes(tmp_path):
+    """Touched and copied: nothing. Rewritten in place: what was made of them.
+
+    A language that they lack is told before anything runs.
+    """
+    row = {"question": "Which is a fish?", "a": "eel", "b": "owl", "answer": "A"}
+    bench = tmp_path / "bench"
+    bench.mkdir()
+    (bench / "en.jsonl").write_text(json.dumps(row))
+    format = {"splits": {"test": "test"}, "question": "question"}
+    format |= {"options": ["a", "b"], "gold": {"answer": "letter"}}
+    task = {"name": "own", "repo": "./bench", "format": format, "languages": ["en"]}
+    write_config(tmp_path, small_study(tasks=[task]))
+    target = "resources/tasks/own/en.parquet"
+    run_study(tmp_path, target)
+    (bench / "en.jsonl").touch()
+    assert job_counts(tmp_path, target) == {}
+    shutil.copytree(bench, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(bench)
+    (tmp_path / "copy").rename(bench)
+    os.utime(bench)
+    assert job_counts(tmp_path, target) == {}
+    (bench / "en.jsonl").write_text(json.dumps(row | {"b": "cat"}))
+    assert job_counts(tmp_path, target) == {"prepare_task": 1}
+    run_study(tmp_path, target)
+    assert job_counts(tmp_path, target) == {}
+    write_config(tmp_path, small_study(tasks=[task | {"languages": ["en", "sw"]}]))
+    done = snakemake(tmp_path, "--dry-run", target)
+    assert "tasks.own: ./bench does not offer 'sw'; it offers: en" in done.stdout
 
 
 def test_an_added_language_runs_for_itself_only(study, finished):

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from paper import paper_study, save_prepared, save_tokenised
 
@@ -205,3 +206,26 @@ def test_every_row_has_a_source(name):
     rows = list(read_table(f"{name}.csv").values())
     assert len(rows) > 3
     assert all(row["source"].strip() and None not in row for row in rows)
+
+
+def test_a_local_set_tells_its_own_size(tmp_path):
+    """Before it is prepared, by Parquet's footers or the lines of JSON."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "' + "x" * 388 + '"}\n' * 1)
+    with (folder / "train.jsonl").open("a") as file:
+        file.write('{"text": "' + "x" * 388 + '"}\n')
+    size = alpaca(NOWHERE, repo=str(folder))
+    assert (size.rows, size.download_bytes, size.prepared) == (2, 0, False)
+    assert size.tokens == pytest.approx(100, rel=0.01)
+    pq.write_table(pa.table({"text": ["y" * 400] * 3}), folder / "train.parquet")
+    assert alpaca(NOWHERE, repo=str(folder)).rows == 3
+    assert alpaca(NOWHERE, repo="./nowhere-at-all") is None
+
+
+def test_no_conversation_is_longer_than_max_length(tmp_path):
+    """Neither one of known length nor one of unknown."""
+    recipe = paper_study()["recipe"] | {"max_length": 64}
+    for repo in ("./nowhere-at-all", "tatsu-lab/alpaca"):
+        changed = study(NOWHERE, sft=[ENTRY | {"repo": repo}], recipe=recipe)
+        assert changed.examples("alpaca")[1] <= 64

@@ -13,9 +13,9 @@ from huggingface_hub import errors
 
 from polycal.errors import InputError
 from polycal.preparing import hub
-from polycal.preparing.data_files import KINDS
 from polycal.preparing.hub import Splits, download, find_splits
 from polycal.preparing.rows import read_rows
+from polycal.study.data_files import KINDS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 README = """---

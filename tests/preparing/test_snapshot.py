@@ -90,14 +90,16 @@ def test_provenance_says_where_it_comes_from(tmp_path, small):
     assert read_provenance(tmp_path / "again")["digest"] != facts["digest"]
 
 
-def test_weights_are_linked_and_outlive_their_source(tmp_path, small):
-    """No disk space is used twice, and a source made anew changes nothing."""
+def test_an_edit_of_a_local_model_does_not_reach_the_prepared_one(tmp_path, small):
+    """Else it would change behind the digest that was recorded."""
     source = write_files(tmp_path / "source", small)
     prepare(source, tmp_path / "out")
     ours = tmp_path / "out" / "model.safetensors"
-    assert ours.samefile(source / "model.safetensors")
-    (source / "model.safetensors").unlink()
+    with (source / "model.safetensors").open("ab") as file:
+        file.write(b"edited in place")
     assert ours.read_bytes() == small["model.safetensors"]
+    names = (tmp_path / "out" / name for name in small)
+    assert read_provenance(tmp_path / "out")["digest"] == digest(names)
 
 
 def flip_bit(content: bytes) -> bytes:
@@ -212,3 +214,19 @@ def test_local_models_need_no_network(tmp_path, monkeypatch, small):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     prepare(write_files(tmp_path / "source", small), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("model.gguf", "GGUF files, which are not read"),
+        ("pytorch_model.bin", "save the model again with transformers"),
+        ("README.md", "complete the download"),
+    ],
+)
+def test_a_model_without_weights_is_told_what_to_do(tmp_path, small, name, advice):
+    """By what is there instead."""
+    files = {key: held for key, held in small.items() if "safetensors" not in key}
+    source = write_files(tmp_path / "source", files | {name: b""})
+    with pytest.raises(InputError, match=advice):
+        prepare(source, tmp_path / "out")

@@ -197,3 +197,11 @@ def test_a_shared_rate_needs_smoothing_0():
     asked["smoothing"] = [0.1]
     with pytest.raises(InputError, match=r"recipe\.select: shared takes the .* add 0"):
         study.complete(asked)
+
+
+def test_a_name_that_no_path_can_have_is_answered_with_one_that_can():
+    """Model names of the Hub have capitals."""
+    config = small_study()
+    config["models"][0]["name"] = "Llama-3.1 8B"
+    with pytest.raises(InputError, match=r"lower-case .*; write llama-3\.1-8b"):
+        study.complete(config)

@@ -198,3 +198,11 @@ def test_a_template_s_date_is_not_today_s(caplog):
     assert text.startswith("Today: 26 Jul 2024\n")
     write(row(*CHAT[1:3]), "own", template.replace("date_string", "today"))
     assert "may write the current date" in caplog.text
+
+
+def test_several_templates_without_a_default_are_named():
+    """The tokenizer's own error is many lines."""
+    tokenizer = make_tiny_tokenizer()
+    tokenizer.chat_template = {"rag": CHAT_TEMPLATE, "tool_use": CHAT_TEMPLATE}
+    with pytest.raises(InputError, match=r"none called `default` .rag, tool_use"):
+        Chat(tokenizer, "own")

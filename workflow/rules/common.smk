@@ -23,9 +23,10 @@ from polycal.study.asked import note_trainings
 from polycal.study.flags import cli_flags
 from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
+from polycal.study.repositories import find_local
 from polycal.study.scorings import HEADLINE
+from polycal.study.sources import check_local, stamp_sources
 
-MADE_HERE = layout.MINIATURE.format(part="")  # what rule make_miniature writes
 
 
 def check_config():
@@ -41,15 +42,28 @@ def check_config():
         config.update(study.complete(config))
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
-    for section in ("models", "sft", "tasks"):
-        for entry in config[section]:
-            for path in grid.local_path(entry["repo"]):
-                # Results that exist would otherwise hide that their source does not.
-                if not os.path.exists(path) and not path.startswith(MADE_HERE):
-                    raise WorkflowError(
-                        f"Config: {section}.{entry['name']}.repo: there is no {path} "
-                        f"in {os.getcwd()}"
-                    )
+    try:
+        sources = check_local(config)
+    except InputError as error:
+        raise WorkflowError(f"Config: {error}") from None
+    for task in config["tasks"]:
+        if Path(task["repo"]) in sources:
+            check_languages(task)
+    try:
+        stamp_sources(sources, Path(layout.SOURCES))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def check_languages(task):
+    """Stop where a benchmark on this machine lacks a language that the study names."""
+    test = study.complete_format(task["format"])["splits"]["test"]
+    for language in task["languages"]:
+        name = task["configs"].get(language, language)
+        try:
+            find_local(task["repo"], name=name, splits=[test])
+        except InputError as error:
+            raise WorkflowError(f"Config: tasks.{task['name']}: {error}") from None
 
 
 def hold_directory():

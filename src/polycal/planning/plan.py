@@ -12,6 +12,7 @@ from polycal.planning.jobs import Job, Timing, read_timings
 from polycal.planning.sizes import BYTES_PER_TOKEN, SizedStudy
 from polycal.study.config import load_study
 from polycal.study.grid import expand_runs
+from polycal.study.sources import check_local
 from polycal.verb import verb
 
 _WIDTH = 96
@@ -43,11 +44,14 @@ def plan(
         resources: folder of prepared models and data; it may be absent.
 
     Raises:
-        InputError: the study or a timing is wrong, or the GPU is not known.
+        InputError: the study or a timing is wrong, a local source does not exist, or
+            the GPU is not known.
     """
     if gpus < 1:
         raise InputError(f"--gpus is {gpus}; it must be at least 1")
-    study = SizedStudy(load_study(config), find_gpu(gpu), resources)
+    loaded = load_study(config)
+    check_local(loaded)
+    study = SizedStudy(loaded, find_gpu(gpu), resources)
     timings = read_timings(results)
     whole = forecast(study, timings)
     devices = [job.devices for job in whole.jobs]

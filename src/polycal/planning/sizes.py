@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_high
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polycal.errors import InputError
@@ -18,6 +19,7 @@ from polycal.planning.model_sizes import Model, find_model, read_table
 from polycal.storage import tables
 from polycal.storage.provenance import read_provenance
 from polycal.study import grid, layout
+from polycal.study.repositories import find_local
 
 BYTES_PER_TOKEN = 4  # of UTF-8 text, where only the text's length is known
 UNKNOWN_TOKENS = 500  # of a conversation of an SFT set of unknown size
@@ -76,7 +78,7 @@ class SizedStudy:
         return self.gpu if grid.entry(self.config["models"], model)["gpus"] else None
 
     def _find_sft(self, entry: Mapping) -> SftSet | None:
-        """Return the size of an SFT set: of the prepared table, else of the Hub's."""
+        """Return the size of an SFT set: prepared, on this machine, or of the Hub."""
         path = layout.below(self.resources, layout.SFT, sft=entry["name"])
         if path.is_file() and _is_same_source(
             entry, facts := tables.read_metadata(path)
@@ -92,6 +94,8 @@ class SizedStudy:
             tokens = text_bytes / BYTES_PER_TOKEN / max(metadata.num_rows, 1)
             rows = metadata.num_rows + _count_left_out(facts)
             return SftSet(rows, tokens, download_bytes=0, prepared=True)
+        if grid.is_local(entry["repo"]):
+            return _count_local(entry["repo"])
         row = read_table("sft_sizes.csv").get(entry["repo"])
         return row and SftSet(
             row["rows"], row["tokens"], row["download_mb"] * 1e6, prepared=False
@@ -102,16 +106,18 @@ class SizedStudy:
     ) -> tuple[float | None, float]:
         """Return the conversations of an SFT set, None if unknown, and tokens of one.
 
-        The study's cap is applied. They are exact for a model that the set has been
-        tokenised for as the study says.
+        The study's cap and its `max_length` are applied. They are exact for a model
+        that the set has been tokenised for as the study says.
         """
         entry, size = grid.entry(self.config["sft"], sft), self.sft[sft]
         tokenised = self._count_tokenised(entry, model) if model else None
         if tokenised:
             return tokenised
+        longest = self.config["recipe"]["max_length"]
         if size is None:
-            return entry["max_examples"], UNKNOWN_TOKENS
-        return min(size.rows, entry["max_examples"] or size.rows), size.tokens
+            return entry["max_examples"], min(UNKNOWN_TOKENS, longest)
+        rows = min(size.rows, entry["max_examples"] or size.rows)
+        return rows, min(size.tokens, longest)
 
     def _count_tokenised(self, entry: Mapping, model: str) -> tuple[int, float] | None:
         """Return the sequences of a tokenised SFT set under the cap, and mean tokens.
@@ -172,6 +178,41 @@ class SizedStudy:
             row["option_tokens"] * factor,
             row["download_mb"] * 1e6,
         )
+
+
+def _count_local(repo: str) -> SftSet | None:
+    """Return the size of an SFT set on this machine; None if its rows are not counted.
+
+    Rows are those of Parquet's footers, or the lines of JSON lines; a filter of the
+    study is not applied.
+    """
+    if not Path(repo).expanduser().exists():
+        return None
+    files = find_local(repo, splits=["train"]).files["train"]
+    if {path.suffix for path in files} - {".parquet", ".jsonl"}:
+        return None
+    n_rows, n_bytes = 0, 0
+    for path in files:
+        if path.suffix == ".parquet":
+            metadata = _read_footer(path)
+            n_rows += metadata.num_rows
+            groups = map(metadata.row_group, range(metadata.num_row_groups))
+            n_bytes += sum(group.total_byte_size for group in groups)
+        else:
+            with path.open("rb") as lines:
+                n_rows += sum(1 for line in lines if line.strip())
+            n_bytes += path.stat().st_size
+    tokens = n_bytes / BYTES_PER_TOKEN / max(n_rows, 1)
+    return SftSet(n_rows, tokens, download_bytes=0, prepared=False)
+
+
+def _read_footer(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{path} is not a complete Parquet file ({error}); bring it here again"
+        ) from error
 
 
 def _is_same_source(entry: Mapping, facts: Mapping) -> bool:

@@ -8,29 +8,13 @@ importing it takes longer than reading a language.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from polycal.errors import InputError
-from polycal.preparing.card import Card, Patterns
-from polycal.preparing.data_files import (
-    KINDS,
-    check_kind,
-    check_shards,
-    choose_form,
-    infer,
-    spell_files,
-)
+from polycal.study.card import Card
+from polycal.study.data_files import KINDS
 from polycal.study.grid import is_local
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The data files of some splits."""
-
-    files: dict[str, list[Path]]  # split -> its files in order
-    revision: str | None  # commit of a Hub repository; the caller's for a directory
-    sizes: dict[str, int | None]  # split -> its rows, if README.md says so
+from polycal.study.repositories import Splits, find_local, find_patterns, pick_files
 
 
 def download(
@@ -137,118 +121,23 @@ def find_splits(
             those that do), or a split lacks some of its files.
     """
     splits, optional = list(splits), list(optional)
-    commit, path = revision, Path(repo).expanduser()
-    if is_local(repo) and path.is_file():
-        return Splits({splits[0]: [_take_file(path, name, splits)]}, revision, {})
     if is_local(repo):
-        if not path.is_dir():
-            raise InputError(f"{repo}: there is no such directory; correct `repo:`")
-        _refuse_saved(repo, path)
-        folder, card = path, Card(repo, path)
-        patterns = _find_patterns(repo, card, name, [*splits, *optional])
-    else:
-        folder = _fetch(repo, revision, ["README.md"])
-        commit, card = folder.name, Card(repo, folder)
-        patterns = _find_patterns(repo, card, name, [*splits, *optional])
-        if patterns is None:
-            wanted = [f"*{kind}" for kind in KINDS]
-        else:
-            listed = (patterns.get(split, ()) for split in (*splits, *optional))
-            wanted = list(itertools.chain.from_iterable(listed))
-        # By the commit: the branch may have moved since README.md was read.
-        folder = _fetch(repo, commit, ["README.md", *wanted])
-    chosen = card.find_default() if name is None else name
-    is_listed = patterns is not None and chosen in card.configs
-    files = _resolve(folder, patterns, is_listed=is_listed)
-    if name is not None and name not in card.configs and not any(files.values()):
-        known = {*splits, *optional}
-        raise InputError(_explain_missing(repo, name, card, folder, known))
-    for split in splits:
-        if not files.get(split):
-            offered = ", ".join(key for key in files if files[key]) or "none"
-            raise InputError(
-                f"{repo} has no files of the split {split!r} "
-                f"(splits with files: {offered}; kinds: {', '.join(KINDS)})"
-            )
-    taken = [*splits, *(split for split in optional if files.get(split))]
-    for split in taken:
-        for file in files[split]:
-            check_kind(file)
-        check_shards(repo, split, files[split])
-    sizes = {split: card.get_size(chosen, split) for split in taken}
-    return Splits({split: files[split] for split in taken}, commit, sizes)
-
-
-def _take_file(path: Path, name: str | None, splits: Sequence[str]) -> Path:
-    check_kind(path)
-    if name is not None:
-        raise InputError(
-            f"{path} is one file; a benchmark is a folder with a file for each "
-            f"language, such as {path.parent}/{name}{path.suffix}: name the folder"
+        return find_local(
+            repo, splits=splits, optional=optional, name=name, revision=revision
         )
-    if len(splits) > 1:
-        raise InputError(f"{path} is one file, but {', '.join(splits)} are needed")
-    return path
+    folder = _fetch(repo, revision, ["README.md"])
+    commit, card = folder.name, Card(repo, folder)
+    patterns = find_patterns(repo, card, name, [*splits, *optional])
+    if patterns is None:
+        wanted = [f"*{kind}" for kind in KINDS]
+    else:
+        listed = (patterns.get(split, ()) for split in (*splits, *optional))
+        wanted = list(itertools.chain.from_iterable(listed))
+    # By the commit: the branch may have moved since README.md was read.
+    folder = _fetch(repo, commit, ["README.md", *wanted])
+    files, sizes = pick_files(repo, folder, card, name, splits, optional)
+    return Splits(files, commit, sizes)
 
 
 def _fetch(repo: str, revision: str | None, patterns: Sequence[str]) -> Path:
     return download(repo, revision=revision, repo_type="dataset", patterns=patterns)
-
-
-def _refuse_saved(repo: str, folder: Path) -> None:
-    """Refuse a folder of the `datasets` library's own form."""
-    if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
-        raise InputError(
-            f"{repo} was written by `save_to_disk`, whose form is not read; write each "
-            "split with `to_parquet` instead"
-        )
-
-
-def _find_patterns(
-    repo: str, card: Card, name: str | None, splits: Sequence[str]
-) -> Patterns | None:
-    """Return the patterns of the files of a config; None if they are to be inferred.
-
-    Raises:
-        InputError: no config is named, and the repository has several.
-    """
-    chosen = card.find_default() if name is None else name
-    if chosen in card.configs:
-        return card.get_patterns(chosen)
-    if name is not None:
-        return {split: spell_files(name, split, splits) for split in splits}
-    if card.configs:
-        raise InputError(
-            f"{repo} does not offer {name!r}; it offers: {', '.join(card.configs)}"
-        )
-    return None
-
-
-def _explain_missing(
-    repo: str, name: str, card: Card, folder: Path, splits: set[str]
-) -> str:
-    """Return one line about a config that a repository lacks."""
-    paths = [*folder.glob("*"), *folder.glob("*/*")]
-    files = [path.relative_to(folder) for path in paths if path.suffix in KINDS]
-    names = {part for path in files for part in (*path.parts[:-1], path.stem)}
-    offered = [*card.configs, *sorted(names - splits - set(card.configs))]
-    return (
-        f"{repo} does not offer {name!r}; it offers: {', '.join(offered) or 'none'} "
-        f"(configs of README.md, or files such as {name}.jsonl)"
-    )
-
-
-def _resolve(
-    folder: Path, patterns: Patterns | None, *, is_listed: bool
-) -> dict[str, list[Path]]:
-    """Return the files of each split, in the order of their names."""
-    if patterns is None:
-        files = infer(folder)
-    else:
-        files = {
-            split: sorted({path for globs in spelt for path in folder.glob(globs)})
-            for split, spelt in patterns.items()
-        }
-    if is_listed:
-        return files
-    return {split: choose_form(paths) for split, paths in files.items()}

@@ -1,75 +1,41 @@
-"""Read an SFT set in its own columns into a conversations table.
-
-A format is an entry in `FORMATS`: its columns, and a function from a row to turns.
-"""
+"""Read an SFT set in its own columns into a conversations table."""
 
 import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from polycal.errors import InputError
 from polycal.preparing import hub
-from polycal.preparing.completeness import (
+from polycal.preparing.filters import Filter
+from polycal.preparing.rows import read_rows
+from polycal.preparing.sft_formats import (
+    DROP,
+    FORMATS,
+    ROLES,
+    Format,
+    read_content,
+    to_messages,
+)
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.study.completeness import (
     MOST_DROPPED,
     MOST_FAULTY,
     check_dropped,
     check_size,
 )
-from polycal.preparing.filters import Filter
-from polycal.preparing.rows import read_rows
-from polycal.storage import tables
-from polycal.storage.files import digest
-from polycal.study.cells import is_missing, read_text, show
 from polycal.study.grid import is_local
 from polycal.verb import verb
 
 _BATCH = 4096  # conversations that are Python objects at one time
 _SHOWN = 3  # faulty rows that a message lists
-_DROP = "drop"  # a role whose turns are left out
 _logger = logging.getLogger(__name__)
-
-
-def _from_alpaca(row: dict) -> list[tuple[object, object]]:
-    return [("user", row["instruction"]), ("assistant", row["output"])]
-
-
-def _from_messages(row: dict) -> list[tuple[object, object]]:
-    return [(turn["role"], turn["content"]) for turn in row["messages"] or []]
-
-
-def _from_sharegpt(row: dict) -> list[tuple[object, object]]:
-    return [(turn["from"], turn["value"]) for turn in row["conversations"] or []]
-
-
-@dataclass(frozen=True)
-class Format:
-    """How an SFT set is written."""
-
-    columns: tuple[str, ...]  # that `read` uses
-    roles: Mapping[str, str]  # the set's name of a role -> polycal's, or drop
-    read: Callable[[dict], list[tuple[object, object]]]  # row -> (set's role, text)
-    input: str | None = None  # column with a second text of the first user turn
-
-
-_ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
-FORMATS = {
-    "alpaca": Format(
-        ("instruction", "input", "output"), _ROLES, _from_alpaca, input="input"
-    ),
-    "messages": Format(("messages",), _ROLES, _from_messages),
-    "sharegpt": Format(
-        ("conversations",),
-        {"system": "system", "human": "user", "gpt": "assistant"},
-        _from_sharegpt,
-    ),
-}
-
 
 _FAULTY = "dropped_faulty"
 _ADVICE = "correct `format:` or the rows, or allow it with `max_dropped`"
@@ -122,11 +88,11 @@ def prepare_sft(
     """
     if format not in FORMATS:
         raise InputError(f"format {format!r} is not known; use {', '.join(FORMATS)}")
-    unknown = set(map(str, (roles or {}).values())) - {*_ROLES, _DROP}
+    unknown = set(map(str, (roles or {}).values())) - {*ROLES, DROP}
     if unknown:
         raise InputError(
-            f"roles: {', '.join(sorted(unknown))} is none of {', '.join(_ROLES)} and "
-            f"{_DROP}"
+            f"roles: {', '.join(sorted(unknown))} is none of {', '.join(ROLES)} and "
+            f"{DROP}"
         )
     if max_examples is not None and max_examples < 2:
         raise InputError(
@@ -240,8 +206,8 @@ class _Conversations:
                 self.counts["dropped_by_filter"] += 1
                 continue
             try:
-                messages = _to_messages(source, row)
-                second = _read_content(row[source.input]) if source.input else ""
+                messages = to_messages(source, row)
+                second = read_content(row[source.input]) if source.input else ""
             except InputError as error:
                 self.counts[_FAULTY] += 1
                 if len(self.faults) < _SHOWN:
@@ -280,42 +246,3 @@ def _to_table(rows: Iterable[dict]) -> pa.Table:
     schema = tables.SCHEMAS["conversations"]
     schema = schema.remove(schema.get_field_index("sft"))
     return pa.Table.from_pylist(rows, schema)
-
-
-def _to_messages(source: Format, row: dict) -> list[dict[str, str]]:
-    """Return the turns of a row with polycal's roles.
-
-    Raises:
-        InputError: a role is not known, or a turn is not written as one.
-    """
-    try:
-        turns = source.read(row)
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{source.columns[0]} is not written as expected ({error!r}); is `format:` "
-            "right?"
-        ) from error
-    messages = []
-    for role, content in turns:
-        if not isinstance(role, str) or role not in source.roles:
-            raise InputError(
-                f"role {show(role)} is not one of {', '.join(source.roles)}; name it "
-                "in `roles:`"
-            )
-        text = _read_content(content)
-        if source.roles[role] != _DROP:
-            messages.append({"role": source.roles[role], "content": text})
-    return messages
-
-
-def _read_content(content: object) -> str:
-    """Return the text of a turn; empty if it is missing.
-
-    Raises:
-        InputError: it is not a text.
-    """
-    if is_missing(content):
-        return ""
-    if not isinstance(content, str):
-        raise InputError(f"its content is {show(content)}, not a text")
-    return read_text(content, "its content")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 from polycal.errors import InputError
@@ -35,8 +36,9 @@ def prepare_model(
 ) -> None:
     """Bring a base model into a directory of its own.
 
-    Only the configuration, the tokenizer and safetensors weights are taken. Files are
-    linked where possible, so that the weights take disk space once. `provenance.json`
+    Only the configuration, the tokenizer and safetensors weights are taken. Files of
+    the Hub's cache are linked where possible, so that the weights take disk space once;
+    those of a local directory are copied. `provenance.json`
     has the keys model, repo, revision (the resolved commit) and digest (of all other
     files).
 
@@ -70,7 +72,11 @@ def prepare_model(
     names = [*weights, *_find_small_files(repo, source)]
     with replacing_folder(out) as temporary:
         for name in names:
-            copy_or_link(source / name, temporary / name)
+            if is_local(repo):
+                # A link would show the user's later edits of the file.
+                shutil.copyfile(source / name, temporary / name)
+            else:
+                copy_or_link(source / name, temporary / name)
         try:
             check_model(temporary)
         except InputError as error:
@@ -111,10 +117,15 @@ def _find_weights(repo: str, source: Path) -> list[str]:
     if (source / "model.safetensors").exists():
         return ["model.safetensors"]
     if not (source / _INDEX).exists():
+        kinds = {path.suffix for path in source.iterdir()}
+        advice = "complete the download, or take a revision that has them"
+        if ".gguf" in kinds:
+            advice = "it has GGUF files, which are not read; take the original model"
+        elif kinds & {".bin", ".pt", ".pth"}:
+            advice = "save the model again with transformers' save_pretrained"
         raise InputError(
             f"{repo} has no model.safetensors and no {_INDEX}; safetensors weights are "
-            "required (save a model of .bin files again with transformers' "
-            "save_pretrained, or take a revision that has them)"
+            f"required: {advice}"
         )
     try:
         shards = sorted(

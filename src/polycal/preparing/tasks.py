@@ -8,15 +8,15 @@ import pyarrow as pa
 
 from polycal.errors import InputError
 from polycal.preparing import hub
-from polycal.preparing.completeness import (
+from polycal.preparing.rows import read_rows
+from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.study.completeness import (
     MOST_DROPPED,
     MOST_FAULTY,
     check_dropped,
     check_size,
 )
-from polycal.preparing.rows import read_rows
-from polycal.storage import tables
-from polycal.storage.files import digest
 from polycal.study.config import complete_format
 from polycal.study.formats import (
     BLANK_OPTION,

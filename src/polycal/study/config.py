@@ -172,6 +172,13 @@ def explain(
         )
     if isinstance(value, float) and not math.isfinite(value):
         return f"{where}: {value} is not a finite number"
+    if keys[-1:] == ["name"] and isinstance(value, str) and "does not match" in message:
+        spelt = re.sub(r"[^a-z0-9._-]+", "-", value.strip().lower()).lstrip("-._")
+        return (
+            f"{where}: {value!r} does not match the rule of names, which are part of "
+            "paths: lower-case letters, digits, '.', '_' and '-', beginning with a "
+            f"letter or a digit; write {spelt or 'another one'}"
+        )
     unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
     for key in sorted(unknown, key=str):
         near = difflib.get_close_matches(str(key), known, n=1)

@@ -14,6 +14,7 @@ SCORED_TAIL = f"{RUN_TAIL}/{{task}}/{{languages}}"
 # A task under a scoring, with what an option's score is divided by.
 SHOWN_TAIL = "{task}/{scoring}-{normaliser}"
 
+SOURCES = "resources/sources.json"  # what local sources were seen with
 MINIATURE = "resources/miniature/{part}"
 MODEL = "resources/models/{model}"
 SFT = "resources/sft/{sft}.parquet"

@@ -71,7 +71,15 @@ class Chat:
         self._has_input_block = choice == "alpaca"
         added = tokenizer.added_tokens_decoder.values()
         self._special = tuple(token.content for token in added if token.special)
-        if "strftime_now" in tokenizer.get_chat_template():
+        try:
+            template = tokenizer.get_chat_template()
+        except ValueError as error:  # several, none of which is the default one
+            raise InputError(
+                f"the tokenizer has several chat templates and none called `default` "
+                f"({', '.join(map(str, tokenizer.chat_template))}); set chat_template "
+                "to tulu or alpaca"
+            ) from error
+        if "strftime_now" in template:
             _logger.warning(
                 "the chat template may write the current date into every text"
             )

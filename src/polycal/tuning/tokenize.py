@@ -8,10 +8,10 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from polycal.errors import InputError
 from polycal.models.tokens import load_tokenizer, read_length
-from polycal.preparing.completeness import MOST_DROPPED, check_dropped
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
+from polycal.study.completeness import MOST_DROPPED, check_dropped
 from polycal.study.recipe import Rendering
 from polycal.tuning.examples import FILE, write_examples
 from polycal.tuning.rendering import BATCH, Tally, make_examples
