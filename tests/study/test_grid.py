@@ -16,13 +16,15 @@ def config(**changes):
         "smoothing": [0, 0.1],
         "seeds": [0, 1],
         "recipe": {"lr": [1e-5, 2e-5], "batch_size": 8, "micro_batch_size": 2},
+        "scoring": ["letters"],
+        "statistics": {"primary_task": "t", "primary_scoring": "letters"},
         "tasks": [{"name": "t", "repo": "./t", "languages": ["de", "sw"]}],
     }
     found = {**plain, **changes}
     for task in found["tasks"]:  # a schema fills these in
         task.setdefault("configs", {})
     found["models"] = [{"gpus": 1, "nodes": 1, **each} for each in found["models"]]
-    found["recipe"] = {"load_in_4bit": False, **found["recipe"]}
+    found["recipe"] = {"load_in_4bit": False, "select": "each", **found["recipe"]}
     return found
 
 

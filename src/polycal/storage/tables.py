@@ -6,9 +6,7 @@ digest of its content, so a foreign or damaged file is refused by name.
 
 import contextlib
 import hashlib
-import io
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,26 +19,15 @@ from polycal.errors import InputError
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.storage.schemas import SCHEMAS
+from polycal.storage.seals import (
+    UNSEALED,
+    Hashed,
+    digest_content,
+    digest_footer,
+    seal_footer,
+)
 
 SCHEMA_VERSION = 3
-# Stands in the footer while its own digest is computed.
-_UNSEALED = b'"footer": "' + 64 * b"0"
-
-
-class _Hashed(io.FileIO):
-    """A new file that hashes (SHA-256) what is written to it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w")
-        self.content = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Write all of the data, or raise."""
-        self.content.update(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[super().write(rest) :]
-        return len(data)
 
 
 class Writer:
@@ -89,7 +76,7 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
     """
     with replacing(path) as temporary:
         with (
-            _Hashed(temporary) as file,
+            Hashed(temporary) as file,
             pq.ParquetWriter(file, SCHEMAS[kind], compression="zstd") as sink,
         ):
             writer = Writer(sink, kind)
@@ -98,43 +85,15 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
                 "kind": kind,
                 "schema_version": SCHEMA_VERSION,
                 "content": file.content.hexdigest(),  # of all before the metadata
-                "footer": 64 * "0",
+                "footer": UNSEALED,
                 "rows": writer.num_rows,
                 **provenance(**writer.facts),
             }
             metadata = json.dumps(made_by, sort_keys=True)
             sink.add_key_value_metadata({"polycal": metadata})
-        _seal_footer(temporary)
+        seal_footer(temporary)
         if pq.read_metadata(temporary).num_rows != writer.num_rows:
             raise OSError(f"{path}: rows were lost while writing")
-
-
-def _seal_footer(path: Path) -> None:
-    """Write the footer's digest into the footer."""
-    start, footer = _read_footer(path)
-    place = footer.index(_UNSEALED) + len(_UNSEALED) - 64
-    with open(path, "r+b") as file:
-        file.seek(start + place)
-        file.write(hashlib.sha256(footer).hexdigest().encode())
-
-
-def _digest_footer(path: Path, stated: object) -> str:
-    """Return the SHA-256 of a file's footer as it was before it was sealed."""
-    _, footer = _read_footer(path)
-    sealed = f'"footer": "{stated}'.encode()
-    return hashlib.sha256(footer.replace(sealed, _UNSEALED, 1)).hexdigest()
-
-
-def _read_footer(path: Path) -> tuple[int, bytes]:
-    """Return where a file's footer begins, and its bytes up to the end of the file.
-
-    The footer is the metadata, their length in 4 bytes, and "PAR1".
-    """
-    with open(path, "rb") as file:
-        file.seek(-8, os.SEEK_END)
-        length = int.from_bytes(file.read(4), "little")
-        start = file.seek(-8 - length, os.SEEK_END)
-        return start, file.read()
 
 
 def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
@@ -232,12 +191,12 @@ def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
             )
         groups = map(file.metadata.row_group, range(file.num_row_groups))
         actual = {
-            "content": _digest_content(path, file.metadata),
+            "content": digest_content(path, file.metadata),
             "rows": sum(group.num_rows for group in groups),
         }
         # Tables of schema version 2 have no digest of the footer.
         if made_by.get("schema_version") != 2 or "footer" in made_by:
-            actual["footer"] = _digest_footer(path, made_by.get("footer"))
+            actual["footer"] = digest_footer(path, made_by.get("footer"))
         if any(made_by.get(name) != value for name, value in actual.items()):
             raise InputError(f"{path} is damaged; delete it and run again")
         yield file
@@ -255,20 +214,6 @@ def _explained(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} is not a complete Parquet file ({error}); delete it and run again"
         ) from error
-
-
-def _digest_content(path: Path, metadata: pq.FileMetaData) -> str:
-    """Return the SHA-256 of everything before the metadata.
-
-    Parquet's own checksums do not cover the headers of its pages.
-    """
-    rest = os.path.getsize(path) - metadata.serialized_size - 8  # length and "PAR1"
-    total = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(min(rest, 2**20)):
-            total.update(chunk)
-            rest -= len(chunk)
-    return total.hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, object]:
