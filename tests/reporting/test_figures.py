@@ -66,7 +66,7 @@ def test_bad_requests_are_refused_by_name(paths, tmp_path):
     for changed, words in (
         (
             {"out": [tmp_path / "pie.svg"]},
-            "no figure is called 'pie'; known: dumbbell, forest",
+            "no figure is called 'pie'; known: overview, dumbbell",
         ),
         (
             {"out": [tmp_path / "heatmap.gif"]},

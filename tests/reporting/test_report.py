@@ -99,7 +99,7 @@ def test_a_page_needs_nothing_from_the_net(page):
 def test_ids_are_unique_and_references_arrive(page):
     """Figures of matplotlib share no id; none lost a clip path or marker."""
     parsed = Page(page)
-    assert parsed.tags.count("svg") == 2 * (10 + 4)  # text leads, letters follow
+    assert parsed.tags.count("svg") == 2 * (11 + 5)  # text leads, letters follow
     assert len(parsed.ids) == len(set(parsed.ids))
     wanted = re.findall(r"url\(#([^)]+)\)", page)
     wanted += [each[1:] for each in parsed.loads if each.startswith("#")]

@@ -9,7 +9,7 @@ from typing import Literal
 import matplotlib
 from matplotlib.figure import Figure
 
-from polycal.reporting import comparisons, diagrams, gaps, remedies, tradeoffs
+from polycal.reporting import comparisons, diagrams, gaps, overview, remedies, tradeoffs
 from polycal.reporting.canvas import STYLE, make_canvas
 from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.storage.files import check_outputs, replacing
@@ -23,7 +23,7 @@ FIGURES: dict[str, FigureKind] = {
     for kind in sorted(
         (
             kind
-            for module in (comparisons, diagrams, gaps, remedies, tradeoffs)
+            for module in (comparisons, diagrams, gaps, overview, remedies, tradeoffs)
             for kind in vars(module).values()
             if isinstance(kind, FigureKind)
         ),

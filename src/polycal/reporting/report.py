@@ -228,11 +228,15 @@ def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, o
         "name": name,
         "normaliser": normaliser,
         "facets": facets,
-        "figures": [
-            _figure(kind, selection, figures)
-            for kind in FIGURES.values()
-            if normaliser == HEADLINE[name] and kind.shown in shown
-        ],
+        # The page leads with the first; what is not drawn is told at the end.
+        "figures": sorted(
+            (
+                _figure(kind, selection, figures)
+                for kind in FIGURES.values()
+                if normaliser == HEADLINE[name] and kind.shown in shown
+            ),
+            key=lambda figure: not figure["svg"],
+        ),
     }
 
 

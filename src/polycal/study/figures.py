@@ -1,6 +1,7 @@
 """The names of the figures of each task and scoring, in the order of the page."""
 
 FIGURES = (
+    "overview",
     "dumbbell",
     "forest",
     "heatmap",
