@@ -7,7 +7,7 @@ CORES ?= all
 QUICK := $(addprefix tests/,calibration comparing measuring study storage test_flags.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check mutants lint docs format clean
+.PHONY: help setup run base test check mutants lint docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -16,6 +16,11 @@ setup: $(VENV)/.installed-run  ## create .venv with what a study needs
 
 run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its report
 	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/polycal status
+	$(BIN)/python benchmarks/timeline.py
+
+base: $(VENV)/.installed-run  ## train the embedded study's base model again (an hour or two)
+	$(BIN)/python benchmarks/base.py
 
 test: $(VENV)/.installed-dev  ## run all tests, the slow ones too, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile=ci

@@ -48,7 +48,7 @@ def make_study(folder: Path) -> dict[str, list[Path]]:
     """The model below `folder`, and every task's questions tables."""
     raw = {name: folder / name for name in ("raw", "sft", "global_mmlu", "mmlu_prox")}
     polycal(
-        *("make_miniature", "--seed", 0, "--pretrain-steps", 1, "--model", raw["raw"]),
+        *("make_miniature", "--model", raw["raw"]),
         *("--sft", raw["sft"], "--global-mmlu", raw["global_mmlu"]),
         *("--mmlu-prox", raw["mmlu_prox"]),
     )

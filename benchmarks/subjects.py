@@ -90,7 +90,7 @@ class Writer:
     def __init__(self) -> None:
         """Take the embedded study's words."""
         documents = itertools.islice(draw_documents(load_world(seed=0), seed=0), 3000)
-        self._text = " ".join(" ".join(documents).split())
+        self._text = " ".join(" ".join(each.text for each in documents).split())
         self._chance = random.Random(0)
 
     def write(

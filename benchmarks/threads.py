@@ -37,30 +37,22 @@ def train(steps: int) -> float:
     pretrain(tokenizer, world, seed=0, steps=2)
     begin = time.perf_counter()
     pretrain(tokenizer, world, seed=0, steps=steps)
-    return 16 * 128 * steps / (time.perf_counter() - begin)
+    return 8 * 256 * steps / (time.perf_counter() - begin)
 
 
 def score(steps: int) -> float:
     """Tokens a second of scoring, as many questions as pre-training has rows."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     from polycal.miniature.facts import load_world
-    from polycal.miniature.model import train_tokenizer
+    from polycal.miniature.model import build_model, train_tokenizer
     from polycal.scoring.engine import Engine
     from polycal.study.prompts import build_prompt
 
     torch.set_num_threads(2)
     world = load_world(seed=0)
     tokenizer = train_tokenizer(world, seed=0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=6,
-    )
-    engine = Engine(LlamaForCausalLM(config).eval(), tokenizer)
+    engine = Engine(build_model(tokenizer).eval(), tokenizer)
     texts = [world.ask(fact, "en") for fact in world.facts]
     asked = (texts * (1 + 16 * steps // len(texts)))[: 16 * steps]
     options = ["Paris", "London", "Rome", "Berlin"]

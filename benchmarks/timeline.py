@@ -55,9 +55,12 @@ def main() -> None:
     logs = sorted((options.directory / ".snakemake/log").glob("*.snakemake.log"))
     if not logs:
         raise SystemExit(f"no run of snakemake has left a log in {options.directory}")
-    jobs = [job for job in read_jobs(logs[-1].read_text()) if job.rule != "all"]
-    if not jobs:
-        raise SystemExit(f"{logs[-1]} holds no finished job")
+    for log in reversed(logs):  # a run that finds nothing to do leaves a log, too
+        jobs = [job for job in read_jobs(log.read_text()) if job.rule != "all"]
+        if jobs:
+            break
+    else:
+        raise SystemExit(f"no run of {options.directory} has finished a job")
     begin = min(job.begin for job in jobs)
     span = (max(job.end for job in jobs) - begin).total_seconds()
     rules: dict[str, list[Job]] = defaultdict(list)

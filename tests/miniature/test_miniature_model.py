@@ -1,8 +1,11 @@
 """The embedded study's base model and its tokenizer."""
 
+import itertools
+import json
 import os
 import subprocess
 import sys
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
@@ -11,10 +14,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polycal.errors import InputError
-from polycal.miniature.corpus import draw_documents
+from polycal.miniature.corpus import Document, draw_documents
 from polycal.miniature.facts import load_world, written_languages
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.make import make_miniature
+from polycal.miniature.model import build_model, pack, take_step, train_tokenizer
 from polycal.miniature.questions import make_questions
 from polycal.study.prompts import LETTERS, build_prompt
 
@@ -25,6 +29,7 @@ import sys
 from pathlib import Path
 import torch
 from polycal.miniature.make import make_miniature
+from polycal.miniature.model import build_model, pack, take_step, train_tokenizer
 torch.set_num_threads(1)
 folders = {{name: Path(sys.argv[1]) / name for name in {PARTS}}}
 make_miniature(seed=int(sys.argv[2]), pretrain_steps=2, **folders)
@@ -113,6 +118,7 @@ def test_the_model_is_an_ordinary_one(model, tokenizer):
     """A Llama of a few million parameters, finite, as wide as its tokenizer."""
     assert model.config.model_type == "llama"
     assert 1e6 < sum(each.numel() for each in model.parameters()) < 5e6
+    assert model.dtype == torch.bfloat16
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
     assert model.config.eos_token_id == tokenizer.eos_token_id
     assert model.config.pad_token_id == tokenizer.pad_token_id
@@ -144,7 +150,7 @@ def test_the_corpus_and_the_sft_set_are_known_too(tokenizer, world):
     """No unknown token in what the model is trained and tuned on."""
     rows = make_instructions(world, seed=0)
     held = [value for row in rows for value in row.values()]
-    held += islice(draw_documents(world, seed=1), 2000)
+    held += [document.text for document in islice(draw_documents(world, seed=1), 2000)]
     assert not any(
         tokenizer.unk_token_id in ids for ids in tokenizer(held)["input_ids"]
     )
@@ -180,6 +186,7 @@ def test_the_chat_template_renders_the_harness_way(tokenizer):
     [
         ({"pretrain_steps": 0}, "pretrain_steps is 0; use 1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 1, "pretrain_steps": None}, "trained on the facts of seed 0; give"),
     ],
 )
 def test_bad_numbers_are_refused_before_anything_is_written(tmp_path, change, message):
@@ -188,3 +195,55 @@ def test_bad_numbers_are_refused_before_anything_is_written(tmp_path, change, me
     with pytest.raises(InputError, match=message):
         make_miniature(**{"seed": 0, "pretrain_steps": 1} | change | folders)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shipped_model_is_copied_whole(tmp_path):
+    """Without steps the base model is the one of the package, small and undamaged."""
+    folders = {name: tmp_path / name for name in PARTS}
+    make_miniature(**folders)
+    copied = contents(folders["model"])
+    assert copied == contents(Path(str(files("polycal.miniature") / "base")))
+    assert len(copied["model.safetensors"]) < 10e6
+    config = json.loads(copied["config.json"])
+    assert (config["model_type"], config["dtype"]) == ("llama", "bfloat16")
+
+
+def test_the_shipped_tokenizer_is_made_by_today_s_code(world):
+    """Texts and names have not changed since the shipped model was trained."""
+    shipped = files("polycal.miniature") / "base" / "tokenizer.json"
+    trained = train_tokenizer(world, seed=0).backend_tokenizer
+    assert json.loads(trained.to_str()) == json.loads(shipped.read_text())
+
+
+def test_what_is_random_is_not_learnt(tokenizer, world):
+    """Of a question with options, only the options have no target."""
+    document = Document("Which?\n", "A. one\nB. two\n", "Answer: B")
+    row = next(pack(tokenizer, itertools.repeat(document)))
+    ids, targets = map(list, zip(*row, strict=True))
+    one = [tokenizer.bos_token_id]
+    parts = [
+        tokenizer(part, add_special_tokens=False)["input_ids"] for part in document
+    ]
+    one += [*itertools.chain(*parts), tokenizer.eos_token_id]
+    assert ids == (one * len(ids))[: len(ids)]
+    start, listed, end = len(parts[0]) + 1, len(parts[1]), len(parts[2]) + 1
+    assert targets[:start] == one[:start]
+    assert targets[start : start + listed] == [-100] * listed
+    assert targets[start + listed : start + listed + end] == one[start + listed :]
+
+
+def test_the_loss_is_that_of_transformers(tokenizer, world):
+    """A step's loss and gradient are those of the model's own, where all is learnt."""
+    torch.manual_seed(1)
+    ours, theirs = build_model(tokenizer), build_model(tokenizer)
+    theirs.load_state_dict(ours.state_dict())
+    documents = (Document(document.text) for document in draw_documents(world, seed=1))
+    rows = list(itertools.islice(pack(tokenizer, documents), 8))
+    loss = take_step(ours, iter(rows))
+    ids = torch.tensor(rows)[..., 0]
+    expected = theirs(input_ids=ids, labels=ids).loss
+    expected.backward()
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-3, atol=1e-6)

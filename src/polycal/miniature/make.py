@@ -5,7 +5,7 @@ from pathlib import Path
 from polycal.errors import InputError
 from polycal.miniature.facts import load_world
 from polycal.miniature.instructions import make_instructions
-from polycal.miniature.model import write_model
+from polycal.miniature.model import copy_base, write_model
 from polycal.miniature.questions import make_questions
 from polycal.miniature.write import write_global_mmlu, write_mmlu_prox, write_sft
 from polycal.storage.files import check_folder
@@ -16,7 +16,7 @@ from polycal.verb import verb
 def make_miniature(
     *,
     seed: int = 0,
-    pretrain_steps: int = 600,
+    pretrain_steps: int | None = None,
     model: Path,
     sft: Path,
     global_mmlu: Path,
@@ -24,26 +24,32 @@ def make_miniature(
 ) -> None:
     """Write the embedded study's model, SFT set and two benchmarks.
 
-    Everything is a function of `seed`; only the model depends on `pretrain_steps`.
-    On one machine the files are the same to the bit.
+    The data are a function of `seed`. The model is the one that polycal ships, or one
+    that is trained here; on one machine its files are the same to the bit.
 
     Args:
         seed: seed of the facts, questions, options, SFT set and initial weights.
-        pretrain_steps: optimiser steps of the base model, at least 1.
+        pretrain_steps: train a base model with this many optimiser steps; default: the
+            shipped one, which knows the facts of seed 0.
         model: directory to write a Llama with its tokenizer and chat template into.
         sft: directory to write an English SFT set in Alpaca's columns into.
         global_mmlu: directory to write a benchmark in Global-MMLU's columns into.
         mmlu_prox: directory to write a benchmark in MMLU-ProX's columns into.
 
     Raises:
-        InputError: `pretrain_steps` is below 1, `seed` is negative, or a folder holds
-            files that polycal did not make.
+        InputError: `pretrain_steps` is below 1, `seed` is negative, or not 0 for the
+            shipped model, or a folder holds files that polycal did not make.
         OSError: a folder cannot be written or the disk is full.
     """
-    if pretrain_steps < 1:
+    if pretrain_steps is not None and pretrain_steps < 1:
         raise InputError(f"pretrain_steps is {pretrain_steps}; use 1 or more")
     if seed < 0:
         raise InputError(f"seed is {seed}; use 0 or more")
+    if seed and pretrain_steps is None:
+        raise InputError(
+            f"seed is {seed}, but the shipped base model was trained on the facts of "
+            "seed 0; give pretrain_steps, too"
+        )
     for folder in (model, sft, global_mmlu, mmlu_prox):
         check_folder(folder)
     world = load_world(seed=seed)
@@ -51,4 +57,7 @@ def make_miniature(
     write_sft(make_instructions(world, seed=seed), sft)
     write_global_mmlu(questions["global_mmlu"], world, global_mmlu)
     write_mmlu_prox(questions["mmlu_prox"], world, mmlu_prox)
-    write_model(world, seed=seed, steps=pretrain_steps, out=model)
+    if pretrain_steps is None:
+        copy_base(model)
+    else:
+        write_model(world, seed=seed, steps=pretrain_steps, out=model)
