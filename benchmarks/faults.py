@@ -1,312 +1,464 @@
-"""Disturb a small study again and again, run it once more, and compare its tables.
+"""Attack a tiny finished study in many ways; count what is lost or silently wrong.
 
-    python benchmarks/faults.py [--trials 100] [--seed 0] [--kinds job workflow ...]
+    python benchmarks/faults.py [--trials 200] [--seed 0] [--kinds KIND ...] [--quick]
 
-A trial is a copy of a study that was run undisturbed. Some of its results are taken
-away, the study is run and disturbed at a random moment (or a file is damaged before,
-its times kept, as a disk does it), and is then run again as a user would: after a
-message that names a damaged file, without that file. Printed are, per kind, the
-trials, in how many the fault struck or was noticed, and how they ended:
+A trial is a copy of the study, a random attack of one kind (benchmarks/attacks.py), and
+the verbs that meet it, in a process of their own. The study is made once, by the same
+verbs: two languages, a base model and a run. Its files are compared with the
+undisturbed ones, byte for byte. Printed are, per kind, how the trials ended:
 
-recovered   all tables, predictions, figures and the page are those of the undisturbed
-            study, byte for byte, but for bits that no reader looks at
-lost        the study does not come to its end
-wrong       it does, with something else in a table, and nobody said so
+held        nothing but the damage is different, and what was made again is the same
+clear line  a verb ended with one line, and everything that it had no part in is there
+set aside   as held, after the damaged file was renamed with a line
+lost        a file is gone, or a verb neither ends nor fails
+wrong       a file is different, or what must be refused was taken, and nobody said so
+traceback   a verb ended with something else than one line
 
-The study's own files are those of tests/study.py.
+`--quick` makes one trial of each kind. The exit code is 1 if any of the last three
+happened. tests/test_workflow.py kills snakemake itself, with and without its jobs.
 """
 
 import argparse
+import contextlib
+import hashlib
+import importlib
 import io
+import json
+import logging
 import os
 import random
-import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from study import (
-    jobs_of,
-    results,
-    small_study,
-    snakemake,
-    snakemake_command,
-    wait_until,
-    write_config,
-)
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from repositories import global_mmlu_row, write_repository
+from tiny import make_tiny_model
 
-# What is taken away: the verb that runs first then, and the results it has to make.
-MISSING = {
-    "tune": [
-        "candidates",
-        "runs",
-        "predictions",
-        "metrics",
-        "reliability",
-        "replicates",
-        "report",
-    ],
-    "score": ["predictions", "store", "metrics", "reliability", "replicates", "report"],
-    "measure": ["metrics", "reliability", "replicates", "report"],
-    "aggregate": ["report"],
-    "draw": ["report"],
+from polycal import cli
+from polycal.errors import InputError
+from polycal.tuning import checkpoints, template_limits
+
+template_limits.SECONDS = 1.0
+torch.set_num_threads(1)  # a forked process has none of its parent's other threads
+REPOSITORY = Path(__file__).parents[1]
+ENDS = ("held", "clear line", "set aside", "lost", "wrong", "traceback")
+_SECONDS = 60  # of CPU for a trial
+RUNS = {"none": "tiny/none/ls-0/seed-0", "toy": "tiny/toy/ls-0.1/seed-0"}
+MODEL, EXAMPLES = "resources/models/tiny", "resources/examples/tiny/toy"
+QUESTIONS = [f"resources/tasks/global_mmlu/{code}.parquet" for code in ("de", "en")]
+CHECK, CANDIDATE = "results/checks/global_mmlu.json", "results/candidates/c"
+CHECKPOINTS, RUN = "results/checkpoints/c", "results/runs/r"
+KINDS = ("metrics", "reliability", "replicates")
+_EFFORT = ["tokens_per_second", "tflops", "memory_gib"]
+_NAMES = "--model tiny --sft toy"
+
+
+def measured(kind: str) -> list[str]:
+    return [f"results/{kind}/{sft}.parquet" for sft in RUNS]
+
+
+def _score(sft: str, smoothing: str, checkpoint: str) -> str:
+    return (
+        f"score --checkpoint {checkpoint} --base {MODEL} --scoring text --model tiny "
+        f"--questions {' '.join(QUESTIONS)} --sft {sft} --smoothing {smoothing} "
+        f"--seed 0 --store results/store/{sft} --out results/predictions/{sft}.parquet"
+    )
+
+
+def _measure(sft: str, checkpoint: str) -> str:
+    outs = " ".join(f"--{kind} results/{kind}/{sft}.parquet" for kind in KINDS)
+    return (
+        f"measure --predictions results/predictions/{sft}.parquet --check {CHECK} "
+        f"--checkpoint {checkpoint} {outs} --n-replicates 20 --seed 0 "
+        "--confidence 0.95"
+    )
+
+
+# Step -> its command and what it makes, in the order in which a study makes it.
+STEPS: dict[str, tuple[str, list[str]]] = {
+    "prepare_model": (
+        f"prepare_model --repo ./source/model --model tiny --out {MODEL}",
+        [MODEL],
+    ),
+    "prepare_sft": (
+        "prepare_sft --repo ./source/sft --format messages --sft toy "
+        "--out resources/sft/toy.parquet",
+        ["resources/sft/toy.parquet"],
+    ),
+    "tokenize": (
+        f"tokenize --base {MODEL} --conversations resources/sft/toy.parquet {_NAMES} "
+        f"--out {EXAMPLES}",
+        [EXAMPLES],
+    ),
+    "tune": (
+        f"tune --base {MODEL} --examples {EXAMPLES} {_NAMES} --smoothing 0.1 --seed 0 "
+        "--lr 1e-3 --max-steps 4 --batch-size 4 --micro-batch-size 4 --dtype float32 "
+        f"--checkpoints {CHECKPOINTS} --checkpoint-minutes 0 --out {CANDIDATE}",
+        [CANDIDATE],
+    ),
+    "select": (f"select --candidates {CANDIDATE} --seed 0 --out {RUN}", [RUN]),
+    **{
+        f"prepare_task {code}": (
+            "prepare_task --repo ./source/task --format global_mmlu "
+            f"--task global_mmlu --language {code} --out {path}",
+            [path],
+        )
+        for code, path in zip(("de", "en"), QUESTIONS, strict=True)
+    },
+    "check_task": (
+        f"check_task --questions {' '.join(QUESTIONS)} --policy identical "
+        f"--out {CHECK}",
+        [CHECK],
+    ),
+    "score none": (
+        _score("none", "0", MODEL),
+        ["results/predictions/none.parquet", "results/store/none"],
+    ),
+    "score toy": (
+        _score("toy", "0.1", RUN),
+        ["results/predictions/toy.parquet", "results/store/toy"],
+    ),
+    "measure none": (
+        _measure("none", MODEL),
+        [f"results/{kind}/none.parquet" for kind in KINDS],
+    ),
+    "measure toy": (
+        _measure("toy", RUN),
+        [f"results/{kind}/toy.parquet" for kind in KINDS],
+    ),
+    "list_runs": (
+        f"list_runs --models {MODEL} --runs {RUN} --out results/runs.parquet",
+        ["results/runs.parquet", "results/runs.csv"],
+    ),
+    "aggregate": (
+        f"aggregate --metrics {' '.join(measured('metrics'))} "
+        f"--reliability {' '.join(measured('reliability'))} "
+        f"--keep global_mmlu=de+en --runs {' '.join(RUNS.values())} --out results",
+        [
+            f"results/{kind}.{suffix}"
+            for kind in ("metrics", "reliability", "summary")
+            for suffix in ("parquet", "csv")
+        ],
+    ),
+    "contrast": (
+        "contrast --metrics results/metrics.parquet --runs results/runs.parquet "
+        f"--replicates {' '.join(measured('replicates'))} --margin 0.03 "
+        "--confidence 0.95 --out results",
+        [
+            f"results/{kind}.{suffix}"
+            for kind in ("contrasts", "claims")
+            for suffix in ("parquet", "csv")
+        ],
+    ),
 }
-# What is damaged, and the verb that reads it first.
-DAMAGED = {
-    "questions": ("resources/tasks/*/*.parquet", "score"),
-    "predictions": ("results/predictions/**/*.parquet", "measure"),
-    "scores in the store": ("results/store/**/*.parquet", "score"),
-    "metrics": ("results/metrics/**/*.parquet", "aggregate"),
-    "weights": ("results/candidates/**/*.safetensors", "score"),
-    "base model": ("resources/models/**/*.safetensors", "tune"),
-}
-STUDY = small_study(
-    smoothing=[0.1],
-    languages_per_job=8,
-    scoring=["text"],
-    tasks=small_study()["tasks"][:1],
-)
+
+
+class _Warnings(logging.Handler):
+    """Notices that a verb renames a damaged file."""
+
+    aside = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.aside |= "is damaged; renamed" in record.getMessage()
 
 
 class Trial:
-    """A copy of the finished study.
+    """A copy of the study, which is the working directory.
 
     Attributes:
-        folder: where it is.
-        chance: draws everything that is random about the trial.
-        struck: whether the fault did anything that the study noticed.
+        chance: draws what is random about the trial.
+        touched: paths that the attack, or a verb that failed, may have changed.
+        taken: what must be refused, and was not.
+        guarded: a user's own files and their digests.
+        warnings: what was logged.
     """
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.folder, self.chance, self.struck = folder, chance, False
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.touched: list[str] = []
+        self.taken: list[str] = []
+        self.guarded: dict[str, str] = {}
+        self._lines: list[str] = []
+        self.warnings = _Warnings()
+        logging.getLogger().addHandler(self.warnings)
 
-    def take_away(self, verb: str, but: str = "") -> None:
-        """Remove what a verb and all after it make, but for one folder."""
-        for name in MISSING[verb]:
-            if name != but:
-                shutil.rmtree(self.folder / "results" / name, ignore_errors=True)
-        if verb != "draw":
-            for path in self.folder.glob("results/*.*"):
-                path.unlink()
+    def add(self, path: str, content: str | bytes = "mine") -> Path:
+        """Write a user's own file, which has to stay as it is."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.guarded[path] = digest(target)
+        return target
 
-    def begin(self) -> subprocess.Popen:
-        """Start snakemake."""
-        with open(self.folder / "snakemake.log", "w") as log:
-            return subprocess.Popen(
-                snakemake_command(self.folder, "--cores", "2"),
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def change(self, path: str | Path, content: bytes) -> None:
+        """Give a file other content at the same time, as a bad disk does."""
+        target = Path(path)
+        times = target.stat()
+        target.unlink()  # another name of a hard link keeps its content
+        target.write_bytes(content)
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.touched.append(str(path))
 
-    def pick_verb(self) -> str:
-        return self.chance.choice(list(MISSING))
+    def run(self, step: str, *more: str) -> str | None:
+        """Run a step; return its one line if it fails."""
+        command, outputs = STEPS[step]
+        return self.call(lambda: cli.main([*command.split(), *more]), outputs)
 
+    def again(self, step: str, *more: str) -> str | None:
+        """Run a step whose results are gone."""
+        for output in STEPS[step][1]:
+            remove(output)
+        return self.run(step, *more)
 
-def kill_job(trial: Trial) -> None:
-    """Kill -9 of one job, as the kernel does when memory runs out."""
-    verb = trial.pick_verb()
-    trial.take_away(verb)
-    running = trial.begin()
-    wait_until(lambda: jobs_of(f"polycal {verb}", trial.folder) or ended(running))
-    time.sleep(trial.chance.uniform(0, 4))
-    for job in jobs_of(f"polycal {verb}", trial.folder):
-        os.kill(job, signal.SIGKILL)
-    trial.struck = running.wait() != 0
+    def refused(self, step: str, *more: str) -> None:
+        """Run a step that must not succeed."""
+        if self.again(step, *more) is None:
+            self.taken.append(f"{step} {' '.join(more)}")
 
+    def call(
+        self, function: Callable[[], object], outputs: Iterable[str] = ()
+    ) -> str | None:
+        """Call a function; return its one line if it fails.
 
-def kill_workflow(trial: Trial) -> None:
-    """Kill -9 of snakemake; its jobs live on as orphans."""
-    trial.take_away(trial.pick_verb())
-    running = trial.begin()
-    time.sleep(trial.chance.uniform(3, 20))
-    running.kill()
-    trial.struck = running.wait() != 0
+        Raises:
+            Exception: it fails with something else.
+        """
+        errors = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(errors):
+                function()
+        except InputError as error:
+            line = str(error)
+        except SystemExit as error:
+            if not error.code:
+                return None
+            usage = error.code == 2  # argparse prints the usage, then the line
+            line = errors.getvalue().splitlines()[-1] if usage else str(error.code)
+        else:
+            return None
+        if "\n" in line.strip():
+            raise RuntimeError(f"several lines: {line}")
+        self.touched += outputs
+        self._lines.append(line)
+        return line
 
-
-def kill_all(trial: Trial) -> None:
-    """Kill -9 of snakemake and all its jobs, as a power cut."""
-    trial.take_away(trial.pick_verb())
-    running = trial.begin()
-    time.sleep(trial.chance.uniform(3, 20))
-    os.killpg(running.pid, signal.SIGKILL)
-    trial.struck = running.wait() != 0
-
-
-def fill_disk(trial: Trial) -> None:
-    """No file can grow beyond a random size, as on a disk that is nearly full."""
-    trial.take_away(trial.pick_verb())
-    limit = int(10 ** trial.chance.uniform(2, 6))
-    done = snakemake(
-        trial.folder,
-        *("--cores", "2"),
-        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    trial.struck = done.returncode != 0
-
-
-def truncate(trial: Trial) -> None:
-    """A file that the study has made lost its end."""
-    path = pick_damaged(trial)
-    change(path, path.read_bytes()[: trial.chance.randrange(path.stat().st_size)])
-
-
-def flip_bit(trial: Trial) -> None:
-    """One bit of a file that the study has made is another."""
-    path = pick_damaged(trial)
-    content = bytearray(path.read_bytes())
-    content[trial.chance.randrange(len(content))] ^= 1 << trial.chance.randrange(8)
-    change(path, bytes(content))
-
-
-def skew_clock(trial: Trial) -> None:
-    """Some files have times of a clock that is hours off."""
-    trial.take_away(trial.pick_verb())
-    files = [path for path in trial.folder.rglob("*.parquet") if path.is_file()]
-    for path in trial.chance.sample(files, max(1, len(files) // 4)):
-        moment = time.time() + trial.chance.uniform(-86400, 86400)
-        os.utime(path, (moment, moment))
-    trial.struck = True
+    def judge(self, expected: dict[str, str]) -> tuple[str, str]:
+        """Return how the trial ended, and a detail."""
+        actual = read_study()
+        kept = {
+            path: value
+            for path, value in (expected | self.guarded).items()
+            if not any(Path(path).is_relative_to(each) for each in self.touched)
+        }
+        if gone := [path for path in kept if path not in actual]:
+            return "lost", gone[0]
+        if other := [path for path in kept if actual[path] != kept[path]]:
+            return "wrong", other[0]
+        if self.taken:
+            return "wrong", f"accepted: {self.taken[0]}"
+        if self._lines:
+            return "clear line", self._lines[0]
+        return "set aside" if any(
+            ".damaged/" in path for path in actual
+        ) else "held", ""
 
 
-def run_two(trial: Trial) -> None:
-    """Two workflows in one folder, started within a second."""
-    trial.take_away(trial.pick_verb())
-    first = trial.begin()
-    time.sleep(trial.chance.uniform(0, 1))
-    second = snakemake(trial.folder, "--cores", "2")
-    trial.struck = "Another snakemake is at work" in second.stdout
-    trial.struck |= first.wait() != 0
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file; a training's log without what it took."""
+    content = path.read_bytes()
+    if path.name == "training_log.parquet":
+        with contextlib.suppress(pa.ArrowException, OSError):
+            log = pq.read_table(io.BytesIO(content)).drop_columns(_EFFORT)
+            content = repr(log.to_pydict()).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
-KINDS: dict[str, Callable[[Trial], None]] = {
-    "job": kill_job,
-    "workflow": kill_workflow,
-    "all": kill_all,
-    "disk": fill_disk,
-    "truncated": truncate,
-    "flipped": flip_bit,
-    "clock": skew_clock,
-    "two": run_two,
-}
+def remove(path: str) -> None:
+    if Path(path).is_dir():
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
-def ended(process: subprocess.Popen) -> bool:
-    return process.poll() is not None
+def read_study() -> dict[str, str]:
+    """Return the digest of each file below the working directory, but for locks."""
+    return {
+        str(path): digest(path)
+        for path in sorted(Path().rglob("*"))
+        if path.is_file() and not path.is_symlink() and path.suffix != ".lock"
+    }
 
 
-def pick_damaged(trial: Trial) -> Path:
-    """A file of a random kind, whose reader will have to run."""
-    name = trial.chance.choice(list(DAMAGED))
-    pattern, first = DAMAGED[name]
-    trial.take_away(first, but="store" if name == "scores in the store" else "")
-    path = trial.chance.choice(sorted(trial.folder.glob(pattern)))
-    if name == "base model":  # what it was made of shares its place on the disk
-        shutil.copy2(path, path.with_name("copy")).replace(path)
-    return path
+def in_process(
+    body: Callable[[], object], *, kill_after: float | None = None
+) -> tuple[int, object]:
+    """Run a function in a forked process; return its status and its result.
 
-
-def change(path: Path, content: bytes) -> None:
-    """Other content at the same place and time; a second name sees it, too."""
-    times = path.stat()
-    with path.open("r+b") as file:
-        file.write(content)
-        file.truncate()
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-def run_again(trial: Trial, rounds: int = 4) -> str:
-    """Run the study to its end; remove or touch a file that a message complains of.
-
-    Returns:
-        All that was printed.
-
-    Raises:
-        RuntimeError: it does not come to its end.
+    Args:
+        body: returns what JSON can hold.
+        kill_after: seconds after which the process is killed.
     """
-    said = ""
-    for _ in range(rounds):
-        done = snakemake(trial.folder, "--cores", "2")
-        said += done.stdout
-        if done.returncode == 0:
-            return said
-        trial.struck = True
-        for named in re.findall(r"polycal \w+: (\S+)", done.stdout):
-            path = trial.folder / named.rstrip(":,;")
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.is_file():
-                path.unlink()
-        for named in re.findall(r"modification time .* than input (\S+)", done.stdout):
-            os.utime(trial.folder / named)  # of the future; Snakemake says so
-    raise RuntimeError(said[-1500:])
+    reading, writing = os.pipe()
+    process = os.fork()
+    if not process:
+        code = 0
+        try:
+            os.close(reading)
+            os.setpgid(0, 0)
+            resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+            text = json.dumps(body())
+            os.write(writing, text.encode())
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        finally:
+            os._exit(code)
+    os.close(writing)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(process, signal.SIGKILL)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(process, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)  # what it started
+    return status, json.loads(text) if text else None
 
 
-def same(name: str, found: bytes, expected: bytes) -> bool:
-    """Whether two files are equal, byte for byte or as tables with their metadata.
+def write_source(folder: Path) -> None:
+    """Write what the study is made of."""
+    os.chdir(folder)
+    (make_tiny_model(Path("source/model")) / "provenance.json").unlink()
+    Path("source/sft").mkdir()
+    conversations = [
+        [
+            {"role": "user", "content": f"what is {number} red?"},
+            {"role": "assistant", "content": f"a blue stone of {number * number}"},
+        ]
+        for number in range(24)
+    ]
+    lines = [json.dumps({"messages": each}) + "\n" for each in conversations]
+    Path("source/sft/train.jsonl").write_text("".join(lines))
+    rows = {
+        code: [
+            global_mmlu_row(number, question=f"{code} {number}?", answer="ABCD"[number])
+            for number in range(4)
+        ]
+        for code in ("de", "en")
+    }
+    splits = {code: {"test": own, "dev": own[:1]} for code, own in rows.items()}
+    write_repository(Path("source/task"), splits)
 
-    A flipped bit that no reader looks at (padding in the footer) stays where it is.
-    """
-    if found == expected:
-        return True
-    if not name.endswith(".parquet"):
-        return False
-    one, other = (pq.read_table(io.BytesIO(each)) for each in (found, expected))
-    return one.equals(other) and one.schema.equals(other.schema, check_metadata=True)
+
+def make_study(folder: Path) -> dict[str, str]:
+    """Make the study and, in `half`, a training that was killed after two steps."""
+
+    def make() -> dict[str, str]:
+        for command, _ in STEPS.values():
+            cli.main(command.split())
+        return read_study()
+
+    def train_half() -> None:
+        keep, kept = checkpoints.Checkpoints.keep, []
+
+        def die(self: checkpoints.Checkpoints, step: int) -> None:
+            keep(self, step)
+            kept.append(step)
+            if len(kept) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        checkpoints.Checkpoints.keep = die
+        command = STEPS["tune"][0].replace(CANDIDATE, "half/c")
+        cli.main(command.replace(CHECKPOINTS, "half/checkpoints").split())
+
+    verbs = cli.list_verbs()
+    for command, _ in STEPS.values():  # once, and not in every trial
+        importlib.import_module(cli.module_of(verbs[command.split()[0]][0]))
+    in_process(lambda: write_source(folder))
+    os.chdir(folder)
+    status, expected = in_process(make)
+    in_process(train_half)
+    if status or not list(Path("half/checkpoints").rglob("optimizer*")):
+        raise SystemExit("the study cannot be made")
+    remove("half/c")
+    return expected
+
+
+def run_trial(
+    attack: Callable[[Trial], None], seed: str, expected: dict[str, str]
+) -> tuple[str, str]:
+    """Return how a trial in the working directory ended, and a detail."""
+
+    def body() -> tuple[str, str]:
+        trial = Trial(random.Random(seed))
+        try:
+            attack(trial)
+        except BaseException:
+            return "traceback", traceback.format_exc()
+        return trial.judge(expected)
+
+    status, end = in_process(body)
+    return end or ("lost", f"the process ended with status {status}")
 
 
 def main() -> None:
+    from attacks import ATTACKS
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=ATTACKS, default=list(ATTACKS))
+    parser.add_argument("--quick", action="store_true", help="one trial of each kind")
     options = parser.parse_args()
+    trials = len(options.kinds) if options.quick else options.trials
     counts: dict[str, Counter] = {kind: Counter() for kind in options.kinds}
+    home = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
-        finished = Path(name) / "finished"
-        write_config(finished, STUDY)
-        done = snakemake(finished, "--cores", "2")
-        if done.returncode:
-            raise SystemExit(done.stdout[-3000:])
-        expected = results(finished)
-        for number in range(options.trials):
-            kind = options.kinds[number % len(options.kinds)]
-            folder = Path(name) / "trial"
-            subprocess.run(["cp", "-a", finished, folder], check=True)
-            trial = Trial(folder, random.Random(f"{options.seed} {number}"))
-            KINDS[kind](trial)
-            try:
-                run_again(trial)
-                found = results(folder)
-                detail = sorted(
-                    name
-                    for name in expected
-                    if not same(name, found.get(name, b""), expected[name])
-                )
-                end = "wrong" if detail else "recovered"
-            except RuntimeError as error:
-                end, detail = "lost", error
-            counts[kind].update({"trials": 1, "struck": trial.struck, end: 1})
-            if end != "recovered":
-                print(f"trial {number} ({kind}): {end}: {detail}", flush=True)
-            shutil.rmtree(folder)
-    columns = ("trials", "struck", "recovered", "lost", "wrong")
-    print(f"{'fault':12}" + "".join(f"{column:>11}" for column in columns))
-    for kind, found in counts.items():
-        print(f"{kind:12}" + "".join(f"{found[column]:11}" for column in columns))
+        finished, folder = Path(name, "finished"), Path(name, "trial")
+        finished.mkdir()
+        log = os.open(Path(name, "log"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        shown, errors = os.dup(1), os.dup(2)
+        os.dup2(log, 2)  # what transformers and the verbs log
+        os.dup2(log, 1)
+        try:
+            expected = make_study(finished)
+            for number in range(trials):
+                kind = options.kinds[number % len(options.kinds)]
+                shutil.copytree(finished, folder, symlinks=True)
+                os.chdir(folder)
+                seed = f"{options.seed} {number}"
+                end, detail = run_trial(ATTACKS[kind], seed, expected)
+                os.chdir(home)
+                shutil.rmtree(folder)
+                counts[kind][end] += 1
+                if ENDS.index(end) > 2:
+                    text = f"trial {number} ({kind}): {end}: {detail}\n"
+                    os.write(shown, text.encode())
+        finally:
+            os.chdir(home)
+            os.dup2(errors, 2)
+            os.dup2(shown, 1)
+    width = max(map(len, counts))
+    print(f"{'attack':{width}}" + "".join(f"{end:>11}" for end in ENDS))
+    for kind, ends in counts.items():
+        print(f"{kind:{width}}" + "".join(f"{ends[end] or '':>11}" for end in ENDS))
+    total = sum(counts.values(), Counter())
+    print(f"{'all':{width}}" + "".join(f"{total[end]:11}" for end in ENDS))
+    sys.exit(bool(total["lost"] + total["wrong"] + total["traceback"]))
 
 
 if __name__ == "__main__":
+    sys.modules["faults"] = sys.modules["__main__"]  # attacks.py imports it
     main()

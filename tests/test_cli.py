@@ -219,6 +219,23 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("content", [None, "{}"])
+def test_a_message_is_one_line_whatever_it_quotes(tmp_path, content):
+    """Names of files, and messages of libraries, may have line breaks."""
+    check = tmp_path / "a\n b.json"
+    if content:
+        check.write_text(content)
+    outs = [
+        f"--{kind}={tmp_path / kind}"
+        for kind in ("metrics", "reliability", "replicates")
+    ]
+    numbers = ["--n-replicates=9", "--seed=0", "--confidence=0.9"]
+    with pytest.raises(SystemExit) as caught:
+        main(["measure", "--predictions=p", f"--check={check}", *outs, *numbers])
+    assert "a b.json" in caught.value.code
+    assert "\n" not in caught.value.code
+
+
 def limit_files() -> None:
     """The disk is full after 2 kB of a file, as far as this process can tell."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

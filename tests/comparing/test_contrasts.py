@@ -323,6 +323,19 @@ def test_a_study_gets_what_it_has_runs_for(measured, tmp_path, kept, references)
     assert set(judged["smoothing"]) == ({0.1} if "sft" in references else set())
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("confidence", 1), ("confidence", 0), ("margin", 0), ("margin", -0.1)],
+)
+def test_settings_without_a_meaning_are_refused(tmp_path, name, value):
+    """Before a table is read: at a confidence of 1 every interval is infinite."""
+    settings = {"margin": 0.03, "confidence": 0.95, name: value}
+    with pytest.raises(InputError, match=rf"{name} is {value}; it must be above 0 and"):
+        contrast(
+            metrics=tmp_path / "m.parquet", replicates=[], out=tmp_path, **settings
+        )
+
+
 def test_tables_that_do_not_belong_together_are_refused(measured, tmp_path):
     """A run that was not aggregated; a run that is given twice."""
     finish(tmp_path, {BASE: measured[BASE]})

@@ -12,7 +12,9 @@ from polycal.study.recipe import Recipe, Rendering
         ("lr", 0),
         ("lr", float("nan")),
         ("epochs", -1),
+        ("epochs", 10_001),
         ("max_steps", 0),
+        ("max_steps", 10**9 + 1),
         ("batch_size", 0),
         ("micro_batch_size", 1.5),
         ("warmup_ratio", 1),
@@ -34,7 +36,12 @@ def test_a_value_without_meaning_is_named(setting, value):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("chat_template", "chatml"), ("bos", "yes"), ("max_length", 1)],
+    [
+        ("chat_template", "chatml"),
+        ("bos", "yes"),
+        ("max_length", 1),
+        ("max_length", 10**7 + 1),
+    ],
 )
 def test_a_rendering_without_meaning_is_named(setting, value):
     """As in a recipe."""

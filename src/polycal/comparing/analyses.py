@@ -14,6 +14,7 @@ from polycal.comparing.paired import Row, average_seeds
 from polycal.comparing.replicates import MeasuredRun, Replicates
 from polycal.comparing.slopes import predictors_of, slopes
 from polycal.measuring.measure import CULTURES
+from polycal.measuring.resampling import check_confidence
 from polycal.storage import tables
 from polycal.study.languages import ALL
 from polycal.verb import verb
@@ -37,6 +38,7 @@ def analyse(
         InputError: a table is broken, a run's replicates are there twice, or the
             tables are not about the same runs and languages.
     """
+    check_confidence(confidence)
     measured = tables.read(metrics, "metrics")
     loader = Replicates(measured, replicates)
     predictors = predictors_of(measured)

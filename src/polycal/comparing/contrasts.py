@@ -21,6 +21,7 @@ from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, Run
 from polycal.comparing.verdicts import Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
 from polycal.errors import InputError
+from polycal.measuring.resampling import check_confidence
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
@@ -68,9 +69,12 @@ def contrast(
         out: directory to write into.
 
     Raises:
-        InputError: a table is broken, a run's replicates are there twice, or the
-            tables are not about the same runs and languages.
+        InputError: a table is broken, a run's replicates are there twice, the tables
+            are not about the same runs and languages, or a setting has no meaning.
     """
+    check_confidence(confidence)
+    if not 0 < margin < 1:
+        raise InputError(f"margin is {margin}; it must be above 0 and below 1")
     loader = Replicates(tables.read(metrics, "metrics"), replicates)
     settings = {"margin": margin, "confidence": confidence}
     frames, by_model = [], []

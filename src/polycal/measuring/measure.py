@@ -20,7 +20,7 @@ from polycal.measuring.readings import (
     Reading,
     readings,
 )
-from polycal.measuring.resampling import Resampler
+from polycal.measuring.resampling import Resampler, check_confidence
 from polycal.measuring.side_metrics import side_metrics
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
@@ -71,8 +71,7 @@ def measure(
     """
     if not 2 <= n_replicates <= 100_000:
         raise InputError(f"n_replicates is {n_replicates}; it must be from 2 to 100000")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}; it must be above 0 and below 1")
+    check_confidence(confidence)
     compared = read_check(check)
     scored, facts = _read(predictions, compared)
     if checkpoint and facts["checkpoint"] != read_digest(checkpoint):

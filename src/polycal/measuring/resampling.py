@@ -16,6 +16,7 @@ from polycal.calibration import METRICS, N_BINS
 from polycal.calibration.answers import Answers
 from polycal.calibration.bins import width_bins
 from polycal.calibration.metric import ZERO
+from polycal.errors import InputError
 
 REPLICATED = tuple(name for name, metric in METRICS.items() if metric.replicated)
 NULL_DRAWS = 200
@@ -28,6 +29,16 @@ _BLOCK = 16  # samples of one matrix product, which bounds the memory
 _POISSON = np.floor(
     2**32 * np.cumsum([math.exp(-1) / math.factorial(k) for k in range(12)])
 ).astype(np.uint32)
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence level that gives no interval.
+
+    Raises:
+        InputError: it is not between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; it must be above 0 and below 1")
 
 
 class Sample(NamedTuple):

@@ -1,30 +1,13 @@
-"""Seal Parquet files: digests of all bytes of a file, its own footer included."""
+"""Digests within a Parquet file: of its content, and of the footer that says so."""
 
 import hashlib
-import io
 import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-UNSEALED = 64 * "0"  # stands in the footer while its own digest is computed
-_UNSEALED = f'"footer": "{UNSEALED}'.encode()
-
-
-class Hashed(io.FileIO):
-    """A new file that hashes (SHA-256) what is written to it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w")
-        self.content = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Write all of the data, or raise."""
-        self.content.update(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[super().write(rest) :]
-        return len(data)
+# Stands in the footer while its own digest is computed.
+_UNSEALED = b'"footer": "' + 64 * b"0"
 
 
 def seal_footer(path: Path) -> None:

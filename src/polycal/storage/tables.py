@@ -6,6 +6,7 @@ digest of its content, so a foreign or damaged file is refused by name.
 
 import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,19 +16,29 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from polycal.errors import InputError
+from polycal.errors import InputError, summarise
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.storage.schemas import SCHEMAS
-from polycal.storage.seals import (
-    UNSEALED,
-    Hashed,
-    digest_content,
-    digest_footer,
-    seal_footer,
-)
+from polycal.storage.seals import digest_content, digest_footer, seal_footer
 
 SCHEMA_VERSION = 3
+
+
+class _Hashed(io.FileIO):
+    """A new file that hashes (SHA-256) what is written to it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self.content = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write all of the data, or raise."""
+        self.content.update(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
 
 
 class Writer:
@@ -76,7 +87,7 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
     """
     with replacing(path) as temporary:
         with (
-            Hashed(temporary) as file,
+            _Hashed(temporary) as file,
             pq.ParquetWriter(file, SCHEMAS[kind], compression="zstd") as sink,
         ):
             writer = Writer(sink, kind)
@@ -85,7 +96,7 @@ def writing(path: Path, kind: str) -> Iterator[Writer]:
                 "kind": kind,
                 "schema_version": SCHEMA_VERSION,
                 "content": file.content.hexdigest(),  # of all before the metadata
-                "footer": UNSEALED,
+                "footer": 64 * "0",
                 "rows": writer.num_rows,
                 **provenance(**writer.facts),
             }
@@ -212,7 +223,8 @@ def _explained(path: Path) -> Iterator[None]:
         if isinstance(error, FileNotFoundError | PermissionError | InputError):
             raise
         raise InputError(
-            f"{path} is not a complete Parquet file ({error}); delete it and run again"
+            f"{path} is not a complete Parquet file ({summarise(error)}); delete it "
+            "and run again"
         ) from error
 
 

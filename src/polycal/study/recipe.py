@@ -16,6 +16,8 @@ DTYPES = ("auto", "float32", "bfloat16")
 REDUCTIONS = ("mean", "sum")
 CHAT_TEMPLATES = ("auto", "own", "tulu", "alpaca")
 BOS = ("auto", "always", "never")
+# As in the schema of a study; a training beyond would not end.
+_LARGEST = {"epochs": 10_000}
 
 
 def _setting(text: str, default: object = dataclasses.MISSING) -> dataclasses.Field:
@@ -50,6 +52,8 @@ class Rendering:
                 f"max_length is {self.max_length}; it must be a whole number of at "
                 "least 2"
             )
+        if self.max_length > 10**7:
+            raise InputError(f"max_length is {self.max_length}; it must be at most 1e7")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +121,9 @@ class Recipe:
                 value = getattr(self, name)
                 if value is not None and not _fits(value, wanted):
                     raise InputError(f"{name} is {value}; it must be {wanted}")
+                most = _LARGEST.get(name, 10**9)
+                if value is not None and value > most:
+                    raise InputError(f"{name} is {value}; it must be at most {most}")
         if self.load_in_4bit and self.method != "lora":
             raise InputError(
                 f"load_in_4bit needs method lora, not {self.method}; change one of them"
