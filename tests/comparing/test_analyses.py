@@ -227,14 +227,15 @@ def test_the_token_premium_is_of_the_model_and_the_task():
 
 def test_fronts_hold_what_is_not_beaten(study):
     """Base (.40, .08) and SFT .1 (.42, .14) stay. Plain SFT and .2 are beaten by one of
-    the same accuracy, which a replicate confirms about every other time."""
+    the same accuracy, which a replicate confirms about every other time. The ECE of .2
+    may be its |gap|, about .07, and so beat the base as often."""
     rows = [row for row in fronts(study) if row["level"] == "all"]
     held = {(row["sft"], row["smoothing"]): row for row in rows}
     assert {place for place, row in held.items() if row["front"]} == {
         ("none", 0.0),
         ("s", 0.1),
     }
-    assert held["none", 0.0]["probability"] == 1
+    assert held["none", 0.0]["probability"] == pytest.approx(0.5, abs=0.1)
     assert held["s", 0.1]["probability"] > 0.9
     assert held["s", 0.2]["probability"] == pytest.approx(0.5, abs=0.1)
     assert held["s", 0.0]["probability"] == pytest.approx(0.5, abs=0.1)
@@ -294,7 +295,11 @@ def test_intervals_have_the_confidence_that_is_asked_for(study):
         ),
     ):
         narrow, wide = (
-            [row["ci_high"] - row["ci_low"] for row in rows(confidence)]
+            [
+                row["ci_high"] - row["ci_low"]
+                for row in rows(confidence)
+                if row.get("part") != "cancellation"  # which has a bias, too
+            ]
             for confidence in (0.9, 0.95)
         )
         np.testing.assert_allclose(narrow, np.array(wide) * ratio, rtol=1e-6)
@@ -420,11 +425,11 @@ def test_a_premium_is_the_mean_over_runs_of_all_questions():
     assert predict(condition._replace(task="u"), "sw") is None
 
 
-def test_dispersions_average_seeds_before_logarithms():
-    """Temperatures 1 and 3 of two seeds: log 2. Conditions stay apart, in order."""
+def test_dispersions_average_logarithms():
+    """Temperatures 1 and 4 of two seeds: log 2. Conditions stay apart, in order."""
     base = {"model": "m", "sft": "s", "smoothing": 0.0, "metric": "temperature"}
     base |= WAY | {"calibrator": "ts_own", "subset": "all", "language": "sw"}
-    rows = [base | {"value": 1.0}, base | {"value": 3.0}]
+    rows = [base | {"value": 1.0}, base | {"value": 4.0}]
     rows += [
         base | {"value": 9.0, "subset": "CS"},
         base | {"value": 9.0, "metric": "x"},

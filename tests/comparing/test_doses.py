@@ -79,3 +79,41 @@ def test_the_slope_s_interval_has_its_width():
 def test_what_is_no_dose_is_refused(smoothing, values, replicates):
     with pytest.raises(ValueError, match="smoothing"):
         dose_response(smoothing, values, replicates)
+
+
+def test_a_bias_widens_the_slope_and_takes_away_a_false_optimum():
+    """By hand: slope (.1 - .2) / .1, and ends that a bias of .05 of either may move."""
+    draws = np.array([[0.2, 0.1], [0.21, 0.11], [0.19, 0.09]] * 50)
+    plain = dose_response([0, 0.1], [0.2, 0.1], draws)
+    assert (plain.slope_low, plain.slope_high) == pytest.approx((-1, -1))
+    assert plain.chosen.tolist() == [0, 1]
+    left = dose_response([0, 0.1], [0.2, 0.1], draws, bias=[0.05, 0.0])
+    assert (left.slope_low, left.slope_high) == pytest.approx((-1, -0.5))
+    assert left.chosen.tolist() == [0, 1]
+    right = dose_response([0, 0.1], [0.2, 0.1], draws, bias=[0.0, 0.05])
+    assert (right.slope_low, right.slope_high) == pytest.approx((-1.5, -1))
+    assert right.chosen.tolist() == [0, 1]  # the truth is lower still
+    large = dose_response([0, 0.1], [0.2, 0.1], draws, bias=[0.15, 0.0])
+    assert large.chosen.tolist() == [0, 0]
+    assert (large.optimum_low, large.optimum_high) == (0, 0.1)
+
+
+def test_replicates_that_carry_the_bias_twice_are_moved_back():
+    """Their mean is at the observed value, whatever it was."""
+    draws = np.array([[0.3, 0.1], [0.31, 0.11], [0.29, 0.09]] * 50)
+    found = dose_response([0, 0.1], [0.2, 0.1], draws)
+    assert (found.slope_low, found.slope_high) == pytest.approx((-1, -1))
+
+
+def test_calibrated_conditions_show_no_slope():
+    """ECEs of calibrated models differ by their bias alone; 0 stays in the interval."""
+    chance = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        bias = np.array([0.03, 0.02, 0.01])  # confidences that spread less and less
+        values = bias + chance.normal(0, 0.004, 3)
+        draws = values + bias / 2 + chance.normal(0, 0.004, (200, 3))
+        found = dose_response([0, 0.1, 0.2], values, draws, bias=bias)
+        wrong += not found.slope_low <= 0 <= found.slope_high
+        wrong += found.chosen.max() > 0.95
+    assert wrong <= 5

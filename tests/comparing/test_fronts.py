@@ -29,3 +29,11 @@ def test_the_probability_is_a_share_of_replicates():
     accuracy = np.array([[0.6, 0.5], [0.6, 0.7], [0.6, 0.7], [0.6, 0.6]])
     error = np.array([[0.1, 0.2], [0.1, 0.05], [0.1, 0.05], [0.1, 0.2]])
     np.testing.assert_allclose(front_probability(accuracy, error), [0.5, 0.5])
+
+
+def test_a_rival_of_unknown_bias_may_be_better():
+    """0.1 beats 0.12 of the same accuracy unless its own bias is in doubt."""
+    accuracy, error = np.full((1, 2), 0.5), np.array([[0.12, 0.1]])
+    assert front_probability(accuracy, error).tolist() == [0, 1]
+    assert front_probability(accuracy, error, [0.01, 0.0]).tolist() == [0, 1]
+    assert front_probability(accuracy, error, [0.03, 0.0]).tolist() == [0, 0]

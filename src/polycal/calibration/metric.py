@@ -39,6 +39,7 @@ class Metric(NamedTuple):
             on few questions; None for a metric without such a bias.
         margin: the key of the study's `statistics` that says which differences do not
             matter; None where no key says so.
+        geometric: whether seeds and languages are averaged by the geometric mean.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Metric(NamedTuple):
     of_bins: Callable[[np.ndarray], np.ndarray] | None = None
     debiased: Callable[[Answers], float] | None = None
     margin: str | None = None
+    geometric: bool = False
 
     @property
     def replicated(self) -> bool:

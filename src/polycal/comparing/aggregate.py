@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polycal.comparing.averages import average
 from polycal.comparing.conditions import language_of
 from polycal.errors import InputError
 from polycal.storage import tables
@@ -124,8 +125,8 @@ def _check_runs(table: pa.Table, kind: str, asked: set[str]) -> None:
 def summarise(metrics: pd.DataFrame) -> pa.Table:
     """Average every metric of every condition over the languages of a resource level.
 
-    Each language's mean over seeds has the same weight. The standard deviation is that
-    of the seeds' means over languages.
+    Each language's mean over seeds has the same weight; `average` says what a mean is.
+    The standard deviation is that of the seeds' means over languages.
 
     Args:
         metrics: a metrics table.
@@ -138,11 +139,12 @@ def summarise(metrics: pd.DataFrame) -> pa.Table:
     own = metrics.assign(level=metrics["language"].map(levels))
     both = pd.concat([own, metrics.assign(level=ALL)], ignore_index=True)
     keys = [*_CONDITION, "level"]
-    by_language = both.groupby([*keys, "language"])["value"].mean().reset_index()
-    by_seed = both.groupby([*keys, "seed"])["value"].mean().reset_index()
+    by_language = average(both, [*keys, "language"]).reset_index()
+    by_seed = average(both, [*keys, "seed"]).reset_index()
     summary = (
-        by_language.groupby(keys)["value"]
-        .agg(value="mean", n_languages="count")
+        average(by_language, keys)
+        .to_frame()
+        .join(by_language.groupby(keys)["value"].agg(n_languages="count"))
         .join(by_seed.groupby(keys)["value"].agg(sd_seeds="std", n_seeds="count"))
         .reset_index()
     )

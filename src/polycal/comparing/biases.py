@@ -22,4 +22,4 @@ def bound_bias(ece: RunMetric, gap: RunMetric) -> np.ndarray:
     spread = gap.replicates.std(axis=1, ddof=1, dtype=np.float64)
     size = abs(gap.values)
     cancelled = ece.values - size + folded_normal_mean(size, spread) - size
-    return np.minimum(ece.null_means, np.maximum(cancelled, 0.0))
+    return np.fmin(ece.null_means, np.maximum(cancelled, 0.0))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from polycal.comparing.averages import average
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.grid import BASE
@@ -95,7 +96,7 @@ def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["facet", "rank", "language"]
     rows = by_condition(metrics)
-    means = rows.pivot_table(index=keys, columns="metric", values="value")
+    means = average(rows, [*keys, "metric"]).unstack("metric").dropna(axis=1, how="all")
     joined = means.join(rows.groupby(keys)["n_questions"].min())
     return joined.rename_axis(columns=None).reset_index()
 

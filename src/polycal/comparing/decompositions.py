@@ -98,6 +98,14 @@ def decompositions(study: Study, confidence: float) -> list[Row]:
                 value = np.mean([getattr(points[code], part) for code in codes])
                 drawn = np.mean([getattr(draws[code], part) for code in codes], axis=0)
                 key = {"reference": reference, "level": level, "part": part}
-                estimate = interval(float(value), drawn, confidence)
+                # The bias of ECE is one of the cancellation.
+                biased = part == "cancellation"
+                estimate = interval(
+                    float(value),
+                    drawn,
+                    confidence,
+                    below=biased * sides[1]["ece"].mean_bias(codes),
+                    above=biased * sides[0]["ece"].mean_bias(codes),
+                )
                 rows.append(after._asdict() | key | estimate)
     return rows

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from polycal.comparing.averages import average
 from polycal.comparing.paired import Condition, Row, levels_of
 from polycal.storage import tables
 from polycal.study.languages import ALL
@@ -21,7 +22,7 @@ def dispersions(metrics: pa.Table) -> list[Row]:
     temperatures = tables.where(metrics, metric="temperature", subset=ALL).to_pandas()
     rows = []
     for condition, own in temperatures.groupby(names, sort=True):
-        logs = np.log(own.groupby("language")["value"].mean())
+        logs = np.log(average(own, ["metric", "language"]).droplevel("metric"))
         for level, codes in levels_of(logs.index).items():
             members = logs.loc[codes]
             spread = float(members.std(ddof=1)) if len(members) > 1 else None

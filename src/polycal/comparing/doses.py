@@ -4,11 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from polycal.calibration import METRICS
 from polycal.calibration.metric import LOWEST, ZERO
 from polycal.calibration.proper import isotonic
+from polycal.comparing.inference import fixed_uniforms
 from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
+from polycal.comparing.seed_noise import pool_seeds
 from polycal.study.grid import BASE
 
 # Metrics that can be minimised; those that are best at 0 by their size.
@@ -31,7 +34,8 @@ class Dose(NamedTuple):
         optimum: the smoothing with the lowest value.
         optimum_low: of the interval of the replicates' optima, a tried value.
         optimum_high: the same.
-        chosen: [D] share of the replicates in which each smoothing is the optimum.
+        chosen: [D] share of the replicates in which each smoothing is surely the
+            optimum.
     """
 
     fitted: np.ndarray
@@ -50,17 +54,22 @@ def dose_response(
     values: ArrayLike,
     replicates: ArrayLike,
     *,
+    bias: ArrayLike = 0.0,
     confidence: float = 0.95,
 ) -> Dose:
     """Compute trend, slope and optimum of a metric of which less is better.
 
     An optimum strictly between the ends shows a U-shape: more smoothing makes the
-    model under-confident.
+    model under-confident. Replicates are moved to have their mean at the observed
+    value, because those of a biased metric carry its bias twice. Of a biased metric,
+    the interval of the slope holds those of all values that the truth may have, and a
+    smoothing is the optimum only if no bias could make another one better.
 
     Args:
         smoothing: [D] rising, at least two values.
         values: [D] the metric at each.
         replicates: [R, D] bootstrap replicates, paired over the smoothing values.
+        bias: [D] how far the metric may lie above the truth on average.
         confidence: of both intervals.
 
     Raises:
@@ -77,18 +86,32 @@ def dose_response(
     falls = ((falling - y) ** 2).sum() <= ((rising - y) ** 2).sum()
     steps = np.diff(drawn, axis=1)
     contrast = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    slopes = drawn @ contrast
-    best = drawn.argmin(axis=1)
+    centred = drawn - drawn.mean(axis=0) + y
+    bias = np.broadcast_to(np.asarray(bias, np.float64), y.shape)
     tails = 50 - 50 * confidence, 50 + 50 * confidence  # percent
-    optima = np.percentile(x[best], tails, method="inverted_cdf")
+    low, high = np.percentile(centred @ contrast, tails)
+    low -= (bias * np.maximum(contrast, 0)).sum()
+    high += (bias * np.maximum(-contrast, 0)).sum()
+    best = centred.argmin(axis=1)
+    # What may be the lowest, if its bias is largest and that of the others is 0.
+    possible = centred - bias < centred.min(axis=1, keepdims=True)
+    possible[np.arange(len(best)), best] = True
+    last = len(x) - 1 - possible[:, ::-1].argmax(axis=1)
+    optimum_low = np.percentile(
+        x[possible.argmax(axis=1)], tails[0], method="inverted_cdf"
+    )
+    optimum_high = np.percentile(x[last], tails[1], method="inverted_cdf")
+    sure = possible.sum(axis=1) == 1
     return Dose(
         falling if falls else rising,
         float((steps <= 0 if falls else steps >= 0).all(axis=1).mean()),
         float(y @ contrast),
-        *map(float, np.percentile(slopes, tails)),
+        float(low),
+        float(high),
         float(x[y.argmin()]),
-        *map(float, optima),
-        np.bincount(best, minlength=len(x)) / len(drawn),
+        float(optimum_low),
+        float(optimum_high),
+        np.bincount(best[sure], minlength=len(x)) / len(drawn),
     )
 
 
@@ -113,11 +136,34 @@ def doses(study: Study, confidence: float) -> list[Row]:
             for level, codes in levels_of(shared(numbers)).items():
                 means = [of_one.mean(codes) for of_one in numbers]
                 values, draws = (np.array(side) for side in zip(*means, strict=True))
-                dose = dose_response(smoothing, values, draws.T, confidence=confidence)
+                seeds = [of_one.mean_seeds(codes) for of_one in numbers]
+                dose = dose_response(
+                    smoothing,
+                    values,
+                    _add_training(draws.T, seeds),
+                    bias=[of_one.mean_bias(codes) for of_one in numbers],
+                    confidence=confidence,
+                )
                 shown = {"smoothings": smoothing, "values": values.tolist()}
+                shown["n_seeds"] = min(map(len, seeds))
                 key = {"level": level, "metric": name}
                 rows.append(sweep | key | dose._asdict() | shown)
     return rows
+
+
+def _add_training(draws: np.ndarray, seeds: list[np.ndarray]) -> np.ndarray:
+    """Add the noise of training to replicates [R, D], if several seeds show it.
+
+    Args:
+        draws: replicates of the means over seeds.
+        seeds: [S] values by seed, for each of D conditions.
+    """
+    variance = pool_seeds([values[:, None] for values in seeds], np.ones((1, 1)))
+    if not variance.known:
+        return draws
+    chance = special.stdtrit(variance.common_df, fixed_uniforms(*draws.shape))
+    errors = np.sqrt(variance.common[0] / [len(values) for values in seeds])
+    return draws + chance * errors
 
 
 def _sweeps(study: Study) -> list[list[Condition]]:

@@ -6,7 +6,9 @@ from numpy.typing import ArrayLike
 from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
 
 
-def pareto_front(accuracy: ArrayLike, error: ArrayLike) -> np.ndarray:
+def pareto_front(
+    accuracy: ArrayLike, error: ArrayLike, least: ArrayLike | None = None
+) -> np.ndarray:
     """Return whether each condition is on the front.
 
     A condition is beaten by one that has at least its accuracy and at most its error
@@ -15,6 +17,7 @@ def pareto_front(accuracy: ArrayLike, error: ArrayLike) -> np.ndarray:
     Args:
         accuracy: [..., C] more is better.
         error: [..., C] less is better; replicates may stand in front of conditions.
+        least: [..., C] the least error that a rival may have; default: `error`.
 
     Returns:
         [..., C] booleans.
@@ -25,23 +28,30 @@ def pareto_front(accuracy: ArrayLike, error: ArrayLike) -> np.ndarray:
     """
     accuracy, error = np.asarray(accuracy, float), np.asarray(error, float)
     mine, other = accuracy[..., :, None], accuracy[..., None, :]
-    my_error, other_error = error[..., :, None], error[..., None, :]
+    least = error if least is None else np.asarray(least, float)
+    my_error, other_error = error[..., :, None], least[..., None, :]
+    own = np.arange(error.shape[-1])
+    other_error = np.broadcast_to(other_error, (*error.shape, error.shape[-1])).copy()
+    other_error[..., own, own] = error  # nothing is its own rival
     as_good = (other >= mine) & (other_error <= my_error)
     better = (other > mine) | (other_error < my_error)
     return ~(as_good & better).any(axis=-1)
 
 
-def front_probability(accuracy: ArrayLike, error: ArrayLike) -> np.ndarray:
-    """Return the share of replicates in which each condition is on the front.
+def front_probability(
+    accuracy: ArrayLike, error: ArrayLike, bias: ArrayLike = 0.0
+) -> np.ndarray:
+    """Return the share of replicates in which each condition is surely on the front.
 
     Args:
         accuracy: [R, C] paired replicates.
         error: [R, C].
+        bias: [C] how far the errors may lie above the truth on average.
 
     Returns:
         [C] from 0 to 1.
     """
-    return pareto_front(accuracy, error).mean(axis=0)
+    return pareto_front(accuracy, error, np.asarray(error) - bias).mean(axis=0)
 
 
 def fronts(study: Study) -> list[Row]:
@@ -68,7 +78,9 @@ def fronts(study: Study) -> list[Row]:
                 point[metric] = np.array([value for value, _ in means])
                 draws[metric] = np.array([drawn for _, drawn in means]).T
             on_front = pareto_front(point["accuracy"], point["ece"])
-            shares = front_probability(draws["accuracy"], draws["ece"])
+            errors = draws["ece"] - draws["ece"].mean(axis=0) + point["ece"]
+            bias = [by_metric["ece"].mean_bias(codes) for by_metric in numbers]
+            shares = front_probability(draws["accuracy"], errors, bias)
             for index, condition in enumerate(conditions):
                 values = {name: float(each[index]) for name, each in point.items()}
                 front = {"front": bool(on_front[index]), "probability": shares[index]}

@@ -63,7 +63,7 @@ def max_t(replicates: np.ndarray, noise: Noise, *, confidence: float) -> float:
     shift = np.divide(shift, spread, out=np.zeros_like(shift), where=spread > 0)
     whole = shift * noise.questions
     if np.any(noise.se_seeds):
-        chance = _uniforms(replicates.shape[0], replicates.shape[1] + 2)
+        chance = fixed_uniforms(replicates.shape[0], replicates.shape[1] + 2)
         common = special.stdtrit(noise.common_df, chance[:, :1])
         # The specific parts share the estimate of their variance.
         tail = special.chdtri(noise.specific_df, chance[:, 1:2])
@@ -77,7 +77,7 @@ def max_t(replicates: np.ndarray, noise: Noise, *, confidence: float) -> float:
 
 
 @functools.lru_cache(maxsize=4)
-def _uniforms(n: int, m: int) -> np.ndarray:
+def fixed_uniforms(n: int, m: int) -> np.ndarray:
     """Return random numbers [n, m] between 0 and 1, the same in every call.
 
     NumPy keeps the raw words of Philox the same in all versions.

@@ -1,11 +1,14 @@
 """The conditions of a study by metric and language, averaged over seeds."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from polycal.calibration import METRICS
+from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_BASE, TO_SFT
 from polycal.comparing.conditions import language_of
 from polycal.comparing.inference import Noise, half_width
@@ -39,17 +42,33 @@ class Numbers(NamedTuple):
     Attributes:
         value: code -> the metric.
         draws: code -> [R] its replicates.
+        bias: code -> how far the metric may lie above the truth on average; 0 where
+            it is missing.
+        seeds: code -> [S] the metric by seed.
     """
 
     value: dict[str, float]
     draws: dict[str, np.ndarray]
+    bias: Mapping[str, float] = MappingProxyType({})
+    seeds: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def sizes(self) -> "Numbers":
         """Return the absolute values."""
         return Numbers(
             {code: abs(value) for code, value in self.value.items()},
             {code: abs(draws) for code, draws in self.draws.items()},
+            self.bias,
+            {code: abs(seeds) for code, seeds in self.seeds.items()},
         )
+
+    def mean_bias(self, codes: Iterable[str]) -> float:
+        """Return the mean over languages of the bias."""
+        return float(np.mean([self.bias.get(code, 0.0) for code in codes]))
+
+    def mean_seeds(self, codes: Iterable[str]) -> np.ndarray:
+        """Return the mean over languages by seed [S]; empty where no seed is known."""
+        seeds = [self.seeds[code] for code in codes if code in self.seeds]
+        return np.mean(seeds, axis=0) if seeds else np.empty(0)
 
     def mean(self, codes: Iterable[str]) -> tuple[float, np.ndarray]:
         """Return the mean over languages, and its replicates [R]."""
@@ -80,8 +99,10 @@ def average_seeds(
     """
     values: dict[tuple, list[float]] = {}
     sums: dict[tuple, np.ndarray] = {}
+    biases: dict[tuple, list[float]] = {}
     for run in runs:
-        for key, metric in replicates.load(run).items():
+        loaded = replicates.load(run)
+        for key, metric in loaded.items():
             reading = key.scoring, key.normaliser, key.calibrator
             condition = Condition(run.model, run.sft, run.smoothing, run.task, *reading)
             for code, value, draws in zip(
@@ -90,13 +111,23 @@ def average_seeds(
                 cell = key.subset, condition, key.metric, code
                 values.setdefault(cell, []).append(value)
                 sums[cell] = sums[cell] + draws if cell in sums else draws.copy()
+            gap = loaded.get(key._replace(metric="gap"))
+            if METRICS[key.metric].debiased and gap is not None:
+                for code, bias in zip(
+                    metric.languages, bound_bias(metric, gap), strict=True
+                ):
+                    cell = key.subset, condition, key.metric, code
+                    biases.setdefault(cell, []).append(bias)
     studies: dict[str, Study] = defaultdict(dict)
     for cell, seeds in values.items():
         subset, condition, metric, code = cell
         by_metric = studies[subset].setdefault(condition, {})
-        numbers = by_metric.setdefault(metric, Numbers({}, {}))
+        numbers = by_metric.setdefault(metric, Numbers({}, {}, {}, {}))
         numbers.value[code] = float(np.mean(seeds))
         numbers.draws[code] = sums.pop(cell) / len(seeds)
+        numbers.seeds[code] = np.array(seeds)
+        if cell in biases:
+            numbers.bias[code] = float(np.mean(biases[cell]))
     return studies
 
 
@@ -136,13 +167,28 @@ def shared(numbers: Iterable[Numbers]) -> list[str]:
     return sorted(set.intersection(*languages)) if languages else []
 
 
-def interval(value: float, draws: np.ndarray, confidence: float) -> Row:
-    """Return estimate, standard error and normal interval from replicates [R]."""
+def interval(
+    value: float,
+    draws: np.ndarray,
+    confidence: float,
+    *,
+    below: float = 0.0,
+    above: float = 0.0,
+) -> Row:
+    """Return estimate, standard error and normal interval from replicates [R].
+
+    Args:
+        value: the estimate.
+        draws: its replicates [R].
+        confidence: of the interval.
+        below: how far the truth may lie below the estimate by bias.
+        above: how far above.
+    """
     se = float(draws.std(ddof=1))
     half = float(half_width(Noise(se), confidence=confidence))
     return {
         "estimate": value,
         "se": se,
-        "ci_low": value - half,
-        "ci_high": value + half,
+        "ci_low": value - below - half,
+        "ci_high": value + above + half,
     }

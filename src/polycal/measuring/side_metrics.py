@@ -92,6 +92,7 @@ _RECORDS = (
         "above 1: over-confident",
         unit="",
         span=(0.01, 100.0),
+        geometric=True,
     ),
     Metric(
         "agreement",

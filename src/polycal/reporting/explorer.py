@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from polycal.comparing.averages import average
 from polycal.comparing.conditions import (
     FACET,
     by_condition,
@@ -130,7 +131,8 @@ def _values(
         below=shown["value"] - shown["ci_low"], above=shown["ci_high"] - shown["value"]
     )
     keys = [*_READING, "metric", "facet", "language", "rank"]
-    means = shown.groupby(keys, sort=True)[["value", "below", "above"]].mean()
+    means = shown.groupby(keys, sort=True)[["below", "above"]].mean()
+    means.insert(0, "value", average(shown, keys))
     cells: dict[tuple, dict[tuple, list]] = {}
     for key, numbers in zip(means.index, means.to_numpy().tolist(), strict=True):
         whole = [None if pd.isna(n) else round(SCALE * n) for n in numbers]

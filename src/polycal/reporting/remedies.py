@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from polycal.comparing.averages import average
 from polycal.comparing.conditions import by_condition, language_of
 from polycal.reporting.canvas import (
     LINE,
@@ -84,11 +85,10 @@ def _temperatures(selection: Selection) -> pd.DataFrame:
     rows = rows[rows["calibrator"].isin(["ts_own", "ts_pool"])]
     if rows.empty:
         return rows
-    rows = by_condition(rows.assign(value=np.log(rows["value"])))
-    keys = ["facet", "rank", "language"]
-    means = rows.pivot_table(index=keys, columns="calibrator", values="value")
+    keys = ["facet", "rank", "language", "calibrator", "metric"]
+    means = average(by_condition(rows), keys).droplevel("metric").unstack("calibrator")
     names = {"ts_own": "own", "ts_pool": "pooled"}
-    return np.exp(means).rename(columns=names).rename_axis(columns=None).reset_index()
+    return means.rename(columns=names).rename_axis(columns=None).reset_index()
 
 
 def caption_temperature(values: pd.DataFrame) -> str:

@@ -51,6 +51,7 @@ ANALYSES = (
             Column("optimum_low", FLOAT, "lower end of its interval, a smoothing"),
             Column("optimum_high", FLOAT, "upper end of its interval, a smoothing"),
             Column("chosen", list_of(FLOAT), "share of replicates where each is best"),
+            Column("n_seeds", INT, "fewest of a smoothing; 1: no noise of training"),
         ],
     ),
     TableKind(
@@ -82,7 +83,7 @@ ANALYSES = (
             Column("accuracy", FLOAT, "mean over languages"),
             Column("ece", FLOAT, "mean over languages"),
             Column("front", BOOL, "no condition beats it in both numbers"),
-            Column("probability", FLOAT, "share of replicates with it on the front"),
+            Column("probability", FLOAT, "share of replicates with it surely on it"),
         ],
     ),
     TableKind(
