@@ -174,21 +174,21 @@ def test_local_data_run_by_their_bytes(tmp_path):
     format |= {"options": ["a", "b"], "gold": {"answer": "letter"}}
     task = {"name": "own", "repo": "./bench", "format": format, "languages": ["en"]}
     write_config(tmp_path, small_study(tasks=[task]))
-    target = "resources/tasks/own/en.parquet"
-    run_study(tmp_path, target)
+    target = ("--cores", "1", "resources/tasks/own/en.parquet")
+    run_study(tmp_path, target[-1])
     (bench / "en.jsonl").touch()
-    assert job_counts(tmp_path, target) == {}
+    assert job_counts(tmp_path, *target) == {}
     shutil.copytree(bench, tmp_path / "copy", copy_function=shutil.copyfile)
     shutil.rmtree(bench)
     (tmp_path / "copy").rename(bench)
     os.utime(bench)
-    assert job_counts(tmp_path, target) == {}
+    assert job_counts(tmp_path, *target) == {}
     (bench / "en.jsonl").write_text(json.dumps(row | {"b": "cat"}))
-    assert job_counts(tmp_path, target) == {"prepare_task": 1}
-    run_study(tmp_path, target)
-    assert job_counts(tmp_path, target) == {}
+    assert job_counts(tmp_path, *target) == {"prepare_task": 1}
+    run_study(tmp_path, target[-1])
+    assert job_counts(tmp_path, *target) == {}
     write_config(tmp_path, small_study(tasks=[task | {"languages": ["en", "sw"]}]))
-    done = snakemake(tmp_path, "--dry-run", target)
+    done = snakemake(tmp_path, "--dry-run", target[-1])
     assert "tasks.own: ./bench does not offer 'sw'; it offers: en" in done.stdout
 
 
