@@ -48,6 +48,7 @@ from tiny import make_tiny_model
 
 from polycal import cli
 from polycal.errors import InputError
+from polycal.storage.provenance import provenance
 from polycal.tuning import checkpoints, template_limits
 
 template_limits.SECONDS = 1.0
@@ -270,9 +271,7 @@ class Trial:
             return "wrong", f"accepted: {self.taken[0]}"
         if self._lines:
             return "clear line", self._lines[0]
-        return "set aside" if any(
-            ".damaged/" in path for path in actual
-        ) else "held", ""
+        return "set aside" if self.warnings.aside else "held", ""
 
 
 def digest(path: Path) -> str:
@@ -383,6 +382,7 @@ def make_study(folder: Path) -> dict[str, str]:
         command = STEPS["tune"][0].replace(CANDIDATE, "half/c")
         cli.main(command.replace(CHECKPOINTS, "half/checkpoints").split())
 
+    provenance()  # keeps the commit, whatever happens to the checkout meanwhile
     verbs = cli.list_verbs()
     for command, _ in STEPS.values():  # once, and not in every trial
         importlib.import_module(cli.module_of(verbs[command.split()[0]][0]))
