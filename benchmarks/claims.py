@@ -73,6 +73,7 @@ LANGUAGES = [
 ]
 IS_LOW = np.array([load_languages()[code].level == "low" for code in LANGUAGES])
 REPLICATES = 300
+POPULATION = 300_000
 MARGIN = 0.01
 READING = {"model": "m", "sft": "s", "task": "t", "scoring": "letters"}
 READING |= {"normaliser": "sum", "calibrator": "none"}
@@ -177,14 +178,27 @@ def cover(frame: pd.DataFrame, truth: dict) -> dict[str, float]:
     }
 
 
-def make_population(factor: float, noise: np.random.Generator) -> tuple[Answers, dict]:
-    """Answers whose right options are drawn from the scores before sharpening."""
-    scores = noise.normal(size=(500_000, 4)) * 1.5
+def make_populations(
+    factors: tuple[float, float], noise: np.random.Generator
+) -> list[tuple[Answers, dict]]:
+    """Two models' answers to the same questions, and their metrics.
+
+    The second one errs on a tenth of the questions by itself. Right options are drawn
+    from the scores before they are sharpened by the factors; 1 is calibrated.
+    """
+    scores = noise.normal(size=(POPULATION, 4)) * 1.5
     probs = calibration.probabilities(scores)
-    gold = (noise.random((len(scores), 1)) > probs.cumsum(axis=1)).sum(axis=1)
-    given = answer(scores * factor, np.minimum(gold, 3))
-    names = ("accuracy", "gap", "ece")
-    return given, {name: calibration.METRICS[name].compute(given) for name in names}
+    gold = (noise.random((POPULATION, 1)) > probs.cumsum(axis=1)).sum(axis=1)
+    gold, found = np.minimum(gold, 3), []
+    for index, factor in enumerate(factors):
+        own = scores * factor
+        if index:
+            other = noise.random(POPULATION) < 0.1
+            own[other] = noise.permuted(own[other], axis=1)
+        given = answer(own, gold)
+        names = ("accuracy", "gap", "ece")
+        found.append((given, {n: calibration.METRICS[n].compute(given) for n in names}))
+    return found
 
 
 def cover_answers(
@@ -193,10 +207,10 @@ def cover_answers(
     """Coverage and width of differences between two models on the same questions."""
     names = [str(number) for number in range(n)]
     resampler = Resampler("t", names, replicates=200, seed=0, confidence=0.95)
-    populations = [make_population(factor, noise) for factor in factors]
+    populations = make_populations(factors, noise)
     found: dict[tuple, list] = {}
     for _ in range(studies):
-        rows = noise.integers(0, 500_000, n)
+        rows = noise.integers(0, POPULATION, n)
         measured = []
         for given, _ in populations:
             drawn = answer(given.scores[rows], given.gold[rows])

@@ -18,6 +18,7 @@ def claims(*rows):
                 **{"ci_low": estimate - 0.02, "ci_high": estimate + 0.02},
                 **{"before": 0.3, "after": 0.3 + estimate, "confidence": 0.975},
                 **{"tipping_sd": None, "lr": 0.001, "lr_reference": 0.001},
+                **{"detectable": 0.0312, "n_questions_needed": 1234.0},
             }
             for level, estimate, verdict in rows
         ]
@@ -63,7 +64,8 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
             },
             "t, smoothing 0.1",
             "is inconclusive (gap −10.0 pp → +29.0 pp: −1.0 pp [−4.0, +1.0], 97.5 % "
-            "interval)",
+            "interval; decides effects from 3.1 pp on; 1,234 questions would decide "
+            "this one)",
         ),
         (
             {"smoothing": 0.0, "verdict": "reversed for this training", "level": "all"}
@@ -94,10 +96,11 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
             "is not judged (there is no language)",
         ),
         (
-            {"verdict": "inconclusive", "reason": "over-confidence is not shown"},
+            {"verdict": "inconclusive", "reason": "over-confidence is not shown"}
+            | {"n_questions_needed": float("nan")},
             "t, smoothing 0.1",
-            f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; over-confidence is "
-            "not shown)",
+            f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; decides effects "
+            "from 3.1 pp on; over-confidence is not shown)",
         ),
     ],
 )

@@ -19,6 +19,7 @@ from polycal.comparing.claims import (
     inside,
 )
 from polycal.comparing.inference import Noise, half_width, holm, p_two_sided
+from polycal.comparing.power import plan
 from polycal.study.scorings import HEADLINE
 
 HOLDS, REVERSED, NEGLIGIBLE = "holds", "reversed", "negligible"
@@ -259,6 +260,8 @@ def _decide(
     span = METRICS[row["metric"]].span
     widest = span[1] - span[0]
     shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
+    excess = float(beyond(row["low"], row["high"], row["margin"]))
+    shown |= plan(noise, level, excess=excess, n_questions=row["n_questions"])
     shown |= {
         "ci_low": max(row["low"] - half, -widest),
         "ci_high": min(row["high"] + half, widest),
@@ -269,9 +272,8 @@ def _decide(
     if verdict == INCONCLUSIVE and test.claim.over:
         shown |= _explain_gap(row, level)
     elif verdict != INCONCLUSIVE and np.isnan(row["se_seeds"]):
-        excess = beyond(row["low"], row["high"], row["margin"])
         shown["verdict"] += THIS_TRAINING
-        shown["tipping_sd"] = _tipping_sd(float(excess), noise.questions, level)
+        shown["tipping_sd"] = _tipping_sd(excess, noise.questions, level)
     return shown
 
 

@@ -101,6 +101,12 @@ def _spell_numbers(row: Mapping) -> list[str]:
     if row["tipping_sd"] == row["tipping_sd"]:
         sd = points(row["tipping_sd"]).removeprefix("+")
         notes.append(f"undone by an sd over trainings of {sd}")
+    if row["verdict"] == INCONCLUSIVE:
+        least = points(row["detectable"]).removeprefix("+")
+        notes.append(f"decides effects from {least} on")
+        if row["n_questions_needed"] == row["n_questions_needed"]:
+            needed = f"{int(row['n_questions_needed']):,}"
+            notes.append(f"{needed} questions would decide this one")
     if row["lr_reference"] == row["lr_reference"] and row["lr"] != row["lr_reference"]:
         notes.append(
             f"other learning rate: {number(row['lr_reference'])} → {number(row['lr'])}"

@@ -204,6 +204,10 @@ _RECORDS = (
             Column(
                 "tipping_sd", FLOAT, "sd over trainings that would undo the verdict"
             ),
+            Column("detectable", FLOAT, "effect that is decided with 80 % power"),
+            Column(
+                "n_questions_needed", INT64, "for the effect seen; null: seeds, too"
+            ),
             Column("n_seeds", INT, "training seeds behind it"),
             Column("n_questions", INT, "questions of the language that has fewest"),
             Column("n_languages", INT, "languages behind the difference"),

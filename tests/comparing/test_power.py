@@ -1,0 +1,41 @@
+"""Minimum detectable effects, by the normal distribution and by simulation."""
+
+import numpy as np
+import pytest
+
+from polycal.comparing.inference import Noise, half_width
+from polycal.comparing.power import plan
+
+
+def test_the_textbook_s_minimum_detectable_effect():
+    """2.8 standard errors at 5 % and a power of 80 %; the effect seen is half of it."""
+    found = plan(Noise(0.01), 0.05, excess=0.014, n_questions=500)
+    assert found["detectable"] == pytest.approx((1.959964 + 0.841621) * 0.01)
+    assert found["n_questions_needed"] == np.ceil(500 * (2.801585 * 0.01 / 0.014) ** 2)
+    stricter = plan(Noise(0.01), 0.005, excess=0.014, n_questions=500)
+    assert stricter["detectable"] > found["detectable"]
+
+
+def test_an_effect_of_this_size_is_shown_in_80_percent():
+    """And the questions that it names are as many as it takes."""
+    chance = np.random.default_rng(0)
+    noise = Noise(0.01)
+    effect = plan(noise, 0.05, excess=0.0, n_questions=1)["detectable"]
+    seen = effect + 0.01 * chance.normal(size=20_000)
+    shown = (seen > half_width(noise, confidence=0.95)).mean()
+    assert shown == pytest.approx(0.8, abs=0.01)
+    needed = plan(noise, 0.05, excess=0.02, n_questions=400)["n_questions_needed"]
+    se = 0.01 * np.sqrt(400 / needed)
+    seen = 0.02 + se * chance.normal(size=20_000)
+    assert (seen > 1.959964 * se).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_questions_cannot_buy_what_seeds_have_to():
+    """An effect within the noise of trainings, or on the wrong side."""
+    trained = Noise(0.01, 0.01, 4)
+    assert plan(trained, 0.05, excess=0.03, n_questions=9)["n_questions_needed"] is None
+    assert plan(trained, 0.05, excess=0.04, n_questions=9)["n_questions_needed"] > 9
+    assert plan(Noise(0.01), 0.05, excess=-0.1, n_questions=9) == {
+        "detectable": pytest.approx(0.02801585),
+        "n_questions_needed": None,
+    }
