@@ -10,6 +10,10 @@ class InputError(ValueError):
     exception is a defect of polycal and keeps its traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        """Keep the message on one line, whatever the quoted input holds."""
+        super().__init__(" ".join(message.splitlines()))
+
 
 def summarise(error: Exception) -> str:
     """Return a library's exception in one line: type, and start of the message."""

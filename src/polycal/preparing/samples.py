@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -64,23 +65,70 @@ def import_samples(
             harness's own accuracy; a field is missing; two lines are of one question;
             or texts come without a tokenizer.
     """
-    identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    cell = {"task": task, "language": language}
     lines = read_samples(samples)
-    golds = find_golds(lines)
-    _check_names(samples, [line.name(question_id) for line in lines])
+    labels = [
+        Label(line.name(question_id), line.name(subject) if subject else "")
+        for line in lines
+    ]
+    write_tables(
+        samples,
+        lines,
+        find_golds(lines),
+        labels,
+        identity={"model": model, "sft": sft, "smoothing": smoothing, "seed": seed},
+        cell={"task": task, "language": language},
+        tokenizer=tokenizer,
+        questions=questions,
+        out=out,
+    )
+
+
+class Label(NamedTuple):
+    """The columns of a question that name it and its groups."""
+
+    question_id: str
+    subject: str = ""
+    category: str = ""
+    culture: str | None = None
+
+
+def write_tables(
+    samples: Path,
+    lines: Sequence[Sample],
+    golds: Sequence[int],
+    labels: Sequence[Label],
+    *,
+    identity: Mapping[str, object],
+    cell: Mapping[str, str],
+    tokenizer: Path | None,
+    questions: Path,
+    out: Path,
+    **facts: object,
+) -> str:
+    """Write the questions and predictions tables of one language; return the scoring.
+
+    Args:
+        samples: what messages and metadata name as their source.
+        lines: the samples.
+        golds: of each, the index of the right option.
+        labels: of each, its name and groups.
+        identity: the columns of the run.
+        cell: task and language.
+        tokenizer: as in `import_samples`.
+        questions: questions table to write.
+        out: predictions table to write.
+        **facts: further facts for the metadata of the predictions.
+
+    Raises:
+        InputError: two samples are of one question, or tokens cannot be counted.
+    """
+    _check_names(samples, [label.question_id for label in labels])
     by_letter = all(line.is_by_letter for line in lines)
+    scoring = "letters" if by_letter else "text"
     n_tokens = _count_tokens(samples, lines, by_letter, tokenizer)
     question_rows, prediction_rows = [], []
-    for line, gold, counts in zip(lines, golds, n_tokens, strict=True):
-        shared = {
-            **cell,
-            "question_id": line.name(question_id),
-            "subject": line.name(subject) if subject else "",
-            "category": "",
-            "culture": None,
-            "gold": gold,
-        }
+    for line, gold, label, counts in zip(lines, golds, labels, n_tokens, strict=True):
+        shared = {**cell, **label._asdict(), "gold": gold}
         question = {
             "split": "test",
             "question": line.context,
@@ -88,7 +136,7 @@ def import_samples(
             "lead_in": "",
         }
         prediction = {
-            "scoring": "letters" if by_letter else "text",
+            "scoring": scoring,
             "logprobs": line.logprobs,
             "n_tokens": counts,
             "n_bytes": [len(option.encode()) for option in line.options],
@@ -99,9 +147,12 @@ def import_samples(
         prediction_rows.append(identity | shared | prediction)
     table = pa.Table.from_pylist(question_rows, tables.SCHEMAS["questions"])
     tables.write(table, questions, "questions", samples=samples.name)
-    facts = {"samples": samples.name, "questions": {language: tables.digest(table)}}
+    asked = {cell["language"]: tables.digest(table)}
     table = pa.Table.from_pylist(prediction_rows, tables.SCHEMAS["predictions"])
-    tables.write(table, out, "predictions", **facts)
+    tables.write(
+        table, out, "predictions", samples=samples.name, questions=asked, **facts
+    )
+    return scoring
 
 
 def _check_names(samples: Path, names: Sequence[str]) -> None:

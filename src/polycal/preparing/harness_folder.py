@@ -1,0 +1,173 @@
+"""Find the multiple-choice tasks that lm-evaluation-harness logged into a folder.
+
+A run writes `results_DATE.json` with its settings, and `samples_TASK_DATE.jsonl` for
+each of its tasks; a group such as `global_mmlu_full_en` has one for each subject.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from polycal.errors import InputError
+from polycal.study.languages import load_languages
+
+_CHOICE = "multiple_choice"
+_BUILDERS = {"json", "csv", "parquet", "text", "arrow"}  # of files, not of a benchmark
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The samples of one task of the harness.
+
+    Attributes:
+        path: the samples file.
+        model: short name of the model.
+        task: short name of the benchmark.
+        language: its code.
+        part: what the harness's name of the task adds to both, such as a subject.
+        n_samples: number of samples that the run states; None: it does not.
+        facts: its settings: shots, chat template, versions.
+    """
+
+    path: Path
+    model: str
+    task: str
+    language: str
+    part: str
+    n_samples: int | None
+    facts: dict[str, object]
+
+
+def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
+    """Return the tasks of every model below a folder; of repeated runs, the newest.
+
+    Args:
+        folder: what `lm_eval --output_path` named.
+        languages: the harness's name of a language, or of a task -> code of a language;
+            for those that are not in polycal's table.
+
+    Raises:
+        InputError: there is no such run, a task has no samples or no known language, or
+            two models have one short name.
+    """
+    newest: dict[tuple[str, str], Logged] = {}
+    owners: dict[str, str] = {}
+    paths = sorted(folder.rglob("results_*.json"), key=lambda path: path.name)
+    for path in paths:
+        date = path.stem.removeprefix("results_")
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            full_name = str(results.get("model_name") or path.parent.name)
+            configs = dict(results["configs"])
+            kinds = {name: dict(own)["output_type"] for name, own in configs.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} is not what lm_eval writes of a run ({error!r}); remove it"
+            ) from error
+        model = _shorten(full_name.rstrip("/").split("/")[-1])
+        if owners.setdefault(model, full_name) != full_name:
+            raise InputError(
+                f"{folder} has two models that are called {model}: {owners[model]} and "
+                f"{full_name}; read their folders one by one"
+            )
+        others = sorted(name for name, kind in kinds.items() if kind != _CHOICE)
+        if others:
+            _logger.warning(
+                "%s: no multiple-choice tasks, left out: %s", path, ", ".join(others)
+            )
+        for name in sorted(kinds.keys() - set(others)):
+            samples = path.with_name(f"samples_{name}_{date}.jsonl")
+            if not samples.exists():
+                raise InputError(
+                    f"there is no {samples}; run lm_eval with --log_samples"
+                )
+            newest[model, name] = _describe(
+                samples, model, name, configs[name], results, languages
+            )
+    if not newest:
+        raise InputError(
+            f"{folder} has no results_*.json of a multiple-choice task; name the "
+            "folder that lm_eval --output_path named"
+        )
+    logged = [newest[key] for key in sorted(newest)]
+    _check_alike(logged)
+    return logged
+
+
+def _describe(
+    path: Path,
+    model: str,
+    name: str,
+    config: Mapping,
+    results: Mapping,
+    languages: Mapping[str, str],
+) -> Logged:
+    task, language, part = _split_name(name, config, languages)
+
+    def get(section: str) -> object:
+        values = results.get(section)
+        return values.get(name) if isinstance(values, dict) else None
+
+    counts = get("n-samples")
+    n_samples = counts.get("effective") if isinstance(counts, dict) else None
+    settings = results.get("config")
+    facts = {
+        "harness": results.get("lm_eval_version"),
+        "model_name": results.get("model_name"),
+        "model_args": settings.get("model_args")
+        if isinstance(settings, dict)
+        else None,
+        "limit": settings.get("limit") if isinstance(settings, dict) else None,
+        "chat_template": results.get("chat_template_sha"),
+        "dataset": config.get("dataset_path"),
+        "version": get("versions"),
+        "shots": get("n-shot"),
+    }
+    return Logged(path, model, task, language, part, n_samples, facts)
+
+
+def _split_name(
+    name: str, config: Mapping, languages: Mapping[str, str]
+) -> tuple[str, str, str]:
+    """Return the benchmark, the language and the rest of a task's name.
+
+    The language is the data set's config, else a word of the task's name.
+    """
+    known = {code: code for code in load_languages()} | dict(languages)
+    words = name.split("_")
+    subset = str(config.get("dataset_name"))
+    spelt = [subset] if subset in known else []
+    spelt += [word for word in words if word in known]
+    for candidate in spelt:
+        if match := re.fullmatch(rf"(?:(.*?)_)?{re.escape(candidate)}(?:_(.*))?", name):
+            dataset = str(config.get("dataset_path")).rstrip("/").split("/")[-1]
+            stem = match[1] or (name if dataset in _BUILDERS else dataset)
+            return _shorten(stem), known[candidate], match[2] or ""
+    if name in languages or subset in known:
+        return _shorten(name), languages.get(name) or known[subset], ""
+    raise InputError(
+        f"the language of the task {name} is not known (its data set's config is "
+        f'{subset}); name it: --languages \'{{"{name}": "en"}}\''
+    )
+
+
+def _shorten(name: str) -> str:
+    """Return a name that a path can hold."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "model"
+
+
+def _check_alike(logged: Iterable[Logged]) -> None:
+    """Refuse languages of a benchmark that were asked in different ways."""
+    first: dict[tuple[str, str], Logged] = {}
+    for own in logged:
+        other = first.setdefault((own.model, own.task), own)
+        for key in ("shots", "chat_template", "harness"):
+            if own.facts[key] != other.facts[key]:
+                raise InputError(
+                    f"{own.path} and {other.path} differ in {key} ({own.facts[key]} "
+                    f"and {other.facts[key]}); run lm_eval again for one of them"
+                )
