@@ -49,14 +49,20 @@ def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
         {
             "statement": statement,
             "cases": [
-                _describe_case(row, facet=several) for row in own.to_dict("records")
+                describe_case(row, facet=several) for row in own.to_dict("records")
             ],
         }
         for statement, own in claims.groupby("statement", sort=False)
     ]
 
 
-def _describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
+def describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
+    """Return a row's `where`, `verdict`, `kind`, `mark` and `text`.
+
+    Args:
+        row: of a claims table.
+        facet: whether `where` names the model and the SFT set.
+    """
     kind = row["verdict"].removesuffix(THIS_TRAINING)
     about = THIS_TRAINING if row["verdict"] != kind else ""
     notes = [] if kind == NOT_JUDGED else _spell_numbers(row)

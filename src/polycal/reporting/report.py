@@ -16,6 +16,7 @@ from polycal.comparing.conditions import per_change, per_level, rows_of, select
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
 from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.claims_matrix import arrange_claims
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.reporting.figures import FIGURES
@@ -86,7 +87,7 @@ def report(
         "missing": missing,
         "confidence": f"{100 * read_confidence(contrasts):g} %",
         "run": _describe_run(measured),
-        "claims": _claims(claims, scoring[0]),
+        **_claims(claims, scoring[0]),
         "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
         "tasks": [
             _task(task, measured, paths, figures)
@@ -126,10 +127,11 @@ def read_confidence(contrasts: Path) -> float:
     return confidence
 
 
-def _claims(path: Path, scoring: str) -> list[dict[str, object]]:
+def _claims(path: Path, scoring: str) -> dict[str, object]:
     """Describe the claims under a scoring with its headline normaliser."""
     how = {"scoring": scoring, "normaliser": HEADLINE[scoring]}
-    return describe_claims(rows_of(path, "claims", **how))
+    rows = rows_of(path, "claims", **how)
+    return {"claims": describe_claims(rows), "matrix": arrange_claims(rows)}
 
 
 def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:

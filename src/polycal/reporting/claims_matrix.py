@@ -1,0 +1,57 @@
+"""The verdicts on all claims as a matrix: claims down, tasks and models across."""
+
+import pandas as pd
+
+from polycal.comparing.conditions import FACET
+from polycal.comparing.verdicts import NOT_JUDGED
+from polycal.reporting.claim_sentences import MARKS, describe_case
+from polycal.reporting.sentences import points
+from polycal.study.layout import number
+
+
+def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
+    """Return the matrix of a claims table of one scoring and normaliser.
+
+    Args:
+        claims: rows of the table, in its order.
+
+    Returns:
+        `columns`: the names of tasks, with the model and SFT set where there are
+        several. `rows`: of each claim its `statement` and its `cells`, one per column;
+        a cell holds a chip per smoothing value, with `smoothing` (empty without),
+        `mark`, `kind`, `short` (the difference that decided) and `text` (everything).
+        `marks`: each mark in the matrix with its meaning.
+    """
+    several = len(claims[["model", "sft"]].drop_duplicates()) > 1
+    cells: dict[str, dict[str, list]] = {}
+    columns: dict[str, None] = {}
+    kinds = set()
+    for row in claims.to_dict("records"):
+        column = row["task"]
+        if several:
+            column += f", {row['model']}{FACET}{row['sft']}"
+        columns[column] = None
+        case = describe_case(row, facet=several)
+        kinds.add(case["kind"])
+        judged = case["kind"] != NOT_JUDGED
+        smoothed = row["smoothing"] and pd.notna(row["smoothing"])
+        chip = {
+            "smoothing": number(row["smoothing"]) if smoothed else "",
+            "mark": case["mark"],
+            "kind": case["kind"],
+            "short": points(row["estimate"]) if judged else "",
+            "text": f"{case['where']}: {case['text']}",
+        }
+        own = cells.setdefault(row["statement"], {})
+        own.setdefault(column, []).append(chip)
+    return {
+        "columns": list(columns),
+        "rows": [
+            {
+                "statement": statement,
+                "cells": [own.get(column, []) for column in columns],
+            }
+            for statement, own in cells.items()
+        ],
+        "marks": [(mark, kind) for kind, mark in MARKS.items() if kind in kinds],
+    }
