@@ -219,6 +219,30 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_the_line_reaches_the_terminal_when_the_log_is_full(tmp_path):
+    """The job's log has no room for why the job failed."""
+    reading, writing = os.pipe()
+    command = ["check_task", "--questions=none.parquet", "--policy=own", "--out=c.json"]
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "polycal", *command],
+            cwd=tmp_path,
+            env={**os.environ, "POLYCAL_TERMINAL": str(writing)},
+            pass_fds=[writing],
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        )
+    os.close(writing)
+    with os.fdopen(reading) as terminal:
+        lines = terminal.read().splitlines()
+    assert done.returncode != 0
+    assert (tmp_path / "log").read_bytes() == b""
+    assert len(lines) == 1
+    assert lines[0].startswith("polycal check_task: ")
+    assert "none.parquet" in lines[0]
+
+
 @pytest.mark.parametrize("content", [None, "{}"])
 def test_a_message_is_one_line_whatever_it_quotes(tmp_path, content):
     """Names of files, and messages of libraries, may have line breaks."""

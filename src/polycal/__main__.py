@@ -1,8 +1,12 @@
 """`python -m polycal VERB ...`, and the command `polycal`."""
 
+import contextlib
+import logging
+import os
+import sys
 from pathlib import Path
 
-from polycal.environment import restart_with_settings
+from polycal.environment import TERMINAL, restart_with_settings
 
 
 def run() -> None:
@@ -12,7 +16,28 @@ def run() -> None:
     restart_with_settings(but="PYTHONSAFEPATH" if found_here else "")
     from polycal.cli import main
 
-    main()
+    logging.raiseExceptions = False  # a log on a full disk gives no tracebacks
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            raise
+        _write_last_line(f"{end.code}\n")
+        sys.exit(1)
+
+
+def _write_last_line(line: str) -> None:
+    """Write why the process ends to its log, or to the terminal if the log is full.
+
+    The workflow's jobs write their standard error into a log, which may be on the disk
+    that is full. Their shell keeps the terminal under the number in `TERMINAL`.
+    """
+    try:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    except OSError:
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            os.write(int(os.environ[TERMINAL]), line.encode(errors="replace"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+# The number of a file that is the terminal of whoever started the workflow.
+TERMINAL = "POLYCAL_TERMINAL"
 # A waiting thread of libgomp, PyTorch's OpenMP, spins 300,000 rounds before it sleeps:
 # beside other work the threads that it waits for do not get its core. 10,000 cost
 # nothing on a quiet machine (benchmarks/threads.py).

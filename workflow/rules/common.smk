@@ -143,6 +143,8 @@ def find_tools():
     where Snakemake itself deploys one. What the user has set in the environment wins.
     """
     lines = ["set -euo pipefail", f"export PYTHONPATH={quote(SRC)}"]
+    # Rules redirect standard error into a log, whose disk may be full.
+    lines.append(f"exec 9>&2; export {environment.TERMINAL}=9")
     if not workflow.deployment_settings.deployment_method:
         lines.append(f'export PATH={quote(os.path.dirname(sys.executable))}:"$PATH"')
     settings = environment.missing(os.environ, environment.EVERYWHERE)
