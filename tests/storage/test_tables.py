@@ -1,5 +1,6 @@
 """Tables are written whole, carry their origin, and foreign files are refused."""
 
+import csv
 import json
 
 import numpy as np
@@ -209,3 +210,15 @@ def test_a_digest_is_of_the_rows_and_not_of_what_wrote_them(tmp_path):
     longer = pa.concat_tables([table, table])
     assert tables.digest(longer) != one
     assert tables.digest(longer) == tables.digest(longer.combine_chunks())
+
+
+def test_a_csv_file_holds_no_formula(tmp_path):
+    """A spreadsheet would compute what a stranger's benchmark has as a subject."""
+    texts = ["=1+1", "+1", "-1", "@x", "\tx", "a=1", "", None, "'x", "\n=1"]
+    columns = {"text": texts, "number": [-1.5] * len(texts), "list": [[1]] * len(texts)}
+    tables.write_csv(pa.table(columns), tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    written = ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "a=1", "", "", "'x", "\n=1"]
+    assert [row["text"] for row in rows] == written
+    assert {(row["number"], row["list"]) for row in rows} == {("-1.5", "[1]")}

@@ -7,12 +7,10 @@ from pathlib import Path
 from statistics import fmean
 
 import pyarrow as pa
-from pyarrow import csv
 from tokenizers import Tokenizer
 
 from polycal.errors import InputError
 from polycal.storage import tables
-from polycal.storage.files import replacing
 from polycal.storage.provenance import check_notes
 from polycal.study.grid import BASE
 from polycal.verb import verb
@@ -44,8 +42,7 @@ def list_runs(*, models: list[Path], runs: Sequence[Path] = (), out: Path) -> No
             raise InputError(f"the run {_identity(first)} is there twice")
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["runs"])
     tables.write(table, out, "runs")
-    with replacing(out.with_suffix(".csv")) as temporary:
-        csv.write_csv(table, temporary)
+    tables.write_csv(table, out.with_suffix(".csv"))
 
 
 def _count_tokens(model: Path) -> int | None:

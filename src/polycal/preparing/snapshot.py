@@ -129,7 +129,7 @@ def _find_weights(repo: str, source: Path) -> list[str]:
         )
     try:
         shards = sorted(
-            set(json.loads((source / _INDEX).read_text())["weight_map"].values())
+            set(json.loads((source / _INDEX).read_text("utf-8"))["weight_map"].values())
         )
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(

@@ -99,7 +99,7 @@ def check_folder(path: Path) -> None:
     if all(inner.name == _SNAKEMAKE for inner in path.iterdir()):
         return
     try:
-        made = json.loads((path / "provenance.json").read_text()).get("polycal")
+        made = json.loads((path / "provenance.json").read_text("utf-8")).get("polycal")
     except (OSError, ValueError, AttributeError):
         made = None
     if not made:

@@ -68,7 +68,7 @@ def _commit() -> str | None:
 def write_provenance(folder: Path, **facts: object) -> None:
     """Write `provenance(**facts)` as `provenance.json` into a result's folder."""
     text = json.dumps(provenance(**facts), indent=2, sort_keys=True)
-    (folder / "provenance.json").write_text(text + "\n")
+    (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
 
 
 def read_provenance(folder: Path) -> dict[str, object]:

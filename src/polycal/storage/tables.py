@@ -23,6 +23,7 @@ from polycal.storage.schemas import SCHEMAS
 from polycal.storage.seals import digest_content, digest_footer, seal_footer
 
 SCHEMA_VERSION = 3
+_FORMULA = r"\A([=+\-@\t\r])"  # how a formula begins in a spreadsheet
 
 
 class _Hashed(io.FileIO):
@@ -128,8 +129,6 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
 def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> None:
     """Write a table of the whole study as Parquet and CSV, each atomically.
 
-    In the CSV a list is JSON text.
-
     Args:
         table: as `Writer.add` takes it.
         folder: gets `{kind}.parquet` and `{kind}.csv`.
@@ -141,21 +140,31 @@ def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> No
         OSError: the folder cannot be written or the disk is full.
     """
     write(table, folder / f"{kind}.parquet", kind, **facts)
-    with replacing(folder / f"{kind}.csv") as temporary:
-        csv.write_csv(_spell_lists(table.select(SCHEMAS[kind].names)), temporary)
+    write_csv(table.select(SCHEMAS[kind].names), folder / f"{kind}.csv")
 
 
-def _spell_lists(table: pa.Table) -> pa.Table:
-    """Return a table with every list as JSON text, because CSV has no lists."""
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write a table as CSV, atomically.
+
+    A list becomes JSON text. A text that a spreadsheet would compute, such as a
+    subject `=1+1` of somebody's benchmark, gets an apostrophe in front.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
     for index, field in enumerate(table.schema):
+        column = table[index]
         if pa.types.is_list(field.type):
             cells = [
                 None if value is None else json.dumps(value)
-                for value in table[index].to_pylist()
+                for value in column.to_pylist()
             ]
-            column = pa.array(cells, pa.string())
+            table = table.set_column(index, field.name, pa.array(cells, pa.string()))
+        elif pa.types.is_string(field.type):
+            column = pc.replace_substring_regex(column, _FORMULA, r"'\1")
             table = table.set_column(index, field.name, column)
-    return table
+    with replacing(path) as temporary:
+        csv.write_csv(table, temporary)
 
 
 def read(path: Path, kind: str) -> pa.Table:

@@ -67,7 +67,7 @@ def read_trainings(notes: Path) -> Asked:
 
 def _read_note(path: Path) -> dict:
     try:
-        note = json.loads(path.read_text())
+        note = json.loads(path.read_text("utf-8"))
         return {"asked": list(note["asked"]), "former": dict(note["former"])}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -117,7 +117,7 @@ def _digest(source: Path, names: Iterable[str]) -> str:
 
 def _read_notes(path: Path) -> dict[str, dict]:
     try:
-        notes = json.loads(path.read_text())
+        notes = json.loads(path.read_text("utf-8"))
         for note in notes.values():
             known = isinstance(note["digest"], str) and isinstance(note["time"], int)
             if not known or not isinstance(note["stats"], dict):

@@ -61,7 +61,7 @@ class TrainingCallback(TrainerCallback):
 
     def restore(self, checkpoint: Path) -> None:
         """Restore the log as a checkpoint left it."""
-        self._log.restore(json.loads((checkpoint / self._name).read_text()))
+        self._log.restore(json.loads((checkpoint / self._name).read_text("utf-8")))
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

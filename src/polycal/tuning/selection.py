@@ -99,7 +99,7 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
             if path.name != "provenance.json":
                 copy_or_link(path, temporary / path.name)
         text = json.dumps(selection, indent=2, sort_keys=True)
-        (temporary / "selection.json").write_text(text + "\n")
+        (temporary / "selection.json").write_text(text + "\n", encoding="utf-8")
         kept = ("model", "sft", "smoothing", "seed", "base", "conversations", "digest")
         origin = {name: made.get(name) for name in kept}
         write_provenance(temporary, lr=best, **origin, notes=digest_notes(temporary))

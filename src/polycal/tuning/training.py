@@ -152,7 +152,7 @@ def train(training: Training) -> None:
         settings = {**training.identity, **training.origin["rendering"]}
         settings |= dataclasses.asdict(recipe)
         text = json.dumps(settings, indent=2, sort_keys=True)
-        (temporary / "recipe.json").write_text(text + "\n")
+        (temporary / "recipe.json").write_text(text + "\n", encoding="utf-8")
         write_provenance(
             temporary,
             **training.identity,
