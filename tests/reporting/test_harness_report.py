@@ -146,7 +146,7 @@ def test_the_report_of_a_folder_has_the_harness_s_and_polycal_s_own_numbers(
             assert (row["gold"], row["subject"]) == (other["gold"], other["subject"])
         facts = tables.read_metadata(path)
         assert facts["shots"] == 0
-        assert facts["harness"]["model_args"] == f"pretrained={checkpoint}"
+        assert facts["harness"]["dataset"] == "json"
 
 
 @pytest.mark.parametrize(

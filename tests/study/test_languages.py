@@ -1,15 +1,19 @@
 """The table of languages against the benchmarks' papers and cards, and its checks."""
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from importlib.resources import files
 
 import pytest
 from babel import Locale
 from babel.core import get_global
+from study import small_study
 
 from polycal.comparing.conditions import language_of
 from polycal.errors import InputError
+from polycal.study import config as study
 from polycal.study.languages import (
     COLUMNS,
     TABLE,
@@ -17,6 +21,7 @@ from polycal.study.languages import (
     load_languages,
     load_lead_ins,
     read_languages,
+    use_languages,
 )
 
 LANGUAGES = load_languages()
@@ -217,13 +222,12 @@ def test_the_file_that_is_named_is_the_table(pytestconfig):
     ],
 )
 def test_an_unknown_language_is_told_with_what_to_do(written, near):
-    """The file, each of its columns, and a near spelling only where there is one."""
+    """The study's key, and a near spelling only where there is one."""
     with pytest.raises(InputError) as caught:
         language_of(written)
     message = str(caught.value)
     assert message.startswith(f"{written!r} is not in polycal's table of languages; ")
-    assert "src/polycal/data/languages.csv" in message
-    assert message.endswith(f": {', '.join(vars(LANGUAGES['cy']))}")
+    assert message.endswith("`languages:` (code, name, script, class, source)")
     assert ("did you mean" in message) == (near is not None)
     assert near is None or f"did you mean {near}?" in message
     assert "\n" not in message
@@ -258,3 +262,54 @@ def test_a_language_without_a_word_is_told_where_to_write_it():
     """The message names the file and the other way out."""
     with pytest.raises(InputError, match=r"'am' has no lead-in .*lead_ins\.csv, or w"):
         find_lead_in("own", "am")
+
+
+ESTONIAN = {"code": "xet", "name": "Xestonian", "script": "Latin", "class": 3}
+ESTONIAN |= {"source": "a paper"}
+
+
+@pytest.fixture
+def no_study():
+    """The languages of a study are forgotten after the test."""
+    yield
+    use_languages([])
+
+
+def test_a_study_adds_languages_of_its_own(no_study):
+    """Here, and in the processes that it starts; the next study has its own."""
+    config = small_study(languages=[ESTONIAN])
+    config["tasks"][0]["languages"].append("xet")
+    study.complete(config)
+    own = load_languages()["xet"]
+    assert (own.name, own.level, own.family) == ("Xestonian", "mid", "unknown")
+    assert (own.in_global_mmlu, own.joshi_source) == (False, "a paper")
+    assert language_of("xet") == own
+    code = "from polycal.study.languages import load_languages as load; "
+    code += "print(load()['xet'].level)"
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout == "mid\n"
+    study.complete(small_study())
+    assert "xet" not in load_languages()
+    assert load_languages() == LANGUAGES
+    config.pop("languages")
+    with pytest.raises(InputError, match=r"'xet' is not in .*the study's `languages:`"):
+        study.complete(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"level": "high"}, "languages.xet.level: Joshi class 3 is mid, not high"),
+        ({"class": 6}, "languages.0.class"),
+        ({"name": " "}, "languages.xet.name: it is empty"),
+        ({"code": "en"}, "languages.en: polycal's table .* has it already"),
+        ({"code": "Estonian"}, "languages.0.code"),
+        ({"colour": "blue"}, "there is no key 'colour'"),
+    ],
+)
+def test_a_study_s_languages_are_checked_as_the_table_is(no_study, change, message):
+    """With the place in the study."""
+    with pytest.raises(InputError, match=message):
+        study.complete(small_study(languages=[ESTONIAN | change]))
+    assert load_languages() == LANGUAGES

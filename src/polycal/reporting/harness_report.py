@@ -53,7 +53,7 @@ def report_samples(
             own numbers, or languages and models do not fit together.
     """
     logged = find_logged(folder, languages or {})
-    results = out / "results"
+    results = out / layout.RESULTS
     cells: dict[tuple[str, str, str], list[Logged]] = {}
     for own in logged:
         cells.setdefault((own.task, own.model, own.language), []).append(own)
@@ -110,7 +110,7 @@ def _questions(out: Path, task: str, language: str) -> Path:
 def _predictions(out: Path, model: str, task: str, language: str) -> Path:
     run = vars(grid.Run(model, grid.BASE, "0", 0))
     names = {"task": task, "languages": language}
-    return layout.below(out / "results", layout.PREDICTIONS, **run, **names)
+    return layout.below(out / layout.RESULTS, layout.PREDICTIONS, **run, **names)
 
 
 def _import(

@@ -15,7 +15,12 @@ import jsonschema
 from polycal.errors import InputError
 from polycal.study.formats import load_known, make_format
 from polycal.study.grid import BASE, is_local
-from polycal.study.languages import explain_unknown, find_lead_in, load_languages
+from polycal.study.languages import (
+    explain_unknown,
+    find_lead_in,
+    load_languages,
+    use_languages,
+)
 from polycal.study.layout import number
 from polycal.study.reading import load_yaml, read_config
 
@@ -44,6 +49,9 @@ def load_study(path: Path) -> dict:
 def complete(config: Mapping) -> dict:
     """Return a copy of a config with every default filled in, checked.
 
+    The study's own languages are known from then on, in processes that are started,
+    too.
+
     Raises:
         InputError: a value has no meaning; one line says where and what to do.
     """
@@ -53,6 +61,7 @@ def complete(config: Mapping) -> dict:
     statistics = config["statistics"]
     statistics.setdefault("primary_task", config["tasks"][0]["name"])
     statistics.setdefault("primary_scoring", config["scoring"][0])
+    use_languages(config.get("languages", ()))
     check_consistency(config)
     for task in config["tasks"]:
         try:

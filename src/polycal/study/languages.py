@@ -6,7 +6,9 @@ Standard library only, because the workflow imports it at every start.
 import csv
 import difflib
 import functools
-from collections.abc import Iterable, Mapping
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from types import MappingProxyType
@@ -15,6 +17,7 @@ from polycal.errors import InputError
 
 TABLE = "src/polycal/data/languages.csv"
 LEAD_INS = "src/polycal/data/lead_ins.csv"
+_OF_STUDY = "POLYCAL_LANGUAGES"  # environment variable; JSON
 OWN_LEAD_IN = "own"  # a format's name for the language's own lead-in
 
 LEVELS = ("high", "mid", "low")  # of resources
@@ -83,17 +86,68 @@ _ALLOWED = {
 }
 
 
-@functools.cache
 def load_languages() -> Mapping[str, Language]:
-    """Return all languages by code, in the table's order; cached and read-only.
+    """Return all languages by code, in the table's order, then those of the study.
+
+    They are cached and read-only.
 
     Raises:
-        InputError: a row of the table is wrong.
+        InputError: a row of the table, or one of the study, is wrong.
     """
+    return _load_languages(os.environ.get(_OF_STUDY, "[]"))
+
+
+@functools.cache
+def _load_languages(of_study: str) -> Mapping[str, Language]:
     table = files("polycal") / "data" / "languages.csv"
     # Spreadsheets write a byte order mark at the start of a file.
     with table.open(encoding="utf-8-sig", newline="") as handle:
-        return MappingProxyType(read_languages(handle))
+        languages = read_languages(handle)
+    for entry in json.loads(of_study):
+        language = _read_entry(entry)
+        if language.code in languages:
+            raise InputError(
+                f"languages.{language.code}: polycal's table of languages, or an "
+                "earlier entry, has it already; remove this one"
+            )
+        languages[language.code] = language
+    return MappingProxyType(languages)
+
+
+def use_languages(entries: Sequence[Mapping]) -> None:
+    """Add the languages of a study, for this process and those that it starts.
+
+    Args:
+        entries: `languages` of its config; none forgets those of another study.
+
+    Raises:
+        InputError: an entry is wrong.
+    """
+    os.environ.pop(_OF_STUDY, None)
+    if entries:
+        text = json.dumps(list(entries), sort_keys=True)
+        _load_languages(text)
+        os.environ[_OF_STUDY] = text
+
+
+def _read_entry(entry: Mapping) -> Language:
+    """Return the language that a study describes; it is checked as a table's row is."""
+    joshi_class, source = entry["class"], entry["source"]
+    sources = [column for column in COLUMNS if column.endswith("_source")]
+    row = {
+        **{key: entry[key] for key in ("code", "name", "script")},
+        "family": entry.get("family", "unknown"),
+        "joshi_class": str(joshi_class),
+        "level": entry.get("level", _LEVEL_OF_CLASS[joshi_class]),
+        "translation": "unknown",
+        **dict.fromkeys(_FLAGS, "no"),
+        **dict.fromkeys(sources, source),
+    }
+
+    def fault(column: str, text: str) -> InputError:
+        return InputError(f"languages.{entry['code']}.{column}: {text}")
+
+    return _parse(row, fault)
 
 
 def read_languages(lines: Iterable[str]) -> dict[str, Language]:
@@ -120,7 +174,7 @@ def read_languages(lines: Iterable[str]) -> dict[str, Language]:
         if None in row:
             text = "there are too many cells; quote a cell that has a comma"
             raise _fault(line, header[-1], text)
-        language = _parse(row, line)
+        language = _parse(row, functools.partial(_fault, line))
         if language.code in seen:
             text = f"{language.code!r} is on line {seen[language.code]} already"
             raise _fault(line, "code", text)
@@ -129,18 +183,20 @@ def read_languages(lines: Iterable[str]) -> dict[str, Language]:
     return languages
 
 
-def _parse(row: Mapping[str, str | None], line: int) -> Language:
+def _parse(
+    row: Mapping[str, str | None], fault: Callable[[str, str], InputError]
+) -> Language:
     cells = {column: (row[column] or "").strip() for column in COLUMNS}
     for column, cell in cells.items():
         if not cell:
-            raise _fault(line, column, "it is empty; every column needs a value")
+            raise fault(column, "it is empty; every column needs a value")
         if cell not in _ALLOWED.get(column, (cell,)):
             text = f"{cell!r} is none of {', '.join(_ALLOWED[column])}"
-            raise _fault(line, column, text)
+            raise fault(column, text)
     joshi_class = int(cells["joshi_class"])
     if cells["level"] != _LEVEL_OF_CLASS[joshi_class]:
         text = f"Joshi class {joshi_class} is {_LEVEL_OF_CLASS[joshi_class]}, not "
-        raise _fault(line, "level", text + cells["level"])
+        raise fault("level", text + cells["level"])
     flags = {column: cells[column] == "yes" for column in _FLAGS}
     return Language(**cells | flags | {"joshi_class": joshi_class})
 
@@ -158,8 +214,8 @@ def explain_unknown(code: str) -> str:
     near = _find_near(code)
     hint = f"did you mean {near.code!r} ({near.name})? If not, " if near else ""
     return (
-        f"{code!r} is not in polycal's table of languages; {hint}add a row to {TABLE} "
-        f"and fill its columns: {', '.join(COLUMNS)}"
+        f"{code!r} is not in polycal's table of languages; {hint}describe it in the "
+        "study's `languages:` (code, name, script, class, source)"
     )
 
 

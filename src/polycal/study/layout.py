@@ -7,6 +7,7 @@ The workflow takes the patterns as its wildcard paths; Python fills in names by
 from decimal import Decimal
 from pathlib import Path
 
+RESULTS = "results"
 RESOURCES = "resources"  # stands beside `results`
 RUN_TAIL = "{model}/{sft}/ls-{smoothing}/seed-{seed}"
 CANDIDATE_TAIL = "{model}/{sft}/ls-{smoothing}/lr-{lr}/seed-{seed}"
@@ -14,7 +15,6 @@ SCORED_TAIL = f"{RUN_TAIL}/{{task}}/{{languages}}"
 # A task under a scoring, with what an option's score is divided by.
 SHOWN_TAIL = "{task}/{scoring}-{normaliser}"
 
-SOURCES = "resources/sources.json"  # what local sources were seen with
 MINIATURE = "resources/miniature/{part}"
 MODEL = "resources/models/{model}"
 SFT = "resources/sft/{sft}.parquet"
@@ -35,6 +35,7 @@ FIGURE = f"{FIGURES}/{SHOWN_TAIL}/{{figure}}.{{suffix}}"
 PAPER_TABLE = f"results/report/tables/{SHOWN_TAIL}/{{table}}.{{suffix}}"
 PAGE = "results/report/index.html"
 PARTIAL_REPORT = "results/partial"
+SOURCES = "results/sources.json"  # what local sources were seen with
 STUDIES = "results/studies"  # what each study of the folder asks for
 TIMINGS = "results/timings"
 

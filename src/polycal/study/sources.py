@@ -54,7 +54,7 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
                     raise InputError(
                         f"{source} has changed, but its time cannot be set "
                         f"({error.strerror}); delete what was prepared from it below "
-                        f"{notes.parent} and {notes}, and run again"
+                        f"{layout.RESOURCES} and {notes}, and run again"
                     ) from error
         seen[str(source)] = {
             "digest": digest,
