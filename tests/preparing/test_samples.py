@@ -165,6 +165,7 @@ def test_texts_need_a_tokenizer(logged, tmp_path):
     [
         ({"doc": {}}, "'id' of its document is None"),
         ({"doc": "text"}, "no sample"),
+        ({"doc": {"id": "\ud800", "topic": "x"}}, "which has half of a character"),
         ({"filtered_resps": "text that was generated"}, "23 scores of"),
         ({"filtered_resps": [["-1.5", "True"]]}, "1 scores of"),
         ({"filtered_resps": [["0.5", "True"], ["-1", "False"]]}, "no log-likelihoods"),

@@ -76,6 +76,7 @@ def test_only_the_assistant_s_turns_are_learnt(template):
         "tokens": len(example.tokens),
         "target_tokens": example.n_targets,
         "cut_tokens": 0,
+        "unknown_tokens": 0,
     }
     assert tally.lengths == {len(example.tokens): 1}
 
@@ -186,6 +187,17 @@ def test_turns_that_are_written_differently_later_are_sequences_of_their_own():
     ]
     assert (tally.counts["conversations"], tally.counts["split_by_turn"]) == (2, 1)
     assert sum(tally.lengths.values()) == 3
+
+
+def test_text_that_the_tokenizer_does_not_know_is_counted():
+    """Each of its tokens is the unknown one."""
+    tokenizer = make_tiny_tokenizer()
+    (plain,), tally = make(CHAT[1:3], tokenizer=tokenizer)
+    assert tally.counts["unknown_tokens"] == 0
+    token = int(plain.tokens[3])
+    tokenizer.unk_token = tokenizer.convert_ids_to_tokens(token)
+    (again,), tally = make(CHAT[1:3], tokenizer=tokenizer)
+    assert tally.counts["unknown_tokens"] == (again.tokens == token).sum() > 0
 
 
 def test_a_sequence_is_never_longer_than_the_model_reads():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polycal.errors import InputError
+from polycal.study.cells import read_text
 from polycal.study.prompts import LETTERS
 
 # What json, float, dict and list raise on values that are not what is expected.
@@ -69,7 +70,7 @@ class Sample:
                 f"{self.where}: {field!r} of its document is {value!r}, which names "
                 f"nothing; its fields are {', '.join(map(str, self.doc))}"
             )
-        return str(value)
+        return read_text(str(value), f"{self.where}: {field!r} of its document")
 
 
 def read_samples(path: Path) -> list[Sample]:

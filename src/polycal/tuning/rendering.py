@@ -39,8 +39,9 @@ class Tally:
         counts: conversations; split_by_turn (conversations that are one sequence for
             each of the assistant's turns); truncated (sequences of which tokens were
             cut); dropped_refused (conversations, by the chat template);
-            dropped_no_target (sequences without a target); tokens, target_tokens and
-            cut_tokens.
+            dropped_no_target (sequences without a target); tokens, target_tokens,
+            cut_tokens and unknown_tokens (that stand for text which the tokenizer does
+            not know).
         lengths: number of tokens before the cut -> number of sequences.
         first: the first few examples, and how many tokens of each were cut.
         refusal: the chat template's message about the first conversation that it
@@ -57,6 +58,7 @@ class Tally:
             tokens=0,
             target_tokens=0,
             cut_tokens=0,
+            unknown_tokens=0,
         )
     )
     lengths: Counter[int] = field(default_factory=Counter)
@@ -105,6 +107,7 @@ def make_examples(
         )
     chat = Chat(tokenizer, rendering.chat_template)
     bos, counts = tokenizer.bos_token_id, tally.counts
+    unknown = tokenizer.unk_token_id
     limit = min(rendering.max_length, positions or rendering.max_length)
     texts = (_render(batch, chat, tally) for batch in conversations)
     for batch, encodings in _tokenize_ahead(tokenizer, texts):
@@ -121,6 +124,8 @@ def make_examples(
                 tally.first.append((example, cut))
             counts["cut_tokens"] += cut
             counts["tokens"] += len(example.tokens)
+            if unknown is not None:
+                counts["unknown_tokens"] += int(np.sum(example.tokens == unknown))
             counts["target_tokens"] += example.n_targets
             yield example
     if tally.refusal and not counts["tokens"]:

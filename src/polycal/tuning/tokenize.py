@@ -20,6 +20,8 @@ from polycal.verb import verb
 
 # Share of the sequences that may end before their answer begins.
 _MOST_WITHOUT_TARGET = 0.5
+# Share of tokens that stand for unknown text above which a warning says so.
+_MANY_UNKNOWN = 0.1
 _logger = logging.getLogger(__name__)
 
 
@@ -77,6 +79,12 @@ def tokenize(
                 "%s: %d sequences are cut at %d tokens, which is what the model can "
                 "read, not at max_length (%d)",
                 *(conversations, counts["truncated"], positions, rendering.max_length),
+            )
+        if counts["unknown_tokens"] > _MANY_UNKNOWN * counts["tokens"]:
+            _logger.warning(
+                "%s: %d of %d tokens are %s: the tokenizer does not know the text",
+                *(conversations, counts["unknown_tokens"], counts["tokens"]),
+                tokenizer.unk_token,
             )
         report = format_report(
             tokenizer,
