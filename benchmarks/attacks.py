@@ -417,6 +417,9 @@ def shadow(trial: Trial) -> None:
     environment["PYTHONSAFEPATH"] = "1"  # as the workflow's shell sets it
     remove(CHECK)
     subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL)
+    # It asks git for the commit anew, and the checkout may have changed meanwhile.
+    if Path(CHECK).exists():
+        trial.touched.append(CHECK)
     check_not_attacked(trial)
 
 

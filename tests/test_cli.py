@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from repositories import make_repository, mmlu_prox_row
+from study import small_study, write_config
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 
 from polycal.cli import find_product, list_verbs, main, parsers_of_verbs, read_head
@@ -217,6 +218,19 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     assert done.returncode == 1
     assert "bad.parquet is not a complete Parquet file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_the_letters_of_a_name_shows_escapes(tmp_path):
+    """As in the C locale of a cluster, where Python is told not to mend it."""
+    config = write_config(tmp_path, small_study(study="Größe"))
+    done = subprocess.run(
+        [sys.executable, "-m", "polycal", "status", "--config", str(config)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"Gr\xf6\xdfe" in done.stdout
 
 
 def test_the_line_reaches_the_terminal_when_the_log_is_full(tmp_path):

@@ -16,6 +16,8 @@ def run() -> None:
     restart_with_settings(but="PYTHONSAFEPATH" if found_here else "")
     from polycal.cli import main
 
+    if sys.stdout:  # a terminal without the letters of a study's name shows escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.raiseExceptions = False  # a log on a full disk gives no tracebacks
     try:
         main()
