@@ -166,8 +166,9 @@ def test_an_index_never_leads_outside(tmp_path, name):
 
 def test_a_directory_that_is_not_there_is_refused(tmp_path):
     """A mistyped local path is not looked up on the Hub."""
-    with pytest.raises(InputError, match="there is no such directory"):
-        prepare(tmp_path / "nothing", tmp_path / "out")
+    for source in (tmp_path / "nothing", "~nobody-of-this-name/model"):
+        with pytest.raises(InputError, match="there is no such directory"):
+            prepare(source, tmp_path / "out")
 
 
 def test_a_hub_model_is_fetched_at_its_revision(tmp_path, monkeypatch, sharded):

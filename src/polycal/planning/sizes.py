@@ -5,6 +5,7 @@ unknown size is None, never a guess.
 """
 
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,7 @@ def _count_local(repo: str) -> SftSet | None:
     Rows are those of Parquet's footers, or the lines of JSON lines; a filter of the
     study is not applied.
     """
-    if not Path(repo).expanduser().exists():
+    if not Path(os.path.expanduser(repo)).exists():
         return None
     files = find_local(repo, splits=["train"]).files["train"]
     if {path.suffix for path in files} - {".parquet", ".jsonl"}:

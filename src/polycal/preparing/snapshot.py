@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def prepare_model(
             with a tokenizer that fits it.
     """
     if is_local(repo):
-        source = Path(repo).expanduser()
+        source = Path(os.path.expanduser(repo))
         if not source.is_dir():
             raise InputError(f"{repo}: there is no such directory; correct `repo:`")
     else:

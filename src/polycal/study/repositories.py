@@ -1,5 +1,6 @@
 """Find the data files of a repository that lies in a directory."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def find_local(
 
     The parameters and errors are those of `polycal.preparing.hub.find_splits`.
     """
-    path = Path(repo).expanduser()
+    path = Path(os.path.expanduser(repo))
     if path.is_file():
         return Splits({splits[0]: [_take_file(path, name, splits)]}, revision, {})
     if not path.is_dir():
