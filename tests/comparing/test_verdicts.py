@@ -309,3 +309,21 @@ def test_a_claim_that_cannot_be_judged_says_why():
     claims = judge(pd.DataFrame([lettered]), primary=PRIMARY, alpha=0.05)[1]
     (reason,) = claims.query("claim == 'vocabulary'")["reason"]
     assert reason.startswith("not the model with the largest vocabulary")
+
+
+@pytest.mark.parametrize("sft", ["none", "s"])
+def test_a_model_that_answers_one_letter_decides_no_claim(sft):
+    """119 of 120 questions are answered by A: its confidence says nothing."""
+    rows = pd.DataFrame([contrast("confidence", 0.05), contrast("smoothing", -0.05)])
+    for share, verdict in ((119 / 120, "not judged"), (0.5, "holds")):
+        shares = {("m", sft, 0.0, "t", "text"): share}
+        _, claims = judge(rows, primary=PRIMARY, alpha=0.05, letter_shares=shares)
+        found = claims.set_index("claim")
+        assert found.loc["confidence", "verdict"] == verdict
+        if verdict == "not judged":
+            assert (
+                "position (A, B, ...) in 99 % of" in found.loc["confidence", "reason"]
+            )
+        # The base model's letters are no reason against smoothing and plain SFT.
+        other = "holds" if sft == "none" else verdict
+        assert found.loc["smoothing", "verdict"] == other

@@ -25,7 +25,7 @@ from polycal.measuring.resampling import check_confidence
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
-from polycal.study.scorings import Scoring
+from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
 
 
@@ -75,7 +75,8 @@ def contrast(
     check_confidence(confidence)
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}; it must be above 0 and below 1")
-    loader = Replicates(tables.read(metrics, "metrics"), replicates)
+    measured = tables.read(metrics, "metrics")
+    loader = Replicates(measured, replicates)
     settings = {"margin": margin, "confidence": confidence}
     frames, by_model = [], []
     for comparisons in _families(loader.runs):
@@ -91,7 +92,12 @@ def contrast(
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     primary = Primary(primary_task, primary_scoring)
     rows = rows.reindex(columns=names)
-    rows, claims = judge(rows, primary=primary, alpha=1 - confidence)
+    rows, claims = judge(
+        rows,
+        primary=primary,
+        alpha=1 - confidence,
+        letter_shares=_letter_shares(measured),
+    )
     rows = rows[rows["reference"] != TO_OTHERS]
     claims = facts.add_rates(claims)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
@@ -99,6 +105,15 @@ def contrast(
         frame = frame.reindex(columns=schema.names)
         table = pa.Table.from_pandas(frame, schema, preserve_index=False)
         tables.write_study(table, out, kind, confidence=confidence)
+
+
+def _letter_shares(metrics: pa.Table) -> dict[tuple, float]:
+    """Return the mean share of the most frequent position, by condition and scoring."""
+    rows = tables.where(metrics, metric="letter_share", subset=ALL, calibrator="none")
+    frame = rows.to_pandas()
+    frame = frame[frame["normaliser"] == frame["scoring"].map(HEADLINE)]
+    keys = ["model", "sft", "smoothing", "task", "scoring"]
+    return frame.groupby(keys)["value"].mean().to_dict()
 
 
 class _Facts:

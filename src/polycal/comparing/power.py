@@ -40,3 +40,18 @@ def plan(
         # The root of the sum of squares is at most the sum, so this is enough.
         needed = math.ceil(n_questions * (steps * float(noise.questions) / room) ** 2)
     return {"detectable": detectable, "n_questions_needed": needed}
+
+
+def tipping_sd(excess: float, se: float, level: float) -> float:
+    """Return the sd over trainings at which one training would no longer decide.
+
+    The interval of a known sd reaches z sqrt(se^2 + sd^2) to either side of the one
+    training that there is.
+
+    Args:
+        excess: how far the difference lies beyond what decides.
+        se: standard error over questions.
+        level: of the test, two-sided.
+    """
+    z = float(-special.ndtri(level / 2))
+    return math.sqrt(max((excess / z) ** 2 - se**2, 0.0))

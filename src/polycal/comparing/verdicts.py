@@ -1,11 +1,11 @@
 """The verdict on each claim of a study, from its contrasts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from polycal.calibration import METRICS
 from polycal.comparing.claims import (
@@ -13,13 +13,12 @@ from polycal.comparing.claims import (
     DIRECTIONS,
     EACH,
     TO_BASE,
-    TO_OTHERS,
-    TO_SFT,
     Claim,
     inside,
 )
 from polycal.comparing.inference import Noise, half_width, holm, p_two_sided
-from polycal.comparing.power import plan
+from polycal.comparing.power import plan, tipping_sd
+from polycal.comparing.reasons import explain_absence, find_degenerate
 from polycal.study.scorings import HEADLINE
 
 HOLDS, REVERSED, NEGLIGIBLE = "holds", "reversed", "negligible"
@@ -81,7 +80,11 @@ class Test(NamedTuple):
 
 
 def judge(
-    contrasts: pd.DataFrame, *, primary: Primary, alpha: float
+    contrasts: pd.DataFrame,
+    *,
+    primary: Primary,
+    alpha: float,
+    letter_shares: Mapping[tuple, float] = MappingProxyType({}),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Judge every claim about every condition that the study has.
 
@@ -95,6 +98,8 @@ def judge(
             `Noise`.
         primary: the task and scoring that are not exploratory.
         alpha: such as 0.05.
+        letter_shares: (model, sft, smoothing, task, scoring) -> share of the answers at
+            the most frequent position; above `DEGENERATE`, no claim is judged.
 
     Returns:
         The contrasts with `p_adjusted` where a row carries a hypothesis, and the rows
@@ -110,6 +115,8 @@ def judge(
     )
     judged, tests = [], {}
     for claim, about, own in _cases(rows):
+        if not isinstance(own, str):
+            own = find_degenerate(claim, about, letter_shares) or own
         if isinstance(own, str):
             judged.append(_describe(claim, about) | _reject(own))
         else:
@@ -170,20 +177,8 @@ def _cases(
                 chosen = here["level"] == claim.level
                 if claim.level == EACH:
                     chosen = here["sim_low"].notna()
-                found = here[chosen] if chosen.any() else _explain(claim, here)
+                found = here[chosen] if chosen.any() else explain_absence(claim, here)
                 yield claim, about | {"smoothing": smoothing}, found
-
-
-def _explain(claim: Claim, rows: pd.DataFrame) -> str:
-    """Return why a claim has no row."""
-    if len(rows):
-        return f"the study has no {claim.level}-resource language"
-    return {
-        TO_BASE: "the study has no plain SFT with its base model",
-        TO_SFT: "the study has no label smoothing with its plain SFT",
-        TO_OTHERS: "not the model with the largest vocabulary among several with the "
-        "same SFT set, smoothing and languages and over-confidence to remove",
-    }[claim.reference]
 
 
 def _test(claim: Claim, about: dict[str, object], rows: pd.DataFrame) -> Test:
@@ -273,23 +268,8 @@ def _decide(
         shown |= _explain_gap(row, level)
     elif verdict != INCONCLUSIVE and np.isnan(row["se_seeds"]):
         shown["verdict"] += THIS_TRAINING
-        shown["tipping_sd"] = _tipping_sd(excess, noise.questions, level)
+        shown["tipping_sd"] = tipping_sd(excess, noise.questions, level)
     return shown
-
-
-def _tipping_sd(excess: float, se: float, level: float) -> float:
-    """Return the sd over trainings at which one training would no longer decide.
-
-    The interval of a known sd reaches z sqrt(se^2 + sd^2) to either side of the one
-    training that there is.
-
-    Args:
-        excess: how far the difference lies beyond what decides.
-        se: standard error over questions.
-        level: of the test, two-sided.
-    """
-    z = -special.ndtri(level / 2)
-    return float(np.sqrt(max((excess / z) ** 2 - se**2, 0.0)))
 
 
 def _explain_gap(row: pd.Series, level: float) -> dict[str, object]:

@@ -1,0 +1,39 @@
+"""Why a study cannot judge a claim."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SFT, Claim
+from polycal.study.grid import BASE
+
+DEGENERATE = 0.9  # share of one position that no benchmark's right options have
+
+
+def find_degenerate(
+    claim: Claim, about: Mapping, letter_shares: Mapping[tuple, float]
+) -> str | None:
+    """Return why answers at one position leave nothing to judge, if they are so."""
+    reference = (BASE, 0.0) if claim.reference == TO_BASE else (about["sft"], 0.0)
+    for sft, smoothing in (reference, (about["sft"], about["smoothing"])):
+        key = about["model"], sft, smoothing, about["task"], about["scoring"]
+        share = letter_shares.get(key, 0.0)
+        if share > DEGENERATE:
+            name = "the base model" if sft == BASE else f"SFT, smoothing {smoothing:g}"
+            return (
+                f"{name} answers at one position (A, B, ...) in {100 * share:.0f} % of "
+                "the questions"
+            )
+    return None
+
+
+def explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
+    """Return why a claim has no row."""
+    if len(rows):
+        return f"the study has no {claim.level}-resource language"
+    return {
+        TO_BASE: "the study has no plain SFT with its base model",
+        TO_SFT: "the study has no label smoothing with its plain SFT",
+        TO_OTHERS: "not the model with the largest vocabulary among several with the "
+        "same SFT set, smoothing and languages and over-confidence to remove",
+    }[claim.reference]
