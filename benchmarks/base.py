@@ -59,8 +59,8 @@ log-probability. `global_mmlu` and `mmlu_prox` are the embedded study's tasks in
 layout of these benchmarks. Chichewa's names are mostly the English ones.
 
 By letters the model is at chance, and knows it: it does not learn to bind letters to
-options, although 27 % of the documents are questions that a letter answers and 10 % list
-names with letters and ask for the letter of each.
+options, although 27 % of the documents are questions that a letter answers and 10 %
+list names with letters and ask for the letter of each.
 
 {table}
 """
