@@ -20,7 +20,13 @@ from polycal.storage import tables
 from polycal.study.stages import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
-BESIDE = {"export_samples", "import_samples", "partial_report", "plan"}
+BESIDE = {
+    "export_samples",
+    "import_samples",
+    "partial_report",
+    "report_samples",
+    "plan",
+}
 BESIDE |= {"remove_leftovers", "show_claims", "show_metrics", "show_prompt"}
 BESIDE |= {"show_tables", "status", "with_gpus"}
 VERBS = list_verbs()
