@@ -154,13 +154,13 @@ def test_the_embedded_study_half_way(capsys, monkeypatch, tmp_path):
     """Core-hours, from the default folder of results."""
     monkeypatch.chdir(tmp_path)
     timings = Path("results", "timings")
-    for lr in ("0.001", "0.002"):
-        save(timings, f"tune/miniature/alpaca-en/ls-0/lr-{lr}/seed-0", 72)
+    for seed in (0, 1):
+        save(timings, f"tune/miniature/alpaca-en/ls-0/lr-0.001/seed-{seed}", 72)
     main(["plan", "--config", str(REPOSITORY / "config.yaml")])
     text = capsys.readouterr().out
     assert "GPU-hours" not in text
     cells = row(text, "tune", "miniature")
-    assert cells[2:] == ["4 of 6", "0.08", "0.02", "measured, median of 2 jobs"]
+    assert cells[2:] == ["7 of 9", "0.14", "0.02", "measured, median of 2 jobs"]
 
 
 @pytest.mark.parametrize(
