@@ -163,7 +163,7 @@ def test_a_sound_config_passes():
         ({"smoothing": [0.1, 0.10]}, "0.1 is listed twice"),
         (
             {"tasks": [{"name": "t", "repo": "./t", "languages": ["xx"]}]},
-            r"tasks\.t\.languages: 'xx'.*in the study's `languages:` \(code, name, script",
+            r"tasks\.t\.languages: 'xx'.*study's `languages:` \(code, name, script",
         ),
         (
             {"tasks": [{"name": "t", "repo": "./t", "languages": ["de", "swa"]}]},

@@ -28,7 +28,6 @@ from polycal.study.scorings import HEADLINE
 from polycal.study.sources import check_local, stamp_sources
 
 
-
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong."""
     if "{" in SRC or "}" in SRC:
