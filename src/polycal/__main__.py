@@ -1,7 +1,5 @@
 """`python -m polycal VERB ...`, and the command `polycal`."""
 
-import contextlib
-import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +12,9 @@ def run() -> None:
     # Where the package itself is found by the working directory, that has to stay.
     found_here = Path.cwd() == Path(__file__).parents[1]
     restart_with_settings(but="PYTHONSAFEPATH" if found_here else "")
+    # Earlier, a file of the working directory could stand in for this module.
+    import logging
+
     from polycal.cli import main
 
     if sys.stdout:  # a terminal without the letters of a study's name shows escapes
@@ -38,8 +39,10 @@ def _write_last_line(line: str) -> None:
         sys.stderr.write(line)
         sys.stderr.flush()
     except OSError:
-        with contextlib.suppress(KeyError, ValueError, OSError):
+        try:
             os.write(int(os.environ[TERMINAL]), line.encode(errors="replace"))
+        except (KeyError, ValueError, OSError):
+            return
 
 
 if __name__ == "__main__":

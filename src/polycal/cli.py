@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polycal
-from polycal.errors import InputError
+from polycal.errors import InputError, join_lines
 from polycal.flags import add_flags, collect
 from polycal.storage.files import check_file, check_folder, exclusive
 
@@ -51,17 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with exclusive(product) if alone else contextlib.nullcontext():
             getattr(importlib.import_module(module_of(path)), name)(**chosen)
     except InputError as error:
-        sys.exit(f"polycal {name}: {_join_lines(error)}")
+        sys.exit(f"polycal {name}: {join_lines(error)}")
     except OSError as error:
         if error.strerror is None:  # not the operating system's own complaint
             raise
         path = error.filename or product or "standard output"
-        sys.exit(f"polycal {name}: {_join_lines(path)}: {error.strerror}")
-
-
-def _join_lines(text: object) -> str:
-    """Return a text in one line: paths and the messages of libraries may have more."""
-    return " ".join(map(str.strip, str(text).splitlines()))
+        sys.exit(f"polycal {name}: {join_lines(path)}: {error.strerror}")
 
 
 def list_verbs() -> dict[str, tuple[Path, str]]:

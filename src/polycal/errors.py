@@ -12,7 +12,12 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         """Keep the message on one line, whatever the quoted input holds."""
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(join_lines(message))
+
+
+def join_lines(text: object) -> str:
+    """Return a text in one line: paths and the messages of libraries may have more."""
+    return " ".join(map(str.strip, str(text).splitlines()))
 
 
 def summarise(error: Exception) -> str:
