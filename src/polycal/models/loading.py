@@ -4,9 +4,11 @@ Reads local directories with safetensors weights only, and never runs code that 
 with a checkpoint.
 """
 
+import contextlib
+import errno
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -289,13 +291,26 @@ def save(
     Raises:
         OSError: the folder cannot be written or the disk is full.
     """
-    try:
+    with named_disk_errors(folder):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
-    except Exception as error:  # writers in Rust have no common error type
-        os_error = re.search(r"os error (\d+)", str(error))
-        if not os_error:
+
+
+@contextlib.contextmanager
+def named_disk_errors(folder: Path) -> Iterator[None]:
+    """Context manager: writers in Rust and C++ raise an OSError on a full disk, too.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:  # they have no common error type
+        stated = re.search(r"os error (\d+)", str(error))
+        if not stated and not re.search(
+            r"PytorchStreamWriter|unexpected pos", str(error)
+        ):
             raise
-        number = int(os_error[1])
+        number = int(stated[1]) if stated else errno.ENOSPC
         raise OSError(number, os.strerror(number), str(folder)) from error

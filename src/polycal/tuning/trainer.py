@@ -24,6 +24,7 @@ from transformers import (
 from transformers.integrations import get_reporting_integration_callbacks
 
 from polycal.errors import InputError
+from polycal.models.loading import named_disk_errors
 from polycal.models.passes import can_pack
 from polycal.study.recipe import Recipe
 from polycal.tuning.batches import IGNORED, pack_examples, pad_examples
@@ -204,6 +205,11 @@ class SmoothingTrainer(Trainer):
         targets = labels[rows, positions + 1]
         losses = self._head_loss.sum(model, plain_model, inputs, kept, targets)
         return losses, len(targets)
+
+    def _save_checkpoint(self, *arguments: object) -> None:
+        """Save a checkpoint; a full disk is an OSError, whoever writes."""
+        with named_disk_errors(Path(self.args.output_dir)):
+            super()._save_checkpoint(*arguments)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log a line about the steps since the last one; the Trainer calls this."""
