@@ -308,7 +308,7 @@ def test_a_claim_that_cannot_be_judged_says_why():
     lettered = row | {"scoring": "letters", "normaliser": "sum"}
     claims = judge(pd.DataFrame([lettered]), primary=PRIMARY, alpha=0.05)[1]
     (reason,) = claims.query("claim == 'vocabulary'")["reason"]
-    assert reason.startswith("not the model with the largest vocabulary")
+    assert reason.startswith("it compares the model with the largest vocabulary")
 
 
 @pytest.mark.parametrize("sft", ["none", "s"])

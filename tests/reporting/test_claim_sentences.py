@@ -14,6 +14,7 @@ def claims(*rows):
                 **{"claim": "calibration", "statement": "It rises.", "model": "m"},
                 **{"sft": "s", "family": "primary", "margin": 0.01, "reason": None},
                 **{"smoothing": 0.1, "task": "t", "level": level, "metric": "ece"},
+                **{"scoring": "letters"},
                 **{"estimate": estimate, "p_adjusted": 0.012, "verdict": verdict},
                 **{"ci_low": estimate - 0.02, "ci_high": estimate + 0.02},
                 **{"before": 0.3, "after": 0.3 + estimate, "confidence": 0.975},
@@ -31,7 +32,7 @@ def test_a_claim_has_a_sentence_with_numbers():
     assert told["statement"] == "It rises."
     (case,) = told["cases"]
     assert case == {
-        "where": "t, smoothing 0.1",
+        "where": "t, letters, smoothing 0.1",
         "verdict": "holds",
         "kind": "holds",
         "mark": "✓",
@@ -46,7 +47,7 @@ def test_what_the_statement_does_not_say_is_added():
     both["model"] = ["m", "n"]
     ((one, two),) = [each["cases"] for each in describe_claims(both)]
     assert one["text"].startswith("is reversed (ECE of Swahili 30.0% → 31.0%: +1.0 pp")
-    assert two["where"] == "t, n, SFT on s, smoothing 0.1"
+    assert two["where"] == "t, letters, n, SFT on s, smoothing 0.1"
 
 
 RANGE = "[−3.0, +1.0], 97.5 % interval"
@@ -62,7 +63,7 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
                 "ci_low": -0.04,
                 "before": -0.1,
             },
-            "t, smoothing 0.1",
+            "t, letters, smoothing 0.1",
             "is inconclusive (gap −10.0 pp → +29.0 pp: −1.0 pp [−4.0, +1.0], 97.5 % "
             "interval; decides effects from 3.1 pp on; 1,234 questions would decide "
             "this one)",
@@ -70,19 +71,19 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
         (
             {"smoothing": 0.0, "verdict": "reversed for this training", "level": "all"}
             | {"tipping_sd": 0.0213},
-            "t",
+            "t, letters",
             f"is reversed for this training (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; "
             "adjusted p = 0.012; undone by an sd over trainings of 2.1 pp)",
         ),
         (
             {"p_adjusted": 0.000999, "verdict": "negligible", "family": "exploratory"},
-            "t, smoothing 0.1, exploratory",
+            "t, letters, smoothing 0.1, exploratory",
             f"is about a negligible difference (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; "
             "margin 1.0 pp; adjusted p < 0.001)",
         ),
         (
             {"p_adjusted": 0.001, "claim": "cost", "lr_reference": 0.002},
-            "t, smoothing 0.1",
+            "t, letters, smoothing 0.1",
             f"holds (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; margin 1.0 pp; "
             "adjusted p = 0.001; other learning rate: 0.002 → 0.001)",
         ),
@@ -92,13 +93,13 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
                 "reason": "there is no language",
                 "smoothing": None,
             },
-            "t",
+            "t, letters",
             "is not judged (there is no language)",
         ),
         (
             {"verdict": "inconclusive", "reason": "over-confidence is not shown"}
             | {"n_questions_needed": float("nan")},
-            "t, smoothing 0.1",
+            "t, letters, smoothing 0.1",
             f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; decides effects "
             "from 3.1 pp on; over-confidence is not shown)",
         ),
@@ -121,4 +122,6 @@ def test_claims_keep_the_order_of_their_table():
     told = describe_claims(pd.concat([one[:1], other, one[1:]]))
     assert [each["statement"] for each in told] == ["It rises.", "It falls."]
     places = [case["where"] for case in told[0]["cases"]]
-    assert places == ["t, m, SFT on s, smoothing 0.1", "t, m, SFT on r, smoothing 0.1"]
+    assert places == [
+        f"t, letters, m, SFT on {sft}, smoothing 0.1" for sft in ("s", "r")
+    ]

@@ -9,6 +9,7 @@ def row(statement: str, task: str, smoothing: float, **changes: object) -> dict:
     return {
         **{"claim": "smoothing", "statement": statement, "model": "m", "sft": "s"},
         **{"family": "primary", "margin": 0.01, "reason": None, "task": task},
+        **{"scoring": "letters"},
         **{"smoothing": smoothing, "level": "all", "metric": "gap"},
         **{"estimate": -0.12, "p_adjusted": 0.01, "verdict": "holds"},
         **{"ci_low": -0.2, "ci_high": -0.05, "before": 0.3, "after": 0.18},
@@ -33,7 +34,7 @@ def test_a_chip_stands_where_its_claim_and_its_task_meet():
         row("It falls.", "t", 0.2, estimate=-0.031, verdict="inconclusive"),
         row("It falls.", "u", 0.0) | reason,
     )
-    assert matrix["columns"] == ["t", "u"]
+    assert matrix["columns"] == ["t, letters", "u, letters"]
     rises, falls = matrix["rows"]
     assert (rises["statement"], falls["statement"]) == ("It rises.", "It falls.")
     (chip,), nothing = rises["cells"]
@@ -46,7 +47,7 @@ def test_a_chip_stands_where_its_claim_and_its_task_meet():
     ]
     assert (unjudged["mark"], unjudged["short"]) == ("–", "")
     assert "no language" in unjudged["text"]
-    assert both[0]["text"].startswith("t, smoothing 0.1: holds (gap +30.0 pp")
+    assert both[0]["text"].startswith("t, letters, smoothing 0.1: holds (gap +30.0 pp")
     assert dict(matrix["marks"]) == {
         **{"✓": "holds", "✗": "reversed", "?": "inconclusive", "–": "not judged"}
     }
@@ -55,5 +56,5 @@ def test_a_chip_stands_where_its_claim_and_its_task_meet():
 def test_several_models_have_columns_of_their_own():
     """Model and SFT set stand in the heading, in the order of the table."""
     matrix = arrange(row("It.", "t", 0.1), row("It.", "t", 0.1, model="n"))
-    assert matrix["columns"] == ["t, m, SFT on s", "t, n, SFT on s"]
+    assert matrix["columns"] == ["t, letters, m, SFT on s", "t, letters, n, SFT on s"]
     assert [len(cell) for cell in matrix["rows"][0]["cells"]] == [1, 1]

@@ -102,11 +102,13 @@ rule report:
     params:
         stage=stages.STAGES["report"],
         study=config["study"],
+        description=config["description"],
         figures=lambda wildcards: layout.FIGURES,
         scoring=" ".join(config["scoring"]),
     shell:
         "python -m polycal report"
         " --study {params.study:q}"
+        " --description {params.description:q}"
         " --scoring {params.scoring}"
         " --summary {input.summary:q}"
         " --metrics {input.metrics:q}"

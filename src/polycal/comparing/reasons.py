@@ -34,6 +34,6 @@ def explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
     return {
         TO_BASE: "the study has no plain SFT with its base model",
         TO_SFT: "the study has no label smoothing with its plain SFT",
-        TO_OTHERS: "not the model with the largest vocabulary among several with the "
-        "same SFT set, smoothing and languages and over-confidence to remove",
+        TO_OTHERS: "it compares the model with the largest vocabulary with others that "
+        "were tuned alike and are over-confident, too",
     }[claim.reference]

@@ -37,7 +37,7 @@ def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
     """Return each claim with its verdicts, in the table's order.
 
     Args:
-        claims: rows of a claims table of one scoring and normaliser.
+        claims: rows of a claims table under headline normalisers.
 
     Returns:
         `statement`, and `cases`: for each task, model, SFT set and smoothing `where`,
@@ -77,7 +77,7 @@ def describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
 
 
 def _where(row: Mapping, *, facet: bool) -> str:
-    parts = [row["task"]]
+    parts = [row["task"], row["scoring"]]
     if facet:
         parts.append(f"{row['model']}{FACET}{row['sft']}")
     if row["smoothing"] and pd.notna(row["smoothing"]):

@@ -1,4 +1,4 @@
-"""The verdicts on all claims as a matrix: claims down, tasks and models across."""
+"""The verdicts on all claims as a matrix: claims down, tasks and scorings across."""
 
 import pandas as pd
 
@@ -10,16 +10,17 @@ from polycal.study.layout import number
 
 
 def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
-    """Return the matrix of a claims table of one scoring and normaliser.
+    """Return the matrix of a claims table.
 
     Args:
-        claims: rows of the table, in its order.
+        claims: rows of the table under headline normalisers; the order of the scorings
+            is that of the columns.
 
     Returns:
-        `columns`: the names of tasks, with the model and SFT set where there are
-        several. `rows`: of each claim its `statement` and its `cells`, one per column;
-        a cell holds a chip per smoothing value, with `smoothing` (empty without),
-        `mark`, `kind`, `short` (the difference that decided) and `text` (everything).
+        `columns`: task and scoring, with model and SFT set where there are several.
+        `rows`: of each claim its `statement` and its `cells`, one per column; a cell
+        holds a chip per smoothing value, with `smoothing` (empty without), `mark`,
+        `kind`, `short` (the difference that decided) and `text` (everything).
         `marks`: each mark in the matrix with its meaning.
     """
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
@@ -27,7 +28,7 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
     columns: dict[str, None] = {}
     kinds = set()
     for row in claims.to_dict("records"):
-        column = row["task"]
+        column = f"{row['task']}, {row['scoring']}"
         if several:
             column += f", {row['model']}{FACET}{row['sft']}"
         columns[column] = None

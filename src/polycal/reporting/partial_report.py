@@ -91,6 +91,7 @@ def partial_report(
             draw(**drawn, **about, out=[folder / f"{name}.svg" for name in FIGURES])
     report(
         study=study["study"],
+        description=study["description"],
         scoring=study["scoring"],
         **drawn,
         **{name: out / f"{name}.parquet" for name in ("summary", "claims", "runs")},

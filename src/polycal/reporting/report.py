@@ -38,6 +38,7 @@ from polycal.verb import verb
 def report(
     *,
     study: str,
+    description: str = "",
     scoring: Sequence[Scoring],
     summary: Path,
     metrics: Path,
@@ -58,6 +59,7 @@ def report(
 
     Args:
         study: its name.
+        description: what a reader has to know about it.
         scoring: the scorings of the page; the first one leads.
         summary: the study's summary table.
         metrics: the study's metrics table.
@@ -84,10 +86,11 @@ def report(
     checked = {check["task"]: check for check in map(read_check, checks)}
     values = {
         "study": study,
+        "description": description,
         "missing": missing,
         "confidence": f"{100 * read_confidence(contrasts):g} %",
         "run": _describe_run(measured),
-        **_claims(claims, scoring[0]),
+        **_claims(claims, scoring),
         "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
         "tasks": [
             _task(task, measured, paths, figures)
@@ -127,10 +130,15 @@ def read_confidence(contrasts: Path) -> float:
     return confidence
 
 
-def _claims(path: Path, scoring: str) -> dict[str, object]:
-    """Describe the claims under a scoring with its headline normaliser."""
-    how = {"scoring": scoring, "normaliser": HEADLINE[scoring]}
-    rows = rows_of(path, "claims", **how)
+def _claims(path: Path, scorings: Sequence[str]) -> dict[str, object]:
+    """Describe the claims under each scoring with its headline normaliser."""
+    rows = pd.concat(
+        [
+            rows_of(path, "claims", scoring=name, normaliser=HEADLINE[name])
+            for name in scorings
+        ],
+        ignore_index=True,
+    )
     return {"claims": describe_claims(rows), "matrix": arrange_claims(rows)}
 
 
