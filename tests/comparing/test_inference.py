@@ -8,6 +8,7 @@ from scipy import stats
 
 from polycal.comparing.inference import (
     Noise,
+    band_width,
     half_width,
     holm,
     max_t,
@@ -126,3 +127,17 @@ def test_the_three_kinds_of_noise_add_up():
     assert noise.se_seeds == pytest.approx(np.sqrt(0.01 + 0.0025))
     assert noise.se == pytest.approx(np.sqrt(0.04 + 0.01 + 0.0025))
     assert half_width(Noise(0.2), confidence=0.95) == pytest.approx(1.959964 * 0.2)
+
+
+@given(
+    st.floats(0.001, 0.1),
+    st.floats(0, 0.1),
+    st.integers(1, 4),
+    st.integers(1, 6),
+)
+def test_a_band_is_no_narrower_than_the_interval_of_one(questions, common, df, n):
+    """Also with one or two degrees of freedom, whose far tail a few draws miss."""
+    replicates = np.random.default_rng(0).normal(size=(200, n))
+    noise = Noise(np.full(n, questions), np.full(n, common), df)
+    band = band_width(replicates, noise, confidence=0.95)
+    assert (band >= half_width(noise, confidence=0.95)).all()

@@ -151,6 +151,19 @@ def test_over_confidence_has_to_be_there(claim, before, estimate, verdict, reaso
     assert found["verdict"] == verdict
     assert (found["before"], found["after"]) == (before, before + estimate)
     assert (reason or "nan") in str(found["reason"] or "nan")
+    # More questions about the difference would not show over-confidence.
+    if reason == "over-confidence is not shown":
+        assert pd.isna(found["n_questions_needed"])
+        assert pd.isna(found["detectable"])
+
+
+def test_the_tipping_point_is_left_open_where_over_confidence_is_less_sure():
+    """A large fall from a gap just above 0 is undone by little; of another, by much."""
+    for before, is_known in ((0.026, False), (0.3, True)):
+        asked = contrast("smoothing", -0.2, before=before, se_seeds=np.nan)
+        (found,) = judged(asked).to_dict("records")
+        assert found["verdict"] == "holds for this training"
+        assert pd.notna(found["tipping_sd"]) == is_known
 
 
 def test_one_seed_speaks_of_this_training_only():

@@ -163,3 +163,15 @@ def test_a_library_s_exception_is_one_line():
     assert summarise(ValueError("a\n  b")) == "ValueError: a b"
     assert summarise(ValueError()) == "ValueError"
     assert len(summarise(ValueError("x" * 10_000))) < 400
+
+
+def test_stored_masks_of_old_checkpoints_pass(checkpoint):
+    """Models compute them; a weight of another layer is still refused."""
+    mask = torch.ones(1, 1, 4, 4)
+    names = ["model.layers.0.attn.masked_bias", "model.layers.0.attention.bias"]
+    change_weights(
+        checkpoint, lambda held: held.update({name: mask.clone() for name in names})
+    )
+    check_model(checkpoint)
+    change_weights(checkpoint, lambda held: held.update({"v_head.weight": mask}))
+    refuse(checkpoint, r"does not know: v_head\.weight;")

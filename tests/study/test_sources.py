@@ -112,3 +112,28 @@ def test_notes_of_something_else_are_refused(source, notes):
     source.with_name("notes.json").write_text(notes)
     with pytest.raises(InputError, match="does not hold notes on local sources"):
         stamp(source)
+
+
+def test_a_folder_of_snakemake_s_has_the_time_of_its_mark(source):
+    """Snakemake reads the time of its own hidden file, where there is one."""
+    mark = source / ".snakemake_timestamp"
+    mark.touch()
+    set_time(mark, 3600)
+    stamp(source)
+    before = mark.stat().st_mtime_ns
+    (source / "data" / "train.jsonl").write_text('{"a": 3}\n')
+    stamp(source)
+    assert mark.stat().st_mtime_ns > before + 3000 * 10**9
+
+
+def test_files_behind_links_count_and_loops_end(source):
+    """A folder may be a link, and a link may lead to where it stands."""
+    outside = source.with_name("outside")
+    outside.mkdir()
+    (outside / "more.jsonl").write_text("old")
+    (source / "more").symlink_to(outside)
+    (source / "loop").symlink_to(source)
+    before = stamp(source)
+    assert stamp(source) == before
+    (outside / "more.jsonl").write_text("new")
+    assert stamp(source) > before

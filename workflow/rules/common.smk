@@ -48,10 +48,14 @@ def check_config():
     for task in config["tasks"]:
         if Path(task["repo"]) in sources:
             check_languages(task)
+    if not workflow.is_main_process:  # a job's own process, which decides nothing
+        return
     try:
         stamp_sources(sources, Path(layout.SOURCES))
     except InputError as error:
         raise WorkflowError(str(error)) from None
+    except OSError as error:
+        raise WorkflowError(f"{error.filename}: {error.strerror}") from None
 
 
 def check_languages(task):

@@ -96,7 +96,9 @@ def band_width(
         noise: of the L differences.
         confidence: such as 0.95.
     """
-    return max_t(replicates, noise, confidence=confidence) * noise.se
+    band = max_t(replicates, noise, confidence=confidence) * noise.se
+    # A few draws of Student's t with 1 or 2 degrees of freedom miss its far tail.
+    return np.maximum(band, half_width(noise, confidence=confidence))
 
 
 def half_width(noise: Noise, *, confidence: ArrayLike) -> np.ndarray:

@@ -90,8 +90,9 @@ def judge(
 
     One claim of one task and scoring is one family, over models, SFT sets and smoothing
     values, under the headline normaliser and without a calibrator. Holm's procedure
-    keeps the probability that any of them is decided by mistake below alpha. All tests
-    are two-sided at their level, so holding and reversing take the same evidence.
+    keeps the probability that any of them holds or is reversed by mistake below alpha.
+    All tests are two-sided at their level, so holding and reversing take the same
+    evidence.
 
     Args:
         contrasts: rows of a contrasts table, with `low`, `high` and the columns of
@@ -265,19 +266,37 @@ def _decide(
         "verdict": verdict,
     }
     if verdict == INCONCLUSIVE and test.claim.over:
-        shown |= _explain_gap(row, level)
+        shown |= _explain_gap(row, level, one=test.claim.level == EACH)
     elif verdict != INCONCLUSIVE and np.isnan(row["se_seeds"]):
         shown["verdict"] += THIS_TRAINING
-        shown["tipping_sd"] = tipping_sd(excess, noise.questions, level)
+        sd = tipping_sd(excess, noise.questions, level)
+        # Over-confidence has a noise of its own, which may undo the verdict earlier.
+        by_gap = test.claim.over and verdict != NEGLIGIBLE
+        shown["tipping_sd"] = None if by_gap and _rests_on_gap(row, noise) else sd
     return shown
 
 
-def _explain_gap(row: pd.Series, level: float) -> dict[str, object]:
-    """Return why a claim about over-confidence is not decided, if for want of it."""
-    if min(row["p_before"], row["p_after"]) > 1 - level / 2:
+def _rests_on_gap(row: pd.Series, noise: Noise) -> bool:
+    """Return whether over-confidence is less sure than the difference."""
+    larger = row["p_after"] if row["estimate"] > 0 else row["p_before"]
+    least = max(row["low"], -row["high"], 0.0)
+    return 2 * larger > float(p_two_sided(least, noise))
+
+
+def _explain_gap(row: pd.Series, level: float, *, one: bool) -> dict[str, object]:
+    """Return why a claim about over-confidence is not decided, if for want of it.
+
+    Args:
+        row: the contrast.
+        level: of the test, two-sided.
+        one: whether the row is one language of many.
+    """
+    if min(row["p_before"], row["p_after"]) > 1 - level / 2 and not one:
         return _reject("the model is under-confident before and after")
     changed = row["low"] > 0 or row["high"] < 0
     larger = row["p_after"] if row["estimate"] > 0 else row["p_before"]
     if changed and 2 * larger >= level:
-        return {"reason": "over-confidence is not shown"}
+        # The numbers of questions and of effects are those of the difference.
+        unknown = {"detectable": None, "n_questions_needed": None}
+        return {"reason": "over-confidence is not shown", **unknown}
     return {}

@@ -36,6 +36,10 @@ from polycal.storage.provenance import check_content
 
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _SHOWN = 3  # weights that a message names
+# Masks and positions, which old checkpoints hold and models compute.
+_BUFFERS = re.compile(
+    r"\.(attn|attention)\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$"
+)
 _NOT_TEXT = ("pad_token", "image_token", "audio_token", "video_token")
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -225,7 +229,7 @@ def load_full(
     _refuse_weights(
         checkpoint,
         "has weights that its architecture does not know:",
-        report["unexpected_keys"],
+        {name for name in report["unexpected_keys"] if not _BUFFERS.search(name)},
     )
     shapes = {
         f"{name} ({list(actual)} instead of {list(expected)})"

@@ -130,17 +130,15 @@ def _find_tokenizer(model: Mapping) -> Path:
 
 def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
     """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
-    from transformers import AutoConfig
-
+    from polycal.models.configurations import read_config
     from polycal.models.tokens import load_tokenizer, read_length, tokenize_prompts
 
     tokenizer = load_tokenizer(folder)
     tokenized = tokenize_prompts(tokenizer, [prompt])
     (context,), (candidates,) = tokenized.contexts, tokenized.continuations
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
     longest = max(map(len, candidates))
     # The last token of a candidate is predicted, not read.
-    left_out = len(context) + longest - 1 - read_length(config, tokenizer)
+    left_out = len(context) + longest - 1 - read_length(read_config(folder), tokenizer)
     kept = context[max(left_out, 0) :]
     size = f"context: {len(kept)} tokens"
     if left_out > 0:

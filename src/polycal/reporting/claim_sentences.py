@@ -108,8 +108,9 @@ def _spell_numbers(row: Mapping) -> list[str]:
         sd = points(row["tipping_sd"]).removeprefix("+")
         notes.append(f"undone by an sd over trainings of {sd}")
     if row["verdict"] == INCONCLUSIVE:
-        least = points(row["detectable"]).removeprefix("+")
-        notes.append(f"decides effects from {least} on")
+        if row["detectable"] == row["detectable"]:
+            least = points(row["detectable"]).removeprefix("+")
+            notes.append(f"decides effects from {least} on")
         if row["n_questions_needed"] == row["n_questions_needed"]:
             needed = f"{int(row['n_questions_needed']):,}"
             notes.append(f"{needed} questions would decide this one")

@@ -218,5 +218,6 @@ def _write_study(
     }
     path = out / "study.yaml"
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(study, sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
+        temporary.write_text(text, encoding="utf-8")
     return path

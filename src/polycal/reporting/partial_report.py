@@ -80,7 +80,13 @@ def partial_report(
         out=out / "runs.parquet",
     )
     margin = statistics["margin"]
-    contrast(**paired, runs=out / "runs.parquet", margin=margin)
+    contrast(
+        **paired,
+        runs=out / "runs.parquet",
+        margin=margin,
+        primary_task=statistics["primary_task"],
+        primary_scoring=statistics["primary_scoring"],
+    )
     analyse(**paired)
     drawn = {name: out / f"{name}.parquet" for name in TABLES}
     for task in tasks:

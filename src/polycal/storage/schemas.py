@@ -166,7 +166,7 @@ _RECORDS = (
             Column("sim_low", FLOAT, "of the band over languages; null for levels"),
             Column("sim_high", FLOAT, "of the band over languages; null for levels"),
             Column("p_value", FLOAT, "of 'there is no difference', two-sided"),
-            Column("p_adjusted", FLOAT, "Holm over the claim's family; null: no claim"),
+            Column("p_adjusted", FLOAT, "of the claim (Holm); null: it decides none"),
             Column("margin", FLOAT, "smaller differences do not matter; null: none"),
             Column("p_equivalence", FLOAT, "TOST: 'it is beyond the margin'; or null"),
             Column("p_noninferiority", FLOAT, "'it falls by the margin'; or null"),

@@ -8,13 +8,15 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from polycal.errors import InputError
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
 
+# Snakemake takes the time of a folder that it made from this file.
+_MARK = ".snakemake_timestamp"
 # Path below a source -> (bytes, time of change in ns).
 Stats = dict[str, list[int]]
 
@@ -38,17 +40,19 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
     seen = dict(known)
     for source in sources:
         note, stats = known.get(str(source)), _read_stats(source)
-        own_time = source.stat().st_mtime_ns
+        marked = source / _MARK if (source / _MARK).exists() else source
+        own_time = marked.stat().st_mtime_ns
         if note and note["stats"] == stats and note["time"] == own_time:
             continue
-        digest = _digest(source, stats)
+        is_read = note and note["stats"] == stats
+        digest = note["digest"] if is_read else _digest(source, stats)
         if note is None:
             stamp = own_time
         else:
             stamp = note["time"] if note["digest"] == digest else time.time_ns()
         if stamp != own_time:
             try:
-                os.utime(source, ns=(source.stat().st_atime_ns, stamp))
+                os.utime(marked, ns=(marked.stat().st_atime_ns, stamp))
             except OSError as error:
                 if note["digest"] != digest:
                     raise InputError(
@@ -58,8 +62,9 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
                     ) from error
         seen[str(source)] = {
             "digest": digest,
-            "time": source.stat().st_mtime_ns,
-            "stats": _read_stats(source),
+            "time": marked.stat().st_mtime_ns,
+            # Of before the reading: what is written meanwhile is seen the next time.
+            "stats": stats if source.is_dir() else _restamp(stats, source),
         }
     if seen != known:
         with replacing(notes) as temporary:
@@ -95,7 +100,7 @@ def check_local(config: Mapping) -> list[Path]:
 
 
 def _read_stats(source: Path) -> Stats:
-    paths = [source] if source.is_file() else sorted(source.rglob("*"))
+    paths = [source] if source.is_file() else sorted(_walk(source, set()))
     stats = {}
     for path in paths:
         name = path.relative_to(source).as_posix()
@@ -103,6 +108,23 @@ def _read_stats(source: Path) -> Stats:
             facts = path.stat()
             stats[name] = [facts.st_size, facts.st_mtime_ns]
     return stats
+
+
+def _restamp(stats: Stats, file: Path) -> Stats:
+    """Return the stats of a file with the time that was set."""
+    return {name: [size, file.stat().st_mtime_ns] for name, (size, _) in stats.items()}
+
+
+def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yield the files of a folder, those behind links to folders, too."""
+    if (target := folder.resolve()) in seen:
+        return
+    seen.add(target)
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _walk(path, seen)
+        else:
+            yield path
 
 
 def _digest(source: Path, names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ STAGES = {
     "tokenize": 1,
     "tune": 5,
     "select": 2,
-    "score": 4,
+    "score": 5,
     "measure": 8,
     "aggregate": 3,
     "contrast": 5,

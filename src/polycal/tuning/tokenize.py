@@ -4,9 +4,8 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from transformers import AutoConfig, PreTrainedTokenizerBase
-
 from polycal.errors import InputError
+from polycal.models.configurations import read_config
 from polycal.models.tokens import load_tokenizer, read_length
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
@@ -55,7 +54,7 @@ def tokenize(
             them would be lost.
     """
     tokenizer, tally = load_tokenizer(base), Tally()
-    positions = _read_positions(base, tokenizer)
+    positions = read_length(read_config(base), tokenizer)
     settings = dataclasses.asdict(rendering)
     facts = tables.read_metadata(conversations)
     source = {key: facts.get(key) for key in ("repo", "format", "filter")}
@@ -108,16 +107,6 @@ def tokenize(
             digest=digest([path]),
         )
     _logger.info("%s: %s", conversations, counts)
-
-
-def _read_positions(base: Path, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return how many tokens the model can read at once."""
-    try:
-        config = AutoConfig.from_pretrained(base, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{base} has no readable config.json ({reason})") from error
-    return read_length(config, tokenizer)
 
 
 def _check_lost(conversations: Path, tally: Tally) -> None:
