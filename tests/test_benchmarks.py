@@ -20,7 +20,9 @@ PAGE = (REPOSITORY / "docs" / "benchmarks.md").read_text()
 ENTRIES = {
     entry["name"]: entry
     for block in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+    if block.lstrip().startswith("- name:")
     for entry in yaml.safe_load(block)
+    if "/" in entry["repo"].removeprefix("./")  # of the Hub
 }
 
 

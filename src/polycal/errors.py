@@ -16,8 +16,13 @@ class InputError(ValueError):
 
 
 def join_lines(text: object) -> str:
-    """Return a text in one line: paths and the messages of libraries may have more."""
-    return " ".join(map(str.strip, str(text).splitlines()))
+    """Return a text in one line that every terminal and file can take.
+
+    Paths and the messages of libraries may have more lines, and quoted values half of a
+    character (a lone surrogate), which is escaped.
+    """
+    line = " ".join(map(str.strip, str(text).splitlines()))
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def summarise(error: Exception) -> str:

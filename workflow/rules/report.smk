@@ -108,7 +108,7 @@ rule report:
     shell:
         "python -m polycal report"
         " --study {params.study:q}"
-        " --description {params.description:q}"
+        " --description={params.description:q}"
         " --scoring {params.scoring}"
         " --summary {input.summary:q}"
         " --metrics {input.metrics:q}"

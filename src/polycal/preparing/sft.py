@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal.errors import InputError
+from polycal.errors import InputError, join_lines
 from polycal.preparing import hub
 from polycal.preparing.filters import Filter
 from polycal.preparing.rows import read_rows
@@ -239,7 +239,7 @@ class _Conversations:
     def describe_faults(self) -> str:
         """Return the first faulty rows as a part of a message."""
         more = "; ..." * (self.counts[_FAULTY] > len(self.faults))
-        return "; ".join(self.faults) + more
+        return join_lines("; ".join(self.faults)) + more
 
 
 def _to_table(rows: Iterable[dict]) -> pa.Table:

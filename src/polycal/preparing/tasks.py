@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal.errors import InputError
+from polycal.errors import InputError, join_lines
 from polycal.preparing import hub
 from polycal.preparing.rows import read_rows
 from polycal.storage import tables
@@ -233,7 +233,7 @@ def _report_faults(
     Raises:
         InputError: there are too many of them, or no question is left.
     """
-    shown = "; ".join(faults[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
+    shown = join_lines("; ".join(faults[:_SHOWN])) + "; ..." * (len(faults) > _SHOWN)
     limits = dict(_LIMITS)
     if faults:
         limits[_FAULTY] = (MOST_FAULTY, f"{shown}; {_LIMITS[_FAULTY][1]}")
