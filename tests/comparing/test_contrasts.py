@@ -204,7 +204,9 @@ def test_and_is_denied_where_it_is_not(study):
     assert found["calibration"] == "holds for this training"
     assert found["overconfidence"] == "inconclusive"
     own = study["claims"].query("sft == 'taught' and verdict.str.contains('training')")
-    assert (own["tipping_sd"] > 0).all()
+    assert (own["tipping_sd"].dropna() > 0).all()
+    # Over-confidence has a noise of its own, which may undo a verdict earlier.
+    assert own.query("metric != 'gap'")["tipping_sd"].notna().all()
     assert study["claims"].query("sft == 'bold'")["tipping_sd"].isna().all()
 
 

@@ -64,7 +64,7 @@ def tokenizer(studies):
 @pytest.fixture(scope="module")
 def model(studies):
     return AutoModelForCausalLM.from_pretrained(
-        studies[0] / "model", local_files_only=True
+        studies[0] / "model", local_files_only=True, dtype=torch.float32
     )
 
 
@@ -114,11 +114,12 @@ def test_one_seed_gives_the_same_bytes(studies):
     assert {name.split("/")[0] for name in first} == set(PARTS)
 
 
-def test_the_model_is_an_ordinary_one(model, tokenizer):
+def test_the_model_is_an_ordinary_one(studies, model, tokenizer):
     """A Llama of a few million parameters, finite, as wide as its tokenizer."""
+    stored = json.loads((studies[0] / "model/config.json").read_text())
+    assert stored["dtype"] == "bfloat16"
     assert model.config.model_type == "llama"
     assert 1e6 < sum(each.numel() for each in model.parameters()) < 5e6
-    assert model.dtype == torch.bfloat16
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
     assert model.config.eos_token_id == tokenizer.eos_token_id
     assert model.config.pad_token_id == tokenizer.pad_token_id
