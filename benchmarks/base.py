@@ -49,7 +49,7 @@ resources a language has. It is a test object for calibration, no source of fact
   all; AdamW at 3e-3 (betas 0.9, 0.98; weight decay 0.01), 100 steps of warm-up, then
   constant, falling to 0 in the last fifth; seed 0, float32, two CPU threads. The loss
   goes from {first_loss:.2f} to {last_loss:.2f} nats per token (`pretraining.csv`).
-- **Made again** by `make base`, to the bit on one machine.
+- **Made again** by `make base`; the tests hold two processes equal to the bit.
 - **Licence** of the weights: Apache-2.0. Names are CLDR's (Unicode licence).
 
 ## Accuracy / mean confidence / ECE (15 bins)
