@@ -45,11 +45,11 @@ def check_config():
         sources = check_local(config)
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
+    if not workflow.is_main_process:  # a job's own process, which decides nothing
+        return
     for task in config["tasks"]:
         if Path(task["repo"]) in sources:
             check_languages(task)
-    if not workflow.is_main_process:  # a job's own process, which decides nothing
-        return
     try:
         stamp_sources(sources, Path(layout.SOURCES))
     except InputError as error:

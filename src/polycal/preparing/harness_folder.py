@@ -108,25 +108,24 @@ def _describe(
 ) -> Logged:
     task, language, part = _split_name(name, config, languages)
 
-    def get(section: str) -> object:
-        values = results.get(section)
-        return values.get(name) if isinstance(values, dict) else None
+    def get(section: str, *keys: str) -> object:
+        """Return what stands under these keys; None where one is missing."""
+        value = results.get(section)
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
-    counts = get("n-samples")
-    n_samples = counts.get("effective") if isinstance(counts, dict) else None
-    settings = results.get("config")
     facts = {
-        "harness": results.get("lm_eval_version"),
-        "model_name": results.get("model_name"),
-        "model_args": settings.get("model_args")
-        if isinstance(settings, dict)
-        else None,
-        "limit": settings.get("limit") if isinstance(settings, dict) else None,
-        "chat_template": results.get("chat_template_sha"),
+        "harness": get("lm_eval_version"),
+        "model_name": get("model_name"),
+        "model_args": get("config", "model_args"),
+        "limit": get("config", "limit"),
+        "chat_template": get("chat_template_sha"),
         "dataset": config.get("dataset_path"),
-        "version": get("versions"),
-        "shots": get("n-shot"),
+        "version": get("versions", name),
+        "shots": get("n-shot", name),
     }
+    n_samples = get("n-samples", name, "effective")
     return Logged(path, model, task, language, part, n_samples, facts)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal.errors import InputError, join_lines
+from polycal.errors import InputError
 from polycal.preparing import hub
 from polycal.preparing.filters import Filter
 from polycal.preparing.rows import read_rows
@@ -27,14 +27,15 @@ from polycal.storage.files import digest
 from polycal.study.completeness import (
     MOST_DROPPED,
     MOST_FAULTY,
+    SHOWN,
     check_dropped,
     check_size,
+    list_faults,
 )
 from polycal.study.grid import is_local
 from polycal.verb import verb
 
 _BATCH = 4096  # conversations that are Python objects at one time
-_SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
 
 _FAULTY = "dropped_faulty"
@@ -210,7 +211,7 @@ class _Conversations:
                 second = read_content(row[source.input]) if source.input else ""
             except InputError as error:
                 self.counts[_FAULTY] += 1
-                if len(self.faults) < _SHOWN:
+                if len(self.faults) < SHOWN:
                     self.faults.append(f"{where}: {error}")
                 continue
             answers = [
@@ -238,8 +239,7 @@ class _Conversations:
 
     def describe_faults(self) -> str:
         """Return the first faulty rows as a part of a message."""
-        more = "; ..." * (self.counts[_FAULTY] > len(self.faults))
-        return join_lines("; ".join(self.faults)) + more
+        return list_faults(self.faults, self.counts[_FAULTY])
 
 
 def _to_table(rows: Iterable[dict]) -> pa.Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polycal.errors import InputError, join_lines
+from polycal.errors import InputError
 from polycal.preparing import hub
 from polycal.preparing.rows import read_rows
 from polycal.storage import tables
@@ -16,6 +16,7 @@ from polycal.study.completeness import (
     MOST_FAULTY,
     check_dropped,
     check_size,
+    list_faults,
 )
 from polycal.study.config import complete_format
 from polycal.study.formats import (
@@ -28,7 +29,6 @@ from polycal.study.formats import (
 from polycal.study.grid import is_local
 from polycal.verb import verb
 
-_SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
 
 _FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
@@ -233,7 +233,7 @@ def _report_faults(
     Raises:
         InputError: there are too many of them, or no question is left.
     """
-    shown = join_lines("; ".join(faults[:_SHOWN])) + "; ..." * (len(faults) > _SHOWN)
+    shown = list_faults(faults, len(faults))
     limits = dict(_LIMITS)
     if faults:
         limits[_FAULTY] = (MOST_FAULTY, f"{shown}; {_LIMITS[_FAULTY][1]}")

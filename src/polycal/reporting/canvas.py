@@ -189,6 +189,18 @@ def condition_keys(conditions: Sequence[float]) -> list[Line2D]:
     return line_keys([label(condition) for condition in conditions])
 
 
+def gap_keys() -> list[Line2D]:
+    """Return the legend's entries of accuracy, confidence and the gap between them."""
+    blank = {"color": "none", "mec": "0.15", "ms": 4}
+    return [
+        Line2D([], [], marker="o", mfc="white", label="accuracy", **blank),
+        Line2D([], [], marker="D", mfc="0.15", label="confidence", **blank),
+        Line2D([], [], color=OVER, lw=3.2, label="over-confident"),
+        Line2D([], [], color=UNDER, lw=3.2, label="under-confident"),
+        Line2D([], [], color="0.3", lw=0.9, ls=":", label="chance"),
+    ]
+
+
 def draw_spans(
     axes: Axes, y: Sequence, low: Sequence, high: Sequence, **look: object
 ) -> None:

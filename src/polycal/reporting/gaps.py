@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from polycal.comparing.conditions import label, language_of, mark_sure
 from polycal.reporting.canvas import (
@@ -23,6 +22,7 @@ from polycal.reporting.canvas import (
     add_legend,
     axes_of,
     draw_spans,
+    gap_keys,
     label_lines,
     make_canvas,
     make_lines,
@@ -65,17 +65,7 @@ def dumbbell(values: pd.DataFrame, *, title: str = "") -> Figure:
             axes.set_xlim(*limits)
             axes.set_xlabel("accuracy and confidence (%)")
             label_lines(axes, lines, names=column == 0)
-    blank = {"color": "none", "mec": "0.15", "ms": 4}
-    add_legend(
-        figure,
-        [
-            Line2D([], [], marker="o", mfc="white", label="accuracy", **blank),
-            Line2D([], [], marker="D", mfc="0.15", label="confidence", **blank),
-            Line2D([], [], color=OVER, lw=3.2, label="over-confident"),
-            Line2D([], [], color=UNDER, lw=3.2, label="under-confident"),
-            Line2D([], [], color="0.3", lw=0.9, ls=":", label="chance"),
-        ],
-    )
+    add_legend(figure, gap_keys())
     return figure
 
 

@@ -4,27 +4,24 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from polycal.comparing.conditions import BASE_RANK, label, language_of, per_change
 from polycal.reporting.canvas import (
     OVER,
     STYLE,
-    TOP,
     UNDER,
     add_legend,
     axes_of,
+    gap_keys,
     levels_in,
-    make_canvas,
+    make_squares,
     name_level,
-    write_facet,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind, Selection
 from polycal.reporting.sentences import per_condition, percent, points
 from polycal.study.languages import ALL
 
 _METRICS = ("accuracy", "confidence")
-_WIDTH, _HEIGHT, _MARGIN, _SPACE, _HEAD = 1.9, 1.7, 0.5, 0.15, 0.42  # inches
 
 
 @matplotlib.rc_context(STYLE)
@@ -39,39 +36,17 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
         title: what the numbers belong to.
     """
     facets, conditions = axes_of(means)
-    names = levels_in(means)
-    block = _HEAD + _HEIGHT + 0.5
-    figure, box = make_canvas(
-        _MARGIN + len(names) * (_WIDTH + _SPACE), len(facets) * block, title=title
-    )
     shown = 100 * means[["accuracy", "confidence", "chance"]]
     limits = shown.min(axis=None) - 6, shown.max(axis=None) + 6
-    for row, facet in enumerate(facets):
-        top = TOP + row * block
-        write_facet(figure, box, facet, left=0.08, top=top + 0.08)
-        for column, name in enumerate(names):
-            left = _MARGIN + column * (_WIDTH + _SPACE)
-            axes = figure.add_axes(box(left, top + _HEAD, _WIDTH, _HEIGHT))
-            own = means[(means["facet"] == facet) & (means["level"] == name)]
-            _draw_conditions(axes, own, conditions)
-            n = int(own["n_languages"].max()) if len(own) else 0
-            axes.set_title(f"{name_level(name)} ({n})", pad=3)
-            axes.set_ylim(*limits)
-            if column == 0:
-                axes.set_ylabel("%")
-            else:
-                axes.set_yticklabels([])
-    blank = {"color": "none", "mec": "0.15", "ms": 4}
-    add_legend(
-        figure,
-        [
-            Line2D([], [], marker="o", mfc="white", label="accuracy", **blank),
-            Line2D([], [], marker="D", mfc="0.15", label="confidence", **blank),
-            Line2D([], [], color=OVER, lw=3.2, label="over-confident"),
-            Line2D([], [], color=UNDER, lw=3.2, label="under-confident"),
-            Line2D([], [], color="0.3", lw=0.9, ls=":", label="chance"),
-        ],
-    )
+    figure, panels = make_squares(facets, levels_in(means), title)
+    for axes, facet, name in panels:
+        own = means[(means["facet"] == facet) & (means["level"] == name)]
+        _draw_conditions(axes, own, conditions)
+        n = int(own["n_languages"].max()) if len(own) else 0
+        axes.set_title(f"{name_level(name)} ({n})", pad=3)
+        axes.set_ylim(*limits)
+        axes.set_ylabel("%")
+    add_legend(figure, gap_keys())
     return figure
 
 

@@ -132,13 +132,9 @@ def read_confidence(contrasts: Path) -> float:
 
 def _claims(path: Path, scorings: Sequence[str]) -> dict[str, object]:
     """Describe the claims under each scoring with its headline normaliser."""
-    rows = pd.concat(
-        [
-            rows_of(path, "claims", scoring=name, normaliser=HEADLINE[name])
-            for name in scorings
-        ],
-        ignore_index=True,
-    )
+    rows = rows_of(path, "claims")
+    rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
+    rows = _sort(rows, scorings)
     return {"claims": describe_claims(rows), "matrix": arrange_claims(rows)}
 
 
@@ -153,7 +149,12 @@ def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
         raise InputError(
             f"the tables hold no {' and no '.join(sorted(missing))} scores"
         )
-    frames = [metrics[metrics["scoring"] == scoring] for scoring in scorings]
+    return _sort(metrics, scorings)
+
+
+def _sort(rows: pd.DataFrame, scorings: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of these scorings, in their order."""
+    frames = [rows[rows["scoring"] == scoring] for scoring in scorings]
     return pd.concat(frames, ignore_index=True)
 
 

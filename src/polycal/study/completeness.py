@@ -1,15 +1,26 @@
 """Check how many rows of a source were read, and how many of them were dropped."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from polycal.errors import InputError
+from polycal.errors import InputError, join_lines
 
 # Share of the rows that may be dropped for one reason: a few rows of a pinned revision
 # are wrong and cannot be corrected; more mean a wrong setting, or lost data.
 MOST_FAULTY = 0.01
 MOST_DROPPED = 0.1
+SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
+
+
+def list_faults(faults: Sequence[str], n: int) -> str:
+    """Return the first faulty rows as a part of a message.
+
+    Args:
+        faults: what is wrong with them; at least the first `SHOWN` of all.
+        n: number of all.
+    """
+    return join_lines("; ".join(faults[:SHOWN])) + "; ..." * (n > SHOWN)
 
 
 def check_dropped(
