@@ -68,10 +68,10 @@ def test_a_metric_is_the_mean_of_its_terms():
 
 
 def test_only_metrics_with_interval_and_margin_may_carry_a_claim():
-    """A proper score has no margin, AUROC neither interval nor margin."""
+    """NLL has no margin, AUROC neither interval nor margin."""
     names = ("accuracy", "confidence", "gap", "ece", "brier", "nll", "auroc", "chance")
     carrying = {name for name in names if METRICS[name].may_carry_claim}
-    assert carrying == {"accuracy", "confidence", "gap", "ece"}
+    assert carrying == {"accuracy", "confidence", "gap", "ece", "brier"}
 
 
 def test_the_best_value_of_a_metric_lies_at_its_end_or_at_zero():

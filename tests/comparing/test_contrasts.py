@@ -1,6 +1,8 @@
 """From predictions with a known truth to contrasts and verdicts."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +84,18 @@ def save_run(
 
 
 def finish(
-    folder: Path, measured: dict[tuple, dict], **more: object
+    folder: Path,
+    measured: dict[tuple, dict],
+    *,
+    languages: Iterable[str] = LANGUAGES,
+    **more: object,
 ) -> dict[str, pd.DataFrame]:
     """The study's contrasts and claims, read back."""
     files = list(measured.values())
     aggregate(
         metrics=[each["metrics"] for each in files],
         reliability=[each["reliability"] for each in files],
-        keep=[f"t={'+'.join(LANGUAGES)}"],
+        keep=[f"t={'+'.join(languages)}"],
         out=folder,
     )
     contrast(
@@ -153,7 +159,56 @@ def test_what_the_paper_claims_is_found_where_it_is_true(study):
         "smoothed_calibration": "holds",
         "vocabulary": "not judged",
         "cost": "holds",
+        # Both SFTs sharpen the same scores, so a temperature makes them alike.
+        "against_temperature": "inconclusive",
+        "against_temperature_brier": "negligible",
+        "beyond_temperature": "inconclusive",
+        "beyond_temperature_brier": "negligible",
     }
+
+
+def test_smoothing_is_compared_with_a_temperature_fitted_on_english(study, measured):
+    """Raw smoothing against scaled plain SFT, by hand; nothing else is mixed.
+
+    A temperature undoes all of SFT's sharpening and smoothing most of it, so smoothing
+    is left with more over-confidence.
+    """
+    row = one(
+        study["contrasts"], sft="bold", reference="scaled", level="sw", metric="nll"
+    )
+    values = []
+    for smoothing, calibrator in ((0.0, "ts_en"), (0.1, "none")):
+        for seed in (0, 1):
+            table = tables.read(measured["bold", smoothing, seed]["metrics"], "metrics")
+            own = tables.where(table, language="sw", metric="nll", subset="all")
+            own = tables.where(own, calibrator=calibrator)
+            values.append(own["value"][0].as_py())
+    assert row["before"] == pytest.approx(np.mean(values[:2]))
+    assert row["after"] == pytest.approx(np.mean(values[2:]))
+    assert row["after"] > row["before"]
+    scaled = study["contrasts"].query("reference == 'scaled'")
+    assert set(scaled["smoothing"]) == {0.1}
+    assert set(scaled["calibrator"]) == {"none"}
+    gap = one(scaled, sft="bold", level="all", metric="gap")
+    assert gap["ci_low"] > 0
+
+
+def test_without_english_there_is_no_temperature_to_compare_with(measured, tmp_path):
+    """The claims stay in the table, with the reason."""
+    runs = [run for run in measured if run[0] != "taught"]
+    foreign = {
+        run: save_run(
+            tmp_path / str(number),
+            run,
+            {"de": make_answers(sharpness=1 + number)["de"]},
+        )
+        for number, run in enumerate(runs)
+    }
+    rows = finish(tmp_path, foreign, languages=["de"])["claims"]
+    rows = rows[rows["claim"].str.contains("temperature")]
+    assert len(rows) == 4
+    assert set(rows["verdict"]) == {"not judged"}
+    assert rows["reason"].str.contains("no English to fit the temperature on").all()
 
 
 def test_a_model_that_smoothing_helps_less_is_found(measured, study, tmp_path):
@@ -183,7 +238,7 @@ def test_a_model_that_smoothing_helps_less_is_found(measured, study, tmp_path):
     assert row["before"] == pytest.approx(gaps.loc["wide", "before"] * kept)
     assert row["after"] == pytest.approx(gaps.loc["wide", "after"])
     assert row["estimate"] == pytest.approx(row["after"] - row["before"])
-    assert set(both["contrasts"]["reference"]) == {"base", "sft"}
+    assert set(both["contrasts"]["reference"]) == {"base", "sft", "scaled"}
     alone = study["claims"].query("claim == 'vocabulary'")
     assert set(alone["verdict"]) == {"not judged"}
 
@@ -198,7 +253,8 @@ def test_and_is_denied_where_it_is_not(study):
     reversed_ = {name for name, own in found.items() if own.startswith("reversed")}
     assert reversed_ == {
         *("confidence", "accuracy", "smoothing", "everywhere"),
-        *("smoothed_calibration", "cost"),
+        *("smoothed_calibration", "cost", "beyond_temperature_brier"),
+        *("against_temperature", "against_temperature_brier"),
     }
     assert {found[name] for name in reversed_} == {"reversed for this training"}
     assert found["calibration"] == "holds for this training"
@@ -295,8 +351,11 @@ def test_only_hypotheses_are_adjusted(study):
     carried = rows[rows["p_adjusted"].notna()]
     claims = study["claims"][study["claims"]["claim"] != "everywhere"]
     claims = claims[claims["estimate"].notna()]
-    assert len(carried) == len(claims) == 2 * 7
-    assert sorted(carried["p_adjusted"]) == sorted(claims["p_adjusted"])
+    assert len(carried) == len(claims) == 2 * 11
+    # The p-value of a negligible difference is that of being within the margin.
+    moved = claims[claims["verdict"] != "negligible"]
+    assert Counter(moved["p_adjusted"]) <= Counter(carried["p_adjusted"])
+    assert len(moved) == 20
     rising = carried[carried["metric"] == "confidence"]
     assert (rising["p_adjusted"] >= rising["p_value"]).all()
 
@@ -315,7 +374,7 @@ def test_csv_holds_what_parquet_holds(measured, tmp_path):
     [
         ([BASE], set()),
         ([BASE, ("bold", 0.1, 0)], {"base"}),
-        ([("bold", 0.0, 0), ("bold", 0.1, 0)], {"sft"}),
+        ([("bold", 0.0, 0), ("bold", 0.1, 0)], {"sft", "scaled"}),
     ],
     ids=["only base models", "no plain SFT", "no base model"],
 )

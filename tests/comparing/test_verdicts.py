@@ -36,7 +36,7 @@ def contrast(
         "level": about.level,
         "scoring": about.scoring or "text",
         "normaliser": "sum" if about.scoring else "token",
-        "calibrator": "none",
+        "calibrator": about.calibrator,
         "metric": about.metric,
         "before": before,
         "after": after,
@@ -87,6 +87,15 @@ def verdicts(*rows: dict) -> list[str]:
         ("smoothing", 0.05, "reversed"),
         ("smoothed_calibration", -0.05, "holds"),
         ("smoothed_calibration", 0.05, "reversed"),
+        ("against_temperature", -0.05, "holds"),
+        ("against_temperature", 0.05, "reversed"),
+        ("against_temperature_brier", -0.05, "holds"),
+        ("against_temperature_brier", 0.05, "reversed"),
+        ("against_temperature_brier", 0.0, "negligible"),
+        ("beyond_temperature", -0.05, "holds"),
+        ("beyond_temperature", 0.05, "reversed"),
+        ("beyond_temperature_brier", -0.05, "holds"),
+        ("beyond_temperature_brier", 0.05, "reversed"),
         ("cost", 0.05, "holds"),
         ("cost", -0.0085, "inconclusive"),
         ("cost", -0.05, "reversed"),
@@ -317,7 +326,10 @@ def test_a_claim_that_cannot_be_judged_says_why():
     assert set(reasons.index) == set(CLAIMS) - {"vocabulary"}  # under letters only
     assert reasons["confidence"] == "the study has no low-resource language"
     assert reasons["smoothing"] == "the study has no label smoothing with its plain SFT"
-    assert claims["smoothing"].isna().sum() == 4
+    assert claims["smoothing"].isna().sum() == 8
+    no_smoothing = "the study has no label smoothing with its plain SFT, or no English"
+    assert reasons["against_temperature"].startswith(no_smoothing)
+    assert reasons["beyond_temperature"].startswith(no_smoothing)
     lettered = row | {"scoring": "letters", "normaliser": "sum"}
     claims = judge(pd.DataFrame([lettered]), primary=PRIMARY, alpha=0.05)[1]
     (reason,) = claims.query("claim == 'vocabulary'")["reason"]

@@ -119,6 +119,7 @@ _RECORDS = (
         span=(0.0, 2.0),
         best=LOWEST,
         terms=lambda a: proper.brier_terms(a.probs, a.gold),
+        margin=_MARGIN,
     ),
     Metric(
         "nll",

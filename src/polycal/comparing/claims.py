@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 
 from polycal.calibration import METRICS
+from polycal.measuring.readings import UNCALIBRATED
+from polycal.measuring.temperature import CALIBRATORS, FROM_ENGLISH
 from polycal.study.languages import ALL, LEVELS
 from polycal.study.scorings import SCORINGS
 from polycal.verb import verb
 
-# References of a contrast: the base model, SFT without smoothing; and of the difference
-# between models: the mean of the other models' changes by smoothing.
-TO_BASE, TO_SFT, TO_OTHERS = "base", "sft", "others"
+# References of a contrast: the base model; SFT without smoothing; the same with a
+# temperature that was fitted on English; and of the difference between models: the mean
+# of the other models' changes by smoothing.
+TO_BASE, TO_SFT, TO_SCALED, TO_OTHERS = "base", "sft", "scaled", "others"
 EACH = "each"  # the level of a claim about every single language
 
 
@@ -88,7 +91,7 @@ class Claim:
     Attributes:
         name: in tables.
         statement: as a sentence.
-        reference: `TO_BASE`, `TO_SFT` or `TO_OTHERS`.
+        reference: `TO_BASE`, `TO_SFT`, `TO_SCALED` or `TO_OTHERS`.
         level: of the languages: a resource level, `ALL`, or `EACH` single language.
         metric: that is compared.
         direction: of the difference, one of `DIRECTIONS`: it `rises`, `falls`, `stays`
@@ -96,6 +99,7 @@ class Claim:
         over: whether the claim is about over-confidence, so that the larger of the two
             gaps has to be shown above 0.
         scoring: that it is judged under; None: under each.
+        calibrator: of the condition that is compared.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Claim:
     direction: str
     over: bool = False
     scoring: str | None = None
+    calibrator: str = UNCALIBRATED
 
     def __post_init__(self) -> None:
         """Refuse a claim that no test can judge.
@@ -113,7 +118,7 @@ class Claim:
         Raises:
             ValueError: the metric has no margin or no interval; a claim about
                 over-confidence is not about the gap; or the reference, level,
-                direction or scoring is unknown.
+                direction, scoring or calibrator is unknown.
         """
         metric = METRICS.get(self.metric)
         if metric is None or not metric.may_carry_claim:
@@ -128,10 +133,11 @@ class Claim:
                 f"not {self.metric!r} that {self.direction!r}"
             )
         for name, known in (
-            ("reference", (TO_BASE, TO_SFT, TO_OTHERS)),
+            ("reference", (TO_BASE, TO_SFT, TO_SCALED, TO_OTHERS)),
             ("level", (*LEVELS, ALL, EACH)),
             ("direction", tuple(DIRECTIONS)),
             ("scoring", (*SCORINGS, None)),
+            ("calibrator", (UNCALIBRATED, *CALIBRATORS)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -140,8 +146,9 @@ class Claim:
                 )
 
 
-# From arXiv 2601.01362; `cost` is the doubt that others have. Over-confidence is judged
-# by the signed gap where it is above 0, calibration by the ECE.
+# From arXiv 2601.01362; `cost` and the claims about a temperature are doubts that
+# others have. Over-confidence is judged by the signed gap where it is above 0,
+# calibration by the ECE; whether a temperature would do, by a proper score, too.
 _RECORDS = (
     Claim(
         name="confidence",
@@ -222,6 +229,44 @@ _RECORDS = (
         level=ALL,
         metric="accuracy",
         direction="kept",
+    ),
+    Claim(
+        name="against_temperature",
+        statement="Label smoothing gives a smaller calibration error than a "
+        "temperature fitted on English.",
+        reference=TO_SCALED,
+        level=ALL,
+        metric="ece",
+        direction="falls",
+    ),
+    Claim(
+        name="against_temperature_brier",
+        statement="Label smoothing gives a better Brier score than a temperature "
+        "fitted on English.",
+        reference=TO_SCALED,
+        level=ALL,
+        metric="brier",
+        direction="falls",
+    ),
+    Claim(
+        name="beyond_temperature",
+        statement="Where both get a temperature fitted on English, label smoothing "
+        "keeps the calibration error below that of plain SFT.",
+        reference=TO_SFT,
+        level=ALL,
+        metric="ece",
+        direction="falls",
+        calibrator=FROM_ENGLISH,
+    ),
+    Claim(
+        name="beyond_temperature_brier",
+        statement="Where both get a temperature fitted on English, label smoothing "
+        "gives a better Brier score than plain SFT.",
+        reference=TO_SFT,
+        level=ALL,
+        metric="brier",
+        direction="falls",
+        calibrator=FROM_ENGLISH,
     ),
 )
 CLAIMS: dict[str, Claim] = {claim.name: claim for claim in _RECORDS}

@@ -14,14 +14,16 @@ import pyarrow as pa
 
 from polycal.calibration import METRICS
 from polycal.comparing.biases import bound_bias
-from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SFT
+from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
 from polycal.comparing.verdicts import Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
 from polycal.errors import InputError
+from polycal.measuring.readings import UNCALIBRATED
 from polycal.measuring.resampling import check_confidence
+from polycal.measuring.temperature import FROM_ENGLISH
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
@@ -33,12 +35,20 @@ class Comparison(NamedTuple):
     """A condition and its reference.
 
     Attributes:
-        reference: `TO_BASE` or `TO_SFT`.
+        reference: `TO_BASE`, `TO_SFT` or `TO_SCALED`.
         pairs: (before, after) for each seed.
     """
 
     reference: str
     pairs: list[tuple[MeasuredRun, MeasuredRun]]
+
+    def key_before(self, key: MetricKey) -> MetricKey | None:
+        """Return what of the reference is compared with a condition's metric."""
+        if self.reference != TO_SCALED:
+            return key
+        if key.calibrator != UNCALIBRATED:
+            return None
+        return key._replace(calibrator=FROM_ENGLISH)
 
 
 @verb(makes="{out}/contrasts.parquet")
@@ -169,7 +179,7 @@ def _families(runs: list[MeasuredRun]) -> Iterator[list[Comparison]]:
             pairs = [(before, run) for run in seeds.values() for before in base]
             comparisons.append(Comparison(TO_BASE, pairs))
             pairs = [(plain[s], run) for s, run in seeds.items() if s in plain]
-            comparisons.append(Comparison(TO_SFT, pairs))
+            comparisons += [Comparison(TO_SFT, pairs), Comparison(TO_SCALED, pairs)]
         yield [comparison for comparison in comparisons if comparison.pairs]
 
 
@@ -188,7 +198,7 @@ def _pooled_effects(
     Raises:
         InputError: two runs were measured on different languages.
     """
-    for reference in (TO_BASE, TO_SFT):
+    for reference in (TO_BASE, TO_SFT, TO_SCALED):
         own = [each for each in comparisons if each.reference == reference]
         keys = dict.fromkeys(key for each in own for key in loaded[each.pairs[0][1]])
         for key in keys:
@@ -208,14 +218,18 @@ def _effect(
     Raises:
         InputError: the two were measured on different languages.
     """
+    keys = comparison.key_before(key), key
     sides = [
-        [loaded[run] for run in runs] for runs in zip(*comparison.pairs, strict=True)
+        (own, [loaded[run] for run in runs])
+        for own, runs in zip(keys, zip(*comparison.pairs, strict=True), strict=True)
     ]
-    if not all(key in metrics for side in sides for metrics in side):
+    if not all(own in metrics for own, side in sides for metrics in side):
         return None
     one = comparison.pairs[0][1]
     languages = loaded[one][key].languages
-    if any(metrics[key].languages != languages for side in sides for metrics in side):
+    if any(
+        metrics[own].languages != languages for own, side in sides for metrics in side
+    ):
         raise InputError(
             f"the runs of {one.model}/{one.sft} on {one.task} are of different "
             "languages; measure them again"
@@ -226,7 +240,7 @@ def _effect(
     return Effect(
         condition | {"reference": comparison.reference, "task": one.task} | reading,
         languages,
-        *(_side(key, side) for side in sides),
+        *(_side(own, side) for own, side in sides),
         loaded[one][key].n_questions,
     )
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SFT, Claim
+from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT, Claim
+from polycal.measuring.readings import UNCALIBRATED
 from polycal.study.grid import BASE
 
 DEGENERATE = 0.9  # share of one position that no benchmark's right options have
@@ -31,6 +32,11 @@ def explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
     """Return why a claim has no row."""
     if len(rows):
         return f"the study has no {claim.level}-resource language"
+    if claim.reference == TO_SCALED or claim.calibrator != UNCALIBRATED:
+        return (
+            "the study has no label smoothing with its plain SFT, or no English to fit "
+            "the temperature on"
+        )
     return {
         TO_BASE: "the study has no plain SFT with its base model",
         TO_SFT: "the study has no label smoothing with its plain SFT",

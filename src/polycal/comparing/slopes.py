@@ -17,7 +17,7 @@ from polycal.study.languages import ALL
 
 FEWEST = 6  # languages; with fewer, no interval of a slope is worth its name
 # Fractions, whose slopes can be compared with each other.
-_SLOPED = [name for name, metric in METRICS.items() if metric.margin]
+_SLOPED = [name for name, metric in METRICS.items() if metric.margin and metric.unit]
 # From a condition and a language to a number, or None where it is not known.
 Predictor = Callable[[Condition, str], float | None]
 

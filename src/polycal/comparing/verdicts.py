@@ -89,10 +89,9 @@ def judge(
     """Judge every claim about every condition that the study has.
 
     One claim of one task and scoring is one family, over models, SFT sets and smoothing
-    values, under the headline normaliser and without a calibrator. Holm's procedure
-    keeps the probability that any of them holds or is reversed by mistake below alpha.
-    All tests are two-sided at their level, so holding and reversing take the same
-    evidence.
+    values, under the headline normaliser. Holm's procedure keeps the probability that
+    any of them holds or is reversed by mistake below alpha. All tests are two-sided at
+    their level, so holding and reversing take the same evidence.
 
     Args:
         contrasts: rows of a contrasts table, with `low`, `high` and the columns of
@@ -107,7 +106,7 @@ def judge(
         of the claims table.
     """
     headline = contrasts["normaliser"] == contrasts["scoring"].map(HEADLINE)
-    rows = contrasts[headline & (contrasts["calibrator"] == "none")]
+    rows = contrasts[headline]
     contrasts = contrasts.copy()
     if rows.empty:
         return contrasts, pd.DataFrame()
@@ -174,6 +173,7 @@ def _cases(
                     (own["reference"] == claim.reference)
                     & (own["smoothing"] == smoothing)
                     & (own["metric"] == claim.metric)
+                    & (own["calibrator"] == claim.calibrator)
                 ]
                 chosen = here["level"] == claim.level
                 if claim.level == EACH:
@@ -258,6 +258,9 @@ def _decide(
     shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
     excess = float(beyond(row["low"], row["high"], row["margin"]))
     shown |= plan(noise, level, excess=excess, n_questions=row["n_questions"])
+    # What bias may hide has to be exceeded, too.
+    bias = max(row["estimate"] - row["low"], row["high"] - row["estimate"])
+    shown["detectable"] += bias
     shown |= {
         "ci_low": max(row["low"] - half, -widest),
         "ci_high": min(row["high"] + half, widest),

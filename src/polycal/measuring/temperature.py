@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from polycal.calibration.answers import of_gold
 
 ENGLISH = "en"
-CALIBRATORS = ("ts_en", "ts_own", "ts_pool", "ts_loo")
+FROM_ENGLISH = "ts_en"
+CALIBRATORS = (FROM_ENGLISH, "ts_own", "ts_pool", "ts_loo")
 LOWEST, HIGHEST = 0.01, 100.0  # temperatures; beyond them nothing changes any more
 FOLDS = 2
 
@@ -122,11 +123,11 @@ def cross_fit(
         pooled, without = _pool(curves, own)
         for code in languages:
             fitted["ts_own"][code][fold] = own[code]
-            fitted["ts_en"][code][fold] = own.get(ENGLISH, np.nan)
+            fitted[FROM_ENGLISH][code][fold] = own.get(ENGLISH, np.nan)
             fitted["ts_pool"][code][fold] = pooled
             fitted["ts_loo"][code][fold] = without[code]
     if ENGLISH not in languages:
-        del fitted["ts_en"]
+        del fitted[FROM_ENGLISH]
     if len(languages) < 2:
         del fitted["ts_loo"]
     return fitted

@@ -15,12 +15,14 @@ from polycal.comparing.verdicts import (
     REVERSED,
     THIS_TRAINING,
 )
-from polycal.reporting.sentences import percent, points
+from polycal.measuring.side_metrics import MEASURED
+from polycal.reporting.sentences import spell, spell_difference
 from polycal.study.languages import ALL, LEVELS
 from polycal.study.layout import number
 
 # The signs of verdicts on the page.
 MARKS = {HOLDS: "✓", REVERSED: "✗", NEGLIGIBLE: "≈", INCONCLUSIVE: "?", NOT_JUDGED: "–"}
+_ENDS = "ci_low", "ci_high"
 _OF_MARGIN = {
     name for name, claim in CLAIMS.items() if claim.direction in ("stays", "kept")
 }
@@ -89,27 +91,28 @@ def _where(row: Mapping, *, facet: bool) -> str:
 
 def _spell_numbers(row: Mapping) -> list[str]:
     """Spell both values, the difference that decided and its interval, and notes."""
-    name = "ECE" if row["metric"] == "ece" else row["metric"]
+    metric = MEASURED[row["metric"]]
+    name, unit = metric.heading.split(" (")[0], metric.unit
     if row["level"] not in (*LEVELS, ALL):
         name += f" of {language_of(row['level']).name}"
-    spell = points if row["metric"] == "gap" else percent
-    ends = f"[{points(row['ci_low'], unit='')}, {points(row['ci_high'], unit='')}]"
+    low, high = (spell_difference(row[end], unit).removesuffix(" pp") for end in _ENDS)
     level = f"{100 * row['confidence']:.4g} % interval"
     notes = [
-        f"{name} {spell(row['before'])} → {spell(row['after'])}: "
-        f"{points(row['estimate'])} {ends}, {level}"
+        f"{name} {spell(row['before'], unit)} → {spell(row['after'], unit)}: "
+        f"{spell_difference(row['estimate'], unit)} [{low}, {high}], {level}"
     ]
     if row["verdict"].startswith(NEGLIGIBLE) or row["claim"] in _OF_MARGIN:
-        notes.append(f"margin {points(row['margin']).removeprefix('+')}")
+        margin = spell_difference(row["margin"], unit)
+        notes.append(f"margin {margin.removeprefix('+')}")
     if row["verdict"] != INCONCLUSIVE:
         p = row["p_adjusted"]
         notes.append("adjusted p < 0.001" if p < 0.001 else f"adjusted p = {p:.3f}")
     if row["tipping_sd"] == row["tipping_sd"]:
-        sd = points(row["tipping_sd"]).removeprefix("+")
+        sd = spell_difference(row["tipping_sd"], unit).removeprefix("+")
         notes.append(f"undone by an sd over trainings of {sd}")
     if row["verdict"] == INCONCLUSIVE:
         if row["detectable"] == row["detectable"]:
-            least = points(row["detectable"]).removeprefix("+")
+            least = spell_difference(row["detectable"], unit).removeprefix("+")
             notes.append(f"decides effects from {least} on")
         if row["n_questions_needed"] == row["n_questions_needed"]:
             needed = f"{int(row['n_questions_needed']):,}"

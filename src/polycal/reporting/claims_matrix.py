@@ -4,8 +4,9 @@ import pandas as pd
 
 from polycal.comparing.conditions import FACET
 from polycal.comparing.verdicts import NOT_JUDGED
+from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.claim_sentences import MARKS, describe_case
-from polycal.reporting.sentences import points
+from polycal.reporting.sentences import spell_difference
 from polycal.study.layout import number
 
 
@@ -40,7 +41,9 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
             "smoothing": number(row["smoothing"]) if smoothed else "",
             "mark": case["mark"],
             "kind": case["kind"],
-            "short": points(row["estimate"]) if judged else "",
+            "short": spell_difference(row["estimate"], MEASURED[row["metric"]].unit)
+            if judged
+            else "",
             "text": f"{case['where']}: {case['text']}",
         }
         own = cells.setdefault(row["statement"], {})

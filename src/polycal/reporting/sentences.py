@@ -27,6 +27,21 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}%"
 
 
+def spell(value: float, unit: str) -> str:
+    """Spell a value of a metric of this unit."""
+    if unit == "%":
+        return percent(value)
+    return points(value) if unit == "pp" else f"{value:.3f}".replace("-", "−")
+
+
+def spell_difference(value: float, unit: str) -> str:
+    """Spell a difference between two values of a metric of this unit, with its sign."""
+    if unit in ("%", "pp"):
+        return points(value)
+    text = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if text[1:] == "0.000" else text
+
+
 def join(parts: list[str]) -> str:
     """Return "a", "a and b", or "a, b and c"."""
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])

@@ -14,7 +14,7 @@ STAGES = {
     "score": 5,
     "measure": 8,
     "aggregate": 3,
-    "contrast": 5,
+    "contrast": 6,
     "analyse": 5,
     "list_runs": 2,
     "find_shifts": 2,
