@@ -365,6 +365,23 @@ def test_the_next_language_is_tokenised_while_one_is_scored(call, monkeypatch):
     assert list(dict.fromkeys(row["language"] for row in rows)) == list(LANGUAGES)
 
 
+@pytest.fixture
+def loading_in_turn(monkeypatch):
+    """Threads stand for jobs, which are processes: transformers loads in one at a time.
+
+    While it loads, it replaces `PreTrainedModel.tie_weights` of all threads, and two of
+    them leave it replaced for the rest of the process.
+    """
+    load_model, turn = models.load_model, threading.Lock()
+
+    def load_in_turn(*args, **settings):
+        with turn:
+            return load_model(*args, **settings)
+
+    monkeypatch.setattr(models, "load_model", load_in_turn)
+
+
+@pytest.mark.usefixtures("loading_in_turn")
 def test_jobs_of_one_checkpoint_score_at_the_same_time(
     call, monkeypatch, tmp_path, questions
 ):
@@ -387,6 +404,7 @@ def test_jobs_of_one_checkpoint_score_at_the_same_time(
     assert not list((tmp_path / "store").glob(".*"))
 
 
+@pytest.mark.usefixtures("loading_in_turn")
 def test_two_jobs_never_score_the_same_part(call, monkeypatch, tmp_path):
     """What the first is scoring the second leaves to it, and scores the rest first."""
     score_tokens = engine.Engine.score_tokens
