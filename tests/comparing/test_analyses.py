@@ -11,11 +11,13 @@ import pytest
 from polycal.comparing.analyses import analyse
 from polycal.comparing.cultures import cultures
 from polycal.comparing.decompositions import decompositions
-from polycal.comparing.dispersions import dispersions
 from polycal.comparing.doses import doses
 from polycal.comparing.fronts import fronts
+from polycal.comparing.level_means import level_means
+from polycal.comparing.new_languages import new_languages
 from polycal.comparing.paired import Condition, Numbers, average_seeds
 from polycal.comparing.replicates import MeasuredRun, Replicates
+from polycal.comparing.shares import shares
 from polycal.comparing.slopes import predictors_of, slopes
 from polycal.errors import InputError
 from polycal.storage import tables
@@ -241,20 +243,6 @@ def test_fronts_hold_what_is_not_beaten(study):
     assert held["s", 0.0]["probability"] == pytest.approx(0.5, abs=0.1)
 
 
-def test_dispersions_of_log_temperatures():
-    """Temperatures e and e^3 over two languages: mean 2, spread sqrt 2."""
-    base = {"model": "m", "sft": "s", "smoothing": 0.0, "metric": "temperature"}
-    base |= WAY | {"calibrator": "ts_own", "subset": "all"}
-    rows = [base | {"language": "en", "value": np.e}]
-    rows.append(base | {"language": "de", "value": np.e**3})
-    found = only(dispersions(pa.Table.from_pylist(rows)), level="all")
-    assert found["mean_log"] == pytest.approx(2)
-    assert found["sd_log"] == pytest.approx(np.sqrt(2))
-    assert found["n_languages"] == 2
-    alone = only(dispersions(pa.Table.from_pylist(rows[:1])), level="all")
-    assert alone["sd_log"] is None
-
-
 def test_the_tables_are_written_in_their_schemas(tmp_path, study):
     """From files to files; each holds what its function gives."""
     paths = save(tmp_path, *made_up())
@@ -269,8 +257,10 @@ def test_the_tables_are_written_in_their_schemas(tmp_path, study):
         ("doses", doses(study, 0.9)),
         ("slopes", slopes(study, predictors_of(made_up()[0]), 0.9)),
         ("fronts", fronts(study)),
-        ("dispersions", []),
         ("cultures", []),
+        ("level_means", level_means(study, 0.9)),
+        ("new_languages", new_languages(study, 0.9)),
+        ("shares", shares(study, 0.9)),
     ):
         table = tables.read(tmp_path / f"{kind}.parquet", kind)
         assert len(table) == len(rows), kind
@@ -423,28 +413,6 @@ def test_a_premium_is_the_mean_over_runs_of_all_questions():
     assert predict(condition, "sw") == pytest.approx(np.log(3))
     assert predict(condition._replace(model="n"), "sw") is None
     assert predict(condition._replace(task="u"), "sw") is None
-
-
-def test_dispersions_average_logarithms():
-    """Temperatures 1 and 4 of two seeds: log 2. Conditions stay apart, in order."""
-    base = {"model": "m", "sft": "s", "smoothing": 0.0, "metric": "temperature"}
-    base |= WAY | {"calibrator": "ts_own", "subset": "all", "language": "sw"}
-    rows = [base | {"value": 1.0}, base | {"value": 4.0}]
-    rows += [
-        base | {"value": 9.0, "subset": "CS"},
-        base | {"value": 9.0, "metric": "x"},
-    ]
-    rows += [base | {"smoothing": 0.1, "language": "en", "value": np.e}]
-    found = dispersions(pa.Table.from_pylist(rows))
-    assert [(row["smoothing"], row["level"]) for row in found] == [
-        (0.0, "all"),
-        (0.0, "low"),
-        (0.1, "all"),
-        (0.1, "high"),
-    ]
-    assert [row["mean_log"] for row in found] == pytest.approx([np.log(2)] * 2 + [1, 1])
-    assert {row["sd_log"] for row in found} == {None}
-    assert found[0].items() >= (WAY | {"calibrator": "ts_own"}).items()
 
 
 def test_what_lacks_a_metric_is_passed_over():

@@ -110,7 +110,7 @@ def test_without_a_slope_p_values_are_uniform():
 @pytest.mark.parametrize(
     ("effects", "covariance", "predictor", "match"),
     [
-        (range(5), np.eye(5), range(5), "6 languages"),
+        (range(5), np.eye(5), range(5), "needs 6 of them"),
         (range(6), np.eye(6), [1] * 6, "two values"),
         (range(6), np.ones((6, 6)), range(6), "more replicates"),
         (range(6), np.eye(2), range(6), "no inverse"),

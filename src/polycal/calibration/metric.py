@@ -63,6 +63,11 @@ class Metric(NamedTuple):
         return self.terms is not None or self.of_bins is not None
 
     @property
+    def is_fraction(self) -> bool:
+        """Return whether it is a fraction, or the difference of two."""
+        return self.unit in ("%", "pp")
+
+    @property
     def may_carry_claim(self) -> bool:
         """Return whether a claim may be about it: it has an interval and a margin."""
         return self.replicated and self.margin is not None

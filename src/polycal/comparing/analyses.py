@@ -1,4 +1,4 @@
-"""The study's further tables: decompositions, doses, slopes, fronts, cultures."""
+"""The study's further tables: means of levels, decompositions, doses, slopes, ..."""
 
 from itertools import groupby
 from pathlib import Path
@@ -7,26 +7,29 @@ import pyarrow as pa
 
 from polycal.comparing.cultures import cultures
 from polycal.comparing.decompositions import decompositions
-from polycal.comparing.dispersions import dispersions
 from polycal.comparing.doses import doses
 from polycal.comparing.fronts import fronts
+from polycal.comparing.level_means import level_means
+from polycal.comparing.new_languages import new_languages
 from polycal.comparing.paired import Row, average_seeds
 from polycal.comparing.replicates import MeasuredRun, Replicates
+from polycal.comparing.shares import shares
 from polycal.comparing.slopes import predictors_of, slopes
 from polycal.measuring.measure import CULTURES
 from polycal.measuring.resampling import check_confidence
 from polycal.storage import tables
+from polycal.storage.analysis_kinds import ANALYSES
 from polycal.study.languages import ALL
 from polycal.verb import verb
 
-_KINDS = ("decompositions", "doses", "slopes", "fronts", "dispersions", "cultures")
+_KINDS = tuple(kind.name for kind in ANALYSES)
 
 
 @verb(makes="{out}/decompositions.parquet")
 def analyse(
     *, metrics: Path, replicates: list[Path], confidence: float, out: Path
 ) -> None:
-    """Write the study's decompositions, doses, slopes and so on, as Parquet and CSV.
+    """Write the study's means, decompositions, doses and so on, as Parquet and CSV.
 
     Args:
         metrics: the study's metrics table.
@@ -43,11 +46,13 @@ def analyse(
     loader = Replicates(measured, replicates)
     predictors = predictors_of(measured)
     rows: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
-    rows["dispersions"] += dispersions(measured)
     # Conditions of one model and task are compared: the others stay on disk.
     for _, runs in groupby(sorted(loader.runs, key=_family), key=_family):
         studies = average_seeds(loader, runs)
         study = studies[ALL]
+        rows["level_means"] += level_means(study, confidence)
+        rows["new_languages"] += new_languages(study, confidence)
+        rows["shares"] += shares(study, confidence)
         rows["decompositions"] += decompositions(study, confidence)
         rows["doses"] += doses(study, confidence)
         rows["slopes"] += slopes(study, predictors, confidence)

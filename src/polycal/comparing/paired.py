@@ -70,6 +70,10 @@ class Numbers(NamedTuple):
         seeds = [self.seeds[code] for code in codes if code in self.seeds]
         return np.mean(seeds, axis=0) if seeds else np.empty(0)
 
+    def by_seed(self, codes: Iterable[str]) -> np.ndarray:
+        """Return the values of languages by seed [S, L]; one row if none is known."""
+        return np.array([self.seeds.get(code, [self.value[code]]) for code in codes]).T
+
     def mean(self, codes: Iterable[str]) -> tuple[float, np.ndarray]:
         """Return the mean over languages, and its replicates [R]."""
         codes = list(codes)
@@ -142,6 +146,19 @@ def contrasted(study: Study) -> Iterator[tuple[str, Condition, Condition]]:
             yield TO_BASE, base, after
         if after.smoothing and plain in study:
             yield TO_SFT, plain, after
+
+
+def subtract_seeds(after: Numbers, before: Numbers, codes: Iterable[str]) -> np.ndarray:
+    """Return a difference by seed and language [S, L].
+
+    A base model has one seed, which belongs to each of the others. Where two conditions
+    have other numbers of seeds, nothing pairs them: their means are subtracted.
+    """
+    sides = [side.by_seed(codes) for side in (after, before)]
+    counts = {len(side) for side in sides}
+    if len(counts - {1}) > 1:
+        sides = [side.mean(axis=0, keepdims=True) for side in sides]
+    return sides[0] - sides[1]
 
 
 def levels_of(codes: Iterable[str]) -> dict[str, list[str]]:

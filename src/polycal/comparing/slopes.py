@@ -1,6 +1,5 @@
 """Meta-regression of effects on what is known of a language."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -8,16 +7,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from polycal.calibration import METRICS
 from polycal.comparing.conditions import language_of
 from polycal.comparing.inference import Noise, half_width, p_two_sided
 from polycal.comparing.paired import Condition, Row, Study, contrasted, shared
+from polycal.comparing.random_effects import FEWEST, SAMPLED, fit
 from polycal.storage import tables
 from polycal.study.languages import ALL
 
-FEWEST = 6  # languages; with fewer, no interval of a slope is worth its name
-# Fractions, whose slopes can be compared with each other.
-_SLOPED = [name for name, metric in METRICS.items() if metric.margin and metric.unit]
 # From a condition and a language to a number, or None where it is not known.
 Predictor = Callable[[Condition, str], float | None]
 
@@ -55,15 +51,7 @@ def meta_regression(
 ) -> Slope:
     """Regress languages' effects on a predictor (random-effects meta-regression).
 
-    effect = a + b x + u + e. e has the given covariance, which is not diagonal because
-    all languages answer the same questions; u has variance tau^2, by which a language
-    differs from the line. tau^2 is the moment estimate of DerSimonian and Laird 1986,
-    generalised to a covariance: (Q - (L - 2)) / trace(P), at least 0, with W the
-    inverse covariance, P = W - W X (X'WX)^-1 X'W and Q = y'Py. The line is fitted by
-    generalised least squares with covariance + tau^2 I. Interval and p-value are those
-    of Knapp and Hartung 2003: the standard error is multiplied by the root of y'Py /
-    (L - 2), with P of these weights, if that is above 1, and t has L - 2 degrees of
-    freedom, because tau^2 is an estimate from few languages.
+    effect = a + b x, with the noise of `polycal.comparing.random_effects`.
 
     Args:
         effects: [L] e.g. the change of the gap by language.
@@ -82,43 +70,16 @@ def meta_regression(
         >>> round(line.slope, 6), round(line.tau, 6)
         (0.1, 0.0)
     """
-    y, x = np.asarray(effects, np.float64), np.asarray(predictor, np.float64)
-    sigma = np.asarray(covariance, np.float64)
-    if len(y) < FEWEST or len(np.unique(x)) < 2:
-        raise ValueError(
-            f"a slope needs {FEWEST} languages and two values of the predictor"
-        )
-    if sigma.shape != (len(y), len(y)) or np.linalg.matrix_rank(sigma) < len(y):
-        raise ValueError(
-            f"the covariance {sigma.shape} of {len(y)} languages has no inverse; "
-            "it takes more replicates than languages"
-        )
-    design = np.stack([np.ones(len(y)), x], axis=1)
-    weights = np.linalg.inv(sigma)
-    _, hat = _least_squares(design, weights, y)
-    projection = weights - weights @ design @ hat
-    excess = y @ projection @ y - (len(y) - design.shape[1])
-    variance = max(excess / np.trace(projection), 0.0)
-    whole = np.linalg.inv(sigma + variance * np.eye(len(y)))
-    (intercept, slope), hat = _least_squares(design, whole, y)
-    projection = whole - whole @ design @ hat
-    df = len(y) - design.shape[1]
-    scale = max(y @ projection @ y / df, 1.0)
-    se = math.sqrt(scale * np.linalg.inv(design.T @ whole @ design)[1, 1])
-    noise = Noise(0.0, se, df)
-    p_value = p_two_sided(slope, noise)
+    x = np.asarray(predictor, np.float64)
+    if len(np.unique(x)) < 2:
+        raise ValueError("a slope needs two values of the predictor")
+    line = fit(effects, covariance, np.stack([np.ones(len(x)), x], axis=1))
+    (intercept, slope), se = line.coefficients, float(line.se[1])
+    noise = Noise(0.0, se, line.df)
     reach = half_width(noise, confidence=confidence)
-    low, high = slope - reach, slope + reach
-    numbers = (intercept, slope, se, low, high, p_value, math.sqrt(variance))
-    return Slope(*map(float, numbers), len(y))
-
-
-def _least_squares(
-    design: np.ndarray, weights: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the coefficients [P] and the matrix [P, L] that maps effects to them."""
-    hat = np.linalg.solve(design.T @ weights @ design, design.T @ weights)
-    return hat @ y, hat
+    low, high, p_value = slope - reach, slope + reach, p_two_sided(slope, noise)
+    numbers = (intercept, slope, se, low, high, p_value, line.tau)
+    return Slope(*map(float, numbers), len(x))
 
 
 def slopes(
@@ -133,7 +94,7 @@ def slopes(
     """
     rows = []
     for reference, before, after in contrasted(study):
-        for metric in _SLOPED:
+        for metric in SAMPLED:
             pair = [study[before].get(metric), study[after].get(metric)]
             if None in pair:
                 continue

@@ -155,7 +155,7 @@ def _keeps_replicates(reading: Reading, row: Mapping[str, object]) -> bool:
     headline = reading.normaliser == HEADLINE[reading.scoring]
     plain = headline and reading.calibrator == UNCALIBRATED
     metric = METRICS[row["metric"]]
-    compared = metric.may_carry_claim and metric.unit and metric.debiased is None
+    compared = metric.may_carry_claim and metric.is_fraction and not metric.debiased
     return row["subset"] == ALL or (plain and compared)
 
 

@@ -59,12 +59,16 @@ SUBSET = Column("subset", STRING, "all; CS, CA: culturally sensitive questions o
 METRIC = Column("metric", STRING, "name of the metric (docs/metrics.md)")
 HOW = [SCORING, NORMALISER, CALIBRATOR]
 MEASURED = [*RUN, TASK, LANGUAGE, *HOW]
+N_SEEDS = Column("n_seeds", INT, "training seeds behind it")
+N_LANGUAGES = Column("n_languages", INT, "languages behind it")
 SEEDS = [
-    Column("n_seeds", INT, "training seeds behind it"),
+    N_SEEDS,
     Column("sd_seeds", FLOAT, "standard deviation over seeds; null for one seed"),
-    Column("n_languages", INT, "languages behind it"),
+    N_LANGUAGES,
 ]
-REFERENCE = Column("reference", STRING, "base; or sft: SFT with smoothing 0")
+REFERENCE = Column(
+    "reference", STRING, "base; sft: smoothing 0; scaled: that, with ts_en"
+)
 ESTIMATE = [
     Column("estimate", FLOAT, "mean over languages of the change"),
     Column("se", FLOAT, "standard error, over questions"),

@@ -15,7 +15,7 @@ STAGES = {
     "measure": 8,
     "aggregate": 3,
     "contrast": 6,
-    "analyse": 5,
+    "analyse": 6,
     "list_runs": 2,
     "find_shifts": 2,
     "draw": 9,

@@ -1,0 +1,83 @@
+"""Means of a condition's metrics over the languages of a level, with intervals."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from polycal.comparing.inference import Noise, half_width
+from polycal.comparing.paired import Condition, Numbers, Row, Study, levels_of
+from polycal.comparing.seed_noise import SeedVariance, pool_seeds
+from polycal.study.grid import BASE
+
+
+def level_means(study: Study, confidence: float) -> list[Row]:
+    """Return the mean of every metric with replicates, by condition and level.
+
+    The interval holds the noise of questions, which is that of the mean and not of its
+    languages, because translations of one question are not independent; that of
+    trainings, where several seeds show it; and what the bias of an ECE may be.
+
+    Args:
+        study: the conditions.
+        confidence: of the intervals.
+    """
+    rows = []
+    for conditions in _alike(study):
+        metrics = dict.fromkeys(name for each in conditions for name in study[each])
+        for metric in metrics:
+            held = {each: study[each].get(metric) for each in conditions}
+            held = {each: numbers for each, numbers in held.items() if numbers}
+            levels = {each: levels_of(own.value) for each, own in held.items()}
+            for level in levels_of(code for own in held.values() for code in own.value):
+                own = {
+                    each: numbers
+                    for each, numbers in held.items()
+                    if level in levels[each]
+                }
+                training = _training(
+                    (numbers, levels[each][level]) for each, numbers in own.items()
+                )
+                for each, numbers in own.items():
+                    codes = levels[each][level]
+                    key = {"level": level, "metric": metric}
+                    found = _describe(numbers, codes, training, confidence)
+                    rows.append(each._asdict() | key | found)
+    return rows
+
+
+def _alike(study: Study) -> list[list[Condition]]:
+    """Return the conditions whose noise of training is pooled: smoothing values."""
+    sweeps: dict[tuple, list[Condition]] = {}
+    for condition in sorted(study):
+        sweeps.setdefault((condition.sft == BASE, *condition.sweep), []).append(
+            condition
+        )
+    return list(sweeps.values())
+
+
+def _training(members: Iterable[tuple[Numbers, list[str]]]) -> SeedVariance:
+    means = [own.by_seed(codes).mean(axis=1, keepdims=True) for own, codes in members]
+    return pool_seeds(means, np.ones((1, 0)))
+
+
+def _describe(
+    numbers: Numbers, codes: list[str], training: SeedVariance, confidence: float
+) -> Row:
+    value, draws = numbers.mean(codes)
+    n_seeds = len(numbers.by_seed(codes))
+    noise = Noise(
+        float(draws.std(ddof=1)),
+        math.sqrt(training.common[0] / n_seeds),
+        max(training.common_df, 1.0),
+    )
+    half = float(half_width(noise, confidence=confidence))
+    return {
+        "estimate": value,
+        "se": float(noise.se),
+        "se_seeds": float(noise.se_seeds) if training.known else None,
+        "ci_low": value - numbers.mean_bias(codes) - half,
+        "ci_high": value + half,
+        "n_seeds": n_seeds,
+        "n_languages": len(codes),
+    }

@@ -1,0 +1,168 @@
+"""Relative effects: the share of what SFT added that smoothing removes.
+
+Input: the conditions of a study; output: rows of the table `shares`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+
+from polycal.comparing.inference import Noise, half_width
+from polycal.comparing.paired import (
+    Condition,
+    Numbers,
+    Row,
+    Study,
+    levels_of,
+    shared,
+    subtract_seeds,
+)
+from polycal.comparing.seed_noise import pool_seeds
+from polycal.study.grid import BASE
+
+_SHARED_OUT = ("confidence", "gap")  # without a bias that would not cancel in a ratio
+_STEPS = 60  # doublings until an end is bracketed
+
+
+class Difference:
+    """A mean difference over languages, by replicate and by seed.
+
+    Attributes:
+        value: the estimate.
+        draws: [R] its replicates.
+        seeds: [S] by seed.
+    """
+
+    def __init__(self, after: Numbers, before: Numbers, codes: list[str]) -> None:
+        """Subtract two conditions' means over languages."""
+        (value, draws), (base, base_draws) = after.mean(codes), before.mean(codes)
+        self.value, self.draws = value - base, draws - base_draws
+        self.seeds = subtract_seeds(after, before, codes).mean(axis=1)
+
+
+def fieller(
+    removed: Difference,
+    added: Difference,
+    confidence: float,
+    *,
+    others: Sequence[Difference] = (),
+) -> tuple[float | None, float | None]:
+    """Return the interval of removed / added (Fieller 1954).
+
+    It holds the ratios r that a test of removed - r added = 0 does not reject, with the
+    noise of questions and of trainings of that difference. Where `added` itself is not
+    shown to differ from 0, every ratio is possible.
+
+    Args:
+        removed: the numerator.
+        added: the denominator, of the same questions and seeds.
+        confidence: of the interval.
+        others: numerators of other smoothing values: the noise of training is pooled,
+            as it is in contrasts.
+
+    Returns:
+        Lower and upper end; None for both where the interval is unbounded.
+    """
+
+    def excess(ratio: float) -> float:
+        """Return by how much the test rejects a ratio; below 0 it does not."""
+        return _excess(
+            removed.value - ratio * added.value,
+            removed.draws - ratio * added.draws,
+            [each.seeds - ratio * added.seeds for each in (removed, *others)],
+            confidence,
+        )
+
+    if _excess(added.value, added.draws, [added.seeds], confidence) <= 0:
+        return None, None
+    ratio = removed.value / added.value
+    ends = []
+    for side in (-1, 1):
+        step = 0.01
+        for _ in range(_STEPS):
+            if excess(ratio + side * step) > 0:
+                break
+            step *= 2
+        else:
+            return None, None
+        ends.append(float(brentq(excess, ratio, ratio + side * step)))
+    return ends[0], ends[1]
+
+
+def _excess(
+    value: float, draws: np.ndarray, seeds: Sequence[np.ndarray], confidence: float
+) -> float:
+    """Return |value| minus the half width of its interval.
+
+    Args:
+        value: a difference.
+        draws: [R] its replicates.
+        seeds: [S] by seed; of other smoothing values, too.
+        confidence: of the interval.
+    """
+    training = pool_seeds([values[:, None] for values in seeds], np.ones((1, 0)))
+    noise = Noise(
+        float(draws.std(ddof=1)),
+        math.sqrt(training.common[0] / len(seeds[0])),
+        max(training.common_df, 1.0),
+    )
+    return abs(value) - float(half_width(noise, confidence=confidence))
+
+
+def shares(study: Study, confidence: float) -> list[Row]:
+    """Return the share of what SFT added that each smoothing removes, by level.
+
+    Args:
+        study: the conditions.
+        confidence: of the intervals.
+    """
+    sweeps: dict[Condition, list[Condition]] = {}
+    for condition in study:
+        if condition.smoothing:
+            plain = condition._replace(smoothing=0.0)
+            if plain in study and plain._replace(sft=BASE) in study:
+                sweeps.setdefault(plain, []).append(condition)
+    rows = []
+    for plain, smoothed in sweeps.items():
+        for metric in _SHARED_OUT:
+            base = plain._replace(sft=BASE)
+            held = {each: study[each].get(metric) for each in (base, plain, *smoothed)}
+            if None in held.values():
+                continue
+            for level, codes in levels_of(shared(held.values())).items():
+                added = Difference(held[plain], held[base], codes)
+                removed = {
+                    each: Difference(held[plain], held[each], codes)
+                    for each in smoothed
+                }
+                for condition, numbers in _share(added, removed, confidence):
+                    key = {"level": level, "metric": metric, "n_languages": len(codes)}
+                    rows.append(condition._asdict() | key | numbers)
+    return rows
+
+
+def _share(
+    added: Difference, removed: Mapping[Condition, Difference], confidence: float
+) -> Iterator[tuple[Condition, Row]]:
+    """Yield each smoothing with its share; none whose seeds nothing pairs."""
+    alike = {
+        condition: own
+        for condition, own in removed.items()
+        if len(own.seeds) == len(added.seeds)
+    }
+    for condition, own in alike.items():
+        others = [other for each, other in alike.items() if each != condition]
+        low, high = fieller(own, added, confidence, others=others)
+        yield (
+            condition,
+            {
+                "added": added.value,
+                "removed": own.value,
+                "share": None if low is None else own.value / added.value,
+                "ci_low": low,
+                "ci_high": high,
+                "n_seeds": len(added.seeds),
+            },
+        )
