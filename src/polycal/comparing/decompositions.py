@@ -1,18 +1,23 @@
 """Decomposition of a change of ECE into confidence, accuracy and cancellation."""
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from polycal.comparing.paired import (
+    Condition,
+    Numbers,
     Row,
     Study,
-    contrasted,
+    by_sweep,
     interval,
     levels_and_languages,
+    pair_seeds,
     shared,
 )
+from polycal.comparing.seed_noise import SeedVariance, pool_means
 
 _METRICS = ("confidence", "accuracy", "ece")  # the arguments of `decompose`
 
@@ -80,32 +85,84 @@ def decompositions(study: Study, confidence: float) -> list[Row]:
         confidence: of the intervals.
     """
     rows = []
-    for reference, before, after in contrasted(study):
-        sides = [study[before], study[after]]
-        if any(metric not in side for side in sides for metric in _METRICS):
-            continue
-        common = shared(side["ece"] for side in sides)
-        points, draws = {}, {}
-        for code in common:
-            points[code] = decompose(
-                **{m: tuple(side[m].value[code] for side in sides) for m in _METRICS}
-            )
-            draws[code] = decompose(
-                **{m: tuple(side[m].draws[code] for side in sides) for m in _METRICS}
-            )
-        for level, codes in levels_and_languages(common).items():
+    for (reference, *_), pairs in by_sweep(study).items():
+        changes = [
+            _Change(study[before], study[after], after)
+            for before, after in pairs
+            if all(m in study[side] for side in (before, after) for m in _METRICS)
+        ]
+        levels = levels_and_languages(code for own in changes for code in own.codes)
+        for level, codes in levels.items():
             for part in Parts._fields:
-                value = np.mean([getattr(points[code], part) for code in codes])
-                drawn = np.mean([getattr(draws[code], part) for code in codes], axis=0)
-                key = {"reference": reference, "level": level, "part": part}
-                # The bias of ECE is one of the cancellation.
-                biased = part == "cancellation"
-                estimate = interval(
-                    float(value),
-                    drawn,
-                    confidence,
-                    below=biased * sides[1]["ece"].mean_bias(codes),
-                    above=biased * sides[0]["ece"].mean_bias(codes),
-                )
-                rows.append(after._asdict() | key | estimate)
+                own = [change for change in changes if set(codes) <= set(change.codes)]
+                training = pool_means(change.seeds(part, codes) for change in own)
+                for change in own:
+                    key = {"reference": reference, "level": level, "part": part}
+                    estimate = change.estimate(part, codes, training, confidence)
+                    rows.append(change.condition._asdict() | key | estimate)
     return rows
+
+
+class _Change:
+    """The parts of one change of ECE by language.
+
+    Attributes:
+        condition: that is compared with its reference.
+        codes: the languages.
+    """
+
+    def __init__(
+        self,
+        before: Mapping[str, Numbers],
+        after: Mapping[str, Numbers],
+        condition: Condition,
+    ) -> None:
+        """Decompose the change of every language that both have."""
+        self.condition = condition
+        self.codes = shared(side["ece"] for side in (before, after))
+        self._bias = before["ece"], after["ece"]
+        self._values, self._draws, self._seeds = (
+            {
+                code: decompose(
+                    **{m: take(before[m], after[m], code) for m in _METRICS}
+                )
+                for code in self.codes
+            }
+            for take in (_values, _draws, _seeds)
+        )
+
+    def seeds(self, part: str, codes: Iterable[str]) -> np.ndarray:
+        """Return a part's mean over languages by seed [S]."""
+        return np.mean([getattr(self._seeds[code], part) for code in codes], axis=0)
+
+    def estimate(
+        self, part: str, codes: list[str], training: SeedVariance, confidence: float
+    ) -> Row:
+        """Return a part's mean over languages with its interval."""
+        value = np.mean([getattr(self._values[code], part) for code in codes])
+        drawn = np.mean([getattr(self._draws[code], part) for code in codes], axis=0)
+        # The bias of ECE is one of the cancellation.
+        biased = part == "cancellation"
+        before, after = self._bias
+        return interval(
+            float(value),
+            drawn,
+            confidence,
+            below=biased * after.mean_bias(codes),
+            above=biased * before.mean_bias(codes),
+            training=training,
+            n_seeds=len(self.seeds(part, codes)),
+        )
+
+
+def _values(before: Numbers, after: Numbers, code: str) -> tuple[float, float]:
+    return before.value[code], after.value[code]
+
+
+def _draws(before: Numbers, after: Numbers, code: str) -> tuple[np.ndarray, np.ndarray]:
+    return before.draws[code], after.draws[code]
+
+
+def _seeds(before: Numbers, after: Numbers, code: str) -> tuple[np.ndarray, np.ndarray]:
+    sides = pair_seeds(before, after, [code])
+    return sides[0][:, 0], sides[1][:, 0]

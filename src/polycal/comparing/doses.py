@@ -4,14 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from polycal.calibration import METRICS
 from polycal.calibration.metric import LOWEST, ZERO
 from polycal.calibration.proper import isotonic
-from polycal.comparing.inference import fixed_uniforms
 from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
-from polycal.comparing.seed_noise import pool_seeds
+from polycal.comparing.seed_noise import add_training
 from polycal.study.grid import BASE
 
 # Metrics that can be minimised; those that are best at 0 by their size.
@@ -140,7 +138,7 @@ def doses(study: Study, confidence: float) -> list[Row]:
                 dose = dose_response(
                     smoothing,
                     values,
-                    _add_training(draws.T, seeds),
+                    add_training(draws.T, seeds),
                     bias=[of_one.mean_bias(codes) for of_one in numbers],
                     confidence=confidence,
                 )
@@ -149,21 +147,6 @@ def doses(study: Study, confidence: float) -> list[Row]:
                 key = {"level": level, "metric": name}
                 rows.append(sweep | key | dose._asdict() | shown)
     return rows
-
-
-def _add_training(draws: np.ndarray, seeds: list[np.ndarray]) -> np.ndarray:
-    """Add the noise of training to replicates [R, D], if several seeds show it.
-
-    Args:
-        draws: replicates of the means over seeds.
-        seeds: [S] values by seed, for each of D conditions.
-    """
-    variance = pool_seeds([values[:, None] for values in seeds], np.ones((1, 1)))
-    if not variance.known:
-        return draws
-    chance = special.stdtrit(variance.common_df, fixed_uniforms(*draws.shape))
-    errors = np.sqrt(variance.common[0] / [len(values) for values in seeds])
-    return draws + chance * errors
 
 
 def _sweeps(study: Study) -> list[list[Condition]]:

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
+from polycal.comparing.seed_noise import add_training
+from polycal.study.grid import BASE
 
 
 def pareto_front(
@@ -73,10 +75,17 @@ def fronts(study: Study) -> list[Row]:
         common = shared(by_metric["ece"] for by_metric in numbers)
         for level, codes in levels_of(common).items():
             point, draws = {}, {}
-            for metric in ("accuracy", "ece"):
+            for stream, metric in enumerate(("accuracy", "ece")):
                 means = [by_metric[metric].mean(codes) for by_metric in numbers]
                 point[metric] = np.array([value for value, _ in means])
-                draws[metric] = np.array([drawn for _, drawn in means]).T
+                seeds = [
+                    None
+                    if condition.sft == BASE
+                    else by_metric[metric].by_seed(codes).mean(axis=1)
+                    for condition, by_metric in zip(conditions, numbers, strict=True)
+                ]
+                drawn = np.array([drawn for _, drawn in means]).T
+                draws[metric] = add_training(drawn, seeds, stream=stream)
             on_front = pareto_front(point["accuracy"], point["ece"])
             errors = draws["ece"] - draws["ece"].mean(axis=0) + point["ece"]
             bias = [by_metric["ece"].mean_bias(codes) for by_metric in numbers]

@@ -1,13 +1,10 @@
 """Means of a condition's metrics over the languages of a level, with intervals."""
 
-import math
 from collections.abc import Iterable
 
-import numpy as np
-
-from polycal.comparing.inference import Noise, half_width
+from polycal.comparing.inference import half_width
 from polycal.comparing.paired import Condition, Numbers, Row, Study, levels_of
-from polycal.comparing.seed_noise import SeedVariance, pool_seeds
+from polycal.comparing.seed_noise import SeedVariance, pool_means
 from polycal.study.grid import BASE
 
 
@@ -57,8 +54,7 @@ def _alike(study: Study) -> list[list[Condition]]:
 
 
 def _training(members: Iterable[tuple[Numbers, list[str]]]) -> SeedVariance:
-    means = [own.by_seed(codes).mean(axis=1, keepdims=True) for own, codes in members]
-    return pool_seeds(means, np.ones((1, 0)))
+    return pool_means(own.by_seed(codes).mean(axis=1) for own, codes in members)
 
 
 def _describe(
@@ -66,11 +62,7 @@ def _describe(
 ) -> Row:
     value, draws = numbers.mean(codes)
     n_seeds = len(numbers.by_seed(codes))
-    noise = Noise(
-        float(draws.std(ddof=1)),
-        math.sqrt(training.common[0] / n_seeds),
-        max(training.common_df, 1.0),
-    )
+    noise = training.widen(float(draws.std(ddof=1)), n_seeds)
     half = float(half_width(noise, confidence=confidence))
     return {
         "estimate": value,

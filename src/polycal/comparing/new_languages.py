@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike
 
 from polycal.comparing.inference import Noise, half_width
 from polycal.comparing.paired import (
-    Condition,
     Numbers,
     Row,
     Study,
-    contrasted,
+    by_sweep,
     levels_of,
     shared,
     subtract_seeds,
@@ -101,11 +100,8 @@ def new_languages(study: Study, confidence: float) -> list[Row]:
         study: the conditions.
         confidence: of the intervals.
     """
-    sweeps: dict[tuple, list[tuple[Condition, Condition]]] = {}
-    for reference, before, after in contrasted(study):
-        sweeps.setdefault((reference, *after.sweep), []).append((before, after))
     rows = []
-    for (reference, *_), pairs in sweeps.items():
+    for (reference, *_), pairs in by_sweep(study).items():
         for metric in SAMPLED:
             sides = {
                 after: (study[after][metric], study[before][metric])

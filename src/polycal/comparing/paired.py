@@ -13,6 +13,7 @@ from polycal.comparing.claims import TO_BASE, TO_SFT
 from polycal.comparing.conditions import language_of
 from polycal.comparing.inference import Noise, half_width
 from polycal.comparing.replicates import MeasuredRun, Replicates
+from polycal.comparing.seed_noise import SeedVariance
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL, LEVELS
 
@@ -148,17 +149,37 @@ def contrasted(study: Study) -> Iterator[tuple[str, Condition, Condition]]:
             yield TO_SFT, plain, after
 
 
-def subtract_seeds(after: Numbers, before: Numbers, codes: Iterable[str]) -> np.ndarray:
-    """Return a difference by seed and language [S, L].
+def by_sweep(study: Study) -> dict[tuple, list[tuple[Condition, Condition]]]:
+    """Return the contrasts (before, after) of each reference and SFT set.
+
+    Their smoothing values vary alike over trainings, so that noise is pooled.
+    """
+    sweeps: dict[tuple, list[tuple[Condition, Condition]]] = {}
+    for reference, before, after in contrasted(study):
+        sweeps.setdefault((reference, *after.sweep), []).append((before, after))
+    return sweeps
+
+
+def pair_seeds(
+    before: Numbers, after: Numbers, codes: Iterable[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two conditions by seed and language, [S, L] or [1, L] each.
 
     A base model has one seed, which belongs to each of the others. Where two conditions
-    have other numbers of seeds, nothing pairs them: their means are subtracted.
+    have other numbers of seeds, nothing pairs them: the means are returned.
     """
-    sides = [side.by_seed(codes) for side in (after, before)]
-    counts = {len(side) for side in sides}
-    if len(counts - {1}) > 1:
-        sides = [side.mean(axis=0, keepdims=True) for side in sides]
-    return sides[0] - sides[1]
+    codes = list(codes)
+    sides = before.by_seed(codes), after.by_seed(codes)
+    if len({len(side) for side in sides} - {1}) > 1:
+        first, second = (side.mean(axis=0, keepdims=True) for side in sides)
+        return first, second
+    return sides
+
+
+def subtract_seeds(after: Numbers, before: Numbers, codes: Iterable[str]) -> np.ndarray:
+    """Return a difference by seed and language [S, L], of seeds that are paired."""
+    base, tuned = pair_seeds(before, after, codes)
+    return tuned - base
 
 
 def levels_of(codes: Iterable[str]) -> dict[str, list[str]]:
@@ -191,8 +212,10 @@ def interval(
     *,
     below: float = 0.0,
     above: float = 0.0,
+    training: SeedVariance | None = None,
+    n_seeds: int = 1,
 ) -> Row:
-    """Return estimate, standard error and normal interval from replicates [R].
+    """Return estimate, standard error and interval from replicates [R].
 
     Args:
         value: the estimate.
@@ -200,12 +223,16 @@ def interval(
         confidence: of the interval.
         below: how far the truth may lie below the estimate by bias.
         above: how far above.
+        training: how much the number varies over trainings; None: it is not known.
+        n_seeds: that were averaged.
     """
-    se = float(draws.std(ddof=1))
-    half = float(half_width(Noise(se), confidence=confidence))
+    noise = Noise(float(draws.std(ddof=1)))
+    if training is not None:
+        noise = training.widen(noise.questions, n_seeds)
+    half = float(half_width(noise, confidence=confidence))
     return {
         "estimate": value,
-        "se": se,
+        "se": float(noise.se),
         "ci_low": value - below - half,
         "ci_high": value + above + half,
     }

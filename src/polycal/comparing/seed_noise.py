@@ -4,12 +4,14 @@ Input: values by seed and language of the conditions of one model and SFT set; o
 the standard errors of their means over seeds.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
-from polycal.comparing.inference import Noise
+from polycal.comparing.inference import Noise, fixed_uniforms
 
 # Effects of two smoothing values share the reference or the order of examples.
 _SHARED = 0.5  # correlation of their errors over seeds
@@ -34,6 +36,16 @@ class SeedVariance(NamedTuple):
     def known(self) -> bool:
         """Return whether there are seeds that differ."""
         return self.common_df > 0
+
+    def widen(self, questions: float, n_seeds: int) -> Noise:
+        """Return the noise of one mean over seeds, of a single number.
+
+        Args:
+            questions: standard error for other questions.
+            n_seeds: that were averaged.
+        """
+        common = math.sqrt(self.common[0] / n_seeds)
+        return Noise(questions, common, max(self.common_df, 1.0))
 
     def noise(self, questions: np.ndarray, n_seeds: int) -> Noise:
         """Return the noise of a mean over seeds.
@@ -95,3 +107,34 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
         np.concatenate([np.full(n, specific * (1 - 1 / n)), np.zeros(n_means)]),
         max(df * (n - 1) / overlap, 1.0),
     )
+
+
+def pool_means(conditions: Iterable[np.ndarray]) -> SeedVariance:
+    """Estimate how much one number varies over trainings, from several conditions.
+
+    Args:
+        conditions: [S] each; S may differ.
+    """
+    return pool_seeds([values[:, None] for values in conditions], np.ones((1, 0)))
+
+
+def add_training(
+    draws: np.ndarray, seeds: Sequence[np.ndarray | None], *, stream: int = 0
+) -> np.ndarray:
+    """Add the noise of training to replicates [R, D], if several seeds show it.
+
+    Args:
+        draws: replicates of one number of D conditions, means over seeds.
+        seeds: [S] values by seed of each; None for a base model, which is not trained.
+        stream: which random numbers to take: others for another metric.
+    """
+    n, d = draws.shape
+    variance = pool_means(values for values in seeds if values is not None)
+    if not variance.known:
+        return draws
+    uniforms = fixed_uniforms(n, (stream + 1) * d)[:, stream * d :]
+    errors = [
+        0.0 if values is None else math.sqrt(variance.common[0] / len(values))
+        for values in seeds
+    ]
+    return draws + special.stdtrit(variance.common_df, uniforms) * errors

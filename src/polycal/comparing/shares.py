@@ -3,13 +3,12 @@
 Input: the conditions of a study; output: rows of the table `shares`.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import brentq
 
-from polycal.comparing.inference import Noise, half_width
+from polycal.comparing.inference import half_width
 from polycal.comparing.paired import (
     Condition,
     Numbers,
@@ -19,7 +18,7 @@ from polycal.comparing.paired import (
     shared,
     subtract_seeds,
 )
-from polycal.comparing.seed_noise import pool_seeds
+from polycal.comparing.seed_noise import pool_means
 from polycal.study.grid import BASE
 
 _SHARED_OUT = ("confidence", "gap")  # without a bias that would not cancel in a ratio
@@ -102,12 +101,7 @@ def _excess(
         seeds: [S] by seed; of other smoothing values, too.
         confidence: of the interval.
     """
-    training = pool_seeds([values[:, None] for values in seeds], np.ones((1, 0)))
-    noise = Noise(
-        float(draws.std(ddof=1)),
-        math.sqrt(training.common[0] / len(seeds[0])),
-        max(training.common_df, 1.0),
-    )
+    noise = pool_means(seeds).widen(float(draws.std(ddof=1)), len(seeds[0]))
     return abs(value) - float(half_width(noise, confidence=confidence))
 
 
