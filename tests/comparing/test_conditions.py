@@ -74,15 +74,21 @@ def test_languages_are_averaged_over_seeds(tmp_path):
     assert values.loc[(0.1, "sw"), "ece"] == pytest.approx(own["value"].mean())
 
 
-def test_levels_keep_the_spread_over_seeds(tmp_path):
-    """Several seeds have a standard deviation and one seed has none."""
-    for seeds, known in (((0,), False), ((0, 1), True)):
-        paths = make_study(tmp_path / str(known), seeds=seeds)
-        values = per_level(select(paths["summary"], "summary", **PLACE))
-        tuned = values[values["rank"] == 0].set_index("level")
-        assert set(tuned.index) == {*LEVELS, "all"}
-        assert tuned.loc["all", ["n_languages", "n_seeds"]].tolist() == [5, len(seeds)]
-        assert ("sd_ece" in tuned and tuned.loc["all", "sd_ece"] > 0) == known
+def test_levels_have_the_intervals_of_their_means(tmp_path):
+    """Those of the same study's table; their estimates are the same means."""
+    paths = make_study(tmp_path, seeds=(0, 1))
+    means = select(tmp_path / "level_means.parquet", "level_means", **PLACE)
+    values = per_level(select(paths["summary"], "summary", **PLACE), means)
+    tuned = values[values["rank"] == 0].set_index("level")
+    assert set(tuned.index) == {*LEVELS, "all"}
+    assert tuned.loc["all", ["n_languages", "n_seeds"]].tolist() == [5, 2]
+    own = means.query("smoothing == 0 and sft != 'none' and metric == 'ece'")
+    own = own.set_index("level")
+    for level in tuned.index:
+        row = tuned.loc[level]
+        assert row["ece"] == pytest.approx(own.loc[level, "estimate"])
+        assert row["low_ece"] == own.loc[level, "ci_low"] < row["ece"]
+        assert row["high_ece"] == own.loc[level, "ci_high"] > row["ece"]
 
 
 def test_bins_of_seeds_are_pooled(tmp_path):
@@ -203,19 +209,30 @@ def test_metrics_become_columns():
 
 
 def test_levels_become_rows():
-    """Values and spreads of each metric beside each other, and the counts."""
+    """Values and ends of each metric beside each other, and the counts."""
     counts = {"n_seeds": 2, "n_languages": 3}
     rows = [
-        condition(level="low", metric="ece", value=0.1, sd_seeds=0.01, **counts),
-        condition(level="low", metric="gap", value=0.2, sd_seeds=0.02, **counts),
-        condition(level="all", metric="gap", value=0.3, sd_seeds=0.03, **counts),
+        condition(level="low", metric="ece", value=0.1, **counts),
+        condition(level="low", metric="gap", value=0.2, **counts),
+        condition(level="all", metric="gap", value=0.3, **counts),
     ]
-    found = per_level(pd.DataFrame(rows)).set_index("level")
+    means = [
+        condition(level="low", metric="gap", ci_low=0.15, ci_high=0.27),
+        condition(level="all", metric="gap", ci_low=0.25, ci_high=0.31),
+    ]
+    found = per_level(pd.DataFrame(rows), pd.DataFrame(means)).set_index("level")
     assert found.columns.tolist() == [
-        *("facet", "rank", "ece", "gap", "sd_ece", "sd_gap", "n_seeds", "n_languages")
+        *("facet", "rank", "ece", "gap", "n_seeds", "n_languages"),
+        *("low_gap", "high_gap"),
     ]
-    assert found.loc["low"].tolist() == ["m, SFT on s", 0, 0.1, 0.2, 0.01, 0.02, 2, 3]
-    assert found.loc["all", ["gap", "sd_gap"]].tolist() == [0.3, 0.03]
+    assert found.loc["low"].tolist() == ["m, SFT on s", 0, 0.1, 0.2, 2, 3, 0.15, 0.27]
+    assert found.loc["all", ["gap", "low_gap", "high_gap"]].tolist() == [
+        0.3,
+        0.25,
+        0.31,
+    ]
+    alone = per_level(pd.DataFrame(rows), pd.DataFrame())
+    assert "low_gap" not in alone
 
 
 def bins_of(language: str, bin_: int, n: int, confidence: float, correct: float):

@@ -22,7 +22,9 @@ NAMES = {
 @functools.cache
 def study(**options: object) -> Selection:
     """Return the made-up study, scored by option texts."""
-    return Selection(make_study(new_folder(), **options), PLACE)
+    folder = new_folder()
+    make_study(folder, **options)
+    return Selection(folder, PLACE)
 
 
 def values_of(name: str, **options: object) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def test_the_sentence_of_the_levels_is_about_all_languages():
 
 def test_the_forest_counts_bands_that_exclude_0():
     """Up and down, of each metric and comparison."""
-    rows = tables.read(study().paths["contrasts"], "contrasts")
+    rows = tables.read(study().tables / "contrasts.parquet", "contrasts")
     rows = tables.where(rows, **PLACE, calibrator="none").to_pandas()
     rows = rows[rows["level"].isin(CODES)]
     parts = []
@@ -155,7 +155,7 @@ def test_a_pareto_front_is_named():
 
 def test_temperatures_have_a_mean_and_a_range():
     """Geometric, of the languages' own fits."""
-    path = study().paths["metrics"]
+    path = study().tables / "metrics.parquet"
     rows = tables.where(tables.read(path, "metrics"), **PLACE, metric="temperature")
     rows = tables.where(rows, calibrator="ts_own")
 

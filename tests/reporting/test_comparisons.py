@@ -49,7 +49,7 @@ def test_a_forest_draws_each_change_in_its_line():
 
 def test_a_language_has_its_band_and_a_level_its_interval():
     """From the lower to the upper end; the grey zone is the margin to both sides."""
-    rows = tables.read(study().paths["contrasts"], "contrasts")
+    rows = tables.read(study().tables / "contrasts.parquet", "contrasts")
     rows = tables.where(rows, **PLACE, calibrator="none", metric="confidence")
     panels = forest(values_of("forest")).axes
     texts = [text.get_text() for text in panels[0].get_yticklabels()]

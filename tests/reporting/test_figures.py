@@ -6,7 +6,6 @@ import pytest
 from made_up import make_study
 
 from polycal.errors import InputError
-from polycal.reporting.figure_kind import TABLES
 from polycal.reporting.figures import FIGURES, draw
 from polycal.study.figures import FIGURES as NAMES
 
@@ -15,9 +14,10 @@ PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """The study's tables that figures start from."""
-    made = make_study(tmp_path_factory.mktemp("study"))
-    return {kind: made[kind] for kind in TABLES}
+    """The study's tables."""
+    folder = tmp_path_factory.mktemp("study")
+    make_study(folder)
+    return {"tables": folder}
 
 
 def test_the_workflow_draws_every_figure():
@@ -48,11 +48,11 @@ def test_the_same_table_gives_the_same_bytes(paths, tmp_path):
 
 def test_a_figure_without_values_says_why(tmp_path):
     """Base models alone have no comparison, letters no tokens to count."""
-    paths = make_study(tmp_path, sft=(), scorings=("letters", "text"))
+    make_study(tmp_path, sft=(), scorings=("letters", "text"))
     place = {**PLACE, "scoring": "letters", "normaliser": "sum"}
     names = ("forest", "decomposition", "doses", "front", "premium")
     draw(
-        **{kind: paths[kind] for kind in TABLES},
+        tables=tmp_path,
         **place,
         out=[tmp_path / f"{name}.svg" for name in names],
     )

@@ -43,7 +43,7 @@ def test_a_cell_of_the_heatmap_is_a_gap_with_a_star_for_its_band():
     """Row by language, column by condition; the star is by the band, on both sides."""
     axes = heatmap(values_of("heatmap")).axes[0]
     lines = [text.get_text() for text in axes.get_yticklabels()]
-    rows = tables.read(study().paths["contrasts"], "contrasts")
+    rows = tables.read(study().tables / "contrasts.parquet", "contrasts")
     rows = tables.where(rows, **PLACE, metric="gap", calibrator="none").to_pandas()
     starred = set()
     for column, reference in ((1, "base"), (2, "sft")):

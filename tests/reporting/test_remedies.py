@@ -16,7 +16,7 @@ SEEDS = (0, 1)
 @pytest.fixture(scope="module")
 def fitted():
     """Temperatures of every run and language, in two seeds."""
-    path = study(seeds=SEEDS).paths["metrics"]
+    path = study(seeds=SEEDS).tables / "metrics.parquet"
     rows = tables.where(tables.read(path, "metrics"), **PLACE, metric="temperature")
     return rows.to_pandas()
 

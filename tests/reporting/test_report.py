@@ -9,15 +9,12 @@ import pytest
 from made_up import CODES, TWO_TASKS, N, make_study
 
 from polycal.errors import InputError
-from polycal.reporting.figure_kind import TABLES
 from polycal.reporting.figures import draw
-from polycal.reporting.report import report
+from polycal.reporting.report import TABLES, report
 from polycal.reporting.svg import inline
 from polycal.study.figures import FIGURES
 from polycal.study.scorings import HEADLINE
 
-NAMES = ("metrics", "reliability", "contrasts", "decompositions", "doses", "fronts")
-NAMES = ("summary", *NAMES[:3], "claims", "runs", *NAMES[3:])  # as the page links them
 BOTH = ("text", "letters")
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
@@ -53,7 +50,7 @@ def write_page(
 ) -> str:
     """The page of a made-up study; figures are stand-ins unless of a drawn scoring."""
     options = {"tasks": {"global_mmlu": CODES}} | options
-    paths = make_study(folder, **options)
+    make_study(folder, **options)
     for task in options["tasks"]:
         for scoring in options.get("scorings", ("text",)):
             normaliser = HEADLINE[scoring]
@@ -61,7 +58,7 @@ def write_page(
             under = folder / "figures" / task / f"{scoring}-{normaliser}"
             files = [under / f"{figure}.svg" for figure in FIGURES]
             if scoring in drawn:
-                draw(**{kind: paths[kind] for kind in TABLES}, **place, out=files)
+                draw(tables=folder, **place, out=files)
             else:
                 under.mkdir(parents=True, exist_ok=True)
                 for svg in files:
@@ -70,7 +67,7 @@ def write_page(
     report(
         study="made-up",
         scoring=list(order or options.get("scorings", ("text",))),
-        **paths,
+        tables=folder,
         shifts=list(shifts),
         checks=[folder / f"{task}.json" for task in options["tasks"]],
         figures=folder / "figures",
@@ -89,7 +86,7 @@ def page(tmp_path_factory):
 def test_a_page_needs_nothing_from_the_net(page):
     """Links lead into the page or to the tables beside it; images are in it."""
     parsed = Page(page)
-    tables = [f"../{name}.parquet" for name in NAMES]
+    tables = [f"../{name}.parquet" for name in TABLES]
     outside = [each for each in parsed.loads if not each.startswith(("#", "data:"))]
     assert outside == tables
     page = page.replace('createElementNS("http://www.w3.org/2000/svg"', "")  # a name
@@ -134,7 +131,11 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
         ({"smoothing": (0.1,)}, ["SFT, smoothing 0.1, against base"], ["SFT, against"]),
         ({"scorings": ("letters",)}, ["log mass"], ["text (token)", "other scorings"]),
         ({}, ["text (sum)"], ["letters (sum)", "log mass"]),
-        ({"seeds": (0, 1)}, ["means over 2 seeds", "<small>±"], ["single seed"]),
+        (
+            {"seeds": (0, 1)},
+            ["means over 2 seeds", "other questions and trainings"],
+            ["single seed"],
+        ),
         (
             {
                 **{"models": ("m", "n"), "sft": ("a", "b"), "smoothing": (0.0,)},
@@ -168,13 +169,13 @@ def test_the_page_says_how_many_questions_are_compared(tmp_path):
     assert f"{N - 7} questions are compared in all languages; 7 are left" in text
     text = write_page(tmp_path / "b")
     assert "all languages have the same questions; nothing is left out" in text
-    paths = make_study(tmp_path / "b")
+    make_study(tmp_path / "b")
     make_study(tmp_path / "c", tasks={"mmlu_prox": ("en", "zu")}, sft=())
     with pytest.raises(InputError, match="no check of global_mmlu was given"):
         report(
             study="s",
             scoring=["text"],
-            **paths,
+            tables=tmp_path / "b",
             shifts=[],
             checks=[tmp_path / "c" / "mmlu_prox.json"],
             figures=tmp_path / "b" / "figures",
@@ -191,13 +192,12 @@ def test_a_scoring_that_was_not_measured_is_named(tmp_path):
 def test_names_are_escaped(tmp_path):
     """A name cannot become markup."""
     options = {"models": ("<b>m",), "sft": (), "scorings": ("letters",)}
-    paths = make_study(tmp_path, **options)
     write_page(tmp_path, **options)
     out = tmp_path / "other.html"
     report(
         study="<i>s",
         scoring=["letters"],
-        **paths,
+        tables=tmp_path,
         shifts=[],
         checks=[tmp_path / "global_mmlu.json"],
         figures=tmp_path / "figures",
@@ -211,7 +211,6 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
     """The message says which file, and nothing is written."""
     write_page(tmp_path)
     svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "heatmap.svg"
-    paths = {n: tmp_path / f"{n}.parquet" for n in NAMES}
     out = tmp_path / "other.html"
     for spoil, words in (
         (lambda: svg.write_text("<svg"), "heatmap.svg is not SVG"),
@@ -222,7 +221,7 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
             report(
                 study="s",
                 scoring=["text"],
-                **paths,
+                tables=tmp_path,
                 shifts=[],
                 checks=[tmp_path / "global_mmlu.json"],
                 figures=tmp_path / "figures",

@@ -21,11 +21,9 @@ def made(tmp_path_factory):
     """Every table of a study in every format, and the study's metrics."""
     folder = tmp_path_factory.mktemp("study")
     sets = ("alpaca-en", "50%_&more")
-    paths = make_study(folder, sft=sets, seeds=SEEDS)
-    kinds = ("metrics", "summary", "contrasts", "claims")
-    given = {kind: paths[kind] for kind in kinds}
+    make_study(folder, sft=sets, seeds=SEEDS)
     out = [folder / f"{name}{end}" for name in NAMES for end in (".csv", ".md", ".tex")]
-    tabulate(**given, **PLACE, out=out)
+    tabulate(tables=folder, **PLACE, out=out)
     return folder
 
 
@@ -68,20 +66,21 @@ def test_languages_hold_the_means_over_seeds(made):
 
 
 def test_levels_hold_the_means_over_languages(made):
-    """With the standard deviation of the two seeds."""
+    """With the interval of the mean, the lower end first."""
+    means = tables.read(made / "level_means.parquet", "level_means")
+    means = tables.where(means, **PLACE, calibrator="none", sft="alpaca-en")
+    means = tables.where(means, smoothing=0.0)
     for level, codes in LEVELS.items():
         (row,) = own_rows(made / "levels.csv", condition="SFT", level=level)
         assert row["languages"] == str(len(codes))
         for metric, heading in METRICS.items():
-            mean, spread = row[heading].split("+-")
+            mean, *ends = map(float, re.findall(r"[-+]?[\d.]+", row[heading]))
             value = over_seeds(0.0, codes, metric)
-            assert float(mean) == pytest.approx(value, abs=0.051), (level, metric)
-            first, second = (
-                mean_by_hand("alpaca-en", 0.0, codes, metric, seed=seed)
-                for seed in SEEDS
-            )
-            expected = 100 * abs(first - second) / 2**0.5
-            assert float(spread) == pytest.approx(expected, abs=0.051), (level, metric)
+            assert mean == pytest.approx(value, abs=0.051), (level, metric)
+            (own,) = tables.where(means, level=level, metric=metric).to_pylist()
+            expected = [100 * own["ci_low"], 100 * own["ci_high"]]
+            assert ends == pytest.approx(expected, abs=0.051), (level, metric)
+            assert ends[0] < ends[1]
 
 
 def test_differences_are_after_minus_before(made):
@@ -131,7 +130,7 @@ def test_every_format_holds_the_same_cells(made):
         assert rows, name
         for row, line in zip(rows, lines, strict=True):
             cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-            plain = [cell.replace("−", "-").replace("±", "+-") for cell in cells]
+            plain = [cell.replace("−", "-") for cell in cells]
             assert [cell.replace("–", "") for cell in plain] == list(row.values())
         body = (made / f"{name}.tex").read_text()
         assert body.count(r" \\") >= len(rows)
@@ -160,9 +159,7 @@ def test_latex_takes_them(made):
 
 def test_the_same_tables_give_the_same_bytes(made, tmp_path):
     """Nothing of a file depends on when it is written."""
-    given = {k: made / f"{k}.parquet" for k in ("metrics", "summary", "contrasts")}
-    given["claims"] = made / "claims.parquet"
-    tabulate(**given, **PLACE, out=[tmp_path / "levels.tex"])
+    tabulate(tables=made, **PLACE, out=[tmp_path / "levels.tex"])
     assert (tmp_path / "levels.tex").read_bytes() == (made / "levels.tex").read_bytes()
 
 
@@ -176,10 +173,6 @@ def test_the_same_tables_give_the_same_bytes(made, tmp_path):
 def test_a_file_of_another_name_is_refused_before_anything_is_written(
     made, tmp_path, name, words
 ):
-    given = {
-        kind: made / f"{kind}.parquet"
-        for kind in ("metrics", "summary", "contrasts", "claims")
-    }
     with pytest.raises(InputError, match=re.escape(words)):
-        tabulate(**given, **PLACE, out=[tmp_path / "levels.md", tmp_path / name])
+        tabulate(tables=made, **PLACE, out=[tmp_path / "levels.md", tmp_path / name])
     assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ def test_a_dose_response_has_a_line_per_level():
 
 def test_a_point_is_a_gap_over_a_token_premium():
     """English is 1, at its own gap."""
-    rows = tables.read(study().paths["metrics"], "metrics")
+    rows = tables.read(study().tables / "metrics.parquet", "metrics")
     rows = tables.where(
         rows, **PLACE, metric="token_premium", sft="none", calibrator="none"
     )

@@ -31,12 +31,7 @@ rule draw:
         stage=stages.STAGES["draw"],
     shell:
         "python -m polycal draw"
-        " --metrics {input.metrics:q}"
-        " --reliability {input.reliability:q}"
-        " --contrasts {input.contrasts:q}"
-        " --decompositions {input.decompositions:q}"
-        " --doses {input.doses:q}"
-        " --fronts {input.fronts:q}"
+        " --tables results"
         " --task {wildcards.task:q}"
         " --scoring {wildcards.scoring}"
         " --normaliser {wildcards.normaliser}"
@@ -47,6 +42,7 @@ rule tabulate:
     input:
         metrics=layout.table("metrics"),
         summary=layout.table("summary"),
+        level_means=layout.table("level_means"),
         contrasts=layout.table("contrasts"),
         claims=layout.table("claims"),
     output:
@@ -64,10 +60,7 @@ rule tabulate:
         stage=stages.STAGES["tabulate"],
     shell:
         "python -m polycal tabulate"
-        " --metrics {input.metrics:q}"
-        " --summary {input.summary:q}"
-        " --contrasts {input.contrasts:q}"
-        " --claims {input.claims:q}"
+        " --tables results"
         " --task {wildcards.task:q}"
         " --scoring {wildcards.scoring}"
         " --normaliser {wildcards.normaliser}"
@@ -83,6 +76,11 @@ rule report:
         decompositions=layout.table("decompositions"),
         doses=layout.table("doses"),
         fronts=layout.table("fronts"),
+        level_means=layout.table("level_means"),
+        new_languages=layout.table("new_languages"),
+        slopes=layout.table("slopes"),
+        shares=layout.table("shares"),
+        cultures=layout.table("cultures"),
         claims=layout.table("claims"),
         runs=layout.table("runs"),
         shifts=get_shifts(),
@@ -110,15 +108,7 @@ rule report:
         " --study {params.study:q}"
         " --description={params.description:q}"
         " --scoring {params.scoring}"
-        " --summary {input.summary:q}"
-        " --metrics {input.metrics:q}"
-        " --reliability {input.reliability:q}"
-        " --contrasts {input.contrasts:q}"
-        " --decompositions {input.decompositions:q}"
-        " --doses {input.doses:q}"
-        " --fronts {input.fronts:q}"
-        " --claims {input.claims:q}"
-        " --runs {input.runs:q}"
+        " --tables results"
         " --shifts {input.shifts:q}"
         " --checks {input.checks:q}"
         " --figures {params.figures:q}"

@@ -101,22 +101,27 @@ def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
     return joined.rename_axis(columns=None).reset_index()
 
 
-def per_level(summary: pd.DataFrame) -> pd.DataFrame:
+def per_level(summary: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return a row per facet, rank and level, with a column per metric.
 
     Args:
         summary: rows of a summary table of one task, scoring and normaliser.
+        means: rows of a level_means table of the same.
 
     Returns:
-        The metrics under their names, their standard deviations over seeds as
-        `sd_{metric}` where there are several, and `n_seeds` and `n_languages`.
+        The metrics under their names, the ends of their intervals as `low_{metric}` and
+        `high_{metric}` where they have one, and `n_seeds` and `n_languages`.
     """
     keys = ["facet", "rank", "level"]
     rows = by_condition(summary)
     values = rows.pivot_table(index=keys, columns="metric", values="value")
-    spreads = rows.pivot_table(index=keys, columns="metric", values="sd_seeds")
     counts = rows.groupby(keys)[["n_seeds", "n_languages"]].max()
-    joined = values.join(spreads.add_prefix("sd_")).join(counts)
+    joined = values.join(counts)
+    if not means.empty:
+        ends = by_condition(means)
+        for column, prefix in (("ci_low", "low_"), ("ci_high", "high_")):
+            wide = ends.pivot_table(index=keys, columns="metric", values=column)
+            joined = joined.join(wide.add_prefix(prefix))
     return joined.rename_axis(columns=None).reset_index()
 
 

@@ -1,4 +1,4 @@
-"""The record of a kind of figure, and the tables that it is made from."""
+"""The record of a kind of figure, and the rows that it is made from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 
 from polycal.comparing import conditions
 
-# The study's tables that figures are made from.
-TABLES = ("metrics", "reliability", "contrasts", "decompositions", "doses", "fronts")
 NO_SFT = "the study has no SFT to compare with its base models"
 
 
@@ -19,16 +17,16 @@ class Selection(NamedTuple):
     """The rows of a study's tables about one task, scoring and normaliser.
 
     Attributes:
-        paths: the tables by kind, those of `TABLES`.
+        tables: the folder that holds the study's tables.
         about: `task`, `scoring` and `normaliser`.
     """
 
-    paths: Mapping[str, Path]
+    tables: Path
     about: Mapping[str, str]
 
     def rows(self, kind: str, **values: str) -> pd.DataFrame:
         """Return the rows of a table, perhaps none; `values` narrows the selection."""
-        return conditions.rows_of(self.paths[kind], kind, **self.about, **values)
+        return conditions.rows_of(self._path(kind), kind, **self.about, **values)
 
     def uncalibrated(self, kind: str) -> pd.DataFrame:
         """Return the rows about all questions, before any calibrator.
@@ -36,11 +34,20 @@ class Selection(NamedTuple):
         Raises:
             InputError: there are none.
         """
-        return conditions.select(self.paths[kind], kind, **self.about)
+        return conditions.select(self._path(kind), kind, **self.about)
 
     def per_language(self) -> pd.DataFrame:
         """Return the uncalibrated metrics as `conditions.per_language` does."""
         return conditions.per_language(self.uncalibrated("metrics"))
+
+    def per_level(self) -> pd.DataFrame:
+        """Return the uncalibrated metrics as `conditions.per_level` does."""
+        return conditions.per_level(
+            self.uncalibrated("summary"), self.rows("level_means", calibrator="none")
+        )
+
+    def _path(self, kind: str) -> Path:
+        return self.tables / f"{kind}.parquet"
 
 
 @dataclass(frozen=True)

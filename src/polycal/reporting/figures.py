@@ -36,12 +36,7 @@ _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
 @verb(makes="{out[0]}")
 def draw(
     *,
-    metrics: Path,
-    reliability: Path,
-    contrasts: Path,
-    decompositions: Path,
-    doses: Path,
-    fronts: Path,
+    tables: Path,
     task: str,
     scoring: Scoring,
     normaliser: Literal["sum", "token"],
@@ -54,12 +49,7 @@ def draw(
     the tables hold nothing for a figure, its file says why.
 
     Args:
-        metrics: the study's metrics table.
-        reliability: the study's reliability bins.
-        contrasts: the study's differences between conditions.
-        decompositions: the parts of changes of ECE.
-        doses: metrics over smoothing values.
-        fronts: accuracy and ECE of all conditions.
+        tables: the folder that holds the study's tables.
         task: short name of the benchmark.
         scoring: letters or text.
         normaliser: sum or token.
@@ -69,15 +59,13 @@ def draw(
         InputError: an unknown figure or format, or no rows for this selection.
     """
     check_outputs(out, "figure", FIGURES, _DATES)
-    paths = {"metrics": metrics, "reliability": reliability, "contrasts": contrasts}
-    paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
     about = {"task": task, "scoring": scoring, "normaliser": normaliser}
     title = f"{task}, {scoring} ({normaliser})"
     drawn: dict[str, Figure] = {}
     for path in out:
         name = path.stem
         if name not in drawn:
-            drawn[name] = _draw(FIGURES[name], Selection(paths, about), title)
+            drawn[name] = _draw(FIGURES[name], Selection(tables, about), title)
         salt = {"svg.hashsalt": f"{name} {task} {scoring} {normaliser}"}
         with matplotlib.rc_context({**STYLE, **salt}), replacing(path) as temporary:
             drawn[name].savefig(

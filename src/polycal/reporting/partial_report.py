@@ -8,7 +8,6 @@ from polycal.comparing.analyses import analyse
 from polycal.comparing.contrasts import contrast
 from polycal.comparing.runs import list_runs
 from polycal.errors import InputError
-from polycal.reporting.figure_kind import TABLES
 from polycal.reporting.figures import FIGURES, draw
 from polycal.reporting.report import report
 from polycal.storage import tables
@@ -88,19 +87,17 @@ def partial_report(
         primary_scoring=statistics["primary_scoring"],
     )
     analyse(**paired)
-    drawn = {name: out / f"{name}.parquet" for name in TABLES}
     for task in tasks:
         for scoring in study["scoring"]:
             normaliser = HEADLINE[scoring]
             about = {"task": task, "scoring": scoring, "normaliser": normaliser}
             folder = out / "figures" / layout.SHOWN_TAIL.format_map(about)
-            draw(**drawn, **about, out=[folder / f"{name}.svg" for name in FIGURES])
+            draw(tables=out, **about, out=[folder / f"{name}.svg" for name in FIGURES])
     report(
         study=study["study"],
         description=study["description"],
         scoring=study["scoring"],
-        **drawn,
-        **{name: out / f"{name}.parquet" for name in ("summary", "claims", "runs")},
+        tables=out,
         shifts=[],
         checks=[layout.below(results, layout.CHECK, task=task) for task in tasks],
         figures=out / "figures",

@@ -5,14 +5,14 @@ From the study's tables and figures to a dictionary of plain values, which
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
 import jinja2
 import pandas as pd
 
-from polycal.comparing.conditions import per_change, per_level, rows_of, select
+from polycal.comparing.conditions import by_condition, per_change, rows_of, select
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
 from polycal.reporting.claim_sentences import describe_claims
@@ -21,17 +21,29 @@ from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.reporting.figures import FIGURES
 from polycal.reporting.report_tables import difference_table, level_table
+from polycal.reporting.sample_tables import (
+    culture_table,
+    sample_table,
+    share_table,
+)
 from polycal.reporting.sentences import describe_compared, describe_findings, join
 from polycal.reporting.svg import inline
 from polycal.reporting.trainings import describe_trainings
-from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
+from polycal.storage.tables import read_metadata
 from polycal.study import layout
 from polycal.study.grid import BASE
 from polycal.study.layout import number
 from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
+
+# The study's tables that the page is made from, as it lists them.
+TABLES = (
+    *("summary", "level_means", "metrics", "reliability", "contrasts", "claims"),
+    *("runs", "decompositions", "doses", "fronts", "new_languages", "slopes"),
+    *("shares", "cultures"),
+)
 
 
 @verb(makes="{out}")
@@ -40,15 +52,7 @@ def report(
     study: str,
     description: str = "",
     scoring: Sequence[Scoring],
-    summary: Path,
-    metrics: Path,
-    reliability: Path,
-    contrasts: Path,
-    decompositions: Path,
-    doses: Path,
-    fronts: Path,
-    claims: Path,
-    runs: Path,
+    tables: Path,
     shifts: Sequence[Path] = (),
     checks: list[Path],
     figures: Path,
@@ -61,15 +65,7 @@ def report(
         study: its name.
         description: what a reader has to know about it.
         scoring: the scorings of the page; the first one leads.
-        summary: the study's summary table.
-        metrics: the study's metrics table.
-        reliability: the study's bins.
-        contrasts: the study's differences between conditions.
-        decompositions: the parts of changes of ECE.
-        doses: metrics over smoothing values.
-        fronts: accuracy and ECE of all conditions.
-        claims: the verdicts on the paper's claims.
-        runs: the table that `polycal list_runs` wrote.
+        tables: the folder that holds the study's tables.
         shifts: tables that `polycal find_shifts` wrote.
         checks: files that `polycal check_task` wrote, one per task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
@@ -79,30 +75,30 @@ def report(
     Raises:
         InputError: a table is empty or broken, or a figure or a check is missing.
     """
-    paths = {"summary": summary, "metrics": metrics, "reliability": reliability}
-    paths |= {"contrasts": contrasts, "claims": claims, "runs": runs}
-    paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
-    measured = _in_order(select(metrics, "metrics"), scoring)
+    paths = {kind: tables / f"{kind}.parquet" for kind in TABLES}
+    measured = _in_order(select(paths["metrics"], "metrics"), scoring)
     checked = {check["task"]: check for check in map(read_check, checks)}
     values = {
         "study": study,
         "description": description,
         "missing": missing,
-        "confidence": f"{100 * read_confidence(contrasts):g} %",
+        "confidence": f"{100 * read_confidence(paths['contrasts']):g} %",
         "run": _describe_run(measured),
-        **_claims(claims, scoring),
-        "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
+        **_claims(paths["claims"], scoring),
+        "trainings": describe_trainings(rows_of(paths["runs"], "runs")),
         "tasks": [
-            _task(task, measured, paths, figures)
+            _task(task, measured, tables, figures)
             | {"compared": _describe_check(task, checked)}
             for task in measured["task"].unique()
         ],
-        "n_bins": int(select(reliability, "reliability")["bin"].nunique()),
+        "n_bins": int(select(paths["reliability"], "reliability")["bin"].nunique()),
         "tables": [
             {"name": name, "link": Path(os.path.relpath(path, out.parent)).as_posix()}
             for name, path in paths.items()
         ],
-        "data": to_json(explore(metrics, reliability, shifts, scoring)),
+        "data": to_json(
+            explore(paths["metrics"], paths["reliability"], shifts, scoring)
+        ),
         "has_questions": bool(shifts),
         "made_by": _made_by(paths),
     }
@@ -124,7 +120,7 @@ def read_confidence(contrasts: Path) -> float:
     Raises:
         InputError: the table's metadata does not hold it.
     """
-    confidence = tables.read_metadata(contrasts).get("confidence")
+    confidence = read_metadata(contrasts).get("confidence")
     if not isinstance(confidence, float):
         raise InputError(f"{contrasts} does not tell its confidence; contrast again")
     return confidence
@@ -182,7 +178,7 @@ def _pairs(metrics: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _task(
-    task: str, metrics: pd.DataFrame, paths: Mapping[str, Path], figures: Path
+    task: str, metrics: pd.DataFrame, tables: Path, figures: Path
 ) -> dict[str, object]:
     """Describe one task, and each of its scorings, the leading one first."""
     own = metrics[metrics["task"] == task]
@@ -198,7 +194,7 @@ def _task(
         "scorings": [
             _scoring(
                 Selection(
-                    paths, {"task": task, "scoring": scoring, "normaliser": normaliser}
+                    tables, {"task": task, "scoring": scoring, "normaliser": normaliser}
                 ),
                 figures,
                 leads=(scoring, normaliser) == pairs[0],
@@ -216,10 +212,11 @@ def _describe_check(task: str, checked: Mapping[str, Mapping]) -> str:
 
 def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, object]:
     """Return the findings, tables and figures of one task, scoring and normaliser."""
-    levels = per_level(selection.uncalibrated("summary"))
+    levels = selection.per_level()
     languages = selection.per_language()
     # Base models alone have no contrasts.
     changes = per_change(selection.rows("contrasts", calibrator="none"))
+    samples = _samples(selection)
     facets = []
     for facet in sorted(levels["facet"].unique()):
         own = levels[levels["facet"] == facet]
@@ -231,6 +228,7 @@ def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, o
                 "findings": describe_findings(own, own_languages, own_changes),
                 "differences": difference_table(own_changes),
                 "levels": level_table(own),
+                **samples(facet),
             }
         )
     name, normaliser = selection.about["scoring"], selection.about["normaliser"]
@@ -249,6 +247,29 @@ def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, o
             key=lambda figure: not figure["svg"],
         ),
     }
+
+
+def _samples(selection: Selection) -> Callable[[str], dict[str, list]]:
+    """Return what makes a facet's tables about languages, shares and cultures."""
+    means, slopes, shares, cultures = (
+        selection.rows(kind, calibrator="none")
+        for kind in ("new_languages", "slopes", "shares", "cultures")
+    )
+    means, slopes = per_change(means), per_change(slopes)
+    shares, cultures = (
+        rows.assign(facet="", rank=0.0) if rows.empty else by_condition(rows)
+        for rows in (shares, cultures)
+    )
+
+    def of_facet(facet: str) -> dict[str, list]:
+        chosen = [rows[rows["facet"] == facet] for rows in (means, slopes)]
+        return {
+            "sample": sample_table(*chosen),
+            "shares": share_table(shares[shares["facet"] == facet]),
+            "cultures": culture_table(cultures[cultures["facet"] == facet]),
+        }
+
+    return of_facet
 
 
 def _figure(kind: FigureKind, selection: Selection, folder: Path) -> dict[str, str]:
@@ -276,7 +297,7 @@ def _figure(kind: FigureKind, selection: Selection, folder: Path) -> dict[str, s
 
 def _made_by(paths: Mapping[str, Path]) -> list[dict[str, str]]:
     """List what made each table and this page; equal makers share a line."""
-    makers = {f"the {name} table": tables.read_metadata(p) for name, p in paths.items()}
+    makers = {f"the {name} table": read_metadata(p) for name, p in paths.items()}
     makers["this page"] = provenance()
     lines: dict[tuple, list[str]] = {}
     for what, facts in makers.items():

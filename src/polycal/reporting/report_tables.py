@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import BASE_RANK, label
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.sentences import points
@@ -43,7 +44,7 @@ COLUMNS = [
 
 
 def level_table(levels: pd.DataFrame) -> dict[str, object]:
-    """Return resource level x condition, with the standard deviation over seeds."""
+    """Return resource level x condition, with intervals where there are some."""
     columns = [column for column in COLUMNS if column[0] in levels]
     groups = []
     for level in (*LEVELS, ALL):
@@ -58,14 +59,12 @@ def level_table(levels: pd.DataFrame) -> dict[str, object]:
 def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
     cells = []
     for metric, _, spell in columns:
-        spread = row.get(f"sd_{metric}")
-        scale = 100 if MEASURED[metric].unit in _SPELLINGS else 1
-        known = spread is not None and pd.notna(spread) and metric != "chance"
-        digits = 1 if scale == 100 else 3
+        ends = [row.get(f"{end}_{metric}") for end in ("low", "high")]
+        known = all(end is not None and pd.notna(end) for end in ends)
         cells.append(
             {
                 "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
-                "spread": f"±{scale * spread:.{digits}f}" if known else "",
+                "interval": f"[{', '.join(map(spell, ends))}]" if known else "",
             }
         )
     single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
@@ -84,20 +83,25 @@ def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
         and `bold`, whether the interval excludes 0.
     """
     rows = []
-    for condition, own in changes.groupby("rank"):
-        start = 0.0 if (own["reference"] == "sft").all() else BASE_RANK
+    for (condition, reference), own in changes.groupby(["rank", "reference"]):
         for level in (*LEVELS, ALL):
             by_metric = own[own["level"] == level].set_index("metric")
             if len(by_metric):
                 rows.append(
                     {
-                        "comparison": f"{label(condition)} − {label(start)}",
+                        "comparison": compare(condition, reference),
                         "level": level,
                         "n": int(by_metric["n_languages"].max()),
                         "cells": [_change(by_metric.loc[metric]) for metric in SHORT],
                     }
                 )
     return rows
+
+
+def compare(rank: float, reference: str) -> str:
+    """Return a comparison in words: SFT, smoothing 0.1 − SFT."""
+    start = BASE_RANK if reference == TO_BASE else 0.0
+    return f"{label(rank)} − {label(start)}"
 
 
 def _change(row: Mapping) -> dict[str, object]:

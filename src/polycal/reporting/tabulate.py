@@ -12,12 +12,9 @@ from polycal.comparing.conditions import (
     label,
     language_of,
     per_change,
-    per_language,
-    per_level,
-    rows_of,
-    select,
 )
 from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.figure_kind import Selection
 from polycal.reporting.report_tables import (
     COLUMNS,
     SHORT,
@@ -30,17 +27,14 @@ from polycal.verb import verb
 
 NAMES = ("levels", "differences", "languages", "claims")
 # Signs of the cells in LaTeX, and in files that programs read.
-_LATEX = {"−": "$-$", "±": r"$\pm$", "–": "--"}
-_PLAIN = {"−": "-", "±": "+-", "–": ""}
+_LATEX = {"−": "$-$", "–": "--"}
+_PLAIN = {"−": "-", "–": ""}
 
 
 @verb(makes="{out[0]}")
 def tabulate(
     *,
-    metrics: Path,
-    summary: Path,
-    contrasts: Path,
-    claims: Path,
+    tables: Path,
     task: str,
     scoring: Scoring,
     normaliser: Literal["sum", "token"],
@@ -49,10 +43,7 @@ def tabulate(
     """Write tables of one task and scoring, with the cells of the page.
 
     Args:
-        metrics: the study's metrics table.
-        summary: the study's summary table.
-        contrasts: the study's differences between conditions.
-        claims: the verdicts on the paper's claims.
+        tables: the folder that holds the study's tables.
         task: short name of the benchmark.
         scoring: letters or text.
         normaliser: of the scores.
@@ -64,17 +55,14 @@ def tabulate(
     """
     check_outputs(out, "table", NAMES, _SPELT)
     about = {"task": task, "scoring": scoring, "normaliser": normaliser}
+    chosen = Selection(tables, about)
     make: dict[str, Callable[[], pd.DataFrame]] = {
-        "levels": lambda: tabulate_levels(
-            per_level(select(summary, "summary", **about))
-        ),
+        "levels": lambda: tabulate_levels(chosen.per_level()),
         "differences": lambda: tabulate_differences(
-            per_change(rows_of(contrasts, "contrasts", **about, calibrator="none"))
+            per_change(chosen.rows("contrasts", calibrator="none"))
         ),
-        "languages": lambda: tabulate_languages(
-            per_language(select(metrics, "metrics", **about))
-        ),
-        "claims": lambda: tabulate_claims(rows_of(claims, "claims", **about)),
+        "languages": lambda: tabulate_languages(chosen.per_language()),
+        "claims": lambda: tabulate_claims(chosen.rows("claims")),
     }
     made = {name: make[name]() for name in {path.stem for path in out}}
     for path in out:
@@ -94,7 +82,10 @@ def tabulate_levels(levels: pd.DataFrame) -> pd.DataFrame:
     for facet, own in levels.groupby("facet"):
         for group in level_table(own)["groups"]:
             for row in group["rows"]:
-                cells = [cell["text"] + cell["spread"] for cell in row["cells"]]
+                cells = [
+                    f"{cell['text']} {cell['interval']}".strip()
+                    for cell in row["cells"]
+                ]
                 rows.append([facet, group["level"], group["n"], row["label"], *cells])
     metrics = [name for key, name, _ in COLUMNS if key in levels]
     columns = ["model and SFT set", "level", "languages", "condition", *metrics]

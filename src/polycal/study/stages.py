@@ -18,7 +18,7 @@ STAGES = {
     "analyse": 6,
     "list_runs": 2,
     "find_shifts": 2,
-    "draw": 9,
-    "tabulate": 3,
-    "report": 11,
+    "draw": 10,
+    "tabulate": 4,
+    "report": 12,
 }

@@ -1,0 +1,126 @@
+"""Tables of the page about languages as a sample, relative effects and cultures.
+
+From rows of the study's tables of one facet to rows of cells, which are texts.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from polycal.comparing.conditions import label
+from polycal.measuring.side_metrics import MEASURED
+from polycal.reporting.report_tables import NOTHING, SHORT, compare
+from polycal.reporting.sentences import percent, points
+from polycal.study.languages import ALL, LEVELS
+
+_RESOURCES = "joshi_class"
+
+
+def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, str]]:
+    """Return a row per comparison and metric: the changes of languages as a sample.
+
+    Args:
+        means: rows of a new_languages table as `per_change` returns them.
+        slopes: rows of a slopes table likewise.
+
+    Returns:
+        `comparison`, `metric`, `mean` with its `interval`, `tau`, `new` (the prediction
+        interval), and `slope` per Joshi class with its `slope_interval`.
+    """
+    keys = ["rank", "reference", "metric"]
+    lines = slopes[slopes["predictor"] == _RESOURCES].set_index(keys)
+    rows = []
+    for (rank, reference), own in means[means["level"] == ALL].groupby(keys[:2]):
+        own = own.set_index("metric")
+        for metric in (name for name in SHORT if name in own.index):
+            row, key = own.loc[metric], (rank, reference, metric)
+            line = lines.loc[key] if key in lines.index else None
+            rows.append(
+                {
+                    "comparison": compare(rank, reference),
+                    "metric": MEASURED[metric].heading.split(" (")[0],
+                    "mean": _points(row["estimate"]),
+                    "interval": _interval(row["ci_low"], row["ci_high"]),
+                    "tau": _points(row["tau"]).removeprefix("+"),
+                    "new": _interval(row["new_low"], row["new_high"]),
+                    "slope": NOTHING if line is None else _points(line["slope"]),
+                    "slope_interval": ""
+                    if line is None
+                    else _interval(line["ci_low"], line["ci_high"]),
+                }
+            )
+    return rows
+
+
+def share_table(shares: pd.DataFrame) -> list[dict[str, object]]:
+    """Return a row per smoothing and level: the share of SFT's change that it removes.
+
+    Args:
+        shares: rows of a shares table with `rank`.
+
+    Returns:
+        `condition`, `level`, `n` languages and `cells` for confidence and gap: `text`
+        and `interval`; a dash where SFT is not shown to have added anything.
+    """
+    rows = []
+    for rank, level, own in _by_level(shares):
+        by_metric = own.set_index("metric")
+        rows.append(
+            {
+                "condition": label(rank),
+                "level": level,
+                "n": int(own["n_languages"].max()),
+                "cells": [
+                    _share(by_metric.loc[metric]) for metric in ("confidence", "gap")
+                ],
+            }
+        )
+    return rows
+
+
+def _share(row: Mapping) -> dict[str, str]:
+    if pd.isna(row["share"]):
+        return {"text": NOTHING, "interval": ""}
+    ends = [percent(row[name]).replace("-", "−") for name in ("ci_low", "ci_high")]
+    text = percent(row["share"]).replace("-", "−")
+    return {"text": text, "interval": f"[{', '.join(ends)}]"}
+
+
+def culture_table(cultures: pd.DataFrame) -> list[dict[str, object]]:
+    """Return a row per condition and level: sensitive minus agnostic questions.
+
+    Args:
+        cultures: rows of a cultures table with `rank`; perhaps none.
+
+    Returns:
+        `condition`, `level`, and `cells` for accuracy, confidence and gap.
+    """
+    rows = []
+    for rank, level, own in _by_level(cultures[cultures["reference"].isna()]):
+        by_metric = own.set_index("metric")
+        cells = [
+            {
+                "text": _points(by_metric.loc[metric, "estimate"]),
+                "interval": _interval(*by_metric.loc[metric, ["ci_low", "ci_high"]]),
+            }
+            for metric in ("accuracy", "confidence", "gap")
+        ]
+        rows.append({"condition": label(rank), "level": level, "cells": cells})
+    return rows
+
+
+def _by_level(rows: pd.DataFrame) -> Iterator[tuple[float, str, pd.DataFrame]]:
+    """Yield the rows of each condition and level, in the order of both."""
+    for rank, own in rows.groupby("rank"):
+        for level in (*LEVELS, ALL):
+            chosen = own[own["level"] == level]
+            if len(chosen):
+                yield float(rank), level, chosen
+
+
+def _points(value: float) -> str:
+    return points(value, unit="")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{_points(low)}, {_points(high)}]"
