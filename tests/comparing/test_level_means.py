@@ -67,3 +67,12 @@ def test_an_ece_may_lie_below_its_value_by_its_bias():
     half = norm.isf(0.025) * 0.01
     assert row["ci_low"] == pytest.approx(0.2 - 0.05 - half)
     assert row["ci_high"] == pytest.approx(0.2 + half)
+
+
+def test_no_interval_leaves_what_a_metric_can_be():
+    """An ECE of 0.01 is not below 0, an accuracy of 0.995 not above 1."""
+    rows = level_means({BASE: {"ece": numbers(0.01, [0.01], bias=0.05)}}, 0.95)
+    assert only(rows, level="high")["ci_low"] == 0
+    rows = level_means({BASE: {"accuracy": numbers(0.995, [0.995])}}, 0.95)
+    row = only(rows, level="high")
+    assert (row["ci_low"] < 0.995, row["ci_high"]) == (True, 1)

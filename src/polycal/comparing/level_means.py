@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from polycal.calibration import METRICS
 from polycal.comparing.inference import half_width
 from polycal.comparing.paired import Condition, Numbers, Row, Study, levels_of
 from polycal.comparing.seed_noise import SeedVariance, pool_means
@@ -38,7 +39,7 @@ def level_means(study: Study, confidence: float) -> list[Row]:
                 for each, numbers in own.items():
                     codes = levels[each][level]
                     key = {"level": level, "metric": metric}
-                    found = _describe(numbers, codes, training, confidence)
+                    found = _describe(metric, numbers, codes, training, confidence)
                     rows.append(each._asdict() | key | found)
     return rows
 
@@ -58,9 +59,14 @@ def _training(members: Iterable[tuple[Numbers, list[str]]]) -> SeedVariance:
 
 
 def _describe(
-    numbers: Numbers, codes: list[str], training: SeedVariance, confidence: float
+    metric: str,
+    numbers: Numbers,
+    codes: list[str],
+    training: SeedVariance,
+    confidence: float,
 ) -> Row:
     value, draws = numbers.mean(codes)
+    least, most = METRICS[metric].span
     n_seeds = len(numbers.by_seed(codes))
     noise = training.widen(float(draws.std(ddof=1)), n_seeds)
     half = float(half_width(noise, confidence=confidence))
@@ -68,8 +74,8 @@ def _describe(
         "estimate": value,
         "se": float(noise.se),
         "se_seeds": float(noise.se_seeds) if training.known else None,
-        "ci_low": value - numbers.mean_bias(codes) - half,
-        "ci_high": value + half,
+        "ci_low": max(value - numbers.mean_bias(codes) - half, least),
+        "ci_high": min(value + half, most),
         "n_seeds": n_seeds,
         "n_languages": len(codes),
     }
