@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import yaml
@@ -220,6 +221,40 @@ def test_an_added_language_runs_for_itself_only(study, finished):
     assert "zh" in tables.where(metrics, task="global_mmlu")["language"].to_pylist()
     left = {"check_task", "aggregate", "prepare_task", "score", "measure"}
     assert not left & set(job_counts(study))
+
+
+def test_a_trial_grows_by_what_is_new(tmp_path):
+    """From 20 questions to 100, every run scores 80 more in every language."""
+    config = small_study(sft=[], recipe={})
+    del config["tasks"][1]
+    write_config(tmp_path, config)
+
+    def read(limit: int) -> tuple[int, pa.Table]:
+        run_study(tmp_path, "--config", f"max_questions={limit}", "--", MEASURED)
+        (timing,) = tmp_path.glob("results/timings/score/**/*.tsv")
+        names, values = (line.split("\t") for line in timing.read_text().splitlines())
+        (path,) = tmp_path.glob("results/predictions/**/*.parquet")
+        scored = int(dict(zip(names, values, strict=True))["questions"])
+        return scored, tables.read(path, "predictions")
+
+    n_files, n_scorings = 3, 2
+    scored, few = read(20)
+    assert scored == len(few) == 20 * n_files * n_scorings
+    names = {
+        frozenset(tables.where(few, language=code)["question_id"].to_pylist())
+        for code in ("en", "he", "sw")
+    }
+    assert len(names) == 1
+    assert job_counts(tmp_path, "--config", "max_questions=20", "--", MEASURED) == {}
+    scored, every = read(100)
+    assert scored == 80 * n_files * n_scorings
+    rows = every.to_pylist()
+    assert len(rows) == 100 * n_files * n_scorings
+    assert [row for row in rows if row in few.to_pylist()] == few.to_pylist()
+    metrics = tables.read(tmp_path / MEASURED, "metrics")
+    assert set(metrics["n_questions"].to_pylist()) >= {100}
+    asked = tables.read_metadata(tmp_path / MEASURED)["asked"]["global_mmlu"]
+    assert asked["max_questions"] == 100
 
 
 def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):

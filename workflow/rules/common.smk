@@ -209,6 +209,28 @@ def get_questions(wildcards):
     ]
 
 
+def get_reference(wildcards):
+    """The questions of the language in which a part of a task's is chosen, if any."""
+    language = grid.reference_language(get_task(wildcards))
+    if language is None:
+        return []
+    return [layout.QUESTIONS.format(task=wildcards.task, language=language)]
+
+
+def get_asked(wildcards):
+    """How many of a task's questions are asked, and which; no flags for all."""
+    task = get_task(wildcards)
+    if task["max_questions"] is None:
+        return ""
+    return cli_flags(
+        {
+            "max_questions": task["max_questions"],
+            "question_seed": config["question_seed"],
+            "reference": (get_reference(wildcards) or [None])[0],
+        }
+    )
+
+
 def list_predictions(run, task):
     """The predictions files of a run on a task.
 

@@ -8,6 +8,7 @@ rule score:
         checkpoint=get_checkpoint,
         base=layout.MODEL,
         questions=get_questions,
+        reference=get_reference,
     output:
         layout.PREDICTIONS,
     log:
@@ -22,6 +23,7 @@ rule score:
         stage=stages.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
         shots=lambda wildcards: get_task(wildcards)["shots"],
+        asked=get_asked,
         # No benchmark file: it would count waiting, and what lies in the store.
         timing=layout.timing("score", layout.SCORED_TAIL),
     shell:
@@ -31,7 +33,7 @@ rule score:
         " --base {input.base:q}"
         " --questions {input.questions:q}"
         " --scoring {params.scoring}"
-        " --shots {params.shots}"
+        " --shots {params.shots} {params.asked}"
         " --model {wildcards.model:q}"
         " --sft {wildcards.sft:q}"
         " --smoothing {wildcards.smoothing}"

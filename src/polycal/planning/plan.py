@@ -113,6 +113,12 @@ def _write_jobs(
         f"({languages}, for every one of {_count(len(expand_runs(config)), 'model')}), "
         f"{questions} questions, each by {' and by '.join(config['scoring'])}."
     )
+    for task in config["tasks"]:
+        if task["max_questions"]:
+            yield (
+                f"Of {task['name']}, at most {task['max_questions']:,} questions per "
+                "language are asked (max_questions)."
+            )
 
 
 def _write_misfits(whole: Forecast, gpu: str) -> Iterator[str]:

@@ -20,8 +20,9 @@ from polycal.reporting.claims_matrix import arrange_claims
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.reporting.figures import FIGURES
+from polycal.reporting.questions import describe_asked, describe_compared
 from polycal.reporting.report_tables import difference_table, level_table
-from polycal.reporting.sentences import describe_compared, describe_findings, join
+from polycal.reporting.sentences import describe_findings, join
 from polycal.reporting.svg import inline
 from polycal.reporting.trainings import describe_trainings
 from polycal.storage import tables
@@ -84,6 +85,7 @@ def report(
     paths |= {"decompositions": decompositions, "doses": doses, "fronts": fronts}
     measured = _in_order(select(metrics, "metrics"), scoring)
     checked = {check["task"]: check for check in map(read_check, checks)}
+    asked = tables.read_metadata(metrics).get("asked") or {}
     values = {
         "study": study,
         "description": description,
@@ -94,7 +96,7 @@ def report(
         "trainings": describe_trainings(tables.read(runs, "runs").to_pandas()),
         "tasks": [
             _task(task, measured, paths, figures)
-            | {"compared": _describe_check(task, checked)}
+            | _describe_questions(task, checked, asked.get(task, {}))
             for task in measured["task"].unique()
         ],
         "n_bins": int(select(reliability, "reliability")["bin"].nunique()),
@@ -208,10 +210,15 @@ def _task(
     }
 
 
-def _describe_check(task: str, checked: Mapping[str, Mapping]) -> str:
+def _describe_questions(
+    task: str, checked: Mapping[str, Mapping], asked: Mapping
+) -> dict[str, str]:
     if task not in checked:
         raise InputError(f"no check of {task} was given; name its file with --checks")
-    return describe_compared(checked[task])
+    return {
+        "compared": describe_compared(checked[task], asked),
+        "asked": describe_asked(asked),
+    }
 
 
 def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, object]:
