@@ -224,7 +224,10 @@ def test_an_added_language_runs_for_itself_only(study, finished):
 
 
 def test_a_trial_grows_by_what_is_new(tmp_path):
-    """From 20 questions to 100, every run scores 80 more in every language."""
+    """From 20 questions to 100, every run scores 80 more in every language.
+
+    Another dtype scores all of them again, and is named by the tables.
+    """
     config = small_study(sft=[], recipe={})
     del config["tasks"][1]
     write_config(tmp_path, config)
@@ -253,8 +256,17 @@ def test_a_trial_grows_by_what_is_new(tmp_path):
     assert [row for row in rows if row in few.to_pylist()] == few.to_pylist()
     metrics = tables.read(tmp_path / MEASURED, "metrics")
     assert set(metrics["n_questions"].to_pylist()) >= {100}
-    asked = tables.read_metadata(tmp_path / MEASURED)["asked"]["global_mmlu"]
-    assert asked["max_questions"] == 100
+
+    def read_asked() -> tuple[int, list[str]]:
+        asked = tables.read_metadata(tmp_path / MEASURED)["asked"]["global_mmlu"]
+        return asked["max_questions"], asked["dtype"]
+
+    assert read_asked()[0] == 100
+    write_config(tmp_path, config | {"scoring_dtype": "bfloat16"})
+    scored, other = read(20)
+    assert scored == 20 * n_files * n_scorings
+    assert other["logprobs"] != few["logprobs"]
+    assert read_asked() == (20, ["bfloat16"])
 
 
 def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):

@@ -24,6 +24,7 @@ rule score:
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
         shots=lambda wildcards: get_task(wildcards)["shots"],
         asked=get_asked,
+        dtype=config["scoring_dtype"],
         # No benchmark file: it would count waiting, and what lies in the store.
         timing=layout.timing("score", layout.SCORED_TAIL),
     shell:
@@ -34,6 +35,7 @@ rule score:
         " --questions {input.questions:q}"
         " --scoring {params.scoring}"
         " --shots {params.shots} {params.asked}"
+        " --dtype {params.dtype}"
         " --model {wildcards.model:q}"
         " --sft {wildcards.sft:q}"
         " --smoothing {wildcards.smoothing}"

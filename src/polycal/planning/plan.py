@@ -240,6 +240,11 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
             f"{costs.TRAINING_MFU:.2f} of it (usual for dense models of this size), "
             f"scoring {costs.SCORING_MFU:.2f} (forward passes only)."
         )
+        if study.config["scoring_dtype"] == "float32":
+            facts.append(
+                "scoring_dtype is float32, which takes several times as long on a GPU "
+                "as estimated here until a job has finished."
+            )
     if not all(job.devices for job in jobs):
         facts.append(
             f"CPU: a job has one core, assumed to reach {per_core:.0f} GFLOP/s."
