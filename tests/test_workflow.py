@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -221,6 +222,31 @@ def test_an_added_language_runs_for_itself_only(study, finished):
     assert "zh" in tables.where(metrics, task="global_mmlu")["language"].to_pylist()
     left = {"check_task", "aggregate", "prepare_task", "score", "measure"}
     assert not left & set(job_counts(study))
+
+
+def test_how_a_task_is_asked_is_in_the_command(tmp_path):
+    """Of its own scoring jobs only."""
+    config = small_study(sft=[], recipe={}, max_questions=50, question_seed=7)
+    config["tasks"][0] |= {"prompt": "chat", "shots_as": "turns", "max_questions": 20}
+    config["tasks"][0] |= {"languages": ["he", "sw"], "questions": "identical"}
+    config["tasks"][1] |= {"questions": "own"}
+    write_config(tmp_path, config)
+    done = snakemake(tmp_path, "--dry-run", "--printshellcmds")
+    commands = re.findall(r"polycal score .*", done.stdout)
+    chat, plain = sorted(commands, key=lambda command: "mmlu_prox" in command)
+    for command, words in (
+        (
+            chat,
+            "--max-questions 20 --prompt chat --question-seed 7 --reference "
+            "resources/tasks/global_mmlu/he.parquet --shots 0 --shots-as turns",
+        ),
+        (
+            plain,
+            "--max-questions 50 --prompt plain --question-seed 7 --shots 0 "
+            "--shots-as text --dtype auto",
+        ),
+    ):
+        assert words in command
 
 
 def test_a_trial_grows_by_what_is_new(tmp_path):

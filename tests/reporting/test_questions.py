@@ -87,4 +87,8 @@ def test_how_a_task_was_asked_in_words():
     """What the tables do not tell is not said."""
     asked = {"shots": 0, "dtype": ["bfloat16", "float32"]}
     assert describe_asked(asked) == "0 shots, scored in bfloat16 and float32"
+    asked |= {"shots": 5, "prompt": "chat", "shots_as": "turns", "dtype": ["float32"]}
+    assert describe_asked(asked) == (
+        "5 shots as turns, in each checkpoint's own chat template, scored in float32"
+    )
     assert describe_asked({}) == ""

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tiny import CHAT_TEMPLATE
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
-from toys import make_model, save_checkpoint, save_questions
+from toys import make_model, make_tokenizer, save_checkpoint, save_questions
 from transformers import PreTrainedTokenizerFast
 
 from polycal.errors import InputError
@@ -170,6 +171,57 @@ def test_an_added_language_is_the_only_one_scored(call, caplog):
 
 def scored_languages(log: str) -> list[str]:
     return re.findall(r"toy, (\w+), \w+: 6 questions in", log)
+
+
+@pytest.fixture
+def chat_checkpoint(tmp_path) -> Path:
+    """A model whose chat template refuses the word yen."""
+    tokenizer = make_tokenizer()
+    refused = "{% if 'yen' in messages[-2].content %}{{ raise_exception('no yen') }}"
+    tokenizer.chat_template = f"{refused}{{% endif %}}{CHAT_TEMPLATE}"
+    model = make_model(max_position_embeddings=512)
+    return save_checkpoint(tmp_path / "chat", model, tokenizer)
+
+
+def test_chat_prompts_are_other_scores(call, chat_checkpoint, tmp_path, no_loading):
+    """Of other contexts; plain ones are stored as they ever were."""
+    asked = {"question": "which {} ?".format, "options": ["euro", "krona"]}
+    questions = [save_questions(tmp_path / "q.parquet", n_dev=2, **asked)]
+    given = {"questions": questions, "checkpoint": chat_checkpoint}
+    plain = read(call(**given))
+    chat = [read(call(**given, prompt="chat", shots=n)) for n in (0, 1)]
+    turns = call(**given, prompt="chat", shots=1, shots_as="turns", name="turns")
+    tables_of_rows = [plain, *chat, read(turns)]
+    scores = {tuple(rows[0]["logprobs"]) for rows in tables_of_rows}
+    assert len(scores) == len(tables_of_rows)
+    facts = tables.read_metadata(turns)
+    assert (facts["prompt"], facts["shots_as"]) == ("chat", "turns")
+    assert facts["opens_answer"] == [True]
+    no_loading()
+    assert read(call(**given)) == plain
+    assert read(call(**given, shots_as="turns")) == plain
+    # Without shots it does not matter how they would be written.
+    assert read(call(**given, prompt="chat", shots_as="turns")) == chat[0]
+    keys = [
+        tables.read_metadata(path)["key"] for path in tmp_path.glob("store/*.parquet")
+    ]
+    assert {"prompt" in key for key in keys} == {True, False}
+
+
+def test_a_question_that_the_template_refuses_is_named(call, chat_checkpoint, tmp_path):
+    """As one that cannot be scored; a model without a template never gets so far."""
+    questions = save_questions(
+        tmp_path / "q.parquet",
+        question=lambda index: f"{'yen' * (index == 3)} ?",
+        options=["euro", "krona"],
+    )
+    asked = {"questions": [questions], "prompt": "chat"}
+    with pytest.raises(
+        InputError, match=r"question en/3 .*a prompt: .*refuses it: no yen"
+    ):
+        call(checkpoint=chat_checkpoint, **asked)
+    with pytest.raises(InputError, match=r"toy has no chat template, which `prompt: c"):
+        call(**asked)
 
 
 @pytest.fixture

@@ -218,17 +218,14 @@ def get_reference(wildcards):
 
 
 def get_asked(wildcards):
-    """How many of a task's questions are asked, and which; no flags for all."""
+    """How a task's questions are written, and which of them are asked."""
     task = get_task(wildcards)
-    if task["max_questions"] is None:
-        return ""
-    return cli_flags(
-        {
-            "max_questions": task["max_questions"],
-            "question_seed": config["question_seed"],
-            "reference": (get_reference(wildcards) or [None])[0],
-        }
-    )
+    settings = {key: task[key] for key in ("prompt", "shots", "shots_as")}
+    if task["max_questions"] is not None:
+        settings["max_questions"] = task["max_questions"]
+        settings["question_seed"] = config["question_seed"]
+        settings["reference"] = next(iter(get_reference(wildcards)), None)
+    return cli_flags(settings)
 
 
 def list_predictions(run, task):

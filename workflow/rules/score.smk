@@ -22,7 +22,6 @@ rule score:
     params:
         stage=stages.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
-        shots=lambda wildcards: get_task(wildcards)["shots"],
         asked=get_asked,
         dtype=config["scoring_dtype"],
         # No benchmark file: it would count waiting, and what lies in the store.
@@ -34,7 +33,7 @@ rule score:
         " --base {input.base:q}"
         " --questions {input.questions:q}"
         " --scoring {params.scoring}"
-        " --shots {params.shots} {params.asked}"
+        " {params.asked}"
         " --dtype {params.dtype}"
         " --model {wildcards.model:q}"
         " --sft {wildcards.sft:q}"

@@ -19,7 +19,7 @@ from polycal.verb import verb
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
-_ASKED = ("shots", "max_questions", "question_seed")
+_ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
 

@@ -29,8 +29,8 @@ from polycal.study.languages import ALL
 from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
 from polycal.verb import verb
 
-# Equal in all predictions of a run and task; all but the first say how it was asked.
-_SHARED = ("checkpoint", "shots", "max_questions", "question_seed")
+_ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
+_SHARED = ("checkpoint", *_ASKED)  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 _READING = ("scoring", "normaliser", "calibrator")

@@ -6,14 +6,17 @@ from polycal.reporting.sentences import join
 
 
 def describe_asked(asked: Mapping) -> str:
-    """Say how a task was asked: shots and the scoring's dtypes; empty if unknown.
+    """Say how a task was asked: shots, prompt and dtypes; empty if unknown.
 
     Args:
         asked: as `polycal aggregate` notes it.
     """
     parts = []
     if (shots := asked.get("shots")) is not None:
-        parts.append(f"{shots} shots")
+        as_turns = " as turns" if asked.get("shots_as") == "turns" else ""
+        parts.append(f"{shots} shots{as_turns}")
+    if asked.get("prompt") == "chat":
+        parts.append("in each checkpoint's own chat template")
     if asked.get("dtype"):
         parts.append(f"scored in {join(asked['dtype'])}")
     return ", ".join(parts)

@@ -4,6 +4,7 @@ Reads a questions table into prompts; makes rows of a predictions table from the
 scores.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,9 @@ from polycal.scoring.store import Entry
 from polycal.scoring.subsets import ask_all, name_entry, select
 from polycal.storage import tables
 from polycal.study.prompts import (
+    ChatPrompt,
     Prompt,
+    build_chat,
     build_prompt,
     group_by_subject,
     is_same_question,
@@ -97,13 +100,17 @@ class Part:
             rows = rows.set_column(at, column, pa.nulls(len(rows), column.type))
         return rows, facts
 
-    def read_questions(self) -> tuple[pa.Table, list[Prompt]]:
+    def read_questions(self) -> tuple[pa.Table, list[Prompt] | list[ChatPrompt]]:
         """Return the asked questions' rows, and a prompt for each."""
         table = tables.read(self.path, "questions")
         test = select(tables.where(table, split="test"), self.names)
         dev = group_by_subject(tables.where(table, split="dev").to_pylist())
+        build = build_prompt
+        if self.key.get("prompt") == "chat":
+            as_turns = self.key["shots_as"] == "turns"
+            build = functools.partial(build_chat, as_turns=as_turns)
         prompts = [
-            build_prompt(
+            build(
                 self.key["scoring"],
                 row["question"],
                 row["options"],

@@ -23,7 +23,7 @@ from polycal.scoring.store import Store
 from polycal.scoring.subsets import ask_all, ask_some
 from polycal.storage import tables
 from polycal.storage.provenance import read_digest
-from polycal.study.scorings import SCORINGS, Scoring
+from polycal.study.scorings import SCORINGS, PromptForm, Scoring, ShotsForm
 from polycal.verb import verb
 
 if TYPE_CHECKING:  # they import torch
@@ -41,6 +41,8 @@ def score(
     questions: list[Path],
     scoring: Sequence[Scoring] = SCORINGS,
     shots: int = 0,
+    prompt: PromptForm = "plain",
+    shots_as: ShotsForm = "text",
     max_questions: int | None = None,
     question_seed: int = 0,
     reference: Path | None = None,
@@ -74,6 +76,8 @@ def score(
         questions: questions tables, one language each
         scoring: how options are scored
         shots: answered questions before each question, from its subject's dev split
+        prompt: plain text, or the checkpoint's own chat template around each question
+        shots_as: in a chat prompt, text within the user's turn, or turns of their own
         max_questions: asks at most so many questions of a language (default: all)
         question_seed: another number asks other questions, where not all are asked
         reference: questions table in which max_questions chooses for every language
@@ -112,6 +116,8 @@ def score(
         "stage": stage,
         "shots": shots,
     }
+    if prompt == "chat":  # scores of plain prompts are stored without these keys
+        settings |= {"prompt": prompt, "shots_as": shots_as if shots else None}
     ask = ask_all
     if max_questions:
         ask = ask_some(max_questions, question_seed, reference)
@@ -126,9 +132,10 @@ def score(
     if missing:
         work = _score_missing(missing, finished, checkpoint, base, dtype, max_tokens)
     picked = [part.pick(finished.get(part.key)) for part in parts]
+    noted = ["device", "dtype", *(["opens_answer"] if prompt == "chat" else [])]
     used = {
         name: sorted({facts[name] for _, entries in picked for facts in entries})
-        for name in ("device", "dtype")
+        for name in noted
     }
     if len(used["dtype"]) > 1:
         _logger.warning(
@@ -197,7 +204,8 @@ def _score_missing(
     score.
     """
     begin = time.perf_counter()
-    engine, facts = _load(checkpoint, base, dtype, max_tokens)
+    prompt = missing[0].key.get("prompt", "plain")
+    engine, facts = _load(checkpoint, base, prompt, dtype, max_tokens)
     work = Work(loading=time.perf_counter() - begin)
     _logger.info("start-up took %.1f s", work.loading)
     progress = Progress(sum(part.n_questions for part in missing))
@@ -217,41 +225,43 @@ def _score_missing(
                     with _naming(part, test, checkpoint):
                         scored = engine.score_tokens(asked, follow)
                     table = part.make_rows(test, scored, checkpoint)
-                    own_tokens = len(asked.crossing)
-                    store.put(
-                        part.key,
-                        table,
-                        name=part.entry,
-                        own_tokens=own_tokens,
-                        **facts,
-                    )
+                    noted = facts | {"own_tokens": len(asked.crossing)}
+                    store.put(part.key, table, name=part.entry, **noted)
                     work.add(part.n_questions, time.perf_counter() - begin, part)
         missing = taken
     return work
 
 
 def _load(
-    checkpoint: Path, base: Path | None, dtype: str, max_tokens: int | None
-) -> tuple["Engine", dict[str, str]]:
-    """Return an engine, and the facts that the store keeps of its device and dtype."""
+    checkpoint: Path,
+    base: Path | None,
+    prompt: str,
+    dtype: str,
+    max_tokens: int | None,
+) -> tuple["Engine", dict[str, object]]:
+    """Return an engine, and facts for the store: device, dtype, form of the prompt."""
     begin = time.perf_counter()
     from polycal.models import loading as models  # torch and transformers: seconds
+    from polycal.models.chat_templates import ChatWriter
     from polycal.models.tokens import load_tokenizer
     from polycal.scoring.engine import Engine
 
     imported = time.perf_counter() - begin
+    tokenizer = load_tokenizer(checkpoint)
+    chat = ChatWriter(tokenizer, checkpoint) if prompt == "chat" else None
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
     network = models.load_model(
         checkpoint, base=base, dtype=picked, device=models.pick_placement()
     )
-    tokenizer = load_tokenizer(checkpoint)
     models.check_rows(network, tokenizer, checkpoint)
-    engine = Engine(network, tokenizer, max_tokens=max_tokens)
+    engine = Engine(network, tokenizer, chat=chat, max_tokens=max_tokens)
     facts = {
         "device": models.describe_device(device),
         "dtype": str(picked).removeprefix("torch."),
     }
+    if chat:
+        facts["opens_answer"] = chat.opens_answer
     _logger.info(
         "imports took %.1f s: %s in %s on %s, %d tokens per pass",
         *(imported, checkpoint, facts["dtype"], facts["device"], engine.max_tokens),
