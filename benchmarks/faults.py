@@ -48,8 +48,9 @@ from tiny import make_tiny_model
 
 from polycal import cli
 from polycal.errors import InputError
+from polycal.models import template_limits
 from polycal.storage.provenance import provenance
-from polycal.tuning import checkpoints, template_limits
+from polycal.tuning import checkpoints
 
 template_limits.SECONDS = 1.0
 torch.set_num_threads(1)  # a forked process has none of its parent's other threads

@@ -1,6 +1,9 @@
 """The peer: every option's log-likelihood is that of lm_eval's hf backend."""
 
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -106,10 +109,25 @@ def make_task(scoring: str, data: dict[str, str], n_options: int) -> dict:
     }
 
 
-def ask_lm_eval(checkpoint: Path, questions: Path, n_options: int, shots: int) -> dict:
+def ask_lm_eval(
+    checkpoint: Path,
+    questions: Path,
+    make: Callable[[str, dict[str, str]], dict],
+    shots: int,
+    model: Mapping = MappingProxyType({}),
+    **settings: object,
+) -> dict[str, np.ndarray]:
     """Scoring -> [questions, options] log-likelihoods in nats.
 
     As the harness's subtasks, each of which has its own subject's rows only.
+
+    Args:
+        checkpoint: its directory.
+        questions: a questions table.
+        make: the task, from a scoring and the files of the splits.
+        shots: answered questions before each.
+        model: further arguments of the harness's model.
+        **settings: of `simple_evaluate`.
     """
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
@@ -130,12 +148,14 @@ def ask_lm_eval(checkpoint: Path, questions: Path, n_options: int, shots: int) -
             batch_size=4,
             # Before 5.21 transformers' default leaves out Gemma-2's soft cap.
             attn_implementation="eager",
+            **model,
         ),
-        tasks=[make_task(scoring, data, n_options) for scoring in SCORINGS],
+        tasks=[make(scoring, data) for scoring in SCORINGS],
         num_fewshot=shots,
         task_manager=TaskManager(include_defaults=False),
         log_samples=True,
         bootstrap_iters=0,
+        **settings,
     )
     logprobs = {}
     for scoring, samples in found["samples"].items():
@@ -196,7 +216,8 @@ def test_equal_to_lm_eval(
         out=tmp_path / "out.parquet",
     )
     table = tables.read(tmp_path / "out.parquet", "predictions")
-    expected = ask_lm_eval(checkpoint, questions, n_options, shots)
+    make = functools.partial(make_task, n_options=n_options)
+    expected = ask_lm_eval(checkpoint, questions, make, shots)
     for scoring, theirs in expected.items():
         rows = tables.where(table, scoring=scoring)
         assert any(rows["truncated"].to_pylist()) == (max_length < 1024)

@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import yaml
@@ -220,6 +222,77 @@ def test_an_added_language_runs_for_itself_only(study, finished):
     assert "zh" in tables.where(metrics, task="global_mmlu")["language"].to_pylist()
     left = {"check_task", "aggregate", "prepare_task", "score", "measure"}
     assert not left & set(job_counts(study))
+
+
+def test_how_a_task_is_asked_is_in_the_command(tmp_path):
+    """Of its own scoring jobs only."""
+    config = small_study(sft=[], recipe={}, max_questions=50, question_seed=7)
+    config["tasks"][0] |= {"prompt": "chat", "shots_as": "turns", "max_questions": 20}
+    config["tasks"][0] |= {"languages": ["he", "sw"], "questions": "identical"}
+    config["tasks"][1] |= {"questions": "own"}
+    write_config(tmp_path, config)
+    done = snakemake(tmp_path, "--dry-run", "--printshellcmds")
+    commands = re.findall(r"polycal score .*", done.stdout)
+    chat, plain = sorted(commands, key=lambda command: "mmlu_prox" in command)
+    for command, words in (
+        (
+            chat,
+            "--max-questions 20 --prompt chat --question-seed 7 --reference "
+            "resources/tasks/global_mmlu/he.parquet --shots 0 --shots-as turns",
+        ),
+        (
+            plain,
+            "--max-questions 50 --prompt plain --question-seed 7 --shots 0 "
+            "--shots-as text --dtype auto",
+        ),
+    ):
+        assert words in command
+
+
+def test_a_trial_grows_by_what_is_new(tmp_path):
+    """From 20 questions to 100, every run scores 80 more in every language.
+
+    Another dtype scores all of them again, and is named by the tables.
+    """
+    config = small_study(sft=[], recipe={})
+    del config["tasks"][1]
+    write_config(tmp_path, config)
+
+    def read(limit: int) -> tuple[int, pa.Table]:
+        run_study(tmp_path, "--config", f"max_questions={limit}", "--", MEASURED)
+        (timing,) = tmp_path.glob("results/timings/score/**/*.tsv")
+        names, values = (line.split("\t") for line in timing.read_text().splitlines())
+        (path,) = tmp_path.glob("results/predictions/**/*.parquet")
+        scored = int(dict(zip(names, values, strict=True))["questions"])
+        return scored, tables.read(path, "predictions")
+
+    n_files, n_scorings = 3, 2
+    scored, few = read(20)
+    assert scored == len(few) == 20 * n_files * n_scorings
+    names = {
+        frozenset(tables.where(few, language=code)["question_id"].to_pylist())
+        for code in ("en", "he", "sw")
+    }
+    assert len(names) == 1
+    assert job_counts(tmp_path, "--config", "max_questions=20", "--", MEASURED) == {}
+    scored, every = read(100)
+    assert scored == 80 * n_files * n_scorings
+    rows = every.to_pylist()
+    assert len(rows) == 100 * n_files * n_scorings
+    assert [row for row in rows if row in few.to_pylist()] == few.to_pylist()
+    metrics = tables.read(tmp_path / MEASURED, "metrics")
+    assert set(metrics["n_questions"].to_pylist()) >= {100}
+
+    def read_asked() -> tuple[int, list[str]]:
+        asked = tables.read_metadata(tmp_path / MEASURED)["asked"]["global_mmlu"]
+        return asked["max_questions"], asked["dtype"]
+
+    assert read_asked()[0] == 100
+    write_config(tmp_path, config | {"scoring_dtype": "bfloat16"})
+    scored, other = read(20)
+    assert scored == 20 * n_files * n_scorings
+    assert other["logprobs"] != few["logprobs"]
+    assert read_asked() == (20, ["bfloat16"])
 
 
 def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):

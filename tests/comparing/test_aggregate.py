@@ -178,3 +178,33 @@ def test_only_the_study_s_runs_are_taken_and_all_of_them(call):
         call(LANGUAGES, runs=[other])
     with pytest.raises(InputError, match=f"lack the run {other}; measure"):
         call(LANGUAGES, runs=[run, other])
+
+
+def save_asked(folder: Path, seed: int, **facts: object) -> tuple[Path, Path]:
+    """The files of one run, with what `measure` notes of how it was asked."""
+    paths = []
+    rows = {"metrics": number("de", 0.5, seed=seed), "reliability": bin_of("de")}
+    for kind, row in rows.items():
+        paths.append(folder / f"{kind}-{seed}.parquet")
+        row |= {"seed": seed}
+        table = pa.Table.from_pylist([row], tables.SCHEMAS[kind])
+        tables.write(table, paths[-1], kind, task="t", **facts)
+    return tuple(paths)
+
+
+def test_the_tables_say_how_a_task_was_asked(tmp_path):
+    """With the dtypes of all runs; runs that were asked in another way are refused."""
+    facts = {"shots": 5, "max_questions": 20, "question_seed": 0}
+    runs = [
+        save_asked(tmp_path, seed, **facts, dtype=[dtype])
+        for seed, dtype in enumerate(["float32", "bfloat16"])
+    ]
+    metrics, reliability = map(list, zip(*runs, strict=True))
+    sources = {"metrics": metrics, "reliability": reliability}
+    aggregate(**sources, keep=["t=de"], out=tmp_path / "out")
+    asked = tables.read_metadata(tmp_path / "out" / "metrics.parquet")["asked"]
+    assert asked["t"].items() >= facts.items()
+    assert asked["t"]["dtype"] == ["bfloat16", "float32"]
+    save_asked(tmp_path, 1, **facts | {"max_questions": 100})
+    with pytest.raises(InputError, match=r"-1\.parquet has max_questions 100.*20"):
+        aggregate(**sources, keep=["t=de"], out=tmp_path / "out")

@@ -326,13 +326,14 @@ def test_statistics_that_cannot_be_are_refused(tmp_path, asked, message):
     [
         ({"language": "en"}, {"checkpoint": "a"}, r"b\.parquet: en is in another file"),
         ({}, {"checkpoint": "b"}, r"b\.parquet and .*a\.parquet differ in checkpoint"),
+        ({}, {"checkpoint": "a", "max_questions": 20}, "differ in max_questions"),
         ({"seed": 1}, {"checkpoint": "a"}, "of several runs"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused(
     tmp_path, changes, facts, message
 ):
-    """Twice the same language, two checkpoints, two runs."""
+    """Twice the same language, two checkpoints, other questions, two runs."""
     one = row("en", "letters", 0, np.log([0.9, 0.1]))
     other = one | {"language": "sw"} | changes
     first = save(tmp_path / "a.parquet", [one], checkpoint="a")

@@ -56,6 +56,23 @@ def test_the_paper_s_plan(tell):
     assert text.count("WARNING") == 2
 
 
+def test_a_part_of_the_questions_is_planned_as_one(tell):
+    """Its number is said, and costs what it costs."""
+    text = tell(paper_study(max_questions=100))
+    assert "27,923,250" not in text
+    asked = 30 * 100 * (42 + 29)  # of 30 runs
+    assert row(text, "score", "150")[:2] == ["score", "150"]
+    assert f"{asked:,} questions" in " ".join(text.split())
+    assert "at most 100 questions per language are asked (max_questions)" in text
+
+
+def test_float32_on_a_gpu_is_said_to_take_longer(tell):
+    """The estimate is of bfloat16; a CPU's is of float32."""
+    words = "scoring_dtype is float32, which takes several times as long"
+    assert words in " ".join(tell(paper_study(scoring_dtype="float32")).split())
+    assert words not in " ".join(tell(paper_study()).split())
+
+
 def test_the_same_study_has_the_same_text(tell):
     """No time of day, no order by chance."""
     assert tell(paper_study()) == tell(paper_study())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from repositories import make_repository, mmlu_prox_row
 from study import small_study, write_config
+from tiny import CHAT_TEMPLATE
 from toys import make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
@@ -62,6 +63,30 @@ def test_what_is_asked_for_is_shown(config, capsys):
     assert [line.split(",")[0] for line in lines[3:]] == ["  ' uno'", "* ' dos'"]
     _, lines = show(capsys, config, shots=5)
     assert "shots: 3, as miniature sees it (5 shots were asked for, its" in lines[0]
+
+
+def test_a_chat_prompt_is_printed_as_it_is_scored(config, capsys):
+    """With the template's tokens, one BOS, and the beginning of the answer."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = CHAT_TEMPLATE
+    model = make_model(max_position_embeddings=400)
+    save_checkpoint(config.parent / "model", model, tokenizer)
+    asked = {"scoring": "letters", "prompt": "chat", "shots_as": "turns", "shots": 1}
+    context, lines = show(capsys, config, **asked)
+    shown, block = BLOCK.format(2), BLOCK.format(70)
+    turn, final = shown.removesuffix("\nJibu:"), block.removesuffix("\nJibu:")
+    assert context == (
+        f"<s><|user|>\n{turn}<|assistant|>\nJibu: B</s>"
+        f"<|user|>\n{final}<|assistant|>\nJibu:"
+    )
+    assert "letters, chat, shots: 1, as miniature" in lines[0]
+    assert [line[:8] for line in lines[3:]] == ["  ' A', ", "* ' B', ", "  ' C', "]
+
+
+def test_a_model_without_a_chat_template_is_told_with_the_ways_out(config):
+    """One line."""
+    with pytest.raises(InputError, match=r"no chat template, which.*`prompt: plain`"):
+        show_prompt(config=config, task="mmlu_prox", language="sw", prompt="chat")
 
 
 def test_a_context_that_is_cut_is_shown_cut(config, capsys):

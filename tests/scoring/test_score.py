@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tiny import CHAT_TEMPLATE
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
-from toys import make_model, save_checkpoint, save_questions
+from toys import make_model, make_tokenizer, save_checkpoint, save_questions
 from transformers import PreTrainedTokenizerFast
 
 from polycal.errors import InputError
@@ -170,6 +171,136 @@ def test_an_added_language_is_the_only_one_scored(call, caplog):
 
 def scored_languages(log: str) -> list[str]:
     return re.findall(r"toy, (\w+), \w+: 6 questions in", log)
+
+
+@pytest.fixture
+def chat_checkpoint(tmp_path) -> Path:
+    """A model whose chat template refuses the word yen."""
+    tokenizer = make_tokenizer()
+    refused = "{% if 'yen' in messages[-2].content %}{{ raise_exception('no yen') }}"
+    tokenizer.chat_template = f"{refused}{{% endif %}}{CHAT_TEMPLATE}"
+    model = make_model(max_position_embeddings=512)
+    return save_checkpoint(tmp_path / "chat", model, tokenizer)
+
+
+def test_chat_prompts_are_other_scores(call, chat_checkpoint, tmp_path, no_loading):
+    """Of other contexts; plain ones are stored as they ever were."""
+    asked = {"question": "which {} ?".format, "options": ["euro", "krona"]}
+    questions = [save_questions(tmp_path / "q.parquet", n_dev=2, **asked)]
+    given = {"questions": questions, "checkpoint": chat_checkpoint}
+    plain = read(call(**given))
+    chat = [read(call(**given, prompt="chat", shots=n)) for n in (0, 1)]
+    turns = call(**given, prompt="chat", shots=1, shots_as="turns", name="turns")
+    tables_of_rows = [plain, *chat, read(turns)]
+    scores = {tuple(rows[0]["logprobs"]) for rows in tables_of_rows}
+    assert len(scores) == len(tables_of_rows)
+    facts = tables.read_metadata(turns)
+    assert (facts["prompt"], facts["shots_as"]) == ("chat", "turns")
+    assert facts["opens_answer"] == [True]
+    no_loading()
+    assert read(call(**given)) == plain
+    assert read(call(**given, shots_as="turns")) == plain
+    # Without shots it does not matter how they would be written.
+    assert read(call(**given, prompt="chat", shots_as="turns")) == chat[0]
+    keys = [
+        tables.read_metadata(path)["key"] for path in tmp_path.glob("store/*.parquet")
+    ]
+    assert {"prompt" in key for key in keys} == {True, False}
+
+
+def test_a_question_that_the_template_refuses_is_named(call, chat_checkpoint, tmp_path):
+    """As one that cannot be scored; a model without a template never gets so far."""
+    questions = save_questions(
+        tmp_path / "q.parquet",
+        question=lambda index: f"{'yen' * (index == 3)} ?",
+        options=["euro", "krona"],
+    )
+    asked = {"questions": [questions], "prompt": "chat"}
+    with pytest.raises(
+        InputError, match=r"question en/3 .*a prompt: .*refuses it: no yen"
+    ):
+        call(checkpoint=chat_checkpoint, **asked)
+    with pytest.raises(InputError, match=r"toy has no chat template, which `prompt: c"):
+        call(**asked)
+
+
+@pytest.fixture
+def parallel(tmp_path) -> list[Path]:
+    """40 questions of three subjects in two languages; the second lacks one of them."""
+    paths = []
+    for language in ("en", "sw"):
+        path = save_questions(
+            tmp_path / f"{language}.parquet",
+            language=language,
+            n=40,
+            question_id=lambda index: f"q{index}",
+            subject=lambda index: "abc"[min(index % 4, 2)],
+        )
+        paths.append(path)
+    table = tables.read(paths[1], "questions")
+    lacking = table.filter([name != "q7" for name in table["question_id"].to_pylist()])
+    tables.write(lacking, paths[1], "questions")
+    return paths
+
+
+def names_of(path: Path, language: str) -> list[str]:
+    return [
+        row["question_id"]
+        for row in read(path)
+        if (row["language"], row["scoring"]) == (language, "text")
+    ]
+
+
+def test_more_questions_score_only_the_new_ones(call, parallel, caplog, no_loading):
+    """The log counts them; the numbers are those of all at once, up to rounding."""
+    asked = {"questions": parallel, "reference": parallel[0], "question_seed": 5}
+    with caplog.at_level(logging.INFO):
+        call(**asked, max_questions=8)
+        few = read(call(**asked, max_questions=8))
+        caplog.clear()
+        some = read(call(**asked, max_questions=24))
+        counts = re.findall(r"toy, (\w+), (\w+): (\d+) questions in", caplog.text)
+        assert sum(int(n) for language, _, n in counts if language == "en") == 2 * 16
+        caplog.clear()
+        out = call(questions=parallel)
+        counts = re.findall(r"toy, (\w+), (\w+): (\d+) questions in", caplog.text)
+        assert sum(int(n) for language, _, n in counts if language == "en") == 2 * 16
+    assert [row for row in some if row in few] == few
+    every = read(out)
+    assert [row for row in every if row in some] == some
+    at_once = read(call(questions=parallel, name="other", store=out.parent / "other"))
+    for one, other in zip(every, at_once, strict=True):
+        np.testing.assert_allclose(
+            one.pop("logprobs"), other.pop("logprobs"), atol=1e-4
+        )
+        assert one.pop("log_mass") == pytest.approx(other.pop("log_mass"), abs=1e-4)
+        assert one == other
+    no_loading()
+    assert read(call(**asked, max_questions=8)) == few
+
+
+def test_every_language_is_asked_the_same_questions(call, parallel):
+    """But for those that it lacks; a seed chooses others."""
+    asked = {"questions": parallel, "reference": parallel[0], "max_questions": 30}
+    out = call(**asked)
+    english, swahili = (names_of(out, code) for code in ("en", "sw"))
+    assert len(english) == 30
+    assert [name for name in english if name != "q7"] == swahili
+    assert "q7" in english
+    assert names_of(call(**asked, question_seed=1), "en") != english
+    facts = tables.read_metadata(out)
+    assert (facts["max_questions"], facts["question_seed"]) == (30, 1)
+    alone = call(questions=[parallel[1]], reference=parallel[0], max_questions=30)
+    assert names_of(alone, "sw") == swahili
+
+
+def test_a_language_without_any_chosen_question_is_refused(call, parallel, tmp_path):
+    """Its ids are of another kind; a limit of none is refused, too."""
+    foreign = save_questions(tmp_path / "fr.parquet", language="fr")
+    with pytest.raises(InputError, match=r"fr\.parquet has none of the questions"):
+        call(questions=[foreign], reference=parallel[0], max_questions=3)
+    with pytest.raises(InputError, match="--max-questions is 0"):
+        call(questions=parallel, max_questions=0)
 
 
 @pytest.fixture

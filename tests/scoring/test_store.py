@@ -25,15 +25,25 @@ def predictions(question: str = "q") -> pa.Table:
 def test_what_is_put_is_got_and_nothing_else(tmp_path):
     """An entry comes back as it was, under its own key only, with its facts."""
     store = Store(tmp_path)
-    assert store.get(KEY) is None
+    assert store.get(KEY) == []
     store.put(KEY, predictions(), dtype="float32")
     reordered = dict(reversed(KEY.items()))
-    assert Store(tmp_path).get(reordered).equals(predictions())
-    assert store.facts(KEY)["dtype"] == "float32"
+    (entry,) = Store(tmp_path).get(reordered)
+    assert entry.rows.equals(predictions())
+    assert entry.facts["dtype"] == "float32"
     for name in KEY:
-        assert store.get({**KEY, name: "other"}) is None
+        assert store.get({**KEY, name: "other"}) == []
     store.put({**KEY, "stage": 2}, predictions("r"))
-    assert store.get(KEY)["question_id"].to_pylist() == ["q"]
+    assert len(store.get(KEY)) == 1
+
+
+def test_entries_of_one_key_are_got_together(tmp_path):
+    """That of all questions is the first; a part does not replace it or another."""
+    store = Store(tmp_path)
+    for name in ("b", "a", ""):
+        store.put(KEY, predictions(f"q{name}"), name=name)
+    names = [entry.rows["question_id"].to_pylist() for entry in store.get(KEY)]
+    assert names == [["q"], ["qa"], ["qb"]]
 
 
 def test_a_truncated_entry_is_refused_by_name(tmp_path):
@@ -66,7 +76,7 @@ def test_an_unfinished_entry_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(tables.pq.ParquetWriter, "write_table", full)
     with pytest.raises(OSError, match="No space"):
         store.put(KEY, predictions())
-    assert store.get(KEY) is None
+    assert store.get(KEY) == []
     assert list(tmp_path.glob("*.parquet")) == []
 
 

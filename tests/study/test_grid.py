@@ -176,3 +176,20 @@ def test_what_a_schema_cannot_see_is_one_clear_line(changes, message):
     with pytest.raises(InputError, match=message) as caught:
         check_consistency(config(**changes))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"max_questions": 9}, "de"),
+        ({"max_questions": 9, "languages": ["de", "en"]}, "en"),
+        ({"max_questions": 9, "questions": "own"}, None),
+        ({"max_questions": 9, "questions": "identical"}, "de"),
+    ],
+)
+def test_a_part_is_chosen_in_one_language_for_all(changes, expected):
+    """English, or else the first; each has its own where nothing is shared."""
+    task = {"languages": ["de", "sw"], "questions": "intersection"}
+    task |= {"max_questions": None} | changes
+    assert grid.reference_language(task) == expected

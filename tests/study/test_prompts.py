@@ -2,7 +2,12 @@
 
 import pytest
 
-from polycal.study.prompts import build_prompt, group_by_subject, pick_shots
+from polycal.study.prompts import (
+    build_chat,
+    build_prompt,
+    group_by_subject,
+    pick_shots,
+)
 
 QUESTION = "  Two?\n"
 OPTIONS = ["one ", "two", "three"]
@@ -41,6 +46,30 @@ def test_shots_are_answered_in_the_same_layout(scoring, block):
     found = build_prompt(scoring, QUESTION, OPTIONS, "Jibu:", [shot(1), shot(1)])
     assert found.context == block * 2 + plain.context
     assert found.continuations == plain.continuations
+
+
+ASKED = "Two?\nA. one \nB. two\nC. three"
+SHOT = "Shot 1?\nA. no\nB.  yes "
+
+
+@pytest.mark.parametrize(
+    ("opens_answer", "as_turns", "turns"),
+    [
+        (True, False, [f"{SHOT}\nJibu: B\n\n{ASKED}", "Jibu:"]),
+        (True, True, [SHOT, "Jibu: B", ASKED, "Jibu:"]),
+        (False, False, [f"{SHOT}\nJibu: B\n\n{ASKED}\nJibu:"]),
+        (False, True, [f"{SHOT}\nJibu:", "B", f"{ASKED}\nJibu:"]),
+    ],
+)
+def test_a_chat_has_its_shots_as_text_or_as_turns(opens_answer, as_turns, turns):
+    """The lead-in begins every answer, or ends every question."""
+    shots = [shot(1)]
+    chat = build_chat("letters", QUESTION, OPTIONS, "Jibu:", shots, as_turns=as_turns)
+    messages = chat.messages(opens_answer=opens_answer)
+    assert [message["content"] for message in messages] == turns
+    roles = ["user", "assistant"] * 2
+    assert [message["role"] for message in messages] == roles[: len(turns)]
+    assert chat.continuations == (" A", " B", " C")
 
 
 def test_shots_are_the_first_of_the_same_subject():

@@ -25,6 +25,19 @@ def test_defaults_are_filled_in_at_every_depth():
     assert "recipe" not in asked
 
 
+@pytest.mark.parametrize(
+    ("study_s", "task_s", "expected"),
+    [(None, None, None), (20, None, 20), (None, 50, 50), (20, 50, 20), (90, 50, 50)],
+)
+def test_the_smaller_limit_of_questions_holds(study_s, task_s, expected):
+    """Of the study's, which a trial run gives on the command line, and the task's."""
+    config = small_study(max_questions=study_s)
+    config["tasks"][1]["max_questions"] = task_s
+    tasks = study.complete(config)["tasks"]
+    assert [task["max_questions"] for task in tasks] == [study_s, expected]
+    assert study.complete(study.complete(config))["tasks"] == tasks
+
+
 def test_the_shipped_config_is_a_study():
     """config.yaml can be loaded as the workflow loads it."""
     assert study.load_study(REPOSITORY / "config.yaml")["study"] == "embedded"

@@ -209,6 +209,25 @@ def get_questions(wildcards):
     ]
 
 
+def get_reference(wildcards):
+    """The questions of the language in which a part of a task's is chosen, if any."""
+    language = grid.reference_language(get_task(wildcards))
+    if language is None:
+        return []
+    return [layout.QUESTIONS.format(task=wildcards.task, language=language)]
+
+
+def get_asked(wildcards):
+    """How a task's questions are written, and which of them are asked."""
+    task = get_task(wildcards)
+    settings = {key: task[key] for key in ("prompt", "shots", "shots_as")}
+    if task["max_questions"] is not None:
+        settings["max_questions"] = task["max_questions"]
+        settings["question_seed"] = config["question_seed"]
+        settings["reference"] = next(iter(get_reference(wildcards)), None)
+    return cli_flags(settings)
+
+
 def list_predictions(run, task):
     """The predictions files of a run on a task.
 

@@ -8,6 +8,7 @@ rule score:
         checkpoint=get_checkpoint,
         base=layout.MODEL,
         questions=get_questions,
+        reference=get_reference,
     output:
         layout.PREDICTIONS,
     log:
@@ -21,7 +22,8 @@ rule score:
     params:
         stage=stages.STAGES["score"],
         scoring=" ".join(sorted(config["scoring"])),  # their order is the report's
-        shots=lambda wildcards: get_task(wildcards)["shots"],
+        asked=get_asked,
+        dtype=config["scoring_dtype"],
         # No benchmark file: it would count waiting, and what lies in the store.
         timing=layout.timing("score", layout.SCORED_TAIL),
     shell:
@@ -31,7 +33,8 @@ rule score:
         " --base {input.base:q}"
         " --questions {input.questions:q}"
         " --scoring {params.scoring}"
-        " --shots {params.shots}"
+        " {params.asked}"
+        " --dtype {params.dtype}"
         " --model {wildcards.model:q}"
         " --sft {wildcards.sft:q}"
         " --smoothing {wildcards.smoothing}"

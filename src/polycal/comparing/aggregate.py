@@ -19,6 +19,7 @@ from polycal.verb import verb
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
+_ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
 
@@ -45,7 +46,7 @@ def aggregate(
 
     Raises:
         InputError: a table is broken, a row is there twice, a run lacks a language,
-            or the runs are not those of `runs`.
+            the runs are not those of `runs`, or they were not asked in the same way.
     """
     kept = dict(map(_split_kept, keep))
     gathered = {
@@ -57,8 +58,34 @@ def aggregate(
         if runs:
             _check_runs(table, kind, set(runs))
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
+    asked = _read_asked(metrics)
     for kind, table in gathered.items():
-        tables.write_study(table, out, kind)
+        tables.write_study(table, out, kind, asked=asked)
+
+
+def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
+    """Return how each task was asked, and the dtypes in which it was scored.
+
+    Raises:
+        InputError: two runs were asked a task in another way.
+    """
+    asked: dict[str, dict[str, object]] = {}
+    for path in paths:
+        facts = tables.read_metadata(path)
+        own = {name: facts.get(name) for name in _ASKED}
+        first = asked.setdefault(facts.get("task"), {**own, "dtype": set()})
+        for name in _ASKED:
+            if own[name] != first[name]:
+                raise InputError(
+                    f"{path} has {name} {own[name]}, other runs have {first[name]}; "
+                    "score and measure it again"
+                )
+        first["dtype"] |= set(facts.get("dtype", ()))
+    return {
+        task: {**own, "dtype": sorted(own["dtype"])}
+        for task, own in asked.items()
+        if task
+    }
 
 
 def _split_kept(text: str) -> tuple[str, list[str]]:

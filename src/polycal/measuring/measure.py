@@ -29,7 +29,8 @@ from polycal.study.languages import ALL
 from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
 from polycal.verb import verb
 
-_SHARED = ("checkpoint", "shots")  # by all predictions of a run and task
+_ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
+_SHARED = ("checkpoint", *_ASKED)  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 _READING = ("scoring", "normaliser", "calibrator")
@@ -65,9 +66,10 @@ def measure(
         checkpoint: directory of the run; predictions of another one are refused.
 
     Raises:
-        InputError: a file is broken; the predictions are of several runs, checkpoints
-            or numbers of shots, or of another checkpoint than the given one; they are
-            about other questions than the check; or an option has no log-likelihood.
+        InputError: a file is broken; the predictions are of several runs or
+            checkpoints, were asked in several ways, or are of another checkpoint than
+            the given one; they are about other questions than the check; or an option
+            has no log-likelihood.
     """
     if not 2 <= n_replicates <= 100_000:
         raise InputError(f"n_replicates is {n_replicates}; it must be from 2 to 100000")
@@ -79,6 +81,7 @@ def measure(
             f"{predictions[0]} holds scores of another checkpoint than {checkpoint}; "
             "delete it and run again"
         )
+    facts["task"] = compared["task"]
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
     run = {name: scored[name][0].as_py() for name in _RUN} if len(scored) else {}
     resampler = Resampler(

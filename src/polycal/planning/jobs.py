@@ -161,11 +161,12 @@ def _list_trainings(study: SizedStudy) -> Iterator[Job]:
 
 def _list_scorings(study: SizedStudy, timings: Mapping[str, Timing]) -> Iterator[Job]:
     config = study.config
+    dtype = config["scoring_dtype"]
     for run, task in itertools.product(grid.expand_runs(config), config["tasks"]):
         size, gpu = study.models[run.model], study.gpu_of(run.model)
         moved = 0
         if size:
-            moved = costs.weight_bytes("auto", gpu is not None) * size.parameters
+            moved = costs.weight_bytes(dtype, gpu is not None) * size.parameters
         folder = f"score/{run.path}/{task['name']}/"
         finished = (name for name in timings if name.startswith(folder))
         existing = [name.removeprefix(folder) for name in finished]

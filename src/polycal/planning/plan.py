@@ -113,6 +113,12 @@ def _write_jobs(
         f"({languages}, for every one of {_count(len(expand_runs(config)), 'model')}), "
         f"{questions} questions, each by {' and by '.join(config['scoring'])}."
     )
+    for task in config["tasks"]:
+        if task["max_questions"]:
+            yield (
+                f"Of {task['name']}, at most {task['max_questions']:,} questions per "
+                "language are asked (max_questions)."
+            )
 
 
 def _write_misfits(whole: Forecast, gpu: str) -> Iterator[str]:
@@ -234,6 +240,11 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
             f"{costs.TRAINING_MFU:.2f} of it (usual for dense models of this size), "
             f"scoring {costs.SCORING_MFU:.2f} (forward passes only)."
         )
+        if study.config["scoring_dtype"] == "float32":
+            facts.append(
+                "scoring_dtype is float32, which takes several times as long on a GPU "
+                "as estimated here until a job has finished."
+            )
     if not all(job.devices for job in jobs):
         facts.append(
             f"CPU: a job has one core, assumed to reach {per_core:.0f} GFLOP/s."

@@ -5,9 +5,10 @@ unknown size is None, never a guess.
 """
 
 import functools
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_high
 
@@ -153,7 +154,8 @@ class SizedStudy:
     ) -> Questions | None:
         """Return the size of a benchmark's language; None if unknown.
 
-        A prepared file has the exact number of questions. Tokens are those of
+        A prepared file has the exact number of questions; at most `max_questions` of
+        them are asked. Tokens are those of
         benchmark_sizes.csv where it has the benchmark, because they were measured and
         a prepared file gives only bytes.
 
@@ -167,12 +169,16 @@ class SizedStudy:
         )
         number = _count_questions(path, task["repo"]) if path.is_file() else None
         row = read_table("benchmark_sizes.csv").get(task["repo"])
+        most = task.get("max_questions") or math.inf
+        if row is None and number is None:
+            return None
         if row is None:
-            return None if number is None else _read_questions(path)
+            read = _read_questions(path)
+            return replace(read, number=min(read.number, most))
         size = self.models[model] if model else None
         factor = find_fertility(language, size.tokenizer if size else "llama3")
         return Questions(
-            row["questions"] if number is None else number,
+            min(row["questions"] if number is None else number, most),
             row["options"],
             row["letters_tokens"] * factor,
             row["text_tokens"] * factor,

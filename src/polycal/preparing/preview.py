@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from polycal.errors import InputError
+from polycal.errors import InputError, join_lines
 from polycal.preparing import hub
 from polycal.preparing.snapshot import WITHOUT_WEIGHTS
 from polycal.preparing.tasks import read_task
 from polycal.storage import tables
 from polycal.study import grid
 from polycal.study.config import load_study
-from polycal.study.prompts import Prompt, build_prompt, group_by_subject, pick_shots
-from polycal.study.scorings import Scoring
+from polycal.study.prompts import (
+    ChatPrompt,
+    Prompt,
+    build_chat,
+    build_prompt,
+    group_by_subject,
+    pick_shots,
+)
+from polycal.study.scorings import PromptForm, Scoring, ShotsForm
 from polycal.verb import verb
 
 if TYPE_CHECKING:  # importing it takes seconds
@@ -32,6 +39,8 @@ def show_prompt(
     language: str,
     shots: int | None = None,
     scoring: Scoring | None = None,
+    prompt: PromptForm | None = None,
+    shots_as: ShotsForm | None = None,
     question: str | None = None,
     model: str | None = None,
 ) -> None:
@@ -43,12 +52,15 @@ def show_prompt(
         language: code of the language; the study need not name it.
         shots: number of answered questions; by default the task's.
         scoring: by default the study's first.
+        prompt: plain or chat; by default the task's.
+        shots_as: of a chat prompt, text or turns; by default the task's.
         question: id of a test question; by default the first.
         model: short name of a model; by default the study's first.
 
     Raises:
         InputError: the study has no such task or model, or the benchmark no such
-            language or question, or a directory does not exist yet.
+            language or question, or a directory does not exist yet, or the model has
+            no chat template that supports the question.
     """
     study = load_study(config)
     task_entry = _find_entry(study["tasks"], "task", task)
@@ -69,16 +81,20 @@ def show_prompt(
     )
     row = _find_question(table, question)
     answered = _find_shots(table, row, shots)
-    prompt = build_prompt(
-        scoring, row["question"], row["options"], row["lead_in"], answered
-    )
+    asked = row["question"], row["options"], row["lead_in"], answered
+    form = prompt or task_entry["prompt"]
+    if form == "chat":
+        as_turns = (shots_as or task_entry["shots_as"]) == "turns"
+        built = build_chat(scoring, *asked, as_turns=as_turns)
+    else:
+        built = build_prompt(scoring, *asked)
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
+    title += "chat, " * (form == "chat")
     title += f"shots: {len(answered)}, as {model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
-    print(
-        "\n".join([title, *_render(prompt, row["gold"], _find_tokenizer(model_entry))])
-    )
+    lines = _render(built, row["gold"], _find_tokenizer(model_entry))
+    print("\n".join([title, *lines]))
 
 
 def _find_entry(entries: Iterable[Mapping], kind: str, name: str) -> Mapping:
@@ -128,12 +144,18 @@ def _find_tokenizer(model: Mapping) -> Path:
     )
 
 
-def _render(prompt: Prompt, gold: int, folder: Path) -> list[str]:
+def _render(asked: Prompt | ChatPrompt, gold: int, folder: Path) -> list[str]:
     """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
+    from polycal.models.chat_templates import ChatWriter, RefusedError
     from polycal.models.configurations import read_config
     from polycal.models.tokens import load_tokenizer, read_length, tokenize_prompts
 
-    tokenizer = load_tokenizer(folder)
+    tokenizer, prompt = load_tokenizer(folder), asked
+    if isinstance(asked, ChatPrompt):
+        try:
+            prompt = ChatWriter(tokenizer, folder).write(asked)
+        except RefusedError as error:
+            raise InputError(join_lines(str(error))) from error
     tokenized = tokenize_prompts(tokenizer, [prompt])
     (context,), (candidates,) = tokenized.contexts, tokenized.continuations
     longest = max(map(len, candidates))

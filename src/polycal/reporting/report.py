@@ -20,13 +20,14 @@ from polycal.reporting.claims_matrix import arrange_claims
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.reporting.figures import FIGURES
+from polycal.reporting.questions import describe_asked, describe_compared
 from polycal.reporting.report_tables import difference_table, level_table
 from polycal.reporting.sample_tables import (
     culture_table,
     sample_table,
     share_table,
 )
-from polycal.reporting.sentences import describe_compared, describe_findings, join
+from polycal.reporting.sentences import describe_findings, join
 from polycal.reporting.svg import inline
 from polycal.reporting.trainings import describe_trainings
 from polycal.storage.files import replacing
@@ -78,6 +79,7 @@ def report(
     paths = {kind: tables / f"{kind}.parquet" for kind in TABLES}
     measured = _in_order(select(paths["metrics"], "metrics"), scoring)
     checked = {check["task"]: check for check in map(read_check, checks)}
+    asked = read_metadata(paths["metrics"]).get("asked") or {}
     values = {
         "study": study,
         "description": description,
@@ -88,7 +90,7 @@ def report(
         "trainings": describe_trainings(rows_of(paths["runs"], "runs")),
         "tasks": [
             _task(task, measured, tables, figures)
-            | {"compared": _describe_check(task, checked)}
+            | _describe_questions(task, checked, asked.get(task, {}))
             for task in measured["task"].unique()
         ],
         "n_bins": int(select(paths["reliability"], "reliability")["bin"].nunique()),
@@ -204,10 +206,15 @@ def _task(
     }
 
 
-def _describe_check(task: str, checked: Mapping[str, Mapping]) -> str:
+def _describe_questions(
+    task: str, checked: Mapping[str, Mapping], asked: Mapping
+) -> dict[str, str]:
     if task not in checked:
         raise InputError(f"no check of {task} was given; name its file with --checks")
-    return describe_compared(checked[task])
+    return {
+        "compared": describe_compared(checked[task], asked),
+        "asked": describe_asked(asked),
+    }
 
 
 def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, object]:

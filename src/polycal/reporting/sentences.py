@@ -219,33 +219,3 @@ def _near_chance(values: Mapping, n: int) -> str:
         f" With {n} questions per language, that accuracy may be chance "
         f"({percent(chance)} ± {100 * noise:.1f} pp)."
     )
-
-
-def describe_compared(check: Mapping) -> str:
-    """Say how many questions of a task are compared, and why others are left out.
-
-    Args:
-        check: what `polycal check_task` wrote of the task.
-    """
-    if check["policy"] == "own":
-        return "every language has its own questions; nothing is left out."
-    if check["n_common"] == check["n_all"]:
-        return "all languages have the same questions; nothing is left out."
-    test = check["test"]
-    missing = sum(len(group["questions"]) for group in test["missing"])
-    reasons = [
-        f"{number} {why}"
-        for number, why in (
-            (missing, "missing in some language"),
-            (
-                len(test["differing"]),
-                "with another answer or number of options in some language",
-            ),
-        )
-        if number
-    ]
-    n = check["n_all"] - check["n_common"]
-    return (
-        f"{check['n_common']} questions are compared in all languages; {n} "
-        f"{'is' if n == 1 else 'are'} left out ({' and '.join(reasons)})."
-    )

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from polycal.errors import InputError
+from polycal.errors import InputError, join_lines
 from polycal.models import passes
+from polycal.models.chat_templates import ChatWriter, RefusedError
 from polycal.models.packing import Row, group_rows, pack_batch, pad_batch, plan_rows
 from polycal.models.tokens import Tokenized, read_length, tokenize_prompts
 from polycal.scoring.budget import pick_budget
 from polycal.scoring.self_check import SelfCheck
-from polycal.study.prompts import Prompt
+from polycal.study.prompts import ChatPrompt, Prompt
 
 _logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Engine:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
+        chat: ChatWriter | None = None,
         max_tokens: int | None = None,
         packed: bool = True,
     ) -> None:
@@ -77,6 +79,7 @@ class Engine:
         Args:
             model: a causal language model in evaluation mode, adapters included.
             tokenizer: its tokenizer.
+            chat: writes prompts that are questions for a chat template.
             max_tokens: limit for the tokens of a forward pass, padding included; a
                 longer row is a pass of its own. Default: what fits the free memory of a
                 GPU. Halved when memory runs out.
@@ -85,6 +88,7 @@ class Engine:
         """
         self._model = model
         self._tokenizer = tokenizer
+        self._chat = chat
         config = model.config.get_text_config()
         self._max_length = read_length(config, tokenizer)
         budget = pick_budget(model)
@@ -98,7 +102,9 @@ class Engine:
                 config.model_type,
             )
 
-    def score(self, prompts: Sequence[Prompt]) -> list[PromptScores]:
+    def score(
+        self, prompts: Sequence[Prompt] | Sequence[ChatPrompt]
+    ) -> list[PromptScores]:
         """Score all continuations of all prompts.
 
         Args:
@@ -113,13 +119,16 @@ class Engine:
         """
         return self.score_tokens(self.tokenize(prompts))
 
-    def tokenize(self, prompts: Sequence[Prompt]) -> Tokenized:
+    def tokenize(self, prompts: Sequence[Prompt] | Sequence[ChatPrompt]) -> Tokenized:
         """Return the tokens of prompts; this needs no device.
 
         Raises:
-            UnscorableError: a context or a continuation has no token, or a continuation
-                is longer than the model's context.
+            UnscorableError: the chat template refuses a question; a context or a
+                continuation has no token, or a continuation is longer than the model's
+                context.
         """
+        if self._chat:
+            prompts = [self._write(*numbered) for numbered in enumerate(prompts)]
         tokenized = tokenize_prompts(self._tokenizer, prompts)
         for index, (context, tokens) in enumerate(
             zip(tokenized.contexts, tokenized.continuations, strict=True)
@@ -136,6 +145,12 @@ class Engine:
                     f"{self._max_length}",
                 )
         return tokenized
+
+    def _write(self, index: int, asked: ChatPrompt) -> Prompt:
+        try:
+            return self._chat.write(asked)
+        except RefusedError as error:
+            raise UnscorableError(index, join_lines(str(error))) from error
 
     def score_tokens(
         self, asked: Tokenized, follow: Callable[..., Iterable] | None = None

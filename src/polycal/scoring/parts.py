@@ -1,22 +1,28 @@
-"""A part: one language under one scoring, which is scored and stored as a whole.
+"""A part: the questions of one language under one scoring that are asked together.
 
 Reads a questions table into prompts; makes rows of a predictions table from their
 scores.
 """
 
+import functools
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polycal.errors import InputError
+from polycal.scoring.store import Entry
+from polycal.scoring.subsets import ask_all, name_entry, select
 from polycal.storage import tables
 from polycal.study.prompts import (
+    ChatPrompt,
     Prompt,
+    build_chat,
     build_prompt,
     group_by_subject,
     is_same_question,
@@ -33,34 +39,78 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """One language under one scoring.
+    """Questions of one language under one scoring.
 
     Attributes:
         path: the questions table.
         key: everything that determines the scores; the store's key.
-        n_questions: number of test questions.
-        fewer_shots: number of test questions whose subject has fewer dev questions than
-            shots.
-        replaced_shots: number of test questions that are among the shots of their
+        names: ids of the test questions that are asked, in the order of the table.
+        entry: name of the store's entry for them; empty if they are all of the table.
+        fewer_shots: number of asked questions whose subject has fewer dev questions
+            than shots.
+        replaced_shots: number of asked questions that are among the shots of their
             subject, and get another one instead.
     """
 
     path: Path
     key: dict[str, object]
-    n_questions: int
+    names: tuple[str, ...]
+    entry: str
     fewer_shots: int
     replaced_shots: int
 
     def __str__(self) -> str:
         return "{task}, {language}, {scoring}".format_map(self.key)
 
-    def read_questions(self) -> tuple[pa.Table, list[Prompt]]:
-        """Return the test questions' rows, and a prompt for each."""
+    @property
+    def n_questions(self) -> int:
+        """Return the number of asked questions."""
+        return len(self.names)
+
+    def leave_out(self, entries: Iterable[Entry]) -> "Part":
+        """Return the part without the questions that some entry of the store has."""
+        known = {
+            name for entry in entries for name in entry.rows["question_id"].to_pylist()
+        }
+        names = tuple(name for name in self.names if name not in known)
+        if len(names) == len(self.names):
+            return self
+        return replace(self, names=names, entry=name_entry(names))
+
+    def pick(self, entries: Iterable[Entry]) -> tuple[pa.Table, list[dict]]:
+        """Return the rows of the asked questions in their order, and their facts.
+
+        Args:
+            entries: of the store; together they have every asked question.
+        """
+        pieces, facts, left = [], [], set(self.names)
+        for entry in entries:
+            rows = select(entry.rows, left)
+            if len(rows):
+                pieces.append(rows)
+                facts.append(entry.facts)
+                left.difference_update(rows["question_id"].to_pylist())
+        rows = pa.concat_tables(pieces).combine_chunks()
+        asked = pa.array(self.names, pa.string())
+        names = rows["question_id"].combine_chunks()
+        rows = rows.take(pc.index_in(asked, value_set=names))
+        if 0 < rows["log_mass"].null_count < len(rows):
+            # A letter of questions that were scored at another time has several tokens.
+            at, column = rows.column_names.index("log_mass"), rows.field("log_mass")
+            rows = rows.set_column(at, column, pa.nulls(len(rows), column.type))
+        return rows, facts
+
+    def read_questions(self) -> tuple[pa.Table, list[Prompt] | list[ChatPrompt]]:
+        """Return the asked questions' rows, and a prompt for each."""
         table = tables.read(self.path, "questions")
-        test = tables.where(table, split="test")
+        test = select(tables.where(table, split="test"), self.names)
         dev = group_by_subject(tables.where(table, split="dev").to_pylist())
+        build = build_prompt
+        if self.key.get("prompt") == "chat":
+            as_turns = self.key["shots_as"] == "turns"
+            build = functools.partial(build_chat, as_turns=as_turns)
         prompts = [
-            build_prompt(
+            build(
                 self.key["scoring"],
                 row["question"],
                 row["options"],
@@ -112,7 +162,10 @@ class Part:
 
 
 def list_parts(
-    paths: Iterable[Path], scorings: Sequence[str], settings: dict[str, object]
+    paths: Iterable[Path],
+    scorings: Sequence[str],
+    settings: dict[str, object],
+    ask: Callable[[pa.Table], list[str]] = ask_all,
 ) -> list[Part]:
     """Return the parts of some questions tables, in the order of the output.
 
@@ -120,6 +173,7 @@ def list_parts(
         paths: questions tables, one language each.
         scorings: names of `polycal.study.scorings.SCORINGS`.
         settings: what else determines the scores.
+        ask: test questions -> ids of those that are asked, in their order.
 
     Raises:
         InputError: a file does not hold test questions of one language, or a language
@@ -139,8 +193,15 @@ def list_parts(
                 f"{sorted(names) or 'none'}"
             )
         ((task, language),) = names
-        questions = tables.digest(table)
-        fewer, replaced = _count_shots(path, table, test, settings["shots"])
+        questions, asked = tables.digest(table), tuple(ask(test))
+        if not asked:
+            raise InputError(
+                f"{path} has none of the questions that max_questions chose in another "
+                "language; is `question_id` in the task's format right?"
+            )
+        entry = "" if len(asked) == len(test) else name_entry(asked)
+        dev, test = tables.where(table, split="dev"), select(test, asked)
+        fewer, replaced = _count_shots(path, dev, test, settings["shots"])
         for scoring in scorings:
             if (task, language, scoring) in parts:
                 raise InputError(
@@ -153,17 +214,18 @@ def list_parts(
                 "scoring": scoring,
                 "questions": questions,
             }
-            parts[task, language, scoring] = Part(path, key, len(test), fewer, replaced)
+            part = Part(path, key, asked, entry, fewer, replaced)
+            parts[task, language, scoring] = part
     return list(parts.values())
 
 
 def _count_shots(
-    path: Path, table: pa.Table, test: pa.Table, shots: int
+    path: Path, dev_rows: pa.Table, test: pa.Table, shots: int
 ) -> tuple[int, int]:
     """Return how many test questions have fewer shots than asked for, or other ones."""
     if not shots:
         return 0, 0
-    dev = group_by_subject(tables.where(table, split="dev").to_pylist())
+    dev = group_by_subject(dev_rows.to_pylist())
     if not dev:
         raise InputError(
             f"{path} has no dev questions to take {shots} shots from; score without "

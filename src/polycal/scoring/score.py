@@ -1,7 +1,7 @@
 """Score every option of every test question of some languages with one checkpoint.
 
-A finished language is stored at once and never scored again. If all are stored, neither
-torch nor the model is loaded.
+A question is stored with its language at once and never scored again. If all are
+stored, neither torch nor the model is loaded.
 """
 
 import contextlib
@@ -20,9 +20,10 @@ from polycal.models import ADAPTER
 from polycal.scoring.parts import Part, list_parts
 from polycal.scoring.progress import Progress, Work
 from polycal.scoring.store import Store
+from polycal.scoring.subsets import ask_all, ask_some
 from polycal.storage import tables
 from polycal.storage.provenance import read_digest
-from polycal.study.scorings import SCORINGS, Scoring
+from polycal.study.scorings import SCORINGS, PromptForm, Scoring, ShotsForm
 from polycal.verb import verb
 
 if TYPE_CHECKING:  # they import torch
@@ -40,6 +41,11 @@ def score(
     questions: list[Path],
     scoring: Sequence[Scoring] = SCORINGS,
     shots: int = 0,
+    prompt: PromptForm = "plain",
+    shots_as: ShotsForm = "text",
+    max_questions: int | None = None,
+    question_seed: int = 0,
+    reference: Path | None = None,
     model: str,
     sft: str,
     smoothing: float,
@@ -54,14 +60,15 @@ def score(
     """Score the test questions of some languages; write one predictions table.
 
     Rows are in the order of the files, then of the scorings, then of the questions.
-    Batches are formed within a language, so its scores do not depend on other languages
-    in the call. A subject that has fewer dev questions than shots gives all it has; a
-    warning and the metadata's `fewer_shots` count its questions by language. A question
-    that is among its own shots gets another shot (`replaced_shots`). An option
-    that shares a token with its context is scored by the tokens of its own text; a
-    warning and the metadata's `own_tokens` count such options by part. `model`,
-    `sft`, `smoothing` and `seed` are written into every row and do not change the
-    scores.
+    With `max_questions`, a part of them is asked, stratified by subject; a smaller part
+    is in every larger one, so that raising it scores only what is new. Batches are
+    formed within a language, so its scores do not depend on other languages in the
+    call. A subject that has fewer dev questions than shots gives all it has; a warning
+    and the metadata's `fewer_shots` count its questions by language. A question that is
+    among its own shots gets another shot (`replaced_shots`). An option that shares a
+    token with its context is scored by the tokens of its own text; a warning and the
+    metadata's `own_tokens` count such options by part. `model`, `sft`, `smoothing` and
+    `seed` are written into every row and do not change the scores.
 
     Args:
         checkpoint: directory of a model or an adapter, with its provenance.json
@@ -69,6 +76,12 @@ def score(
         questions: questions tables, one language each
         scoring: how options are scored
         shots: answered questions before each question, from its subject's dev split
+        prompt: plain text, or the checkpoint's own chat template around each question
+        shots_as: in a chat prompt, text within the user's turn, or turns of their own
+        max_questions: asks at most so many questions of a language (default: all)
+        question_seed: another number asks other questions, where not all are asked
+        reference: questions table in which max_questions chooses for every language
+            (default: each language's own)
         model: short name of the base model
         sft: short name of the SFT set; none = base model
         smoothing: label-smoothing epsilon of the training
@@ -76,7 +89,7 @@ def score(
         dtype: of the weights; auto: bfloat16 on a GPU, else float32
         max_tokens: tokens of a forward pass (default: what fits the GPU's free memory)
         stage: version of the scoring stage; another version ignores the store's entries
-        store: directory of finished languages, shared by any number of runs
+        store: directory of scored questions, shared by any number of runs
         timing: table to write with the questions scored and the seconds (default: none)
         out: Parquet file to write
 
@@ -87,6 +100,10 @@ def score(
     if max_tokens is not None and max_tokens < 1:
         raise InputError(
             f"--max-tokens is {max_tokens}; set it to 1 or more, or omit it"
+        )
+    if max_questions is not None and max_questions < 1:
+        raise InputError(
+            f"--max-questions is {max_questions}; set it to 1 or more, or omit it"
         )
     if not (checkpoint / ADAPTER).exists():
         base = None
@@ -99,19 +116,26 @@ def score(
         "stage": stage,
         "shots": shots,
     }
-    parts = list_parts(questions, scoring, settings)
+    if prompt == "chat":  # scores of plain prompts are stored without these keys
+        settings |= {"prompt": prompt, "shots_as": shots_as if shots else None}
+    ask = ask_all
+    if max_questions:
+        ask = ask_some(max_questions, question_seed, reference)
+    parts = list_parts(questions, scoring, settings, ask)
     finished = Store(store)
-    missing = [part for part in parts if finished.get(part.key) is None]
+    left = [part.leave_out(finished.get(part.key)) for part in parts]
+    missing = [part for part in left if part.names]
     _logger.info(
         "%d of %d parts are in the store", len(parts) - len(missing), len(parts)
     )
     work = Work()
     if missing:
         work = _score_missing(missing, finished, checkpoint, base, dtype, max_tokens)
-    scored = [finished.get(part.key) for part in parts]
+    picked = [part.pick(finished.get(part.key)) for part in parts]
+    noted = ["device", "dtype", *(["opens_answer"] if prompt == "chat" else [])]
     used = {
-        name: sorted({finished.facts(part.key)[name] for part in parts})
-        for name in ("device", "dtype")
+        name: sorted({facts[name] for _, entries in picked for facts in entries})
+        for name in noted
     }
     if len(used["dtype"]) > 1:
         _logger.warning(
@@ -132,10 +156,13 @@ def score(
             "questions that are among their own shots, and get another one: %s",
             replaced,
         )
-    counts = {str(part): finished.facts(part.key).get("own_tokens") for part in parts}
+    counts = {
+        str(part): sum(facts.get("own_tokens", 0) for facts in entries)
+        for part, (_, entries) in zip(parts, picked, strict=True)
+    }
     own_tokens = {name: count for name, count in counts.items() if count}
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    table = pa.concat_tables(scored).drop_columns(list(identity))
+    table = pa.concat_tables(rows for rows, _ in picked).drop_columns(list(identity))
     tables.write(
         tables.same(table, **identity),
         out,
@@ -143,6 +170,8 @@ def score(
         **(settings | used),
         fewer_shots=fewer,
         replaced_shots=replaced,
+        max_questions=max_questions,
+        question_seed=question_seed,
         questions={part.key["language"]: part.key["questions"] for part in parts},
         own_tokens=own_tokens,
     )
@@ -175,7 +204,8 @@ def _score_missing(
     score.
     """
     begin = time.perf_counter()
-    engine, facts = _load(checkpoint, base, dtype, max_tokens)
+    prompt = missing[0].key.get("prompt", "plain")
+    engine, facts = _load(checkpoint, base, prompt, dtype, max_tokens)
     work = Work(loading=time.perf_counter() - begin)
     _logger.info("start-up took %.1f s", work.loading)
     progress = Progress(sum(part.n_questions for part in missing))
@@ -185,7 +215,7 @@ def _score_missing(
             with store.lock(part.key, wait=wait) as mine:
                 if not mine:
                     taken.append(part)
-                elif store.get(part.key) is not None:
+                elif not part.leave_out(store.get(part.key)).names:
                     progress.skip(part.n_questions)
                 else:
                     begin = time.perf_counter()
@@ -195,35 +225,43 @@ def _score_missing(
                     with _naming(part, test, checkpoint):
                         scored = engine.score_tokens(asked, follow)
                     table = part.make_rows(test, scored, checkpoint)
-                    own_tokens = len(asked.crossing)
-                    store.put(part.key, table, own_tokens=own_tokens, **facts)
+                    noted = facts | {"own_tokens": len(asked.crossing)}
+                    store.put(part.key, table, name=part.entry, **noted)
                     work.add(part.n_questions, time.perf_counter() - begin, part)
         missing = taken
     return work
 
 
 def _load(
-    checkpoint: Path, base: Path | None, dtype: str, max_tokens: int | None
-) -> tuple["Engine", dict[str, str]]:
-    """Return an engine, and the facts that the store keeps of its device and dtype."""
+    checkpoint: Path,
+    base: Path | None,
+    prompt: str,
+    dtype: str,
+    max_tokens: int | None,
+) -> tuple["Engine", dict[str, object]]:
+    """Return an engine, and facts for the store: device, dtype, form of the prompt."""
     begin = time.perf_counter()
     from polycal.models import loading as models  # torch and transformers: seconds
+    from polycal.models.chat_templates import ChatWriter
     from polycal.models.tokens import load_tokenizer
     from polycal.scoring.engine import Engine
 
     imported = time.perf_counter() - begin
+    tokenizer = load_tokenizer(checkpoint)
+    chat = ChatWriter(tokenizer, checkpoint) if prompt == "chat" else None
     device = models.pick_device()
     picked = models.pick_dtype(dtype, device)
     network = models.load_model(
         checkpoint, base=base, dtype=picked, device=models.pick_placement()
     )
-    tokenizer = load_tokenizer(checkpoint)
     models.check_rows(network, tokenizer, checkpoint)
-    engine = Engine(network, tokenizer, max_tokens=max_tokens)
+    engine = Engine(network, tokenizer, chat=chat, max_tokens=max_tokens)
     facts = {
         "device": models.describe_device(device),
         "dtype": str(picked).removeprefix("torch."),
     }
+    if chat:
+        facts["opens_answer"] = chat.opens_answer
     _logger.info(
         "imports took %.1f s: %s in %s on %s, %d tokens per pass",
         *(imported, checkpoint, facts["dtype"], facts["device"], engine.max_tokens),

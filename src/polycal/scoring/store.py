@@ -1,7 +1,7 @@
-"""Store of finished languages, addressed by everything that determines their scores.
+"""Store of scored questions, addressed by everything that determines their scores.
 
-A job that was killed, or that has one language more than before, reads finished
-languages here instead of scoring them again. Nothing is deleted implicitly.
+A job that was killed, or that has more languages or questions than before, reads
+finished questions here instead of scoring them again. Nothing is deleted implicitly.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -17,62 +18,75 @@ from polycal.storage import tables
 from polycal.storage.files import exclusive
 
 
+class Entry(NamedTuple):
+    """Questions that were scored together: rows of predictions, and what `put` noted.
+
+    Its facts have the provenance, too.
+    """
+
+    rows: pa.Table
+    facts: dict[str, object]
+
+
 class Store:
-    """A folder of predictions tables, one per key.
+    """A folder of predictions tables: one per key, or several that together hold it.
 
     A key is a dictionary that JSON can hold. It has everything that determines the
-    scores; the short names of model and SFT set do not belong to it.
+    scores; the short names of model and SFT set do not belong to it. An entry has all
+    questions of the key, or those that were scored together.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
 
-    def get(self, key: Mapping[str, object]) -> pa.Table | None:
-        """Return the entry of a key; None if there is none.
+    def get(self, key: Mapping[str, object]) -> list[Entry]:
+        """Return the entries of a key; that of all questions is the first.
 
         Raises:
-            InputError: the entry's file is truncated, or was made for another key; the
+            InputError: an entry's file is truncated, or was made for another key; the
                 message names it.
         """
-        if not self._path(key).exists():
-            return None
-        table = tables.read(self._path(key), "predictions")
-        self.facts(key)
-        return table
+        entries = []
+        whole = self._path(key)
+        parts = sorted(self._folder.glob(f"{whole.stem}-*{whole.suffix}"))
+        for path in (whole, *parts):
+            if not path.exists():
+                continue
+            rows, facts = tables.read(path, "predictions"), tables.read_metadata(path)
+            if facts.get("key") != dict(key):
+                raise InputError(
+                    f"{path} does not belong to this store (it was made for "
+                    f"{facts.get('key')}); delete it and run again"
+                )
+            entries.append(Entry(rows, facts))
+        return entries
 
-    def facts(self, key: Mapping[str, object]) -> dict[str, object]:
-        """Return the facts that `put` stored with an entry, and its provenance.
-
-        Raises:
-            InputError: as `get`.
-            FileNotFoundError: there is no entry.
-        """
-        facts = tables.read_metadata(self._path(key))
-        if facts.get("key") != dict(key):
-            raise InputError(
-                f"{self._path(key)} does not belong to this store (it was made for "
-                f"{facts.get('key')}); delete it and run again"
-            )
-        return facts
-
-    def put(self, key: Mapping[str, object], table: pa.Table, **facts: object) -> None:
+    def put(
+        self,
+        key: Mapping[str, object],
+        table: pa.Table,
+        *,
+        name: str = "",
+        **facts: object,
+    ) -> None:
         """Write an entry atomically.
 
         Args:
             key: the entry's key.
             table: rows of the "predictions" schema.
+            name: of the entry among those of its key; empty for all questions.
             **facts: further facts about how it was made.
         """
-        path = self._path(key)
+        path = self._path(key, name)
         tables.write(table, path, "predictions", key=dict(key), **facts)
 
     def lock(
         self, key: Mapping[str, object], *, wait: bool
     ) -> AbstractContextManager[bool]:
-        """Return the lock of one entry; see `polycal.storage.files.exclusive`."""
+        """Return the lock of a key; see `polycal.storage.files.exclusive`."""
         return exclusive(self._path(key), wait=wait)
 
-    def _path(self, key: Mapping[str, object]) -> Path:
+    def _path(self, key: Mapping[str, object], name: str = "") -> Path:
         text = json.dumps(key, sort_keys=True, ensure_ascii=True)
-        name = hashlib.sha256(text.encode()).hexdigest()
-        return self._folder / f"{name}.parquet"
+        stem = hashlib.sha256(text.encode()).hexdigest()
+        return self._folder / f"{stem}{name and '-'}{name}.parquet"

@@ -64,6 +64,8 @@ def complete(config: Mapping) -> dict:
     use_languages(config.get("languages", ()))
     check_consistency(config)
     for task in config["tasks"]:
+        limits = (task["max_questions"], config["max_questions"])
+        task["max_questions"] = min(filter(None, limits), default=None)
         try:
             read = make_format(complete_format(task["format"]))
             for language in task["languages"]:

@@ -81,6 +81,17 @@ def batch_languages(
     return sorted(names)
 
 
+def reference_language(task: Mapping) -> str | None:
+    """Return the language in which a part of a task's questions is chosen.
+
+    None where every language has its own, or where all questions are asked.
+    """
+    if task["max_questions"] is None or task["questions"] == "own":
+        return None
+    languages = task["languages"]
+    return "en" if "en" in languages else languages[0]
+
+
 def entry(entries: Iterable[Mapping], name: str) -> Mapping:
     """Return the entry of a config list with this name.
 

@@ -26,23 +26,63 @@ class Prompt:
     shared: str = ""
 
 
-def letters_prompt(question: str, options: Sequence[str], lead_in: str) -> Prompt:
-    """Return a prompt that lists the options; its candidates are their letters."""
+@dataclass(frozen=True)
+class ChatPrompt:
+    """A question for a chat template, which only a checkpoint's tokenizer has.
+
+    Attributes:
+        shots: of each answered question before it, its text, lead-in and answer.
+        question: its text, with its options where they are listed.
+        lead_in: beginning of the answer, before the continuations.
+        continuations: the candidates, each after one space.
+        as_turns: whether shots are turns of the conversation, or part of the user's.
+    """
+
+    shots: tuple[tuple[str, str, str], ...]
+    question: str
+    lead_in: str
+    continuations: tuple[str, ...]
+    as_turns: bool = False
+
+    def messages(self, *, opens_answer: bool) -> list[dict[str, str]]:
+        """Return the conversation's turns.
+
+        Args:
+            opens_answer: whether the lead-in begins the assistant's turn, which is the
+                last one then, or ends the user's.
+        """
+        turns, before = [], ""
+        for question, lead_in, answer in self.shots:
+            if not self.as_turns:
+                before += f"{question}\n{lead_in}{answer}\n\n"
+            elif opens_answer:
+                turns += [("user", question), ("assistant", f"{lead_in}{answer}")]
+            else:
+                turns += [("user", f"{question}\n{lead_in}")]
+                turns += [("assistant", answer.removeprefix(" "))]
+        if opens_answer:
+            turns += [("user", before + self.question), ("assistant", self.lead_in)]
+        else:
+            turns += [("user", f"{before}{self.question}\n{self.lead_in}")]
+        return [{"role": role, "content": text} for role, text in turns]
+
+
+def _ask_letters(question: str, options: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a question that lists its options, and their letters."""
     letters = LETTERS[: len(options)]
     listed = [
         f"{letter}. {option}" for letter, option in zip(letters, options, strict=True)
     ]
-    context = "\n".join([question.strip(), *listed, lead_in])
-    return Prompt(context, tuple(f" {letter}" for letter in letters))
+    text = "\n".join([question.strip(), *listed])
+    return text, tuple(f" {letter}" for letter in letters)
 
 
-def text_prompt(question: str, options: Sequence[str], lead_in: str) -> Prompt:
-    """Return a prompt without the options; its candidates are the options' texts."""
-    context = f"{question.strip()}\n{lead_in}"
-    return Prompt(context, tuple(f" {option.strip()}" for option in options))
+def _ask_text(question: str, options: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a question without its options, and the options' texts."""
+    return question.strip(), tuple(f" {option.strip()}" for option in options)
 
 
-_WRITERS = {"letters": letters_prompt, "text": text_prompt}
+_WRITERS = {"letters": _ask_letters, "text": _ask_text}
 
 
 def build_prompt(
@@ -61,13 +101,39 @@ def build_prompt(
         lead_in: text between the question and its answer.
         shots: questions with their answers, as `pick_shots` returns them.
     """
+    asked = build_chat(scoring, question, options, lead_in, shots, as_turns=False)
+    # Without a chat template, what stands in the user's turn is the whole prompt.
+    (turn,) = asked.messages(opens_answer=False)
+    end = len(turn["content"]) - len(f"{asked.question}\n{lead_in}")
+    return Prompt(turn["content"], asked.continuations, turn["content"][:end])
+
+
+def build_chat(
+    scoring: str,
+    question: str,
+    options: Sequence[str],
+    lead_in: str,
+    shots: Iterable[Mapping] = (),
+    *,
+    as_turns: bool,
+) -> ChatPrompt:
+    """Return a question under `letters` or `text` scoring, for a chat template.
+
+    Args:
+        scoring: as in `build_prompt`.
+        question: its text.
+        options: their texts.
+        lead_in: beginning of the answer.
+        shots: as in `build_prompt`.
+        as_turns: whether each shot is a turn of the user and one of the assistant.
+    """
     write = _WRITERS[scoring]
-    shared = ""
+    answered = []
     for shot in shots:
-        answered = write(shot["question"], shot["options"], shot["lead_in"])
-        shared += f"{answered.context}{answered.continuations[shot['gold']]}\n\n"
-    asked = write(question, options, lead_in)
-    return Prompt(shared + asked.context, asked.continuations, shared)
+        text, candidates = write(shot["question"], shot["options"])
+        answered.append((text, shot["lead_in"], candidates[shot["gold"]]))
+    text, candidates = write(question, options)
+    return ChatPrompt(tuple(answered), text, lead_in, candidates, as_turns)
 
 
 def group_by_subject(rows: Iterable[Mapping]) -> dict[str | None, list[Mapping]]:

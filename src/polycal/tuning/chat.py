@@ -8,11 +8,8 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from polycal.errors import InputError
-from polycal.tuning.template_limits import TemplateLimitError, limited_rendering
+from polycal.models.chat_templates import RefusedError, render
 
-# Llama's templates write today's date by default; their own fallback date makes the
-# text of a conversation the same every day.
-_DATE = "26 Jul 2024"
 _logger = logging.getLogger(__name__)
 
 
@@ -26,10 +23,6 @@ class Written(NamedTuple):
 
     text: str
     spans: list[tuple[int, int]]
-
-
-class RefusedError(Exception):
-    """The chat template does not support a conversation."""
 
 
 def choose_template(tokenizer: PreTrainedTokenizerBase, choice: str) -> None:
@@ -161,25 +154,7 @@ class Chat:
         return [{**first, "content": joined}, *others]
 
     def _apply(self, messages: list[dict], where: str, *, prompt: bool) -> str:
-        try:
-            with limited_rendering():
-                return self._tokenizer.apply_chat_template(
-                    messages,
-                    tokenize=False,
-                    add_generation_prompt=prompt,
-                    date_string=_DATE,
-                )
-        except TemplateLimitError as error:
-            raise InputError(
-                f"{where}: the chat template does not come to its end: {error}; give "
-                "the model another chat template"
-            ) from error
-        # A template is a stranger's program: it may have no system role, want turns to
-        # alternate, divide by zero, or call itself without end.
-        except Exception as error:
-            raise RefusedError(
-                f"{where}: the chat template refuses it: {error}"
-            ) from error
+        return render(self._tokenizer, messages, where, add_generation_prompt=prompt)
 
 
 def _find_begin(before: str, through: str, content: str, where: str) -> int:

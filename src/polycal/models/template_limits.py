@@ -11,6 +11,7 @@ import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 from jinja2 import Environment, nodes
 from jinja2.compiler import CodeGenerator, Frame
@@ -70,10 +71,15 @@ class _LimitedEnvironment(ImmutableSandboxedEnvironment):
     code_generator_class = _Generator
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def begin(self) -> None:
+    def begin(self, today: datetime | None = None) -> None:
         """Begin a rendering: nothing is spent."""
+        self.today = today
         self._end, self._made = time.thread_time() + SECONDS, 0
         self._until_look = _UNTIMED
+
+    def strftime_now(self, pattern: str) -> str:
+        """Return the date of the rendering: today, or a fixed one."""
+        return (self.today or datetime.now()).strftime(pattern)
 
     @property
     def step(self) -> bool:
@@ -204,6 +210,7 @@ def _compile(compile_template: Callable, source: str) -> object:
     environment = compile_template("").environment.overlay()
     environment.__class__ = _LimitedEnvironment
     environment.globals = dict(environment.globals)
+    environment.globals["strftime_now"] = environment.strftime_now
     environment.filters = {
         name: environment.limit_filter(name, function)
         for name, function in environment.filters.items()
@@ -217,8 +224,11 @@ def _compile(compile_template: Callable, source: str) -> object:
 
 
 @contextlib.contextmanager
-def limited_rendering() -> Iterator[None]:
+def limited_rendering(today: datetime | None = None) -> Iterator[None]:
     """Context manager: one rendering by transformers raises above the limits.
+
+    Args:
+        today: what a template takes for the current time; None: the current time.
 
     Raises:
         TemplateLimitError: the template takes too long or makes something too large.
@@ -227,7 +237,7 @@ def limited_rendering() -> Iterator[None]:
 
     def compile_limited(source: str) -> object:
         template = _compile(original, source)
-        template.environment.begin()
+        template.environment.begin(today)
         return template
 
     chat_template_utils._compile_jinja_template = compile_limited

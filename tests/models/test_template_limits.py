@@ -7,9 +7,9 @@ import pytest
 from tiny import CHAT_TEMPLATE, make_tiny_tokenizer
 
 from polycal.errors import InputError
-from polycal.tuning import template_limits
+from polycal.models import template_limits
+from polycal.models.template_limits import TemplateLimitError, limited_rendering
 from polycal.tuning.chat import Chat, RefusedError
-from polycal.tuning.template_limits import TemplateLimitError, limited_rendering
 
 MESSAGES = [
     {"role": "user", "content": "what is red?"},

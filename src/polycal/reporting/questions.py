@@ -1,0 +1,71 @@
+"""Sentences about the questions of a task: how they are asked, which are compared."""
+
+from collections.abc import Mapping
+
+from polycal.reporting.sentences import join
+
+
+def describe_asked(asked: Mapping) -> str:
+    """Say how a task was asked: shots, prompt and dtypes; empty if unknown.
+
+    Args:
+        asked: as `polycal aggregate` notes it.
+    """
+    parts = []
+    if (shots := asked.get("shots")) is not None:
+        as_turns = " as turns" if asked.get("shots_as") == "turns" else ""
+        parts.append(f"{shots} shots{as_turns}")
+    if asked.get("prompt") == "chat":
+        parts.append("in each checkpoint's own chat template")
+    if asked.get("dtype"):
+        parts.append(f"scored in {join(asked['dtype'])}")
+    return ", ".join(parts)
+
+
+def describe_compared(check: Mapping, asked: Mapping) -> str:
+    """Say how many questions of a task are compared, and why others are left out.
+
+    Args:
+        check: what `polycal check_task` wrote of the task.
+        asked: how the task was asked, as `polycal aggregate` notes it.
+    """
+    most, own = asked.get("max_questions"), check["policy"] == "own"
+    counts = [
+        language["n_questions"] for language in check.get("languages", {}).values()
+    ]
+    if most and most < max(counts):
+        seed = asked["question_seed"]
+        chosen = (
+            f"(max_questions {most:,}, question_seed {seed}), with a share for every"
+        )
+        if own:
+            return f"every language has its own, and is asked a part {chosen} subject."
+        left_out = ""
+        if check["n_common"] < check["n_all"]:
+            left_out = " Those that are not alike in all languages are left out."
+        return (
+            f"a part of the benchmark's {check['n_all']:,} is asked {chosen} subject, "
+            f"the same in every language.{left_out}"
+        )
+    if own:
+        return "every language has its own questions; nothing is left out."
+    if check["n_common"] == check["n_all"]:
+        return "all languages have the same questions; nothing is left out."
+    test = check["test"]
+    missing = sum(len(group["questions"]) for group in test["missing"])
+    reasons = [
+        f"{number} {why}"
+        for number, why in (
+            (missing, "missing in some language"),
+            (
+                len(test["differing"]),
+                "with another answer or number of options in some language",
+            ),
+        )
+        if number
+    ]
+    n = check["n_all"] - check["n_common"]
+    return (
+        f"{check['n_common']} questions are compared in all languages; {n} "
+        f"{'is' if n == 1 else 'are'} left out ({' and '.join(reasons)})."
+    )

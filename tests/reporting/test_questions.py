@@ -1,0 +1,94 @@
+"""How a task's questions are asked and compared, in words."""
+
+import pytest
+
+from polycal.reporting.questions import describe_asked, describe_compared
+
+
+def test_what_is_left_out_is_counted_by_question():
+    """Three questions that two groups of languages lack, and two that differ."""
+    check = {"policy": "intersection", "n_all": 10, "n_common": 5}
+    missing = [{"questions": ["a", "b"]}, {"questions": ["c"]}]
+    check["test"] = {"missing": missing, "differing": [{}, {}]}
+    assert describe_compared(check, {}) == (
+        "5 questions are compared in all languages; 5 are left out (3 missing in some "
+        "language and 2 with another answer or number of options in some language)."
+    )
+    assert describe_compared(check | {"n_common": 10}, {}) == (
+        "all languages have the same questions; nothing is left out."
+    )
+    assert describe_compared(check | {"policy": "own"}, {}) == (
+        "every language has its own questions; nothing is left out."
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing", "differing", "words"),
+    [
+        ("intersection", 0, 0, "all languages have the same questions; nothing is"),
+        (
+            "intersection",
+            2,
+            0,
+            "8 questions are compared in all languages; 2 are left ",
+        ),
+        ("intersection", 1, 0, "1 is left out (1 missing in some language)."),
+        (
+            "intersection",
+            2,
+            1,
+            "(2 missing in some language and 1 with another answer or",
+        ),
+        ("own", 0, 0, "every language has its own questions"),
+    ],
+)
+def test_what_is_compared_is_told_with_what_is_left_out(
+    policy, missing, differing, words
+):
+    """The numbers and the reasons are those of the check."""
+    left_out = missing + differing
+    check = {
+        "policy": policy,
+        "n_all": 10,
+        "n_common": None if policy == "own" else 10 - left_out,
+        "test": {
+            "missing": [{"questions": ["x"]}] * missing,
+            "differing": [{}] * differing,
+        },
+    }
+    assert words in describe_compared(check, {})
+
+
+@pytest.mark.parametrize(
+    ("policy", "n_common", "words"),
+    [
+        (
+            "intersection",
+            10,
+            "a part of the benchmark's 10 is asked (max_questions 8, question_seed 3), "
+            "with a share for every subject, the same in every language.",
+        ),
+        ("intersection", 9, "every language. Those that are not alike in all languag"),
+        ("own", None, "every language has its own, and is asked a part (max_questions"),
+    ],
+)
+def test_a_part_of_the_questions_is_told(policy, n_common, words):
+    """Unless the limit is no limit."""
+    check = {"policy": policy, "n_all": 10, "n_common": n_common}
+    check |= {"languages": {"en": {"n_questions": 10}, "sw": {"n_questions": 8}}}
+    check |= {"test": {"missing": [{"questions": ["x"]}], "differing": []}}
+    asked = {"max_questions": 8, "question_seed": 3}
+    assert words in describe_compared(check, asked)
+    asked["max_questions"] = 10
+    assert "a part" not in describe_compared(check, asked)
+
+
+def test_how_a_task_was_asked_in_words():
+    """What the tables do not tell is not said."""
+    asked = {"shots": 0, "dtype": ["bfloat16", "float32"]}
+    assert describe_asked(asked) == "0 shots, scored in bfloat16 and float32"
+    asked |= {"shots": 5, "prompt": "chat", "shots_as": "turns", "dtype": ["float32"]}
+    assert describe_asked(asked) == (
+        "5 shots as turns, in each checkpoint's own chat template, scored in float32"
+    )
+    assert describe_asked({}) == ""
