@@ -169,7 +169,7 @@ def test_touching_nothing_runs_nothing(study):
 def test_local_data_run_by_their_bytes(tmp_path):
     """Touched and copied: nothing. Rewritten in place: what was made of them.
 
-    A language that they lack is told before anything runs.
+    The user's own times stay. A language that they lack is told before anything runs.
     """
     row = {"question": "Which is a fish?", "a": "eel", "b": "owl", "answer": "A"}
     bench = tmp_path / "bench"
@@ -188,10 +188,17 @@ def test_local_data_run_by_their_bytes(tmp_path):
     (tmp_path / "copy").rename(bench)
     os.utime(bench)
     assert job_counts(tmp_path, *target) == {}
+    for text, jobs in (({"b": "cat"}, {"prepare_task": 1}), ({}, {})) * 2:
+        (bench / "en.jsonl").write_text(json.dumps(row | text))
+        times = [path.stat().st_mtime_ns for path in (bench, bench / "en.jsonl")]
+        assert job_counts(tmp_path, *target) == jobs
+        after = [path.stat().st_mtime_ns for path in (bench, bench / "en.jsonl")]
+        assert after == times
     (bench / "en.jsonl").write_text(json.dumps(row | {"b": "cat"}))
-    assert job_counts(tmp_path, *target) == {"prepare_task": 1}
     run_study(tmp_path, target[-1])
     assert job_counts(tmp_path, *target) == {}
+    (bench / "en.jsonl").write_text(json.dumps(row))
+    assert job_counts(tmp_path, *target) == {"prepare_task": 1}
     write_config(tmp_path, small_study(tasks=[task | {"languages": ["en", "sw"]}]))
     done = snakemake(tmp_path, "--dry-run", target[-1])
     assert "tasks.own: ./bench does not offer 'sw'; it offers: en" in done.stdout

@@ -9,8 +9,9 @@ from paper import one_model, paper_study
 from polycal.errors import InputError
 from polycal.models.gpu_types import Gpu, find_gpu
 from polycal.planning import costs
+from polycal.planning.data_sizes import Questions
 from polycal.planning.model_sizes import Model
-from polycal.planning.sizes import Questions, SizedStudy
+from polycal.planning.sizes import SizedStudy
 from polycal.tuning import loss
 
 # A layer has 4 maps of 4 x 4 and 3 of 4 x 10: 184; two layers: 368. The head: 5 x 4.

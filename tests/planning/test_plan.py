@@ -10,6 +10,7 @@ from study import REPOSITORY
 from test_jobs import save
 
 from polycal.cli import main
+from polycal.study.grid import expand_runs
 
 
 @pytest.fixture
@@ -152,6 +153,30 @@ def test_a_training_that_has_run_is_not_said_not_to_fit(tell, tmp_path):
     save(tmp_path / "timings", address, 7200)
     text = tell(paper_study(), "--gpu=h200")
     assert "36 of 108 trainings cannot run on one h200, and 35 may not:" in text
+
+
+def test_a_missing_directory_is_no_unknown_size(tell):
+    """One line, and a return code; so for models, SFT sets and benchmarks."""
+    for section in ("models", "sft", "tasks"):
+        config = paper_study()
+        config[section][0]["repo"] = "./nowhere-at-all"
+        with pytest.raises(SystemExit, match=rf"{section}\..*: there is no nowhere-at"):
+            tell(config)
+
+
+def test_questions_of_a_local_benchmark_are_counted(tell, tmp_path):
+    """They lie on this machine, whether they are prepared or not."""
+    row = '{"question": "Which?", "a": "eel", "b": "owl", "answer": "A"}\n'
+    for code in ("en", "de"):
+        (tmp_path / f"{code}.jsonl").write_text(row * 7)
+    format = {"splits": {"test": "test"}, "question": "question"}
+    format |= {"options": ["a", "b"], "gold": {"answer": "letter"}}
+    task = {"name": "own", "repo": str(tmp_path), "format": format}
+    config = paper_study(tasks=[task | {"languages": ["en", "de"]}])
+    runs = len(expand_runs(config))
+    text = " ".join(tell(config).split())
+    assert f"{runs * 2 * 7:,} questions, each by" in text
+    assert "No size is known" not in text
 
 
 def test_the_embedded_study_before_its_first_run(capsys, monkeypatch, tmp_path):

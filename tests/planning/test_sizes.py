@@ -4,6 +4,7 @@ import dataclasses
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +12,9 @@ from paper import paper_study, save_prepared, save_tokenised
 
 from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
+from polycal.planning.data_sizes import Questions
 from polycal.planning.model_sizes import read_table
-from polycal.planning.sizes import Questions, SizedStudy, find_fertility
+from polycal.planning.sizes import SizedStudy, find_fertility
 from polycal.storage import tables
 from polycal.storage.provenance import write_provenance
 from polycal.study.languages import load_languages
@@ -146,7 +148,7 @@ def save_questions(resources, task, language):
 
 
 def questions(resources, language, model=None, repo="CohereLabs/Global-MMLU"):
-    task = {"name": "global_mmlu", "repo": repo}
+    task = {"name": "global_mmlu", "repo": repo, "format": "global_mmlu"}
     return study(resources).questions(task, language, model)
 
 
@@ -188,12 +190,16 @@ def test_a_language_multiplies_the_tokens():
     assert telugu.options == english.options == 4
 
 
-def test_every_language_has_a_fertility():
-    """None falls back to the median without anybody noticing."""
+def test_languages_of_the_paper_s_benchmarks_have_a_fertility():
+    """Only tokens of these benchmarks are known by language."""
     text = (files("polycal") / "data" / "fertility.csv").read_text()
-    assert {line.split(",")[0] for line in text.splitlines()[1:]} == set(
-        load_languages()
-    )
+    measured = {line.split(",")[0] for line in text.splitlines()[1:]}
+    flags = ("in_global_mmlu", "in_global_mmlu_lite", "in_mmlu_prox")
+    assert measured == {
+        code
+        for code, each in load_languages().items()
+        if any(getattr(each, flag) for flag in flags)
+    }
     assert find_fertility("xx", "llama3") == find_fertility("xx", "llama3")
     assert 1 < find_fertility("xx", "llama3") < 3
 
@@ -229,3 +235,65 @@ def test_no_conversation_is_longer_than_max_length(tmp_path):
     for repo in ("./nowhere-at-all", "tatsu-lab/alpaca"):
         changed = study(NOWHERE, sft=[ENTRY | {"repo": repo}], recipe=recipe)
         assert changed.examples("alpaca")[1] <= 64
+
+
+def test_a_row_that_is_cut_counts_as_cut(tmp_path):
+    """One long conversation among short ones does not make all of them long."""
+    folder, recipe = tmp_path / "set", paper_study()["recipe"] | {"max_length": 256}
+    folder.mkdir()
+    rows = [{"instruction": "", "output": "x" * 4 * n} for n in (10, 10, 10, 9970)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
+    entry = ENTRY | {"repo": str(folder)}
+    changed = study(NOWHERE, sft=[entry], recipe=recipe)
+    assert changed.examples("alpaca") == (4, (3 * 10 + 256) / 4)
+    (folder / "train.parquet").unlink()
+    with (folder / "train.jsonl").open("w") as file:
+        file.writelines(" " * (4 * n - 1) + "\n" for n in (5, 7))  # no rows
+        file.writelines("x" * (4 * n - 1) + "\n" for n in (10, 9970))
+    changed = study(NOWHERE, sft=[entry], recipe=recipe)
+    assert changed.examples("alpaca") == (2, (10 + 256) / 2)
+    row = {"sft": "alpaca", "example_id": 0, "input": None}
+    texts = ("ab" * 4, "ü" * 1000)
+    messages = [{"role": "user", "content": text} for text in texts]
+    rows = [row | {"messages": messages[:1]}, row | {"messages": messages}]
+    path = tmp_path / "r" / "sft" / "alpaca.parquet"
+    facts = {key: ENTRY[key] for key in ("repo", "format", "filter")}
+    schema = tables.SCHEMAS["conversations"]
+    tables.write(pa.Table.from_pylist(rows, schema), path, "conversations", **facts)
+    changed = study(tmp_path / "r", sft=[ENTRY], recipe=recipe)
+    # "user" is a text, too: a token a turn.
+    assert changed.examples("alpaca") == (2, (3 + 256) / 2)
+
+
+QUIZ = {"question": "x" * 40, "a": "a" * 12, "b": "b" * 8, "answer": "A"}
+OWN_FORMAT = {
+    "splits": {"test": "test", "dev": "dev"},
+    "question": "question",
+    "options": ["a", "b"],
+    "gold": {"answer": "letter"},
+}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "json"])
+def test_a_local_benchmark_tells_its_own_size(tmp_path, suffix):
+    """Before it is prepared: rows of the test split, and texts of the first ones."""
+    rows = pd.DataFrame([QUIZ] * 3 + [QUIZ | {"question": ""}])
+    (tmp_path / "de").mkdir()
+    for split, own in (("test", rows), ("dev", rows[:1])):
+        path = tmp_path / "de" / f"{split}.{suffix}"
+        if suffix == "csv":
+            own.to_csv(path, index=False)
+        elif suffix == "parquet":
+            own.to_parquet(path)
+        else:
+            own.to_json(path, orient="records", lines=suffix == "jsonl")
+    task = {"name": "quiz", "repo": str(tmp_path), "format": OWN_FORMAT, "configs": {}}
+    sized = study(NOWHERE)
+    assert sized.questions(task, "de") == Questions(4, 2, 15, 10, 5, 0)
+    assert sized.questions(task | {"configs": {"sw": "de"}}, "sw").number == 4
+    with pytest.raises(InputError, match="does not offer 'sw'; it offers: de"):
+        sized.questions(task, "sw")
+    other = task | {"format": OWN_FORMAT | {"question": "frage"}}
+    with pytest.raises(InputError, match="frage"):
+        sized.questions(other, "de")
+    assert sized.questions(task | {"repo": "./nowhere-at-all"}, "de") is None

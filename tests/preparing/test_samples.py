@@ -101,6 +101,25 @@ def test_the_harness_s_accuracy_is_that_of_the_rows(scoring, logged, base, tmp_p
         assert rows[0]["n_tokens"][0] > rows[0]["n_tokens"][1]
 
 
+@pytest.mark.parametrize(
+    ("doc", "question"),
+    [
+        ({"question": " Which? ", "passage": "A text."}, "A text.\nWhich?"),
+        ({"flores_passage": "P", "question": "Q", "text": "T"}, "P\nQ"),
+        ({"Question": "Which?", "topic": "fish"}, "Which?"),
+        ({"premise": "It rained.", "question": "cause"}, "It rained.\ncause"),
+        ({"frage": "Wer?"}, '{"doc_id": 0, "frage": "Wer?", "id": "q", "topic": "x"}'),
+        ({"question": ["Wer?"], "query": "Who?"}, "Who?"),
+    ],
+)
+def test_a_question_is_its_document_s_own_text(doc, question, base, tmp_path):
+    """Not the prompt, which another model's chat template writes differently."""
+    doc = {**doc, "id": "q", "topic": "x"}
+    path = write_lines(tmp_path / "samples.jsonl", {"acc": 1.0, "doc": doc})
+    (row,), _ = read_in(({"text": path}, None), tmp_path, "text", tokenizer=base)
+    assert row["question"] == question
+
+
 def test_tokens_are_counted_where_the_harness_splits(logged, base, tmp_path):
     """It moves white space at the end of a context to the option."""
     encode = load_tokenizer(base).encode

@@ -1,25 +1,35 @@
-"""The time of a local source is that of its bytes, not that of its files."""
+"""A local source counts as changed by its bytes; nothing of it is written to."""
 
 import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from polycal.errors import InputError
-from polycal.study.sources import stamp_sources
+from polycal.study import sources
+from polycal.study.sources import find_stamp, note_use, stamp_sources
+
+NOTES = Path("notes.json")
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch):
+    """The directory of a study, in which stamps are written."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def source(tmp_path):
-    """A folder of an hour ago, whose time is noted."""
-    folder = tmp_path / "set"
+def source():
+    """A folder of an hour ago that a run has used."""
+    folder = Path("set")
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "train.jsonl").write_text('{"a": 1}\n')
     (folder / "README.md").write_text("# A set\n")
     set_time(folder, 3600)
-    stamp_sources([folder], tmp_path / "notes.json")
+    begin(folder)
     return folder
 
 
@@ -29,40 +39,74 @@ def set_time(path, seconds_ago):
 
 
 def stamp(source):
-    """The source's time after it was looked at once more."""
-    stamp_sources([source], source.with_name("notes.json"))
-    return source.stat().st_mtime_ns
+    """The bytes of a source's stamp after one more look; None: it has none."""
+    times = {path: path.stat().st_mtime_ns for path in (source, *source.rglob("*"))}
+    stamp_sources([source], NOTES)
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    found = find_stamp(f"{source}")
+    return found and Path(found).read_text()
 
 
-def test_a_file_that_is_rewritten_in_place_makes_its_folder_newer(source):
+def begin(source):
+    """Begin a run."""
+    stamp_sources([source], NOTES)
+    note_use([source], NOTES)
+
+
+def test_a_file_that_is_rewritten_in_place_stamps_its_folder(source):
     """Of the same size, with the folder's own time unchanged; once, not ever again."""
-    before, path = source.stat().st_mtime_ns, source / "data" / "train.jsonl"
+    assert stamp(source) is None
+    (source / "data" / "train.jsonl").write_text('{"a": 2}\n')
+    written = stamp(source)
+    assert written.endswith("  set\n")
+    seen = Path(find_stamp("set")).stat().st_mtime_ns
+    assert stamp(source) == written
+    assert Path(find_stamp("set")).stat().st_mtime_ns == seen
+
+
+def test_bytes_that_are_kept_behind_their_times_stamp_the_folder(source):
+    """As a tool may do that sets the times back."""
+    path = source / "data" / "train.jsonl"
+    before = path.stat()
     path.write_text('{"a": 2}\n')
-    assert source.stat().st_mtime_ns == before
-    after = stamp(source)
-    assert after > before + 3000 * 10**9
-    assert stamp(source) == after
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert stamp(source)
 
 
-def test_the_same_bytes_keep_their_time(source):
+def test_the_same_bytes_have_no_stamp(source):
     """Touched, copied with cp -r, and with a hidden file that the system left."""
-    before = source.stat().st_mtime_ns
     (source / "data" / "train.jsonl").touch()
-    assert stamp(source) == before
-    shutil.copytree(source, source.with_name("copy"), copy_function=shutil.copyfile)
+    assert stamp(source) is None
+    shutil.copytree(source, "copy", copy_function=shutil.copyfile)
     shutil.rmtree(source)
-    source.with_name("copy").rename(source)
+    Path("copy").rename(source)
     set_time(source, 0)
-    assert source.stat().st_mtime_ns != before
-    assert stamp(source) == before
+    assert stamp(source) is None
     (source / ".DS_Store").touch()
-    assert stamp(source) == before
+    assert stamp(source) is None
+
+
+def test_a_change_that_is_undone_before_a_run_leaves_no_stamp(source):
+    """What is prepared was made of these bytes; after a run it was not."""
+    path = source / "data" / "train.jsonl"
+    first = path.read_text()
+    path.write_text('{"a": 2}\n')
+    second = stamp(source)
+    path.write_text(first)
+    assert stamp(source) is None
+    path.write_text('{"a": 2}\n')
+    begin(source)
+    assert stamp(source) == second
+    path.write_text(first)
+    third = stamp(source)
+    assert third is not None
+    assert third != second
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "rename"])
-def test_files_that_come_and_go_make_a_folder_newer(source, change):
+def test_files_that_come_and_go_stamp_a_folder(source, change):
     """Whatever the times of the files."""
-    before, path = source.stat().st_mtime_ns, source / "data" / "train.jsonl"
+    path = source / "data" / "train.jsonl"
     if change == "add":
         (source / "data" / "more.jsonl").write_text("{}")
     elif change == "remove":
@@ -70,70 +114,118 @@ def test_files_that_come_and_go_make_a_folder_newer(source, change):
     else:
         path.rename(path.with_name("other.jsonl"))
     set_time(source, 3600)
-    assert stamp(source) > before + 3000 * 10**9
+    assert stamp(source)
 
 
-def test_a_single_file_is_a_source(tmp_path):
-    """Its own time is set."""
-    path, notes = tmp_path / "set.jsonl", tmp_path / "notes.json"
+def test_a_single_file_is_a_source():
+    """It is read again only after its size or a time changed."""
+    path = Path("set.jsonl")
     path.write_text("1")
-    set_time(path, 3600)
-    before = path.stat().st_mtime_ns
-    stamp_sources([path], notes)
+    begin(path)
+    written = NOTES.stat().st_mtime_ns
+    assert stamp(path) is None
+    assert NOTES.stat().st_mtime_ns == written
     path.touch()
-    stamp_sources([path], notes)
-    assert path.stat().st_mtime_ns == before
+    assert stamp(path) is None
     path.write_text("2")
     set_time(path, 7200)
-    stamp_sources([path], notes)
-    assert path.stat().st_mtime_ns > before
-    written = notes.stat().st_mtime_ns
-    stamp_sources([path], notes)
-    assert notes.stat().st_mtime_ns == written
+    assert stamp(path)
 
 
-def test_a_source_whose_time_cannot_be_set_is_named(source, monkeypatch):
-    """Only if its bytes changed; else there is nothing to run."""
+def test_a_large_source_is_read_when_a_run_begins(monkeypatch):
+    """Not in the dry run that sees it first; then as any other."""
+    monkeypatch.setattr(sources, "_READ_AT_ONCE", 10)
+    folder = Path("model")
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"x" * 100)
+    read = []
+    digest = sources._digest
+    monkeypatch.setattr(
+        sources, "_digest", lambda *given: read.append(given) or digest(*given)
+    )
+    assert stamp(folder) is None
+    assert stamp(folder) is None
+    assert not read
+    begin(folder)
+    begin(folder)
+    assert len(read) == 1
+    (folder / "model.safetensors").touch()
+    assert stamp(folder) is None
+    (folder / "model.safetensors").write_bytes(b"y" * 100)
+    assert stamp(folder)
 
-    def refuse(*arguments, **options):
-        raise PermissionError(1, "Operation not permitted")
 
-    (source / "README.md").touch()
-    monkeypatch.setattr(os, "utime", refuse)
-    stamp(source)
+def test_a_large_source_that_changes_before_its_first_run_is_stamped(monkeypatch):
+    """What was prepared of it, by an older version, is made again."""
+    monkeypatch.setattr(sources, "_READ_AT_ONCE", 10)
+    path = Path("model")
+    path.write_bytes(b"x" * 100)
+    assert stamp(path) is None
+    path.write_bytes(b"y" * 100)
+    assert stamp(path)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_old_notes_name_the_bytes_that_were_used(source, changed):
+    """Of before there were stamps: a digest, the folder's time, sizes and times."""
+    (new,) = json.loads(NOTES.read_text()).values()
+    stats = {name: own[:2] for name, own in new["stats"].items()}
+    old = {"digest": new["digest"], "time": 1, "stats": stats}
+    NOTES.write_text(json.dumps({"set": old}))
+    if changed:
+        (source / "README.md").write_text("# Another\n")
+    assert (stamp(source) is not None) == changed
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_without_notes_a_stamp_tells_which_bytes_were_used(source, changed):
+    """As after `rm -r results`; a source without a stamp is seen for the first time."""
     (source / "README.md").write_text("# Another\n")
-    with pytest.raises(InputError, match=r"set has changed, but its time cannot be"):
+    begin(source)
+    before = stamp(source)
+    NOTES.unlink()
+    if changed:
+        (source / "README.md").write_text("# A third\n")
+    assert (stamp(source) != before) == changed
+
+
+def test_a_folder_that_cannot_be_written_matters_only_for_a_change(source, monkeypatch):
+    """Notes that cannot be written are a warning, a stamp is one line."""
+    (source / "README.md").touch()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sources, "replacing", refuse)
+    assert stamp(source) is None
+    (source / "README.md").write_text("# Another\n")
+    with pytest.raises(InputError, match=r"set has changed, but resources/sources/"):
         stamp(source)
 
 
-@pytest.mark.parametrize("notes", ["[]", "{", '{"a": {}}', json.dumps({"a": 1})])
+@pytest.mark.parametrize(
+    "notes",
+    [
+        *("[]", "{", '{"a": {}}', '{"a": 1}', '{"a": {"digest": 1, "stats": {}}}'),
+        *('{"a": {"digest": "x", "stats": []}}', "\udcff"),
+    ],
+)
 def test_notes_of_something_else_are_refused(source, notes):
     """They are a file of polycal's own."""
-    source.with_name("notes.json").write_text(notes)
+    NOTES.write_text(notes, errors="surrogateescape")
     with pytest.raises(InputError, match="does not hold notes on local sources"):
         stamp(source)
 
 
-def test_a_folder_of_snakemake_s_has_the_time_of_its_mark(source):
-    """Snakemake reads the time of its own hidden file, where there is one."""
-    mark = source / ".snakemake_timestamp"
-    mark.touch()
-    set_time(mark, 3600)
-    stamp(source)
-    before = mark.stat().st_mtime_ns
-    (source / "data" / "train.jsonl").write_text('{"a": 3}\n')
-    stamp(source)
-    assert mark.stat().st_mtime_ns > before + 3000 * 10**9
-
-
 def test_files_behind_links_count_and_loops_end(source):
     """A folder may be a link, and a link may lead to where it stands."""
-    outside = source.with_name("outside")
+    outside = Path("outside")
     outside.mkdir()
     (outside / "more.jsonl").write_text("old")
-    (source / "more").symlink_to(outside)
-    (source / "loop").symlink_to(source)
+    (source / "more").symlink_to(outside.resolve())
+    (source / "loop").symlink_to(source.resolve())
+    begin(source)
     before = stamp(source)
     assert stamp(source) == before
     (outside / "more.jsonl").write_text("new")
-    assert stamp(source) > before
+    assert stamp(source) != before

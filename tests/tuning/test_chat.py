@@ -153,6 +153,27 @@ def test_the_token_that_ends_a_turn_is_learnt_whatever_its_name():
     assert write(row(*CHAT[:4]), "own", template)[1] == ["a colour\n<s>"]
 
 
+def test_turns_in_plain_text_are_texts_of_their_own():
+    """Falcon's, SOLAR's: no token ends an earlier turn, so each is a last one.
+
+    A tokenizer without EOS has nothing to end a turn with.
+    """
+    template = "{% for m in messages %}{{ m.role | title }}: {{ m.content }}\n\n"
+    template += "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+    begin = "System: be brief\n\nUser: what is red ?\n\nAssistant: a colour"
+    whole = begin + "\n\nUser: and Österreich ?\n\nAssistant: a stone house"
+    assert write_all(row(*CHAT), "own", template) == [
+        (begin + "</s>", [" a colour</s>"]),
+        (whole + "</s>", [" a stone house</s>"]),
+    ]
+    asked = write_all(row(*CHAT[:4]), "own", template)
+    assert asked == [(begin + "</s>", [" a colour</s>"])]
+    tokenizer = make_tiny_tokenizer(chat_template=template)
+    tokenizer.eos_token = None
+    ((text, spans),) = Chat(tokenizer, "own").render(row(*CHAT))
+    assert [text[slice(*span)] for span in spans] == [" a colour", " a stone house"]
+
+
 def test_an_answer_that_the_template_rewrites_is_refused():
     """Its tokens could not be told apart, so nothing is guessed."""
     template = (

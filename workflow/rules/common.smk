@@ -25,11 +25,14 @@ from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
 from polycal.study.repositories import find_local
 from polycal.study.scorings import HEADLINE
-from polycal.study.sources import check_local, stamp_sources
+from polycal.study.sources import check_local, find_stamp, note_use, stamp_sources
 
 
 def check_config():
-    """Fill in defaults; stop with one line if anything in the config is wrong."""
+    """Fill in defaults; stop with one line if anything in the config is wrong.
+
+    Returns the study's sources on this machine.
+    """
     if "{" in SRC or "}" in SRC:
         raise WorkflowError(
             f"Snakemake takes braces in {workflow.basedir} for wildcards; move the "
@@ -46,9 +49,9 @@ def check_config():
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
     if not workflow.is_main_process:  # a job's own process, which decides nothing
-        return
+        return sources
     for task in config["tasks"]:
-        if Path(task["repo"]) in sources:
+        if set(map(Path, grid.local_path(task["repo"]))) & set(sources):
             check_languages(task)
     try:
         stamp_sources(sources, Path(layout.SOURCES))
@@ -56,6 +59,7 @@ def check_config():
         raise WorkflowError(str(error)) from None
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}") from None
+    return sources
 
 
 def check_languages(task):
@@ -89,7 +93,7 @@ def hold_directory():
 
 
 def note_study():
-    """Write down which trainings the study asks for, for `end_study`."""
+    """Write down what the study uses: its sources, and its trainings for `end_study`."""
     conditions = {
         (run.model, run.sft, run.smoothing) for run in grid.expand_runs(config)
     }
@@ -100,6 +104,7 @@ def note_study():
         for path in grid.candidate_paths(config, model, sft, smoothing)
     ]
     try:
+        note_use(SOURCES, Path(layout.SOURCES))
         note_trainings(Path(layout.STUDIES), config["study"], asked)
     except InputError as error:
         raise WorkflowError(str(error)) from None
@@ -428,15 +433,23 @@ def get_settings(kind, **changes):
 
 
 def get_local_repo(section, name):
-    """The directory that a config entry's `repo` names, if it is on this machine."""
+    """What stands for the `repo` of a config entry, if it is on this machine.
+
+    Its stamp once it has changed, else the source, whose time does not count. What the
+    workflow makes itself is an output of another rule.
+    """
 
     def path(wildcards):
-        return grid.local_path(grid.entry(config[section], wildcards[name])["repo"])
+        repo = grid.entry(config[section], wildcards[name])["repo"]
+        paths = grid.local_path(repo)
+        if set(map(Path, paths)).isdisjoint(SOURCES):
+            return paths
+        return [find_stamp(path) or ancient(path) for path in paths]
 
     return path
 
 
-check_config()
+SOURCES = check_config()
 shell.prefix(find_tools())
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from polycal.errors import InputError
 from polycal.models.gpu_types import Gpu, list_gpus
+from polycal.planning.data_sizes import Questions
 from polycal.planning.model_sizes import Model
-from polycal.planning.sizes import Questions, SizedStudy
+from polycal.planning.sizes import SizedStudy
 from polycal.study import grid
 
 # Parts of a GPU's datasheet speed that are reached: assumptions, not measured. 0.40 is

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from polycal.planning import costs
 from polycal.planning.costs import Misfit, find_misfits
+from polycal.planning.data_sizes import BYTES_PER_TOKEN
 from polycal.planning.jobs import Job, Timing, list_jobs
 from polycal.planning.model_sizes import read_table
-from polycal.planning.sizes import BYTES_PER_TOKEN, UNKNOWN_TOKENS, SizedStudy
+from polycal.planning.sizes import UNKNOWN_TOKENS, SizedStudy
 from polycal.study import grid
 from polycal.study.languages import load_languages
 from polycal.study.layout import number

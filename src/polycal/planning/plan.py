@@ -7,9 +7,10 @@ from pathlib import Path
 from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
 from polycal.planning import costs
+from polycal.planning.data_sizes import BYTES_PER_TOKEN
 from polycal.planning.forecast import Forecast, Saving, find_savings, forecast
 from polycal.planning.jobs import Job, Timing, read_timings
-from polycal.planning.sizes import BYTES_PER_TOKEN, SizedStudy
+from polycal.planning.sizes import SizedStudy
 from polycal.study.config import load_study
 from polycal.study.grid import expand_runs
 from polycal.study.sources import check_local
@@ -267,11 +268,12 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
         "table; exact where a set is tokenised.",
         "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
         f"once, shots once for {costs.SUBJECT_SIZE} questions. Questions: of a "
-        "prepared table, else benchmark_sizes.csv. Tokens of a question: "
-        "benchmark_sizes.csv, times the language's factor of fertility.csv (measured "
-        "on the Universal Declaration of Human Rights: too high where a question is "
-        f"formulas or names), or {BYTES_PER_TOKEN} bytes each in a prepared table of "
-        "another benchmark.",
+        "prepared table, else benchmark_sizes.csv, or the rows of a benchmark on this "
+        "machine. Tokens of a question: benchmark_sizes.csv, times the language's "
+        "factor of fertility.csv (measured on the Universal Declaration of Human "
+        "Rights: too high where a question is formulas or names), or "
+        f"{BYTES_PER_TOKEN} bytes each in another benchmark's "
+        "prepared table or its first rows on this machine.",
         f"Every job takes {costs.START_UP:.0f} s to start, and reads or writes weights "
         f"at {costs.READ_SPEED / 1e9:.1f} GB/s (assumed).",
         f"Disk: {costs.PREDICTION_BYTES:.0f} bytes per option in predictions and store "

@@ -24,6 +24,10 @@ _UNREADABLE = (
     OverflowError,
     RecursionError,
 )
+# Fields of a document that hold what its question is about, and the question.
+_PASSAGES = ("flores_passage", "passage", "article", "context", "premise", "story")
+_QUESTIONS = ("question", "question_stem", "query", "ctx", "sentence", "goal", "prompt")
+_QUESTIONS += ("problem", "hypothesis", "statement", "text", "input")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,26 @@ class Sample:
     def options(self) -> list[str]:
         """Return the continuations without the white space around them."""
         return [text.strip() for text in self.continuations]
+
+    @property
+    def question(self) -> str:
+        """Return the document's own text, which no prompt or chat template shaped.
+
+        It is the passage and the question, by the names of fields in public tasks of
+        the harness; a document without such fields is returned whole, as JSON.
+
+        Raises:
+            InputError: it is no text.
+        """
+        texts = {
+            str(name).lower(): value.strip()
+            for name, value in self.doc.items()
+            if isinstance(value, str) and value.strip()
+        }
+        asked = [texts[name] for name in _PASSAGES if name in texts]
+        asked += [texts[name] for name in _QUESTIONS if name in texts][:1]
+        text = "\n".join(asked) or json.dumps(self.doc, ensure_ascii=False)
+        return read_text(text, f"{self.where}: its document")
 
     @property
     def is_by_letter(self) -> bool:

@@ -7,7 +7,7 @@ each of its tasks; a group such as `global_mmlu_full_en` has one for each subjec
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
 
     Raises:
         InputError: there is no such run, a task has no samples or no known language, or
-            two models have one short name.
+            two models have one short name or were asked in different ways.
     """
     newest: dict[tuple[str, str], Logged] = {}
     owners: dict[str, str] = {}
@@ -115,15 +115,19 @@ def _describe(
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
+    shots = get("n-shot", name)
     facts = {
         "harness": get("lm_eval_version"),
         "model_name": get("model_name"),
         "model_args": get("config", "model_args"),
         "limit": get("config", "limit"),
         "chat_template": get("chat_template_sha"),
+        "system_instruction": get("system_instruction_sha"),
         "dataset": config.get("dataset_path"),
         "version": get("versions", name),
-        "shots": get("n-shot", name),
+        "shots": shots,
+        # What picks the shots; without any it changes nothing.
+        "shot_seed": get("config", "fewshot_seed") if shots else None,
     }
     n_samples = get("n-samples", name, "effective")
     return Logged(path, model, task, language, part, n_samples, facts)
@@ -159,12 +163,28 @@ def _shorten(name: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "model"
 
 
-def _check_alike(logged: Iterable[Logged]) -> None:
-    """Refuse languages of a benchmark that were asked in different ways."""
-    first: dict[tuple[str, str], Logged] = {}
+def _check_alike(logged: Sequence[Logged]) -> None:
+    """Refuse languages or models of a benchmark that were asked in different ways.
+
+    A chat template belongs to a model, so only the languages of one model share it.
+    """
+    _compare(
+        logged,
+        lambda own: (own.model, own.task),
+        ("shots", "shot_seed", "chat_template", "system_instruction", "harness"),
+    )
+    _compare(logged, lambda own: own.task, ("shots", "shot_seed"))
+    _compare(logged, lambda own: (own.task, own.language, own.part), ("version",))
+
+
+def _compare(
+    logged: Iterable[Logged], group: Callable[[Logged], object], keys: Sequence[str]
+) -> None:
+    """Refuse samples of one group that differ in a fact."""
+    first: dict[object, Logged] = {}
     for own in logged:
-        other = first.setdefault((own.model, own.task), own)
-        for key in ("shots", "chat_template", "harness"):
+        other = first.setdefault(group(own), own)
+        for key in keys:
             if own.facts[key] != other.facts[key]:
                 raise InputError(
                     f"{own.path} and {other.path} differ in {key} ({own.facts[key]} "

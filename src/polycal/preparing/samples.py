@@ -131,7 +131,7 @@ def write_tables(
         shared = {**cell, **label._asdict(), "gold": gold}
         question = {
             "split": "test",
-            "question": line.context,
+            "question": line.question,
             "options": line.options,
             "lead_in": "",
         }

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import yaml
 
 from polycal.errors import InputError
@@ -13,6 +14,7 @@ from polycal.preparing.harness import Sample, find_golds, read_samples
 from polycal.preparing.harness_folder import Logged, find_logged
 from polycal.preparing.samples import Label, write_tables
 from polycal.reporting.partial_report import partial_report
+from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
 from polycal.study.config import load_study
@@ -22,6 +24,7 @@ from polycal.verb import verb
 _IDS = ("sample_id", "question_id", "id")
 _SUBJECTS, _CATEGORIES = ("subject", "category"), ("subject_category", "category")
 _CULTURE = "cultural_sensitivity_label"
+_WIDTH = 12  # digits of the greatest number of a document
 _NEVER = "./never-read"  # a repository that the report does not need
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +45,8 @@ def report_samples(
 
     Args:
         folder: what `lm_eval --log_samples --output_path` named.
-        tokenizer: directory of the model; needed where options are texts.
+        tokenizer: directory of the model, or of a folder for each of several models,
+            under its short name; needed where options are texts.
         languages: codes of languages that polycal does not know by the harness's name,
             as JSON: {NAME of a language or task: CODE}.
         policy: which questions are compared: intersection, identical or own.
@@ -53,14 +57,26 @@ def report_samples(
             own numbers, or languages and models do not fit together.
     """
     logged = find_logged(folder, languages or {})
+    models = sorted({own.model for own in logged})
+    tokenizers = _find_tokenizers(tokenizer, models)
     results = out / layout.RESULTS
     cells: dict[tuple[str, str, str], list[Logged]] = {}
     for own in logged:
         cells.setdefault((own.task, own.model, own.language), []).append(own)
     tasks: dict[str, list[str]] = {}
     scorings: dict[str, str] = {}
+    first_asked: dict[Path, tuple[str, pa.Table]] = {}
     for (task, model, language), parts in sorted(cells.items()):
-        scoring = _import(task, model, language, parts, tokenizer, out)
+        scoring = _import(task, model, language, parts, tokenizers[model], out)
+        path = _questions(out, task, language)
+        table = tables.read(path, "questions")
+        other, asked = first_asked.setdefault(path, (model, table))
+        if not table.equals(asked):
+            raise InputError(
+                f"{task}, {language}: {other} and {model} were not asked the same "
+                f"questions: {_describe_difference(asked, table)}; run lm_eval again "
+                "for one of them, with the same data and --limit"
+            )
         if scorings.setdefault(task, scoring) != scoring:
             raise InputError(f"{task}: some languages are scored by letters, some not")
         if language not in tasks.setdefault(task, []):
@@ -70,7 +86,6 @@ def report_samples(
             f"{folder} has tasks of letters and of texts ({scorings}); put the results "
             "of each into a folder of its own"
         )
-    models = sorted({own.model for own in logged})
     config = _write_study(folder, models, tasks, scorings, policy, logged, out)
     statistics = load_study(config)["statistics"]
     for task, codes in tasks.items():
@@ -100,6 +115,36 @@ def report_samples(
                     confidence=statistics["confidence"],
                 )
     partial_report(config=config, results=results)
+
+
+def _find_tokenizers(
+    folder: Path | None, models: Sequence[str]
+) -> dict[str, Path | None]:
+    """Return the directory of each model's tokenizer.
+
+    Raises:
+        InputError: there are several models, and a folder lacks that of one.
+    """
+    if folder is None or len(models) == 1:
+        return dict.fromkeys(models, folder)
+    for model in models:
+        if not (folder / model).is_dir():
+            raise InputError(
+                f"there is no {folder / model}; of several models, --tokenizer names a "
+                f"folder that holds the directory of each: {', '.join(models)}"
+            )
+    return {model: folder / model for model in models}
+
+
+def _describe_difference(first: pa.Table, second: pa.Table) -> str:
+    """Return how many questions of two tables differ, and one of them."""
+    by_name = [
+        {row["question_id"]: row for row in table.to_pylist()}
+        for table in (first, second)
+    ]
+    names = sorted(by_name[0].keys() | by_name[1].keys())
+    differing = [name for name in names if by_name[0].get(name) != by_name[1].get(name)]
+    return f"{len(differing)} of {len(names)} differ, such as {differing[0]}"
 
 
 def _questions(out: Path, task: str, language: str) -> Path:
@@ -132,6 +177,8 @@ def _import(
                 f"{part.path} has {len(own)} samples, but its results state "
                 f"{part.n_samples}; it is not complete"
             )
+        # Several processes log their own samples one after the other.
+        own.sort(key=lambda line: str(line.doc["doc_id"]).zfill(_WIDTH))
         lines += own
         golds += find_golds(own)
         names += [part.part] * len(own)

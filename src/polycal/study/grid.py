@@ -3,6 +3,7 @@
 Standard library only, because the workflow imports it at every start.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,4 +117,5 @@ def is_local(repo: str) -> bool:
 
 def local_path(repo: str) -> list[str]:
     """Return the path that a rule must wait for; empty for a Hub id."""
-    return [repo.removeprefix("./")] if is_local(repo) else []
+    path = os.path.expanduser(repo).removeprefix("./")
+    return [path] if is_local(repo) else []

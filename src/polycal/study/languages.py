@@ -42,6 +42,9 @@ class Language:
         in_global_mmlu_lite: whether Global-MMLU-Lite has it: 23 languages since version
             3.0 (May 2026), 18 in 2.0 and 15 in 1.0.
         in_mmlu_prox: whether MMLU-ProX has it. MMLU-ProX-Lite has the same 29.
+        in_belebele: whether Belebele has it in this script.
+        in_include: whether INCLUDE (base 44) has it.
+        in_xcopa: whether XCOPA has it; its Quechua is that of Eastern Apurímac.
         translation: who translated Global-MMLU, or its Lite where only that has the
             language: professional, community (a part, the rest is machine's), machine,
             human (people, of unknown training), original (English), or unknown where
@@ -61,6 +64,9 @@ class Language:
     in_global_mmlu: bool
     in_global_mmlu_lite: bool
     in_mmlu_prox: bool
+    in_belebele: bool
+    in_include: bool
+    in_xcopa: bool
     translation: str
     script_source: str
     family_source: str

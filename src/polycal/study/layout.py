@@ -36,6 +36,7 @@ PAPER_TABLE = f"results/report/tables/{SHOWN_TAIL}/{{table}}.{{suffix}}"
 PAGE = "results/report/index.html"
 PARTIAL_REPORT = "results/partial"
 SOURCES = "results/sources.json"  # what local sources were seen with
+STAMP = "resources/sources/{source}.txt"  # of a local source that has changed
 STUDIES = "results/studies"  # what each study of the folder asks for
 TIMINGS = "results/timings"
 

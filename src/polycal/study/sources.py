@@ -1,74 +1,97 @@
-"""Give local sources the time stamps of their bytes, by which Snakemake decides.
+"""Decide by their bytes whether the sources on this machine have changed.
 
 Snakemake looks at the time of a folder, which does not change when a file in it is
-rewritten, and changes when the same bytes are copied. Standard library only.
+rewritten, and changes when the same bytes are copied. So a source that has changed gets
+a stamp: a file of polycal's own, the input of the rules in its place. Nothing of the
+user's is written to. Standard library only.
 """
 
 import hashlib
 import json
-import os
-import time
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from polycal.errors import InputError
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
 
-# Snakemake takes the time of a folder that it made from this file.
-_MARK = ".snakemake_timestamp"
-# Path below a source -> (bytes, time of change in ns).
+# Bytes that are read to decide what has to run; more are read when a run begins. A
+# second of SHA-256.
+_READ_AT_ONCE = 2**30
+# Path below a source -> (bytes, times of its change and of its inode's change in ns).
 Stats = dict[str, list[int]]
+_logger = logging.getLogger(__name__)
 
 
 def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
-    """Set the time of each source to when its present bytes were first seen.
+    """Write a stamp for each source whose bytes have changed since they were used.
 
-    Other bytes get the time of now, so that what depends on them runs; the same bytes
-    keep the time that is noted, so that nothing runs. A source that was not seen before
-    keeps its time. Files are read only if a size or a time changed.
+    The same bytes, touched, copied or restored, write none. Files are read only if a
+    size or a time changed; a large source that was not seen before is read when a run
+    begins (`note_use`).
 
     Args:
         sources: folders and files on this machine.
         notes: JSON file with what was seen; it is written if anything changed.
 
     Raises:
-        InputError: `notes` was not written by this function; or a source has other
-            bytes, but its time cannot be set.
+        InputError: `notes` was not written by this module, or a source has changed, but
+            its stamp cannot be written.
     """
-    known = _read_notes(notes) if notes.exists() else {}
+    known = _read_notes(notes)
+    seen, to_read = dict(known), _READ_AT_ONCE
+    for source in sources:
+        note, stats, stamp = known.get(str(source)), _read_stats(source), _stamp(source)
+        if note and _is_same(note["stats"], stats):
+            digest = note["digest"]
+        elif note or stamp.exists() or _count_bytes(stats) <= to_read:
+            to_read -= _count_bytes(stats)
+            digest = _digest(source, stats)
+        else:
+            digest = None
+        if note is None:
+            is_stamped = stamp.exists()
+            note = {"base": None if is_stamped else digest, "stamped": is_stamped}
+        if digest and (note["stamped"] or digest != note["base"]):
+            _set_stamp(stamp, source, digest)
+        elif stamp.exists():  # of a change that was undone before anything ran
+            stamp.unlink()
+        # The stats of before the reading: what is written meanwhile is seen next time.
+        seen[str(source)] = {**note, "digest": digest, "stats": stats}
+    if seen != known:
+        _write_notes(seen, notes)
+
+
+def note_use(sources: Iterable[Path], notes: Path) -> None:
+    """Note that a run begins with the present bytes of the sources.
+
+    Args:
+        sources: folders and files that `stamp_sources` has seen.
+        notes: its JSON file.
+    """
+    known = _read_notes(notes)
     seen = dict(known)
     for source in sources:
-        note, stats = known.get(str(source)), _read_stats(source)
-        marked = source / _MARK if (source / _MARK).exists() else source
-        own_time = marked.stat().st_mtime_ns
-        if note and note["stats"] == stats and note["time"] == own_time:
-            continue
-        is_read = note and note["stats"] == stats
-        digest = note["digest"] if is_read else _digest(source, stats)
-        if note is None:
-            stamp = own_time
-        else:
-            stamp = note["time"] if note["digest"] == digest else time.time_ns()
-        if stamp != own_time:
-            try:
-                os.utime(marked, ns=(marked.stat().st_atime_ns, stamp))
-            except OSError as error:
-                if note["digest"] != digest:
-                    raise InputError(
-                        f"{source} has changed, but its time cannot be set "
-                        f"({error.strerror}); delete what was prepared from it below "
-                        f"{layout.RESOURCES} and {notes}, and run again"
-                    ) from error
-        seen[str(source)] = {
-            "digest": digest,
-            "time": marked.stat().st_mtime_ns,
-            # Of before the reading: what is written meanwhile is seen the next time.
-            "stats": stats if source.is_dir() else _restamp(stats, source),
-        }
+        note = known.get(str(source)) or {"base": None, "digest": None}
+        if note["digest"] is None:
+            stats = _read_stats(source)
+            digest = _digest(source, stats)
+            note = {**note, "base": digest, "digest": digest, "stats": stats}
+        seen[str(source)] = {**note, "stamped": _stamp(source).exists()}
     if seen != known:
-        with replacing(notes) as temporary:
-            temporary.write_text(json.dumps(seen, indent=1, sort_keys=True))
+        _write_notes(seen, notes)
+
+
+def find_stamp(source: str) -> str | None:
+    """Return the stamp that stands for a source; None if it has never changed.
+
+    A source that has not changed is an input itself, by name: a study that was finished
+    before there were stamps has it so.
+    """
+    stamp = _stamp(Path(source))
+    return str(stamp) if stamp.exists() else None
 
 
 def check_local(config: Mapping) -> list[Path]:
@@ -99,6 +122,26 @@ def check_local(config: Mapping) -> list[Path]:
     return sorted(set(sources))
 
 
+def _stamp(source: Path) -> Path:
+    name = hashlib.sha256(str(source).encode()).hexdigest()[:16]
+    return Path(layout.STAMP.format(source=name))
+
+
+def _set_stamp(stamp: Path, source: Path, digest: str) -> None:
+    """Write a stamp, unless it is written; Snakemake compares its bytes, too."""
+    text = f"{digest}  {source}\n"
+    if stamp.exists() and stamp.read_text("utf-8") == text:
+        return
+    try:
+        with replacing(stamp) as temporary:
+            temporary.write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{source} has changed, but {stamp}, which makes what depends on it run "
+            f"again, cannot be written ({error.strerror}); make {stamp.parent} writable"
+        ) from error
+
+
 def _read_stats(source: Path) -> Stats:
     paths = [source] if source.is_file() else sorted(_walk(source, set()))
     stats = {}
@@ -106,13 +149,22 @@ def _read_stats(source: Path) -> Stats:
         name = path.relative_to(source).as_posix()
         if path.is_file() and not any(part[0] == "." for part in Path(name).parts):
             facts = path.stat()
-            stats[name] = [facts.st_size, facts.st_mtime_ns]
+            stats[name] = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
     return stats
 
 
-def _restamp(stats: Stats, file: Path) -> Stats:
-    """Return the stats of a file with the time that was set."""
-    return {name: [size, file.stat().st_mtime_ns] for name, (size, _) in stats.items()}
+def _is_same(noted: Stats, stats: Stats) -> bool:
+    """Return whether files have the size and the times that are noted.
+
+    Old notes have no time of the inode's change.
+    """
+    return noted.keys() == stats.keys() and all(
+        own == stats[name][: len(own)] for name, own in noted.items()
+    )
+
+
+def _count_bytes(stats: Stats) -> int:
+    return sum(size for size, *_ in stats.values())
 
 
 def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
@@ -127,23 +179,50 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
             yield path
 
 
-def _digest(source: Path, names: Iterable[str]) -> str:
+def _digest(source: Path, stats: Stats) -> str:
     """Return the SHA-256 (hex) of files, and of their names below a folder."""
-    total = hashlib.sha256()
-    for name in names:
+    if _count_bytes(stats) > _READ_AT_ONCE:
+        size = _count_bytes(stats) / 1e9
+        _logger.warning("reading %s (%.1f GB), which is new or touched", source, size)
+
+    def digest(name: str) -> str:
         with (source / name).open("rb") as handle:
-            content = hashlib.file_digest(handle, "sha256").hexdigest()
-        total.update(f"{name} {content}\n".encode())
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+
+    total = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:
+        for name, content in zip(stats, pool.map(digest, stats), strict=True):
+            total.update(f"{name} {content}\n".encode())
     return total.hexdigest()
 
 
+def _write_notes(notes: Mapping, path: Path) -> None:
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(notes, indent=1, sort_keys=True))
+    except OSError as error:  # such as a study of somebody else, who only looks
+        _logger.warning(
+            "%s cannot be written (%s); local sources are read again next time",
+            *(path, error.strerror),
+        )
+
+
 def _read_notes(path: Path) -> dict[str, dict]:
+    if not path.exists():
+        return {}
     try:
         notes = json.loads(path.read_text("utf-8"))
-        for note in notes.values():
-            known = isinstance(note["digest"], str) and isinstance(note["time"], int)
-            if not known or not isinstance(note["stats"], dict):
-                raise ValueError("a note lacks its digest, time or stats")
+        for source, note in notes.items():
+            # Old notes, of times, have the bytes that were used as `digest`.
+            base = note.get("base", note["digest"])
+            notes[source] = {
+                **{"digest": note["digest"], "base": base, "stats": note["stats"]},
+                "stamped": bool(note.get("stamped")),
+            }
+            for value in (note["digest"], base):
+                if not isinstance(value, str | None):
+                    raise ValueError(f"{value!r} is no digest")
+            _is_same(note["stats"], {name: [] for name in note["stats"]})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} does not hold notes on local sources ({error!r}); delete it and "

@@ -80,9 +80,10 @@ class Chat:
     def render(self, row: Mapping) -> list[Written]:
         """Return a conversation as texts, and the spans of the assistant's turns.
 
-        It is one text if the template writes a turn alike wherever it stands. If not
-        (Phi-3 ends every text with a token of its own, Qwen3 rewrites earlier turns),
-        it is a text for each of the assistant's turns, which ends with that turn.
+        It is one text if the template writes a turn alike wherever it stands, and a
+        token ends each of the assistant's turns. If not (Phi-3.5 ends every text with a
+        token of its own, Qwen3 rewrites earlier turns, Falcon writes plain text), it is
+        a text for each of the assistant's turns, which ends with that turn.
 
         A span includes the token that ends the turn: the one that the template writes
         after it, else the first token of the next turn (GLM-4), or EOS after the last
@@ -113,7 +114,9 @@ class Chat:
         else:
             text = self._apply(messages, where, prompt=False)
         if all(
-            through.startswith(before) and text.startswith(through)
+            through.startswith(before)
+            and text.startswith(through)
+            and self._is_ended(text, len(through.rstrip()))
             for before, through in parts
         ):
             written = Written(text, [])
@@ -128,6 +131,16 @@ class Chat:
             )
             for index, (before, through) in zip(answers, parts, strict=True)
         ]
+
+    def _is_ended(self, text: str, end: int) -> bool:
+        """Return whether a token ends the turn that ends here, or can end no turn."""
+        follows = text[end:].lstrip()
+        return (
+            not follows
+            or text[:end].endswith(self._special)
+            or follows.startswith(self._special)
+            or not self._tokenizer.eos_token
+        )
 
     def _learn(self, written: Written, begin: int, end: int) -> Written:
         """Add a span that ends with the token that ends the turn."""
