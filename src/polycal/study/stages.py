@@ -5,6 +5,7 @@
 STAGES = {
     "make_miniature": 2,
     "prepare_model": 1,
+    "prepare_released": 1,
     "prepare_sft": 2,
     "prepare_task": 3,
     "check_task": 3,
@@ -14,11 +15,11 @@ STAGES = {
     "score": 5,
     "measure": 8,
     "aggregate": 3,
-    "contrast": 5,
-    "analyse": 5,
-    "list_runs": 2,
+    "contrast": 6,
+    "analyse": 6,
+    "list_runs": 3,
     "find_shifts": 2,
     "draw": 9,
     "tabulate": 3,
-    "report": 11,
+    "report": 12,
 }
