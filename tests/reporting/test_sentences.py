@@ -348,3 +348,16 @@ def test_what_is_compared_is_told_with_what_is_left_out(
         },
     }
     assert words in sentences.describe_compared(check)
+
+
+def test_without_a_contrast_both_states_are_told():
+    """As of a released checkpoint whose tokenizer is not its base model's."""
+    whole = levels((BASE_RANK, "all", 2, 0.4, 0.5), (0.0, "all", 2, 0.6, 0.9))
+    own = languages(
+        (BASE_RANK, "de", 0.4, 0.5), (0.0, "de", 0.6, 0.9), (0.0, "sw", 0.6, 0.9)
+    )
+    ((title, said),) = sentences.describe_findings(whole, own, changes({}))
+    assert title == "SFT"
+    assert said[0].startswith("Over all 2 languages, accuracy is 60.0%, confidence 90")
+    assert said[1].startswith("Of the base model, accuracy is 40.0%, confidence 50.0%")
+    assert "The two are not compared: their tokenizers differ" in said[1]
