@@ -27,6 +27,7 @@ include: "workflow/rules/report.smk"
 localrules:  # they take seconds, or download, which compute nodes often cannot
     all,
     prepare_model,
+    prepare_released,
     prepare_sft,
     prepare_task,
     check_task,

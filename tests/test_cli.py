@@ -85,6 +85,7 @@ NEEDED = {
     "plan": {*TABLES, "jsonschema"},
     "status": {*FRAMES, "jsonschema"},
     "prepare_model": set(),
+    "prepare_released": set(),
     "prepare_sft": TABLES,
     "prepare_task": {*TABLES, "jsonschema"},
     "check_task": TABLES,

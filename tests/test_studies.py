@@ -1,43 +1,49 @@
 """Every shipped study is valid and expands to the jobs that its numbers say."""
 
 import math
+import re
 
 import pytest
 from study import REPOSITORY, job_counts
 
 from polycal.study.config import load_study
+from polycal.study.grid import list_repositories
 
 STUDIES = sorted((REPOSITORY / "studies").glob("*.yaml"))
 
 
 def expected_jobs(study: dict) -> dict[str, int]:
     """Jobs per rule by arithmetic on the lengths of the config's lists alone."""
-    models, sets, seeds = len(study["models"]), len(study["sft"]), len(study["seeds"])
+    models, seeds = len(study["models"]), len(study["seeds"])
+    sets = sum("checkpoints" not in sft for sft in study["sft"])
+    released = sum(len(sft.get("checkpoints", ())) for sft in study["sft"])
     tuned = models * sets * len(study["smoothing"]) * seeds
     batches = sum(
         math.ceil(len(task["languages"]) / study["languages_per_job"])
         for task in study["tasks"]
     )
-    scored = (models + tuned) * batches
-    return {
+    runs = models + tuned + released
+    jobs = {
         "prepare_model": models,
+        "prepare_released": released,
         "prepare_sft": sets,
         "tokenize": models * sets,
         "tune": tuned * len(study["recipe"]["lr"]),
         "select": tuned,
         "prepare_task": sum(len(task["languages"]) for task in study["tasks"]),
         "check_task": len(study["tasks"]),
-        "score": scored,
-        "measure": (models + tuned) * len(study["tasks"]),
+        "score": runs * batches,
+        "measure": runs * len(study["tasks"]),
         "aggregate": 1,
         "contrast": 1,
         "analyse": 1,
         "list_runs": 1,
-        "find_shifts": models * sets * len(study["tasks"]),
+        "find_shifts": (models * sets + released) * len(study["tasks"]),
         "draw": len(study["tasks"]) * len(study["scoring"]),
         "tabulate": len(study["tasks"]) * len(study["scoring"]),
         "report": 1,
     }
+    return {rule: n for rule, n in jobs.items() if n}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -99,11 +105,23 @@ def test_the_lite_study_is_for_one_gpu():
     assert len(study["recipe"]["lr"]) == len(study["models"]) == 1
 
 
+def test_the_released_models_are_instruct_models_of_each_base_model():
+    """One of each, and three stages of one of them; nothing is trained."""
+    study = load_study(REPOSITORY / "studies/released.yaml")
+    instruct, *stages = (sft["checkpoints"] for sft in study["sft"])
+    assert set(instruct) == {model["name"] for model in study["models"]}
+    assert [set(stage) for stage in stages] == 3 * [{"llama-3.1-8b"}]
+    repos = [entry["repo"] for _, entry in list_repositories(study)]
+    assert len(repos) == len(set(repos)) == 6 + 6 + 3 + 2
+    jobs = expected_jobs(study)
+    assert "tune" not in jobs
+    assert jobs["score"] == 15 * 2  # each task's languages are one job
+
+
 def test_every_repository_of_a_study_is_pinned():
     """A commit, but for one set of which no commit is known."""
     for path in STUDIES:
         study = load_study(path)
-        for section in ("models", "sft", "tasks"):
-            for entry in study[section]:
-                pinned = len(entry["revision"]) == 40
-                assert pinned or entry["repo"] == "arazd/tulu_stanford_alpaca"
+        for key, entry in list_repositories(study):
+            pinned = re.fullmatch("[0-9a-f]{40}", entry["revision"])
+            assert pinned or entry["repo"] == "arazd/tulu_stanford_alpaca", key

@@ -35,7 +35,7 @@ def test_the_base_model_starts_each_of_its_sft_sets(tmp_path):
     )
     values = by_condition(select(paths["metrics"], "metrics", **PLACE))
     ranks = values.groupby("facet")["rank"].unique().map(sorted).to_dict()
-    facets = [f"{model}, SFT on {sft}" for model in "mn" for sft in "ab"]
+    facets = [f"{model}, SFT: {sft}" for model in "mn" for sft in "ab"]
     assert ranks == {facet: [BASE_RANK, 0.1] for facet in facets}
     assert values.index.tolist() == list(range(len(values)))
 
@@ -146,7 +146,7 @@ def test_a_star_is_by_the_band_over_all_languages():
             ends if metric == "gap" else dict.fromkeys(ends, [9.0] * 4)
         ).items()
     ]
-    values = pd.DataFrame({"language": list(ends), "rank": 0.0, "facet": "m, SFT on s"})
+    values = pd.DataFrame({"language": list(ends), "rank": 0.0, "facet": "m, SFT: s"})
     marked = mark_sure(values, pd.DataFrame(rows))
     assert marked["sure"].tolist() == [False, True, True]
     rows = [row | {"sim_low": -0.1, "sim_high": 0.0} for row in rows]
@@ -202,7 +202,7 @@ def test_metrics_become_columns():
         *("facet", "rank", "language", "ece", "gap", "n_questions")
     ]
     base, tuned = found.to_dict("records")
-    assert base["facet"] == tuned["facet"] == "m, SFT on s"
+    assert base["facet"] == tuned["facet"] == "m, SFT: s"
     assert (base["rank"], base["gap"], base["n_questions"]) == (BASE_RANK, 0.4, 8)
     assert tuned["ece"] == pytest.approx(0.2)
     assert (tuned["rank"], tuned["gap"], tuned["n_questions"]) == (0.0, -0.5, 7)
@@ -225,12 +225,9 @@ def test_levels_become_rows():
         *("facet", "rank", "ece", "gap", "n_seeds", "n_languages"),
         *("low_gap", "high_gap"),
     ]
-    assert found.loc["low"].tolist() == ["m, SFT on s", 0, 0.1, 0.2, 2, 3, 0.15, 0.27]
-    assert found.loc["all", ["gap", "low_gap", "high_gap"]].tolist() == [
-        0.3,
-        0.25,
-        0.31,
-    ]
+    assert found.loc["low"].tolist() == ["m, SFT: s", 0, 0.1, 0.2, 2, 3, 0.15, 0.27]
+    ends = found.loc["all", ["gap", "low_gap", "high_gap"]].tolist()
+    assert ends == [0.3, 0.25, 0.31]
     alone = per_level(pd.DataFrame(rows), pd.DataFrame())
     assert "low_gap" not in alone
 
@@ -259,10 +256,10 @@ def test_bins_are_means_and_shares_of_their_line():
     found = per_bin(BINS)
     names = ["facet", "rank", "language", "bin", "lo", "hi", "n"]
     assert records(found, *names) == [
-        ("m, SFT on s", 0.0, "de", 5, 0.5, 0.6, 10),
-        ("m, SFT on s", 0.0, "de", 9, 0.9, 1.0, 40),
-        ("m, SFT on s", 0.0, "en", 5, 0.5, 0.6, 50),
-        ("m, SFT on s", 0.0, "sw", 9, 0.9, 1.0, 20),
+        ("m, SFT: s", 0.0, "de", 5, 0.5, 0.6, 10),
+        ("m, SFT: s", 0.0, "de", 9, 0.9, 1.0, 40),
+        ("m, SFT: s", 0.0, "en", 5, 0.5, 0.6, 50),
+        ("m, SFT: s", 0.0, "sw", 9, 0.9, 1.0, 20),
     ]
     assert found["confidence"].tolist() == pytest.approx([0.55, 0.935, 0.52, 0.95])
     assert found["accuracy"].tolist() == pytest.approx([0.7, 0.75, 0.4, 0.4])
@@ -274,11 +271,11 @@ def test_bins_of_a_level_are_pooled():
     found = per_level_bin(BINS)
     names = ["facet", "rank", "level", "bin", "lo", "hi", "n", "n_languages"]
     assert records(found, *names) == [
-        ("m, SFT on s", 0.0, "all", 5, 0.5, 0.6, 60, 3),
-        ("m, SFT on s", 0.0, "all", 9, 0.9, 1.0, 60, 3),
-        ("m, SFT on s", 0.0, "high", 5, 0.5, 0.6, 60, 2),
-        ("m, SFT on s", 0.0, "high", 9, 0.9, 1.0, 40, 2),
-        ("m, SFT on s", 0.0, "low", 9, 0.9, 1.0, 20, 1),
+        ("m, SFT: s", 0.0, "all", 5, 0.5, 0.6, 60, 3),
+        ("m, SFT: s", 0.0, "all", 9, 0.9, 1.0, 60, 3),
+        ("m, SFT: s", 0.0, "high", 5, 0.5, 0.6, 60, 2),
+        ("m, SFT: s", 0.0, "high", 9, 0.9, 1.0, 40, 2),
+        ("m, SFT: s", 0.0, "low", 9, 0.9, 1.0, 20, 1),
     ]
     means = [31.5 / 60, 56.4 / 60, 31.5 / 60, 37.4 / 40, 19 / 20]
     assert found["confidence"].tolist() == pytest.approx(means)
@@ -298,9 +295,9 @@ def test_a_change_is_that_from_the_condition_s_reference():
     found = per_change(pd.DataFrame(rows).assign(level="all", metric="gap"))
     assert found.index.tolist() == [0, 1, 2]
     assert records(found, "facet", "rank", "reference") == [
-        ("m, SFT on s", 0.0, "base"),
-        ("m, SFT on s", 0.1, "sft"),
-        ("n, SFT on s", 0.1, "base"),
+        ("m, SFT: s", 0.0, "base"),
+        ("m, SFT: s", 0.1, "sft"),
+        ("n, SFT: s", 0.1, "base"),
     ]
 
 

@@ -222,7 +222,10 @@ def test_a_model_that_smoothing_helps_less_is_found(measured, study, tmp_path):
         ("wide", *run): save_run(tmp_path / str(number), run, own, model="wide")
         for number, (run, own) in enumerate(answers.items())
     }
-    sizes = [{"model": "m", "vocabulary": 32}, {"model": "wide", "vocabulary": 256}]
+    sizes = [
+        {"model": model, "sft": "none", "vocabulary": n}
+        for model, n in (("m", 32), ("wide", 256))
+    ]
     table = pa.Table.from_pylist(sizes, tables.SCHEMAS["runs"])
     tables.write(table, tmp_path / "runs.parquet", "runs")
     one_seed = {run: paths for run, paths in measured.items() if not run[-1]}

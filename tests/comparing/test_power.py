@@ -39,3 +39,11 @@ def test_questions_cannot_buy_what_seeds_have_to():
         "detectable": pytest.approx(0.02801585),
         "n_questions_needed": None,
     }
+
+
+def test_an_effect_that_is_a_rounding_error_asks_for_no_number_of_questions():
+    """It would be more than a table's column holds."""
+    found = plan(Noise(0.01), 0.05, excess=1e-19, n_questions=100)
+    assert found["n_questions_needed"] is None
+    most = plan(Noise(0.01), 0.05, excess=1e-10, n_questions=100)["n_questions_needed"]
+    assert most == pytest.approx(100 * (2.801585 * 1e8) ** 2)

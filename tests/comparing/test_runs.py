@@ -7,10 +7,12 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from polycal.comparing.released import find_released
 from polycal.comparing.runs import list_runs
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.storage.provenance import digest_notes, write_provenance
+from polycal.study.scorings import NORMALISERS
 
 RECIPE = {"model": "m", "sft": "s", "smoothing": 0.1, "lr": 0.002, "epochs": 3.0}
 RECIPE |= {"batch": 8}
@@ -64,6 +66,39 @@ def test_a_model_s_vocabulary_stands_at_all_of_its_runs(config, tokens, tmp_path
     rows = tables.read(out, "runs").to_pylist()
     assert [row["vocabulary"] for row in rows] == [tokens, tokens]
     assert {row["model"] for row in rows} == {"m"}
+
+
+def test_a_released_checkpoint_tells_where_it_is_from(tmp_path):
+    """No rate and no recipe, and a vocabulary of its own, which an adapter lacks."""
+    origin = {"repo": "o/m", "revision": "1f"}
+    models, released = tmp_path / "m", [tmp_path / "full", tmp_path / "adapter"]
+    for folder, tokens in ((models, 10), (released[0], 12), (released[1], None)):
+        folder.mkdir()
+        if tokens:
+            (folder / "config.json").write_text(json.dumps({"vocab_size": tokens}))
+    write_provenance(models, model="m", **origin)
+    for folder, shares in zip(released, (False, True), strict=True):
+        about = {"model": "m", "sft": folder.name, "shares_tokenizer": shares}
+        write_provenance(folder, **about, repo="o/i", revision="2a")
+    out = tmp_path / "runs.parquet"
+    list_runs(models=[models], released=released, out=out)
+    adapter, full, base = tables.read(out, "runs").to_pylist()
+    assert origin.items() <= base.items()
+    assert base["shares_tokenizer"] is None
+    for row, tokens, shares in ((adapter, 10, True), (full, 12, False)):
+        assert (row["repo"], row["revision"]) == ("o/i", "2a")
+        assert (row["smoothing"], row["seed"], row["n_candidates"]) == (0, 0, 0)
+        assert row["lr"] is row["validation_nll"] is row["recipe"] is None
+        assert (row["vocabulary"], row["shares_tokenizer"]) == (tokens, shares)
+    found = find_released(tables.read(out, "runs"))
+    assert found.checkpoints == {("m", "full"), ("m", "adapter")}
+    assert found.other_tokenizer == {("m", "full")}
+    apart = {"token", "english"}
+    for normaliser in NORMALISERS:
+        assert found.is_comparable("m", "full", normaliser) != (normaliser in apart)
+        assert found.is_comparable("m", "adapter", normaliser)
+    with pytest.raises(InputError, match=r"m is not a checkpoint that .*released"):
+        list_runs(models=[], released=[models], out=out)
 
 
 def test_an_edited_selection_is_not_reported(tmp_path):

@@ -14,14 +14,18 @@ from polycal.storage import tables
 ANSWERS = {"a": (0.0, 0.1), "b": (0.0, 3.0), "c": (2.0, 0.0), "d": (1.0, 1.2)}
 
 
-def write_predictions(path, place, *, sft, smoothing):
-    """One run's letter scores of the four questions."""
+def write_predictions(path, place, *, sft, smoothing, scoring="letters", tokens=()):
+    """One run's scores of the four questions; a question of `tokens` has two tokens."""
     rows = [
         {
             **{"model": "m", "sft": sft, "smoothing": smoothing, "seed": 0},
-            **{"task": "t", "language": "de", "scoring": "letters"},
+            **{"task": "t", "language": "de", "scoring": scoring},
             **{"question_id": name, "gold": 0, "logprobs": [scores[place], 0.0]},
-            **{"n_tokens": [1, 1], "n_bytes": [1, 1], "log_mass": 0.0},
+            **{
+                "n_tokens": [1 + (name in tokens), 1],
+                "n_bytes": [1, 1],
+                "log_mass": 0.0,
+            },
             "truncated": False,
         }
         for name, scores in ANSWERS.items()
@@ -75,6 +79,24 @@ def test_the_largest_changes_come_first(given):
     said = {"model": "m", "sft": "s", "task": "t", "language": "de", "gold": 0}
     said |= {"scoring": "letters", "normaliser": "sum", "options": ["x", "y"]}
     assert said.items() <= rows[0].items()
+
+
+@pytest.mark.parametrize(
+    ("scoring", "shown"), [("letters", ["b", "c"]), ("text", ["c", "a"])]
+)
+def test_texts_with_other_tokens_are_not_compared(given, scoring, shown):
+    """Those of another tokenizer; a letter's score is not divided by its tokens."""
+    folder = given["out"].parent
+    given["scoring"] = scoring
+    given["predictions"] = [
+        write_predictions(folder / "p", 0, sft="none", smoothing=0.0, scoring=scoring),
+        write_predictions(
+            *(folder / "q", 1), sft="s", smoothing=0.0, scoring=scoring, tokens="b"
+        ),
+    ]
+    find_shifts(**given)
+    rows = tables.read(given["out"], "shifts").to_pylist()
+    assert [row["question_id"] for row in rows] == shown
 
 
 def test_a_base_model_alone_is_refused(given):

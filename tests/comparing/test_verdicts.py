@@ -7,6 +7,7 @@ from scipy import stats
 
 from polycal.comparing.claims import CLAIMS, EACH
 from polycal.comparing.inference import Noise, p_above
+from polycal.comparing.released import NONE_RELEASED, Released
 from polycal.comparing.verdicts import Primary, judge
 
 MARGIN, SE = 0.01, 0.001
@@ -55,9 +56,12 @@ def contrast(
     }
 
 
-def judged(*rows: dict, primary: Primary = PRIMARY) -> pd.DataFrame:
+def judged(
+    *rows: dict, primary: Primary = PRIMARY, released: Released = NONE_RELEASED
+) -> pd.DataFrame:
     """The rows of the claims that the rows are about."""
-    found = judge(pd.DataFrame(rows), primary=primary, alpha=0.05)[1]
+    about = {"primary": primary, "alpha": 0.05, "released": released}
+    found = judge(pd.DataFrame(rows), **about)[1]
     return found[found["estimate"].notna()].reset_index(drop=True)
 
 
@@ -173,6 +177,61 @@ def test_the_tipping_point_is_left_open_where_over_confidence_is_less_sure():
         (found,) = judged(asked).to_dict("records")
         assert found["verdict"] == "holds for this training"
         assert pd.notna(found["tipping_sd"]) == is_known
+
+
+def test_a_verdict_on_a_released_checkpoint_is_about_it():
+    """No training is drawn, so none undoes the verdict; its numbers stay."""
+    rows = [
+        contrast("confidence", 0.05, se_seeds=np.nan),
+        contrast("accuracy", 0.0085, se_seeds=np.nan),
+        contrast("calibration", -0.05, se_seeds=np.nan),
+    ]
+    trained = judged(*rows).set_index("claim")
+    released = Released(frozenset({("m", "s")}))
+    found = judged(*rows, released=released).set_index("claim")
+    assert found["verdict"].to_dict() == {
+        "confidence": "holds for this checkpoint",
+        "accuracy": "inconclusive",
+        "calibration": "reversed for this checkpoint",
+    }
+    assert "tipping_sd" not in found.dropna(axis=1, how="all")
+    same = ["estimate", "ci_low", "ci_high", "p_adjusted", "detectable"]
+    assert found[same].equals(trained[same])
+
+
+def test_a_released_checkpoint_has_no_smoothing_to_judge():
+    """The claims are listed, with the reason; those of another SFT set are judged."""
+    rows = [contrast("confidence", 0.05), contrast("confidence", 0.05, sft="r")]
+    rows += [contrast("smoothing", -0.05)]
+    released = Released(frozenset({("m", "r")}))
+    primary = {"primary": PRIMARY, "alpha": 0.05}
+    found = judge(pd.DataFrame(rows), **primary, released=released)[1]
+    own = found[(found["sft"] == "r") & (found["claim"] == "smoothing")]
+    assert set(own["verdict"]) == {"not judged"}
+    assert own["reason"].str.contains("the checkpoint is released").all()
+    other = found[(found["sft"] == "s") & (found["claim"] == "smoothing")]
+    assert set(other["verdict"]) == {"holds"}
+
+
+def test_another_tokenizer_is_not_compared_by_its_tokens():
+    """By letters, and in the checkpoint with its base model's tokenizer, it is."""
+    how = {"scoring": "letters", "normaliser": "sum"}
+    rows = [
+        contrast("confidence", 0.05),
+        contrast("confidence", 0.05, **how),
+        contrast("confidence", 0.05, sft="r"),
+    ]
+    names = frozenset({("m", "s"), ("m", "r")})
+    released = Released(names, frozenset({("m", "s")}))
+    primary = {"primary": PRIMARY, "alpha": 0.05}
+    found = judge(pd.DataFrame(rows), **primary, released=released)[1]
+    found = found[found["claim"] == "confidence"].set_index(["sft", "scoring"])
+    verdicts = found["verdict"].to_dict()
+    assert verdicts.pop(("s", "text")) == "not judged"
+    assert "its tokenizer is not" in found.loc[("s", "text"), "reason"]
+    assert verdicts == dict.fromkeys(
+        [("s", "letters"), ("r", "text")], "holds for this checkpoint"
+    )
 
 
 def test_one_seed_speaks_of_this_training_only():

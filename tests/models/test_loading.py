@@ -160,6 +160,25 @@ def test_a_job_with_several_gpus_may_divide_its_model(monkeypatch):
     assert places == {0: CPU, 1: torch.device("cuda"), 2: None}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda name: name.replace("model.layers.1", "layers.1"),
+        lambda name: name if "layers.1" not in name else None,
+    ],
+    ids=["renamed", "missing"],
+)
+def test_an_adapter_that_peft_would_leave_out_is_refused(base, adapter, change):
+    """Its layers would be the base model's, and nothing would tell."""
+    path = adapter / "adapter_model.safetensors"
+    weights = {change(name): weight for name, weight in load_file(path).items()}
+    weights.pop(None, None)
+    save_file(weights, path, {"format": "pt"})
+    (adapter / "provenance.json").unlink()
+    with pytest.raises(InputError, match=r"adapter is not an adapter of .*: only one"):
+        load_model(adapter, base=base, dtype=torch.float32, device=CPU)
+
+
 def test_a_spread_model_is_what_was_saved(base, adapter):
     """Without a GPU accelerate puts everything on the CPU."""
     for checkpoint in (base, adapter):

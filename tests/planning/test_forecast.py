@@ -226,3 +226,39 @@ def test_a_cap_saves_what_it_did_before_the_set_was_tokenised(tmp_path):
     saved = hours(config, tmp_path) - hours(capped)
     assert savings(config, tmp_path)[change].hours == pytest.approx(saved)
     assert change not in savings(capped, tmp_path)
+
+
+def test_released_checkpoints_are_scored_and_downloaded():
+    """Each like its base model: Llama's 16 GB once more, and nothing is trained."""
+    base = paper_study(sft=[], smoothing=[])
+    checkpoints = {"llama": {"repo": "o/instruct", "revision": "1f"}}
+    sft = [{"name": "instruct", "checkpoints": checkpoints}]
+    sft.append({"name": "ours", "checkpoints": {"llama": {"repo": "./ours"}}})
+    before, after = plan(base), plan(paper_study(sft=sft, smoothing=[]))
+    assert before.of("tune") == after.of("tune") == []
+    assert len(after.of("score")) == len(before.of("score")) + 2 * (3 + 2)
+    assert len(after.addresses["measure"]) == 5 * 2
+    for stage in ("tokenize", "tune", "select"):
+        assert after.addresses[stage] == []
+    models = "downloads: models"
+    more = after.disk[models] - before.disk[models]
+    assert more == pytest.approx(16.06e9, rel=1e-3)
+    assert after.disk["candidates"] == 0
+    assert after.partial == before.partial
+    assert any("as large as its base model" in note for note in after.notes)
+    assert not any("as large as its base model" in note for note in before.notes)
+
+
+def test_savings_keep_released_checkpoints():
+    """A cap or a smaller recipe is for data sets only."""
+    config = paper_study()
+    checkpoints = {"llama": {"repo": "o/instruct", "revision": "1f"}}
+    released = {"name": "instruct", "checkpoints": checkpoints}
+    mixed = paper_study(sft=[released, *config["sft"]])
+    sized = SizedStudy(mixed, find_gpu("h200"), NOWHERE)
+    plain = SizedStudy(config, find_gpu("h200"), NOWHERE)
+    saved = {saving.change: saving.hours for saving in find_savings(sized)}
+    for saving in find_savings(plain):
+        # The checkpoint is scored by fewer scorings and in fewer languages, too.
+        if saving.change.startswith(("max_examples", "one learning", "smoothing")):
+            assert saved[saving.change] == pytest.approx(saving.hours)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.claim_sentences import describe_claims, join_unjudged
 
 
 def claims(*rows):
@@ -47,7 +47,24 @@ def test_what_the_statement_does_not_say_is_added():
     both["model"] = ["m", "n"]
     ((one, two),) = [each["cases"] for each in describe_claims(both)]
     assert one["text"].startswith("is reversed (ECE of Swahili 30.0% → 31.0%: +1.0 pp")
-    assert two["where"] == "t, letters, n, SFT on s, smoothing 0.1"
+    assert two["where"] == "t, letters, n, SFT: s, smoothing 0.1"
+
+
+def test_what_is_judged_nowhere_for_one_reason_is_told_once():
+    """Another reason, or a verdict in one of the cases, keeps them all."""
+    rows = claims(*[("low", 0.05, "not judged")] * 2).assign(task=["t", "u"])
+    rows["reason"] = "it has none"
+    (told,) = join_unjudged(describe_claims(rows))
+    (case,) = told["cases"]
+    assert (case["where"], case["text"]) == (
+        "in every case",
+        "is not judged (it has none)",
+    )
+    other = rows.assign(reason=["it has none", "it has another"])
+    held = rows.assign(verdict=["not judged", "holds"])
+    for kept in (other, held, rows[:1], claims(*[("low", 0.05, "holds")] * 2)):
+        described = describe_claims(kept)
+        assert join_unjudged(described) == described
 
 
 RANGE = "[−3.0, +1.0], 97.5 % interval"
@@ -67,6 +84,12 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
             "is inconclusive (gap −10.0 pp → +29.0 pp: −1.0 pp [−4.0, +1.0], 97.5 % "
             "interval; decides effects from 3.1 pp on; 1,234 questions would decide "
             "this one)",
+        ),
+        (
+            {"smoothing": 0.0, "verdict": "holds for this checkpoint", "level": "all"},
+            "t, letters",
+            f"holds for this checkpoint (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; "
+            "adjusted p = 0.012)",
         ),
         (
             {"smoothing": 0.0, "verdict": "reversed for this training", "level": "all"}
@@ -122,6 +145,4 @@ def test_claims_keep_the_order_of_their_table():
     told = describe_claims(pd.concat([one[:1], other, one[1:]]))
     assert [each["statement"] for each in told] == ["It rises.", "It falls."]
     places = [case["where"] for case in told[0]["cases"]]
-    assert places == [
-        f"t, letters, m, SFT on {sft}, smoothing 0.1" for sft in ("s", "r")
-    ]
+    assert places == [f"t, letters, m, SFT: {sft}, smoothing 0.1" for sft in ("s", "r")]

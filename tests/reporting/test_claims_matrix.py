@@ -56,5 +56,5 @@ def test_a_chip_stands_where_its_claim_and_its_task_meet():
 def test_several_models_have_columns_of_their_own():
     """Model and SFT set stand in the heading, in the order of the table."""
     matrix = arrange(row("It.", "t", 0.1), row("It.", "t", 0.1, model="n"))
-    assert matrix["columns"] == ["t, letters, m, SFT on s", "t, letters, n, SFT on s"]
+    assert matrix["columns"] == ["t, letters, m, SFT: s", "t, letters, n, SFT: s"]
     assert [len(cell) for cell in matrix["rows"][0]["cells"]] == [1, 1]

@@ -8,6 +8,7 @@ import pytest
 from made_up import CODES, CONDITIONS, TWO_TASKS, N, answer_by_hand, by_hand, make_study
 from test_report import BOTH, write_page
 
+from polycal.comparing.released import Released
 from polycal.reporting.explorer import explore, to_json
 from polycal.storage import tables
 
@@ -133,6 +134,11 @@ def test_the_page_s_numbers_are_those_of_the_answers(tmp_path):
     (facet,) = explored["facets"]
     assert facet["conditions"] == list(CONDITIONS)
     assert facet["compared"] == [(1, 0), (2, 1)]
+    assert facet["apart"] == []
+    both = frozenset({("miniature", "alpaca-en")})
+    other = {"released": Released(both, both)}
+    foreign = explore(paths["metrics"], paths["reliability"], [], ["text"], **other)
+    assert foreign["facets"] == [facet | {"apart": ["token", "english"]}]
     assert explored["scorings"][0] == "text token"
     for metric in ("accuracy", "confidence", "gap", "ece", "nll"):
         found = explored["values"][f"global_mmlu|text|token|none|{metric}"]

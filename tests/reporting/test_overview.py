@@ -10,7 +10,7 @@ from polycal.reporting.overview import caption_overview, overview
 
 def mean(level: str, rank: float, accuracy: float, confidence: float) -> dict:
     return {
-        "facet": "m, SFT on a",
+        "facet": "m, SFT: a",
         "level": level,
         "rank": rank,
         "accuracy": accuracy,

@@ -124,10 +124,9 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
     [
         (
             {"sft": ()},
-            ["No figure “forest”: the study has no SFT"],
-            ["No figure “dumb"],
+            ["How well the confidence of language models", "the ECE"],
+            ["No figure", "single seed", "†", "rises", "#trainings", "SFT sets"],
         ),
-        ({"sft": ()}, ["none: base models only", "the ECE"], ["single seed", "†"]),
         ({"smoothing": (0.1,)}, ["SFT, smoothing 0.1, against base"], ["SFT, against"]),
         ({"scorings": ("letters",)}, ["log mass"], ["text (token)", "other scorings"]),
         ({}, ["text (sum)"], ["letters (sum)", "log mass"]),
@@ -141,7 +140,7 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
                 **{"models": ("m", "n"), "sft": ("a", "b"), "smoothing": (0.0,)},
                 "tasks": {"global_mmlu": ("en", "sw")},
             },
-            ["m, SFT on a</h4>", "n, SFT on b</h4>", "a and b", "single seed"],
+            ["m, SFT: a</h4>", "n, SFT: b</h4>", "a and b", "single seed"],
             [],
         ),
         ({"tasks": {"global_mmlu": ("sw",)}}, ["In the one language"], ["high resou"]),

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from polycal.reporting.report_tables import difference_table
+from polycal.reporting.report_tables import difference_table, level_table
 
 SHORT = ("accuracy", "confidence", "gap", "ece")
 
@@ -22,3 +22,12 @@ def test_a_change_is_bold_where_its_interval_leaves_0_out(low, high, bold):
         assert cell["bold"] is bold
         ends = cell["interval"].strip("[]").replace("−", "-").split(", ")
         assert [float(end) for end in ends] == pytest.approx([100 * low, 100 * high])
+
+
+def test_a_single_seed_is_marked_and_a_released_checkpoint_is_not():
+    """It is the checkpoint itself, not a draw of trainings."""
+    row = {"level": "all", "n_languages": 1, "n_seeds": 1, "accuracy": 0.5}
+    levels = pd.DataFrame([row | {"rank": rank} for rank in (-1.0, 0.0)])
+    for is_released, marked in ((False, [False, True]), (True, [False, False])):
+        (group,) = level_table(levels, is_released=is_released)["groups"]
+        assert [line["single"] for line in group["rows"]] == marked

@@ -294,3 +294,16 @@ def test_a_band_that_ends_at_0_shows_no_change():
         "falls in 0; the ECE rises in 1 and falls in 0; in the others, the "
         "simultaneous band includes 0."
     )
+
+
+def test_without_a_contrast_both_states_are_told():
+    """As of a released checkpoint whose tokenizer is not its base model's."""
+    whole = levels((BASE_RANK, "all", 2, 0.4, 0.5), (0.0, "all", 2, 0.6, 0.9))
+    own = languages(
+        (BASE_RANK, "de", 0.4, 0.5), (0.0, "de", 0.6, 0.9), (0.0, "sw", 0.6, 0.9)
+    )
+    ((title, said),) = sentences.describe_findings(whole, own, changes({}))
+    assert title == "SFT"
+    assert said[0].startswith("Over all 2 languages, accuracy is 60.0%, confidence 90")
+    assert said[1].startswith("Of the base model, accuracy is 40.0%, confidence 50.0%")
+    assert "The two are not compared: their tokenizers differ" in said[1]

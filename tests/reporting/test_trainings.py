@@ -1,5 +1,6 @@
 """Readers learn what else differs between compared runs."""
 
+import pyarrow as pa
 from made_up import make_study
 
 from polycal.reporting.trainings import describe_trainings
@@ -9,7 +10,7 @@ from polycal.storage import tables
 def describe(folder, **options):
     """Describe a made-up study, whose rate is another from smoothing 0.2 on."""
     path = make_study(folder, **options)["runs"]
-    return describe_trainings(tables.read(path, "runs").to_pandas())
+    return describe_trainings(tables.read(path, "runs"))
 
 
 def test_a_comparison_of_different_rates_is_warned_of(tmp_path):
@@ -28,3 +29,20 @@ def test_settings_are_listed_once_unless_they_differ(tmp_path):
     assert described["differ"] == []
     assert [row["nll"] for row in described["rows"]] == ["1.7000", "1.6900"]
     assert describe(tmp_path / "b", sft=())["rows"] == []
+
+
+def test_released_checkpoints_are_listed_apart(tmp_path):
+    """They were not trained here, and one has another tokenizer than its base model."""
+    base = {"model": "m", "sft": "none", "smoothing": 0.0, "seed": 0, "repo": "o/m"}
+    rows = [base] + [
+        base | {"sft": sft, "repo": "o/i", "shares_tokenizer": shares}
+        for sft, shares in (("instruct", True), ("foreign", False))
+    ]
+    described = describe_trainings(pa.Table.from_pylist(rows, tables.SCHEMAS["runs"]))
+    assert described["rows"] == []
+    assert described["released"] == [
+        {"facet": f"m, SFT: {sft}", "repo": "o/i", "revision": "–"}
+        for sft in ("instruct", "foreign")
+    ]
+    (warning,) = described["warnings"]
+    assert warning.startswith("m, SFT: foreign: the released checkpoint has another")

@@ -61,6 +61,54 @@ def test_runs_are_base_models_and_every_combination():
     assert runs[4].path == "m/s/ls-0.1/seed-1"
 
 
+BOTH = {"m": {"repo": "./i"}, "n": {"repo": "./j"}}
+RELEASED = {
+    "sft": [
+        {"name": "instruct", "checkpoints": BOTH},
+        {"name": "s", "repo": "./s"},
+        {"name": "dpo", "checkpoints": {"n": {"repo": "o/dpo", "revision": "1f"}}},
+    ],
+    "seeds": [3, 4],
+}
+
+
+def test_a_released_checkpoint_is_one_run_of_its_model():
+    """Whatever smoothing values and seeds others have; and none of another model."""
+    study = config(**RELEASED)
+    assert [run.path for run in grid.expand_released(study)] == [
+        "m/instruct/ls-0/seed-0",
+        "n/instruct/ls-0/seed-0",
+        "n/dpo/ls-0/seed-0",
+    ]
+    trained = grid.expand_trained(study)
+    assert {run.sft for run in trained} == {"s"}
+    assert len(trained) == 2 * 2 * 2
+    runs = grid.expand_runs(study)
+    assert len(runs) == len(set(runs)) == 2 + 3 + 8
+    assert grid.get_checkpoint(study, "n", "dpo")["repo"] == "o/dpo"
+
+
+def test_every_repository_has_its_key():
+    """Those of released checkpoints, too."""
+    listed = grid.list_repositories(config(**RELEASED))
+    assert {key: entry["repo"] for key, entry in listed} == {
+        **{"models.m": "./m", "models.n": "./n", "sft.s": "./s", "tasks.t": "./t"},
+        "sft.instruct.checkpoints.m": "./i",
+        "sft.instruct.checkpoints.n": "./j",
+        "sft.dpo.checkpoints.n": "o/dpo",
+    }
+
+
+def test_models_as_they_are_need_no_smoothing():
+    """Nor do released checkpoints; a data set does."""
+    check_consistency(config(sft=[], smoothing=[]))
+    check_consistency(config(sft=RELEASED["sft"][:1], smoothing=[]))
+    shared = {"lr": [1e-5], "batch_size": 8, "micro_batch_size": 2, "select": "shared"}
+    check_consistency(config(sft=[], smoothing=[], recipe=shared))
+    with pytest.raises(InputError, match=r"^smoothing: the study tunes on a data set"):
+        check_consistency(config(smoothing=[]))
+
+
 def test_candidates_are_rates_times_seeds():
     """A run is selected among all rates and seeds of its condition."""
     paths = grid.candidate_paths(config(), "m", "s", "0.1")
@@ -145,6 +193,26 @@ def test_a_sound_config_passes():
             "'m' is used twice",
         ),
         ({"sft": [{"name": "none", "repo": "./none"}]}, "is the base model's"),
+        (
+            {"sft": [{"name": "i", "checkpoints": {"mm": {"repo": "./i"}}}]},
+            r"sft\.i\.checkpoints: the study has no model 'mm'; take one of m, n",
+        ),
+        (
+            {"sft": [{"name": "i", "checkpoints": {"m": {"repo": "o/i"}}}]},
+            r"sft\.i\.checkpoints\.m: o/i is on the Hub and can change .*revision",
+        ),
+        (
+            {"sft": [{"name": "i", "checkpoints": {"m": {"repo": "~/i"}}}]},
+            r"sft\.i\.checkpoints\.m\.repo: Snakemake does not expand '~'",
+        ),
+        (
+            {
+                "sft": [
+                    {"name": "i", "checkpoints": {"m": {"repo": "./i"}}, "repo": "./s"}
+                ]
+            },
+            r"sft\.i: `repo` is for a data set, .* two entries",
+        ),
         ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
         (
             {"models": [{"name": "m", "repo": "./m", "gpus": 3, "nodes": 2}]},

@@ -43,6 +43,25 @@ def test_the_shipped_config_is_a_study():
     assert study.load_study(REPOSITORY / "config.yaml")["study"] == "embedded"
 
 
+def test_an_entry_of_sft_is_a_data_set_or_released_checkpoints():
+    """Without smoothing where nothing is tuned; a data set needs repo and format."""
+    released = [{"name": "i", "checkpoints": {"miniature": {"repo": "./i"}}}]
+    for sft in (released, []):
+        asked = small_study(sft=sft)
+        del asked["smoothing"]
+        config = study.complete(asked)
+        assert config["smoothing"] == []
+        assert study.complete(config) == config
+    assert study.complete(small_study(sft=released))["sft"][0]["checkpoints"] == {
+        "miniature": {"repo": "./i", "revision": None}
+    }
+    with pytest.raises(InputError, match=r"^sft\.0: 'format' is a required property"):
+        study.complete(small_study(sft=[{"name": "s", "repo": "./s"}]))
+    spoilt = {"m": {"repo": "./i", "rev": "1"}}
+    with pytest.raises(InputError, match=r"checkpoints\.m: there is no key 'rev'"):
+        study.complete(small_study(sft=[{"name": "i", "checkpoints": spoilt}]))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

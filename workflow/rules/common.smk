@@ -95,12 +95,11 @@ def hold_directory():
 def note_study():
     """Write down what the study uses: its sources, and its trainings for `end_study`."""
     conditions = {
-        (run.model, run.sft, run.smoothing) for run in grid.expand_runs(config)
+        (run.model, run.sft, run.smoothing) for run in grid.expand_trained(config)
     }
     asked = [
         path
         for model, sft, smoothing in conditions
-        if sft != grid.BASE
         for path in grid.candidate_paths(config, model, sft, smoothing)
     ]
     try:
@@ -178,6 +177,8 @@ def get_checkpoint(wildcards):
     """The directory that a run is scored from."""
     if wildcards.sft == grid.BASE:
         return layout.MODEL.format(**wildcards)
+    if grid.is_released(grid.entry(config["sft"], wildcards.sft)):
+        return layout.RELEASED.format(**wildcards)
     return layout.RUN.format(**wildcards)
 
 
@@ -198,12 +199,14 @@ def get_candidates(wildcards):
 
 
 def get_tuned():
-    """The directories of all tuned runs."""
-    return [
-        layout.RUN.format_map(vars(run))
-        for run in grid.expand_runs(config)
-        if run.sft != grid.BASE
-    ]
+    """The directories of all runs that the study trains."""
+    return [layout.RUN.format_map(vars(run)) for run in grid.expand_trained(config)]
+
+
+def get_released():
+    """The directories of all released checkpoints."""
+    runs = grid.expand_released(config)
+    return [layout.RELEASED.format_map(vars(run)) for run in runs]
 
 
 def get_questions(wildcards):
@@ -259,13 +262,10 @@ def get_predictions(wildcards):
 
 def get_compared_predictions(wildcards):
     """Predictions of a base model and of the first seed of each smoothing value."""
-    first = config["seeds"][0]
-    runs = [
-        run
-        for run in grid.expand_runs(config)
-        if run.model == wildcards.model
-        and (run.sft == grid.BASE or (run.sft == wildcards.sft and run.seed == first))
-    ]
+    own = [run for run in grid.expand_runs(config) if run.model == wildcards.model]
+    tuned = [run for run in own if run.sft == wildcards.sft]
+    runs = [run for run in own if run.sft == grid.BASE]
+    runs += [run for run in tuned if run.seed == tuned[0].seed]
     task = get_task(wildcards)
     return [path for run in runs for path in list_predictions(vars(run), task)]
 
@@ -280,10 +280,11 @@ def get_task_questions(wildcards):
 
 def get_shifts():
     """The questions that each SFT set changed most, of each task."""
+    runs = (run for run in grid.expand_runs(config) if run.sft != grid.BASE)
+    tuned = dict.fromkeys((run.model, run.sft) for run in runs)
     return [
-        layout.SHIFTS.format(model=model["name"], sft=sft["name"], task=task["name"])
-        for model in config["models"]
-        for sft in config["sft"]
+        layout.SHIFTS.format(model=model, sft=sft, task=task["name"])
+        for model, sft in tuned
         for task in config["tasks"]
     ]
 
@@ -418,6 +419,12 @@ def get_repo(section, name):
     return flags
 
 
+def get_released_repo(wildcards):
+    """The `--repo` and `--revision` flags of a released checkpoint."""
+    found = grid.get_checkpoint(config, wildcards.model, wildcards.sft)
+    return cli_flags({key: found[key] for key in ("repo", "revision")})
+
+
 def get_sft_rows(wildcards):
     """The flags that say which rows of an SFT set are read, and how."""
     found = grid.entry(config["sft"], wildcards.sft)
@@ -447,6 +454,12 @@ def get_local_repo(section, name):
         return [find_stamp(path) or ancient(path) for path in paths]
 
     return path
+
+
+def get_local_checkpoint(wildcards):
+    """The directory of a released checkpoint, if it is on this machine."""
+    found = grid.get_checkpoint(config, wildcards.model, wildcards.sft)
+    return grid.local_path(found["repo"])
 
 
 SOURCES = check_config()

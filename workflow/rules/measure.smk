@@ -124,6 +124,7 @@ rule contrast:
 rule analyse:
     input:
         metrics=layout.table("metrics"),
+        runs=layout.table("runs"),
         replicates=get_measured("replicates"),
     output:
         expand(
@@ -151,5 +152,6 @@ rule analyse:
         "python -m polycal analyse"
         " --metrics {input.metrics:q}"
         " --replicates {input.replicates:q}"
+        " --runs {input.runs:q}"
         " {params.statistics}"
         " --out results &> {log:q}"

@@ -48,6 +48,28 @@ rule prepare_model:
         " --out {output:q} &> {log:q}"
 
 
+rule prepare_released:
+    input:
+        source=get_local_checkpoint,
+        base=layout.MODEL,
+    output:
+        directory(layout.RELEASED),
+    log:
+        "logs/prepare_released/{model}/{sft}.log",
+    priority: 105
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        stage=stages.STAGES["prepare_released"],
+        repo=get_released_repo,
+    shell:
+        "python -m polycal prepare_released {params.repo}"
+        " --base {input.base:q}"
+        " --model {wildcards.model:q}"
+        " --sft {wildcards.sft:q}"
+        " --out {output:q} &> {log:q}"
+
+
 rule prepare_sft:
     input:
         get_local_repo("sft", "sft"),

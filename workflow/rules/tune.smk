@@ -77,6 +77,7 @@ rule list_runs:
     input:
         models=[layout.MODEL.format(model=model["name"]) for model in config["models"]],
         runs=get_tuned(),
+        released=get_released(),
     output:
         table=layout.table("runs"),
         csv=layout.table("runs", "csv"),
@@ -90,4 +91,5 @@ rule list_runs:
         "python -m polycal list_runs"
         " --models {input.models:q}"
         " --runs {input.runs:q}"
+        " --released {input.released:q}"
         " --out {output.table:q} &> {log:q}"

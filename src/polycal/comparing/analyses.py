@@ -12,6 +12,7 @@ from polycal.comparing.fronts import fronts
 from polycal.comparing.level_means import level_means
 from polycal.comparing.new_languages import new_languages
 from polycal.comparing.paired import Row, average_seeds
+from polycal.comparing.released import NONE_RELEASED, find_released
 from polycal.comparing.replicates import MeasuredRun, Replicates
 from polycal.comparing.shares import shares
 from polycal.comparing.slopes import predictors_of, slopes
@@ -27,13 +28,20 @@ _KINDS = tuple(kind.name for kind in ANALYSES)
 
 @verb(makes="{out}/decompositions.parquet")
 def analyse(
-    *, metrics: Path, replicates: list[Path], confidence: float, out: Path
+    *,
+    metrics: Path,
+    replicates: list[Path],
+    runs: Path | None = None,
+    confidence: float,
+    out: Path,
 ) -> None:
     """Write the study's means, decompositions, doses and so on, as Parquet and CSV.
 
     Args:
         metrics: the study's metrics table.
         replicates: replicates tables, one for each run and task.
+        runs: the study's runs table, by which checkpoints with another tokenizer than
+            their base model's are left out where tokens are counted.
         confidence: confidence level of the intervals.
         out: directory to write into.
 
@@ -45,10 +53,16 @@ def analyse(
     measured = tables.read(metrics, "metrics")
     loader = Replicates(measured, replicates)
     predictors = predictors_of(measured)
+    released = find_released(tables.read(runs, "runs")) if runs else NONE_RELEASED
     rows: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
     # Conditions of one model and task are compared: the others stay on disk.
-    for _, runs in groupby(sorted(loader.runs, key=_family), key=_family):
-        studies = average_seeds(loader, runs)
+    for _, own in groupby(sorted(loader.runs, key=_family), key=_family):
+        studies = average_seeds(loader, own)
+        for study in studies.values():
+            for condition in list(study):
+                names = condition.model, condition.sft, condition.normaliser
+                if not released.is_comparable(*names):
+                    del study[condition]
         study = studies[ALL]
         rows["level_means"] += level_means(study, confidence)
         rows["new_languages"] += new_languages(study, confidence)

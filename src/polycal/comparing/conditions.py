@@ -21,7 +21,7 @@ from polycal.study.languages import (
 )
 from polycal.study.layout import number
 
-FACET = ", SFT on "  # stands between a facet's model and its SFT set
+FACET = ", SFT: "  # stands between a facet's model and its SFT set
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
@@ -58,10 +58,14 @@ def by_condition(table: pd.DataFrame) -> pd.DataFrame:
         for sft in sets:
             rows = own[own["sft"].isin([BASE, sft])]
             rank = rows["smoothing"].where(rows["sft"] != BASE, BASE_RANK)
-            facet = model if sft == BASE else f"{model}{FACET}{sft}"
-            frames.append(rows.assign(facet=facet, rank=rank))
+            frames.append(rows.assign(facet=name_facet(model, sft), rank=rank))
     joined = pd.concat(frames, ignore_index=True)
     return joined.drop(columns=["model", "sft", "smoothing"])
+
+
+def name_facet(model: str, sft: str) -> str:
+    """Return the facet of a model with one SFT set or released checkpoint."""
+    return model if sft == BASE else f"{model}{FACET}{sft}"
 
 
 def label(rank: float) -> str:

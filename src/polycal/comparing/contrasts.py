@@ -17,6 +17,7 @@ from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
+from polycal.comparing.released import find_released
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
 from polycal.comparing.verdicts import Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
@@ -68,8 +69,8 @@ def contrast(
     Args:
         metrics: the study's metrics table.
         replicates: replicates tables, one for each run and task.
-        runs: the study's runs table, to compare models by vocabulary and to name the
-            learning rates.
+        runs: the study's runs table, to compare models by vocabulary, to name the
+            learning rates, and to know released checkpoints.
         margin: fractions that differ by less are equivalent.
         confidence: confidence level of intervals, bands and verdicts.
         primary_task: the task whose claims are not exploratory; default: the first by
@@ -95,7 +96,8 @@ def contrast(
         for effects in _pooled_effects(comparisons, loaded):
             frames.append(describe(effects, **settings))
             by_model += [effect for effect in effects if compares_models(effect)]
-    facts = _Facts(tables.read(runs, "runs").to_pylist() if runs else [])
+    listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
+    facts, released = _Facts(listed.to_pylist()), find_released(listed)
     between = compare_models(by_model, facts.vocabularies)
     frames += [describe([effect], **settings) for effect in between]
     names = [*tables.SCHEMAS["contrasts"].names, "low", "high", *Noise._fields]
@@ -107,8 +109,14 @@ def contrast(
         primary=primary,
         alpha=1 - confidence,
         letter_shares=_letter_shares(measured),
+        released=released,
     )
     rows = rows[rows["reference"] != TO_OTHERS]
+    compared = [
+        released.is_comparable(*about)
+        for about in zip(rows["model"], rows["sft"], rows["normaliser"], strict=True)
+    ]
+    rows = rows[np.array(compared, bool)]
     claims = facts.add_rates(claims)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
@@ -135,7 +143,9 @@ class _Facts:
 
     def __init__(self, runs: list[dict]) -> None:
         self.vocabularies = {
-            run["model"]: run["vocabulary"] for run in runs if run["vocabulary"]
+            run["model"]: run["vocabulary"]
+            for run in runs
+            if run["vocabulary"] and run["sft"] == BASE
         }
         self._rates = {
             (run["model"], run["sft"], run["smoothing"]): run["lr"] for run in runs

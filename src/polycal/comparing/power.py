@@ -6,6 +6,7 @@ from scipy import special
 
 from polycal.comparing.inference import Noise, half_width
 
+_MOST = 2**63 - 1  # that a table holds; more is asked where rounding is all there is
 POWER = 0.8  # probability that an effect of this size is decided
 
 
@@ -39,6 +40,7 @@ def plan(
     if room > 0:
         # The root of the sum of squares is at most the sum, so this is enough.
         needed = math.ceil(n_questions * (steps * float(noise.questions) / room) ** 2)
+        needed = needed if needed <= _MOST else None
     return {"detectable": detectable, "n_questions_needed": needed}
 
 

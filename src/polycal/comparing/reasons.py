@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT, Claim
+from polycal.comparing.released import Released
 from polycal.measuring.readings import UNCALIBRATED
 from polycal.study.grid import BASE
 
@@ -25,6 +26,21 @@ def find_degenerate(
                 f"{name} answers at one position (A, B, ...) in {100 * share:.0f} % of "
                 "the questions"
             )
+    return None
+
+
+def explain_released(claim: Claim, about: Mapping, released: Released) -> str | None:
+    """Return why a claim is not judged of a released checkpoint, if it is not."""
+    name = about["model"], about["sft"]
+    if name not in released.checkpoints:
+        return None
+    if claim.reference != TO_BASE:
+        return "the checkpoint is released; smoothing is compared where the study tunes"
+    if not released.is_comparable(*name, about["normaliser"]):
+        return (
+            "its tokenizer is not that of the base model, so that confidences by the "
+            f"normaliser {about['normaliser']} cannot be compared"
+        )
     return None
 
 

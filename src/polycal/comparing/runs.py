@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from polycal.errors import InputError
 from polycal.storage import tables
-from polycal.storage.provenance import check_notes
+from polycal.storage.provenance import check_notes, read_provenance
 from polycal.study.grid import BASE
 from polycal.verb import verb
 
@@ -19,13 +19,20 @@ _IDENTITY = ("model", "sft", "smoothing", "seed")
 
 
 @verb(makes="{out}", without_pandas=True)
-def list_runs(*, models: list[Path], runs: Sequence[Path] = (), out: Path) -> None:
+def list_runs(
+    *,
+    models: list[Path],
+    runs: Sequence[Path] = (),
+    released: Sequence[Path] = (),
+    out: Path,
+) -> None:
     """Write the `runs` table of a study, as Parquet and beside it as CSV.
 
     Args:
         models: directories of the base models, named by their short names; a name
             without a directory gives a model of unknown vocabulary.
         runs: directories that select wrote.
+        released: directories that prepare_released wrote.
         out: Parquet file to write; its CSV lies beside it.
 
     Raises:
@@ -33,9 +40,10 @@ def list_runs(*, models: list[Path], runs: Sequence[Path] = (), out: Path) -> No
     """
     sizes = {model.name: _count_tokens(model) for model in models}
     untuned = {"sft": BASE, "smoothing": 0.0, "seed": 0, "n_candidates": 0}
-    rows = [{"model": model, **untuned} for model in sizes]
+    rows = [{"model": model.name, **untuned, **_read_origin(model)} for model in models]
     rows += map(_read_run, runs)
-    rows = [{**row, "vocabulary": sizes.get(row["model"])} for row in rows]
+    rows += map(_read_released, released)
+    rows = [{"vocabulary": sizes.get(row["model"])} | row for row in rows]
     rows.sort(key=_identity)
     for first, second in itertools.pairwise(rows):
         if _identity(first) == _identity(second):
@@ -57,6 +65,30 @@ def _count_tokens(model: Path) -> int | None:
     if not path.exists():
         return None
     return Tokenizer.from_file(str(path)).get_vocab_size()
+
+
+def _read_origin(folder: Path) -> dict[str, object]:
+    """Return the repository and its commit; nothing where nobody noted them."""
+    try:
+        facts = read_provenance(folder)
+    except FileNotFoundError:
+        return {}
+    return {name: facts.get(name) for name in ("repo", "revision")}
+
+
+def _read_released(folder: Path) -> dict[str, object]:
+    """Return the row of a released checkpoint."""
+    try:
+        facts = read_provenance(folder)
+        row = {name: facts[name] for name in ("model", "sft", "shares_tokenizer")}
+    except (FileNotFoundError, KeyError) as error:
+        raise InputError(
+            f"{folder} is not a checkpoint that `polycal prepare_released` wrote "
+            f"({error!r}); delete it and run again"
+        ) from error
+    row |= {"smoothing": 0.0, "seed": 0, "n_candidates": 0, **_read_origin(folder)}
+    size = _count_tokens(folder)  # an adapter has the size of its base model
+    return row if size is None else row | {"vocabulary": size}
 
 
 def _identity(row: dict) -> tuple:

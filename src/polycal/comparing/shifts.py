@@ -14,7 +14,7 @@ from polycal.measuring.confidence import option_scores
 from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
 from polycal.study.grid import BASE
-from polycal.study.scorings import HEADLINE, Scoring
+from polycal.study.scorings import COUNT_TOKENS, HEADLINE, Scoring
 from polycal.verb import verb
 
 SHOWN = 2  # questions of a language; the page of 71 languages has to stay small
@@ -33,7 +33,9 @@ def find_shifts(
     """Write the `shifts` table of one model, SFT set and task.
 
     It has the `SHOWN` questions per language with the largest change of confidence
-    between the base model and SFT with the smallest smoothing, of either sign.
+    between the base model and SFT with the smallest smoothing, of either sign. Where a
+    normaliser counts tokens, questions whose options have another number of tokens in
+    the other checkpoint's tokenizer are left out.
 
     Args:
         predictions: predictions of the base model and of one run per smoothing.
@@ -49,6 +51,8 @@ def find_shifts(
     compared = read_check(check)
     # Condition order -> (language, question) -> probabilities of its options.
     answers: dict[float, dict[tuple, np.ndarray]] = {}
+    # The same, with the tokens of the options.
+    counts: dict[float, dict[tuple, list[int]]] = {}
     models, sets = set(), set()
     for path in predictions:
         scored = tables.where(tables.read(path, "predictions"), scoring=scoring)
@@ -56,8 +60,9 @@ def find_shifts(
         scored = keep_compared(compared, scored, origin)
         models |= set(scored["model"].unique().to_pylist())
         sets |= set(scored["sft"].unique().to_pylist()) - {BASE}
-        for order, read in _read(scored, HEADLINE[scoring]):
+        for order, read, n_tokens in _read(scored, HEADLINE[scoring]):
             answers.setdefault(order, {}).update(read)
+            counts.setdefault(order, {}).update(n_tokens)
     orders = sorted(answers)
     if len(models) != 1 or len(sets) != 1 or len(orders) < 2 or orders[0] != BASE_RANK:
         raise InputError(
@@ -67,6 +72,10 @@ def find_shifts(
     shared = {"model": models.pop(), "sft": sets.pop(), "scoring": scoring}
     shared |= {"normaliser": HEADLINE[scoring], "smoothings": orders}
     base, tuned, *_ = (answers[order] for order in orders)
+    if HEADLINE[scoring] in COUNT_TOKENS:
+        before, after, *_ = (counts[order] for order in orders)
+        alike = {key for key, n in after.items() if n == before.get(key)}
+        tuned = {key: tuned[key] for key in alike}
     rows = []
     for path in questions:
         for question, change in _most_changed(path, base, tuned):
@@ -95,22 +104,25 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + " […]"
 
 
-def _read(scored: pa.Table, normaliser: str) -> Iterable[tuple[float, dict]]:
-    """Yield each condition's order, and by (language, question) the probabilities."""
+def _read(scored: pa.Table, normaliser: str) -> Iterable[tuple[float, dict, dict]]:
+    """Yield each condition's order, and by (language, question) its numbers.
+
+    The first are the options' probabilities, the second their tokens.
+    """
     conditions = scored.select(["smoothing", "sft"]).group_by(["smoothing", "sft"])
     for condition in conditions.aggregate([]).to_pylist():
         own = tables.where(scored, **condition).combine_chunks()
         probs = probabilities(option_scores(own, normaliser))
         codes, names = own["language"].to_pylist(), own["question_id"].to_pylist()
+        keys = list(zip(codes, names, strict=True))
         sizes = pc.list_value_length(own["logprobs"]).to_pylist()
         yield (
             BASE_RANK if condition["sft"] == BASE else condition["smoothing"],
             {
-                (code, name): line[:size].astype(np.float32)
-                for code, name, line, size in zip(
-                    codes, names, probs, sizes, strict=True
-                )
+                key: line[:size].astype(np.float32)
+                for key, line, size in zip(keys, probs, sizes, strict=True)
             },
+            dict(zip(keys, own["n_tokens"].to_pylist(), strict=True)),
         )
 
 

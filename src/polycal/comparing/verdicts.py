@@ -18,12 +18,18 @@ from polycal.comparing.claims import (
 )
 from polycal.comparing.inference import Noise, half_width, holm, p_two_sided
 from polycal.comparing.power import plan, tipping_sd
-from polycal.comparing.reasons import explain_absence, find_degenerate
+from polycal.comparing.reasons import (
+    explain_absence,
+    explain_released,
+    find_degenerate,
+)
+from polycal.comparing.released import NONE_RELEASED, Released
 from polycal.study.scorings import HEADLINE
 
 HOLDS, REVERSED, NEGLIGIBLE = "holds", "reversed", "negligible"
 INCONCLUSIVE, NOT_JUDGED = "inconclusive", "not judged"
-THIS_TRAINING = " for this training"  # ends a verdict that knows one seed only
+# What ends a verdict that knows one seed only, and one about a released checkpoint.
+THIS_TRAINING, THIS_CHECKPOINT = " for this training", " for this checkpoint"
 PRIMARY, EXPLORATORY = "primary", "exploratory"
 _FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
 _SHOWN = ("level", "before", "after", "estimate", "margin")
@@ -85,6 +91,7 @@ def judge(
     primary: Primary,
     alpha: float,
     letter_shares: Mapping[tuple, float] = MappingProxyType({}),
+    released: Released = NONE_RELEASED,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Judge every claim about every condition that the study has.
 
@@ -100,6 +107,7 @@ def judge(
         alpha: such as 0.05.
         letter_shares: (model, sft, smoothing, task, scoring) -> share of the answers at
             the most frequent position; above `DEGENERATE`, no claim is judged.
+        released: the study's released checkpoints; a verdict is about each as it is.
 
     Returns:
         The contrasts with `p_adjusted` where a row carries a hypothesis, and the rows
@@ -115,6 +123,7 @@ def judge(
     )
     judged, tests = [], {}
     for claim, about, own in _cases(rows):
+        own = explain_released(claim, about, released) or own
         if not isinstance(own, str):
             own = find_degenerate(claim, about, letter_shares) or own
         if isinstance(own, str):
@@ -130,7 +139,7 @@ def judge(
             adjusted = direction.p[index], negligible.p[index]
             judged.append(
                 _describe(test.claim, test.about)
-                | _decide(test, contrasts, adjusted, levels)
+                | _decide(test, contrasts, adjusted, levels, released)
             )
             if test.claim.level != EACH:
                 contrasts.loc[test.direction.row, "p_adjusted"] = adjusted[0]
@@ -228,6 +237,7 @@ def _decide(
     contrasts: pd.DataFrame,
     adjusted: tuple[float, float],
     levels: tuple[float, float],
+    released: Released,
 ) -> dict[str, object]:
     """Return verdict and numbers: the row that decided, at the level that did.
 
@@ -238,6 +248,7 @@ def _decide(
         contrasts: with the rows that the decisions name.
         adjusted: p-values of the direction and of being negligible.
         levels: that the unadjusted ones were compared with.
+        released: the study's released checkpoints.
     """
     direction = DIRECTIONS[test.claim.direction]
     decision, p, level = test.direction, adjusted[0], levels[0]
@@ -268,9 +279,13 @@ def _decide(
         "p_adjusted": p,
         "verdict": verdict,
     }
-    if verdict == INCONCLUSIVE and test.claim.over:
-        shown |= _explain_gap(row, level, one=test.claim.level == EACH)
-    elif verdict != INCONCLUSIVE and np.isnan(row["se_seeds"]):
+    if verdict == INCONCLUSIVE:
+        if test.claim.over:
+            shown |= _explain_gap(row, level, one=test.claim.level == EACH)
+    elif (test.about["model"], test.about["sft"]) in released.checkpoints:
+        # It is no draw of a training, so no noise of trainings can undo the verdict.
+        shown["verdict"] += THIS_CHECKPOINT
+    elif np.isnan(row["se_seeds"]):
         shown["verdict"] += THIS_TRAINING
         sd = tipping_sd(excess, noise.questions, level)
         # Over-confidence has a noise of its own, which may undo the verdict earlier.

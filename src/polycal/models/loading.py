@@ -23,6 +23,7 @@ from transformers import (
 
 from polycal.errors import InputError
 from polycal.models import ADAPTER
+from polycal.models.adapters import check_adapter, load_adapter
 from polycal.models.configurations import (
     SOURCE,
     UNREADABLE,
@@ -34,7 +35,6 @@ from polycal.models.configurations import (
 from polycal.models.tokens import check_directory
 from polycal.storage.provenance import check_content
 
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _SHOWN = 3  # weights that a message names
 # Masks and positions, which old checkpoints hold and models compute.
 _BUFFERS = re.compile(
@@ -113,10 +113,7 @@ def load_model(
     if is_adapter:
         if base is None:
             raise InputError(f"{checkpoint} is an adapter; give its base model, too")
-        if not (checkpoint / _ADAPTER_WEIGHTS).exists():
-            raise InputError(
-                f"{checkpoint} has no {_ADAPTER_WEIGHTS}; save the adapter again"
-            )
+        check_adapter(checkpoint)
         check_directory(base)
         check_content(base)
     check_content(checkpoint)
@@ -142,14 +139,7 @@ def load_model(
     if device is None:
         _check_spread(model, full)
     if is_adapter:
-        from peft import PeftModel  # takes a second to import
-
-        try:
-            model = PeftModel.from_pretrained(model, checkpoint)
-        except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
-            raise InputError(
-                f"{checkpoint} is not an adapter of {base}: {error}"
-            ) from error
+        model = load_adapter(model, checkpoint, base)
     return model.eval() if placement else model.to(device).eval()
 
 

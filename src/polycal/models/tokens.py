@@ -4,6 +4,8 @@ Training and scoring share one rule about special tokens: the tokenizer's own de
 holds, but a text that already begins with BOS does not get a second one.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,26 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
         raise InputError(
             f"{checkpoint} has no readable tokenizer: {summarise(error)}"
         ) from error
+
+
+def digest_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a SHA-256 (hex) of what decides the tokens of an ordinary text.
+
+    Special tokens, templates and padding do not: a chat model that adds them to its
+    base model's tokenizer has the same digest.
+
+    Args:
+        tokenizer: any tokenizer.
+    """
+    facts: dict[str, object] = {"vocabulary": tokenizer.get_vocab()}
+    if tokenizer.is_fast:
+        state = json.loads(tokenizer.backend_tokenizer.to_str())
+        facts = {name: state[name] for name in ("normalizer", "pre_tokenizer", "model")}
+        facts["added"] = [
+            token["content"] for token in state["added_tokens"] if not token["special"]
+        ]
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

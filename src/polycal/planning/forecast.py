@@ -52,11 +52,11 @@ def forecast(study: SizedStudy, timings: Mapping[str, Timing]) -> Forecast:
     """
     jobs = list_jobs(study, timings)
     runs = grid.expand_runs(study.config)
-    tuned = [run for run in runs if run.sft != grid.BASE]
+    trained = grid.expand_trained(study.config)
     addresses = {
-        "tokenize": sorted({f"tokenize/{run.model}/{run.sft}" for run in tuned}),
+        "tokenize": sorted({f"tokenize/{run.model}/{run.sft}" for run in trained}),
         "tune": [job.address for job in jobs if job.stage == "tune"],
-        "select": [f"select/{run.path}" for run in tuned],
+        "select": [f"select/{run.path}" for run in trained],
         "score": [job.address for job in jobs if job.stage == "score"],
         "measure": [
             f"measure/{run.path}/{task['name']}"
@@ -97,7 +97,13 @@ def _sum_disk(study: SizedStudy, jobs: list[Job]) -> tuple[dict[str, float], set
             costs.checkpoint_bytes(model, recipe, on_gpu=on_gpu) if model else 0
         )
         add(candidates, trainings * checkpoint, known=bool(model))
-    for entry in config["sft"]:
+    for run in grid.expand_released(config):
+        model = study.models[run.model]
+        repo = grid.get_checkpoint(config, run.model, run.sft)["repo"]
+        stored = model.stored_bytes * model.parameters if model else 0
+        local = grid.is_local(repo)
+        add(models, 0 if local else stored, known=bool(model) or local)
+    for entry in grid.list_data_sets(config):
         name, sft = entry["name"], study.sft[entry["name"]]
         local, known = grid.is_local(entry["repo"]), bool(sft)
         add(data, sft.download_bytes if sft else 0, known=known or local)
@@ -129,7 +135,12 @@ def _name_unknown(study: SizedStudy) -> Iterator[str]:
                 f"No size is known for the model {entry['repo']}: the time and the "
                 f"disk space of {entry['name']}'s jobs are left out."
             )
-    for entry in config["sft"]:
+    if grid.expand_released(config):
+        yield (
+            "A released checkpoint is counted as large as its base model; an adapter "
+            "takes less."
+        )
+    for entry in grid.list_data_sets(config):
         sft, (examples, _) = study.sft[entry["name"]], study.examples(entry["name"])
         unknown = f"No size is known for the SFT set {entry['repo']}:"
         if sft and entry["filter"] and not sft.prepared:
@@ -177,7 +188,7 @@ def find_savings(study: SizedStudy) -> list[Saving]:
 def _list_variants(study: SizedStudy) -> Iterator[tuple[str, dict]]:
     """Yield changes that apply to the study, and the sections that they replace."""
     config = study.config
-    if config["sft"]:
+    if study.sft:
         yield from _list_training_variants(study)
     sizes = {name: model.parameters for name, model in study.models.items() if model}
     if len(config["models"]) > 1 and sizes:
@@ -208,10 +219,12 @@ def _list_training_variants(study: SizedStudy) -> Iterator[tuple[str, dict]]:
     if any(examples > CAP for examples, _ in known.values()):
         capped = [
             {**entry, "max_examples": min(CAP, entry["max_examples"] or CAP)}
+            if entry["name"] in study.sft
+            else entry
             for entry in config["sft"]
         ]
         yield f"max_examples: {CAP} for every SFT set", {"sft": capped}
-    if len(config["sft"]) > 1 and known:
+    if len(study.sft) > 1 and known:
         largest = max(known, key=lambda name: prod(known[name]))
         kept = [entry for entry in config["sft"] if entry["name"] != largest]
         yield f"without {largest}, the largest SFT set", {"sft": kept}

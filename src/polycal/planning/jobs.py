@@ -130,9 +130,7 @@ def list_jobs(study: SizedStudy, timings: Mapping[str, Timing]) -> list[Job]:
 def _list_trainings(study: SizedStudy) -> Iterator[Job]:
     config, recipe = study.config, study.config["recipe"]
     conditions = dict.fromkeys(  # seeds share their candidates
-        (run.model, run.sft, run.smoothing)
-        for run in grid.expand_runs(config)
-        if run.sft != grid.BASE
+        (run.model, run.sft, run.smoothing) for run in grid.expand_trained(config)
     )
     for model, sft, smoothing in conditions:
         size, gpu = study.models[model], study.gpu_of(model)

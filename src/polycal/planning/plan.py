@@ -97,6 +97,8 @@ def _write_jobs(
     rows = []
     for stage, meaning in _STAGES.items():
         addresses = whole.addresses[stage]
+        if not addresses:
+            continue
         done = sum(address in timings for address in addresses)
         shown = f"{done:,}" if done or stage in ("tune", "score") else "-"
         rows.append([stage, f"{len(addresses):,}", shown, meaning])
@@ -218,7 +220,8 @@ def _write_disk(whole: Forecast) -> Iterator[str]:
     yield from align(["Disk of the whole study", "GB"], rows, "<>")
     if whole.partial:
         yield "?: files of unknown size are left out."
-    yield "Selected runs are links to their candidates and take no space."
+    if whole.of("tune"):
+        yield "Selected runs are links to their candidates and take no space."
 
 
 def _write_savings(savings: Sequence[Saving], unit: str) -> Iterator[str]:
@@ -262,10 +265,13 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
     flop = "6 FLOP per parameter and token"
     if recipe["method"] == "lora":
         flop = "4 FLOP per parameter and token, and 6 per parameter of the adapter"
+    if study.sft:
+        facts.append(
+            f"Training: {flop}; padding and attention's products are left out. Tokens "
+            f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a "
+            "prepared table; exact where a set is tokenised."
+        )
     facts += [
-        f"Training: {flop}; padding and attention's products are left out. Tokens of a "
-        f"conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a prepared "
-        "table; exact where a set is tokenised.",
         "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
         f"once, shots once for {costs.SUBJECT_SIZE} questions. Questions: of a "
         "prepared table, else benchmark_sizes.csv, or the rows of a benchmark on this "

@@ -39,7 +39,7 @@ class SizedStudy:
         gpu: the type of GPU of the jobs whose model asks for one.
         resources: folder of prepared models, SFT sets and tasks; it may be absent.
         models: short name -> size, or None if unknown.
-        sft: short name -> size, or None if unknown.
+        sft: short name of a data set -> size, or None if unknown.
     """
 
     def __init__(self, config: Mapping, gpu: Gpu, resources: Path):
@@ -48,7 +48,8 @@ class SizedStudy:
             entry["name"]: find_model(entry, resources) for entry in config["models"]
         }
         self.sft: dict[str, SftSet | None] = {
-            entry["name"]: self._find_sft(entry) for entry in config["sft"]
+            entry["name"]: self._find_sft(entry)
+            for entry in grid.list_data_sets(config)
         }
 
     def change(self, sections: Mapping) -> "SizedStudy":

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from polycal.errors import InputError
@@ -16,8 +17,8 @@ from polycal.verb import verb
 # Names of weights that transformers loads. Pickles are left out, and so is the second
 # copy of the weights in some repositories (consolidated.safetensors, original/).
 _INDEX = "model.safetensors.index.json"
-_WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", _INDEX)
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", _INDEX)
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 WITHOUT_WEIGHTS = (
     "config.json",
     "generation_config.json",
@@ -26,7 +27,7 @@ WITHOUT_WEIGHTS = (
     "added_tokens.json",
     "merges.txt",
     "chat_template.jinja",
-    *_VOCABULARIES,
+    *VOCABULARIES,
 )
 _logger = logging.getLogger(__name__)
 
@@ -53,36 +54,11 @@ def prepare_model(
         InputError: the repository is not available, or is not a complete causal model
             with a tokenizer that fits it.
     """
-    if is_local(repo):
-        source = Path(os.path.expanduser(repo))
-        if not source.is_dir():
-            raise InputError(f"{repo}: there is no such directory; correct `repo:`")
-    else:
-        source = hub.download(
-            repo,
-            revision=revision,
-            repo_type="model",
-            patterns=[*WITHOUT_WEIGHTS, *_WEIGHTS],
-        )
-        revision = source.name
-    # Imports PyTorch, where it is installed.
-    from polycal.models.completeness import check_model
-
-    weights = _find_weights(repo, source)
-    _check_complete(repo, source, weights)
-    names = [*weights, *_find_small_files(repo, source)]
+    source, revision = fetch_repository(repo, revision, [*WITHOUT_WEIGHTS, *WEIGHTS])
+    names = list_files(repo, source)
     with replacing_folder(out) as temporary:
-        for name in names:
-            if is_local(repo):
-                # A link would show the user's later edits of the file.
-                shutil.copyfile(source / name, temporary / name)
-            else:
-                copy_or_link(source / name, temporary / name)
-        try:
-            check_model(temporary)
-        except InputError as error:
-            raise InputError(str(error).replace(str(temporary), repo)) from error
-        _logger.info("%s: %d files of %s", model, len(names), repo)
+        copy_files(repo, source, names, temporary)
+        check_copy(repo, temporary)
         write_provenance(
             temporary,
             model=model,
@@ -92,7 +68,76 @@ def prepare_model(
         )
 
 
-def _check_complete(repo: str, source: Path, weights: list[str]) -> None:
+def fetch_repository(
+    repo: str, revision: str | None, patterns: Sequence[str]
+) -> tuple[Path, str | None]:
+    """Return the directory of a model's repository, and its resolved revision.
+
+    Args:
+        repo: Hub id (owner/name) or a local directory.
+        revision: commit or branch of the Hub repository.
+        patterns: names of the files that are downloaded.
+
+    Raises:
+        InputError: the repository is not available.
+    """
+    if not is_local(repo):
+        source = hub.download(
+            repo, revision=revision, repo_type="model", patterns=patterns
+        )
+        return source, source.name
+    source = Path(os.path.expanduser(repo))
+    if not source.is_dir():
+        raise InputError(f"{repo}: there is no such directory; correct `repo:`")
+    return source, revision
+
+
+def list_files(repo: str, source: Path) -> list[str]:
+    """Return the names of the files of a full model that are needed.
+
+    Args:
+        repo: its name in messages.
+        source: directory of the repository.
+
+    Raises:
+        InputError: a file is missing or truncated.
+    """
+    weights = _find_weights(repo, source)
+    check_complete(repo, source, weights)
+    return [*weights, *_find_small_files(repo, source)]
+
+
+def check_copy(repo: str, folder: Path) -> None:
+    """Refuse a copy that is not a causal model with a tokenizer that fits it.
+
+    Args:
+        repo: its name in messages.
+        folder: the copy.
+
+    Raises:
+        InputError: as `check_model`.
+    """
+    # Imports PyTorch, where it is installed.
+    from polycal.models.completeness import check_model
+
+    try:
+        check_model(folder)
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), repo)) from error
+
+
+def copy_files(repo: str, source: Path, names: Sequence[str], folder: Path) -> None:
+    """Copy files of a local repository, and link those of the Hub's cache."""
+    for name in names:
+        if is_local(repo):
+            # A link would show the user's later edits of the file.
+            shutil.copyfile(source / name, folder / name)
+        else:
+            copy_or_link(source / name, folder / name)
+    _logger.info("%d files of %s", len(names), repo)
+
+
+def check_complete(repo: str, source: Path, weights: Sequence[str]) -> None:
     """Refuse truncated files, such as an interrupted copy leaves."""
     from safetensors import SafetensorError, safe_open
 
@@ -107,6 +152,11 @@ def _check_complete(repo: str, source: Path, weights: list[str]) -> None:
                 f"{repo}: {name} is not a complete safetensors file ({error}); delete "
                 f"{(source / name).resolve()}, bring it here again, and run again"
             ) from error
+
+
+def has_weights(source: Path) -> bool:
+    """Return whether a repository has the weights of a full model."""
+    return (source / "model.safetensors").exists() or (source / _INDEX).exists()
 
 
 def _find_weights(repo: str, source: Path) -> list[str]:
@@ -158,8 +208,6 @@ def _find_small_files(repo: str, source: Path) -> list[str]:
         raise InputError(
             f"{repo} has no config.json, so it is not a transformers model"
         )
-    if not set(_VOCABULARIES) & set(names):
-        raise InputError(
-            f"{repo} has no tokenizer (none of {', '.join(_VOCABULARIES)})"
-        )
+    if not set(VOCABULARIES) & set(names):
+        raise InputError(f"{repo} has no tokenizer (none of {', '.join(VOCABULARIES)})")
     return names

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from polycal.comparing.claims import CLAIMS
-from polycal.comparing.conditions import FACET, language_of
+from polycal.comparing.conditions import language_of, name_facet
 from polycal.comparing.verdicts import (
     EXPLORATORY,
     HOLDS,
@@ -13,6 +13,7 @@ from polycal.comparing.verdicts import (
     NEGLIGIBLE,
     NOT_JUDGED,
     REVERSED,
+    THIS_CHECKPOINT,
     THIS_TRAINING,
 )
 from polycal.measuring.side_metrics import MEASURED
@@ -58,6 +59,22 @@ def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
     ]
 
 
+def join_unjudged(claims: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return claims with one case in place of all, where none is judged for one reason.
+
+    Args:
+        claims: as `describe_claims` returns them.
+    """
+    joined = []
+    for claim in claims:
+        first, *more = claim["cases"]
+        alike = all(case["text"] == first["text"] for case in more)
+        if more and alike and first["kind"] == NOT_JUDGED:
+            claim = claim | {"cases": [first | {"where": "in every case"}]}
+        joined.append(claim)
+    return joined
+
+
 def describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
     """Return a row's `where`, `verdict`, `kind`, `mark` and `text`.
 
@@ -65,8 +82,10 @@ def describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
         row: of a claims table.
         facet: whether `where` names the model and the SFT set.
     """
-    kind = row["verdict"].removesuffix(THIS_TRAINING)
-    about = THIS_TRAINING if row["verdict"] != kind else ""
+    kind = row["verdict"]
+    for ending in (THIS_TRAINING, THIS_CHECKPOINT):
+        kind = kind.removesuffix(ending)
+    about = row["verdict"].removeprefix(kind)
     notes = [] if kind == NOT_JUDGED else _spell_numbers(row)
     notes += [row["reason"]] if isinstance(row["reason"], str) else []
     return {
@@ -81,7 +100,7 @@ def describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:
 def _where(row: Mapping, *, facet: bool) -> str:
     parts = [row["task"], row["scoring"]]
     if facet:
-        parts.append(f"{row['model']}{FACET}{row['sft']}")
+        parts.append(name_facet(row["model"], row["sft"]))
     if row["smoothing"] and pd.notna(row["smoothing"]):
         parts.append(f"smoothing {number(row['smoothing'])}")
     if row["family"] == EXPLORATORY:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from polycal.comparing.conditions import FACET
+from polycal.comparing.conditions import name_facet
 from polycal.comparing.verdicts import NOT_JUDGED
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.claim_sentences import MARKS, describe_case
@@ -31,7 +31,7 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
     for row in claims.to_dict("records"):
         column = f"{row['task']}, {row['scoring']}"
         if several:
-            column += f", {row['model']}{FACET}{row['sft']}"
+            column += f", {name_facet(row['model'], row['sft'])}"
         columns[column] = None
         case = describe_case(row, facet=several)
         kinds.add(case["kind"])

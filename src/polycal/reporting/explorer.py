@@ -16,12 +16,14 @@ from polycal.comparing.conditions import (
     in_resource_order,
     label,
     language_of,
+    name_facet,
     reference,
 )
+from polycal.comparing.released import NONE_RELEASED, Released
 from polycal.measuring.side_metrics import MEASURED
 from polycal.storage import tables
 from polycal.study.grid import BASE
-from polycal.study.scorings import HEADLINE
+from polycal.study.scorings import HEADLINE, NORMALISERS
 
 SCALE = 10_000
 # The metrics that can be chosen.
@@ -34,7 +36,11 @@ _READING = ["task", "scoring", "normaliser", "calibrator"]
 
 
 def explore(
-    metrics: Path, reliability: Path, shifts: list[Path], scorings: list[str]
+    metrics: Path,
+    reliability: Path,
+    shifts: list[Path],
+    scorings: list[str],
+    released: Released = NONE_RELEASED,
 ) -> dict[str, object]:
     """Return all numbers that a reader of the page can choose.
 
@@ -43,6 +49,7 @@ def explore(
         reliability: the study's bins.
         shifts: tables that `polycal find_shifts` wrote.
         scorings: of the page; the first one leads.
+        released: the study's released checkpoints.
 
     Returns:
         A value for JSON. `values` and `bins` are lists over languages (in the order of
@@ -71,7 +78,9 @@ def explore(
             for own in [language_of(code)]
         },
         "tasks": codes,
-        "facets": [_facet(name, conditions) for name, conditions in facets.items()],
+        "facets": [
+            _facet(name, conditions, released) for name, conditions in facets.items()
+        ],
         "scorings": _in_order(shown, scorings),
         "n_bins": int(bins["bin"].max()) + 1,
         "metrics": {
@@ -83,8 +92,11 @@ def explore(
     }
 
 
-def _facet(name: str, conditions: list[float]) -> dict[str, object]:
-    """Return a facet's conditions, and the indices (after, before) of comparisons."""
+def _facet(name: str, conditions: list[float], released: Released) -> dict[str, object]:
+    """Return a facet's conditions, and the indices (after, before) of comparisons.
+
+    `apart` are the normalisers under which nothing is compared.
+    """
     model, _, sft = name.partition(FACET)
     starts = [reference(condition, conditions) for condition in conditions]
     return {
@@ -96,6 +108,11 @@ def _facet(name: str, conditions: list[float]) -> dict[str, object]:
             (index, conditions.index(start))
             for index, start in enumerate(starts)
             if start is not None
+        ],
+        "apart": [
+            normaliser
+            for normaliser in NORMALISERS
+            if not released.is_comparable(model, sft, normaliser)
         ],
     }
 
@@ -198,7 +215,7 @@ def _questions(paths: list[Path], facets: Mapping[str, list]) -> dict[str, dict]
     questions: dict[str, dict] = {}
     for path in paths:
         for row in tables.read(path, "shifts").to_pylist():
-            facet = f"{row['model']}{FACET}{row['sft']}"
+            facet = name_facet(row["model"], row["sft"])
             known = dict(zip(row["smoothings"], row["probabilities"], strict=True))
             answers = [known.get(condition) for condition in facets.get(facet, [])]
             question = {

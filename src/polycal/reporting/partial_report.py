@@ -13,7 +13,7 @@ from polycal.reporting.report import report
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study
-from polycal.study.grid import Run, expand_runs
+from polycal.study.grid import Run, expand_released, expand_runs
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
@@ -66,22 +66,28 @@ def partial_report(
     paired = {
         "metrics": out / "metrics.parquet",
         "replicates": paths["replicates"],
+        "runs": out / "runs.parquet",
         "confidence": statistics["confidence"],
         "out": out,
     }
     resources = results.parent / layout.RESOURCES
     models = sorted({run.model for run in runs})
     trained = [layout.below(results, layout.RUN, **vars(run)) for run in runs]
+    released = [
+        layout.below(resources, layout.RELEASED, model=run.model, sft=run.sft)
+        for run in expand_released(study)
+        if run in runs
+    ]
     list_runs(
         models=[layout.below(resources, layout.MODEL, model=name) for name in models],
         # Scores that were imported come without a training.
         runs=[path for path in trained if path.exists()],
+        released=[path for path in released if path.exists()],
         out=out / "runs.parquet",
     )
     margin = statistics["margin"]
     contrast(
         **paired,
-        runs=out / "runs.parquet",
         margin=margin,
         primary_task=statistics["primary_task"],
         primary_scoring=statistics["primary_scoring"],

@@ -5,17 +5,24 @@ From the study's tables and figures to a dictionary of plain values, which
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
 import jinja2
 import pandas as pd
 
-from polycal.comparing.conditions import by_condition, per_change, rows_of, select
+from polycal.comparing.conditions import (
+    by_condition,
+    name_facet,
+    per_change,
+    rows_of,
+    select,
+)
+from polycal.comparing.released import Released, find_released
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
-from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.claim_sentences import describe_claims, join_unjudged
 from polycal.reporting.claims_matrix import arrange_claims
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.figure_kind import FigureKind, Selection
@@ -29,13 +36,11 @@ from polycal.reporting.sample_tables import (
 )
 from polycal.reporting.sentences import describe_findings, join
 from polycal.reporting.svg import inline
-from polycal.reporting.trainings import describe_trainings
+from polycal.reporting.trainings import describe_run, describe_trainings
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
-from polycal.storage.tables import read_metadata
+from polycal.storage.tables import read, read_metadata
 from polycal.study import layout
-from polycal.study.grid import BASE
-from polycal.study.layout import number
 from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
 
@@ -78,6 +83,8 @@ def report(
     """
     paths = {kind: tables / f"{kind}.parquet" for kind in TABLES}
     measured = _in_order(select(paths["metrics"], "metrics"), scoring)
+    listed = read(paths["runs"], "runs")
+    released = find_released(listed)
     checked = {check["task"]: check for check in map(read_check, checks)}
     asked = read_metadata(paths["metrics"]).get("asked") or {}
     values = {
@@ -85,11 +92,11 @@ def report(
         "description": description,
         "missing": missing,
         "confidence": f"{100 * read_confidence(paths['contrasts']):g} %",
-        "run": _describe_run(measured),
+        "run": describe_run(measured, released) | {"normalisers": _pairs(measured)},
         **_claims(paths["claims"], scoring),
-        "trainings": describe_trainings(rows_of(paths["runs"], "runs")),
+        "trainings": describe_trainings(listed),
         "tasks": [
-            _task(task, measured, tables, figures)
+            _task(task, measured, tables, figures, released)
             | _describe_questions(task, checked, asked.get(task, {}))
             for task in measured["task"].unique()
         ],
@@ -99,7 +106,7 @@ def report(
             for name, path in paths.items()
         ],
         "data": to_json(
-            explore(paths["metrics"], paths["reliability"], shifts, scoring)
+            explore(paths["metrics"], paths["reliability"], shifts, scoring, released)
         ),
         "has_questions": bool(shifts),
         "made_by": _made_by(paths),
@@ -133,7 +140,8 @@ def _claims(path: Path, scorings: Sequence[str]) -> dict[str, object]:
     rows = rows_of(path, "claims")
     rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
     rows = _sort(rows, scorings)
-    return {"claims": describe_claims(rows), "matrix": arrange_claims(rows)}
+    claims = join_unjudged(describe_claims(rows))
+    return {"claims": claims, "matrix": arrange_claims(rows)}
 
 
 def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
@@ -156,23 +164,6 @@ def _sort(rows: pd.DataFrame, scorings: Sequence[str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _describe_run(metrics: pd.DataFrame) -> dict[str, object]:
-    """Describe what was run, from the metrics table alone."""
-    tuned = metrics[metrics["sft"] != BASE]
-    seeds = sorted(tuned["seed"].unique())
-    return {
-        "models": join(list(metrics["model"].unique())),
-        "sft": join(list(tuned["sft"].unique())),
-        "smoothing": join(
-            [number(value) for value in sorted(tuned["smoothing"].unique().tolist())]
-        ),
-        "seeds": join([str(seed) for seed in seeds]),
-        "n_seeds": len(seeds),
-        "scorings": list(metrics["scoring"].unique()),
-        "normalisers": _pairs(metrics),
-    }
-
-
 def _pairs(metrics: pd.DataFrame) -> list[tuple[str, str]]:
     """Return scorings and normalisers in the order of the table."""
     pairs = metrics[["scoring", "normaliser"]].drop_duplicates()
@@ -180,7 +171,11 @@ def _pairs(metrics: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _task(
-    task: str, metrics: pd.DataFrame, tables: Path, figures: Path
+    task: str,
+    metrics: pd.DataFrame,
+    tables: Path,
+    figures: Path,
+    released: Released,
 ) -> dict[str, object]:
     """Describe one task, and each of its scorings, the leading one first."""
     own = metrics[metrics["task"] == task]
@@ -199,6 +194,7 @@ def _task(
                     tables, {"task": task, "scoring": scoring, "normaliser": normaliser}
                 ),
                 figures,
+                {name_facet(*checkpoint) for checkpoint in released.checkpoints},
                 leads=(scoring, normaliser) == pairs[0],
             )
             for scoring, normaliser in pairs
@@ -217,8 +213,17 @@ def _describe_questions(
     }
 
 
-def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, object]:
-    """Return the findings, tables and figures of one task, scoring and normaliser."""
+def _scoring(
+    selection: Selection, figures: Path, released: Collection[str], *, leads: bool
+) -> dict[str, object]:
+    """Return the findings, tables and figures of one task, scoring and normaliser.
+
+    Args:
+        selection: the tables of task, scoring and normaliser.
+        figures: folder of the study's figures.
+        released: facets of released checkpoints.
+        leads: whether the page begins with it.
+    """
     levels = selection.per_level()
     languages = selection.per_language()
     # Base models alone have no contrasts.
@@ -234,7 +239,7 @@ def _scoring(selection: Selection, figures: Path, *, leads: bool) -> dict[str, o
                 "name": facet,
                 "findings": describe_findings(own, own_languages, own_changes),
                 "differences": difference_table(own_changes),
-                "levels": level_table(own),
+                "levels": level_table(own, is_released=facet in released),
                 **samples(facet),
             }
         )

@@ -43,8 +43,15 @@ COLUMNS = [
 ]
 
 
-def level_table(levels: pd.DataFrame) -> dict[str, object]:
-    """Return resource level x condition, with intervals where there are some."""
+def level_table(
+    levels: pd.DataFrame, *, is_released: bool = False
+) -> dict[str, object]:
+    """Return resource level x condition, with intervals where there are some.
+
+    Args:
+        levels: rows of `per_level` of one facet.
+        is_released: whether its tuned model is a released checkpoint, not a seed.
+    """
     columns = [column for column in COLUMNS if column[0] in levels]
     groups = []
     for level in (*LEVELS, ALL):
@@ -52,6 +59,8 @@ def level_table(levels: pd.DataFrame) -> dict[str, object]:
         if len(rows):
             n = int(rows["n_languages"].max())
             cells = [_level_row(row, columns) for row in rows.to_dict("records")]
+            for row in cells if is_released else ():
+                row["single"] = False
             groups.append({"level": level, "n": n, "rows": cells})
     return {"columns": [heading for _, heading, _ in columns], "groups": groups}
 

@@ -162,6 +162,11 @@ def count_changes(changes: pd.DataFrame, n: int) -> str:
     return f"{languages}, {'; '.join(parts)}; {rest}."
 
 
+# The only reason for which two conditions of a facet are not contrasted.
+_APART = (
+    "The two are not compared: their tokenizers differ, and confidence per token "
+    "depends on the tokenizer."
+)
 _COUNTED = {"confidence": "confidence", "accuracy": "accuracy", "the ECE": "ece"}
 
 
@@ -189,9 +194,15 @@ def describe_findings(
             sentences, numbers = [], describe_state(after)
         else:
             own = changes[changes["rank"] == condition]
-            sentences = [count_changes(own, own_languages["language"].nunique())]
-            verdicts = own[own["level"] == ALL].set_index("metric")["verdict"]
-            numbers = describe_comparison(whole.loc[start], after, verdicts)
+            if own.empty:
+                sentences = [
+                    f"Of the base model, {describe_state(whole.loc[start])}. {_APART}"
+                ]
+                start, numbers = None, describe_state(after)
+            else:
+                sentences = [count_changes(own, own_languages["language"].nunique())]
+                verdicts = own[own["level"] == ALL].set_index("metric")["verdict"]
+                numbers = describe_comparison(whole.loc[start], after, verdicts)
         n = int(own_languages["n_questions"].min())
         sentences.insert(0, f"{_where(after)}, {numbers}.{_near_chance(after, n)}")
         against = "" if start is None else f", against {label(start)}"

@@ -1,26 +1,66 @@
-"""The page's table of trainings, and warnings about unequal learning rates."""
+"""What was run and how it was trained, and warnings about unequal comparisons."""
 
 import json
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from polycal.comparing.conditions import BASE_RANK, by_condition, label, reference
+from polycal.comparing.conditions import (
+    BASE_RANK,
+    by_condition,
+    label,
+    name_facet,
+    reference,
+)
+from polycal.comparing.released import Released, find_released
+from polycal.reporting.report_tables import NOTHING
+from polycal.reporting.sentences import join
+from polycal.study.grid import BASE
 from polycal.study.layout import number
 
 
-def describe_trainings(runs: pd.DataFrame) -> dict[str, object]:
+def describe_run(metrics: pd.DataFrame, released: Released) -> dict[str, object]:
+    """Describe what was run; seeds and smoothing values are those of trainings.
+
+    Args:
+        metrics: a metrics table.
+        released: the study's released checkpoints.
+    """
+    tuned = metrics[metrics["sft"] != BASE]
+    names = zip(tuned["model"], tuned["sft"], strict=True)
+    is_released = np.array([name in released.checkpoints for name in names], bool)
+    trained = tuned[~is_released]
+    seeds = sorted(trained["seed"].unique())
+    smoothings = sorted(trained["smoothing"].unique().tolist())
+    return {
+        "models": join(list(metrics["model"].unique())),
+        "tuned": bool(len(tuned)),
+        "sft": join(list(trained["sft"].unique())),
+        "released": join(sorted({sft for _, sft in released.checkpoints})),
+        "smoothing": join([number(value) for value in smoothings]),
+        "seeds": join([str(seed) for seed in seeds]),
+        "n_seeds": len(seeds),
+        "scorings": list(metrics["scoring"].unique()),
+    }
+
+
+def describe_trainings(runs: pa.Table) -> dict[str, object]:
     """Return selected rates, recipes, and warnings about comparisons.
 
     Args:
         runs: a `runs` table.
 
     Returns:
-        `rows`: one per tuned run, spelt out; `same`: settings that all runs share;
-        `differ`: names of the other settings, whose values are in the rows;
-        `warnings`: one sentence per comparison of different learning rates.
+        `rows`: one per run that the study trained, spelt out; `same`: settings that all
+        of them share; `differ`: names of the other settings, whose values are in the
+        rows; `released`: `facet`, `repo` and `revision` of each released checkpoint;
+        `warnings`: one sentence per comparison of different learning rates, and per
+        checkpoint whose tokenizer is not that of its base model.
     """
-    tuned = by_condition(runs)
+    frame = runs.to_pandas()
+    tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
     tuned = tuned[tuned["rank"] != BASE_RANK].sort_values(["facet", "rank", "seed"])
     recipes = [json.loads(text) for text in tuned["recipe"]]
     names = sorted(set().union(*recipes))
@@ -42,13 +82,32 @@ def describe_trainings(runs: pd.DataFrame) -> dict[str, object]:
         "rows": rows,
         "same": [(name, values[name][0]) for name in names if name not in differ],
         "differ": differ,
-        "warnings": list(_warn(tuned)),
+        "released": list(_list_released(runs)),
+        "warnings": [*_warn(tuned), *_warn_of_tokenizers(runs)],
     }
+
+
+def _list_released(runs: pa.Table) -> Iterator[dict[str, str]]:
+    checkpoints = find_released(runs).checkpoints
+    for row in runs.to_pylist():
+        if (row["model"], row["sft"]) in checkpoints:
+            facet = name_facet(row["model"], row["sft"])
+            revision = row["revision"] or NOTHING
+            yield {"facet": facet, "repo": row["repo"], "revision": revision}
+
+
+def _warn_of_tokenizers(runs: pa.Table) -> Iterator[str]:
+    for model, sft in sorted(find_released(runs).other_tokenizer):
+        yield (
+            f"{name_facet(model, sft)}: the released checkpoint has another tokenizer "
+            "than its base model. Their confidences by option texts are compared under "
+            "the normalisers sum and byte only, and those by letters as ever."
+        )
 
 
 def _spell(value: object) -> str:
     if value is None:
-        return "–"
+        return NOTHING
     return number(value) if isinstance(value, float) else str(value)
 
 

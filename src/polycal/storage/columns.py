@@ -45,10 +45,10 @@ class TableKind(NamedTuple):
 
 CONDITION = [
     Column("model", STRING, "short name of the base model"),
-    Column("sft", STRING, "short name of the SFT set; none: the base model itself"),
+    Column("sft", STRING, "short name of the SFT set or release; none: base model"),
     Column("smoothing", FLOAT, "label-smoothing value; 0 for the base model"),
 ]
-RUN = [*CONDITION, Column("seed", INT, "of the training; 0 for the base model")]
+RUN = [*CONDITION, Column("seed", INT, "of the training; 0: none, or released")]
 TASK = Column("task", STRING, "short name of the benchmark")
 LANGUAGE = Column("language", STRING, "code, as the benchmark spells it")
 SCORING = Column("scoring", STRING, "letters, or text: how options are scored")

@@ -240,11 +240,16 @@ _RECORDS = (
         "one run, with its selection and recipe",
         [
             *RUN,
-            Column("lr", FLOAT, "the selected learning rate; null for the base model"),
-            Column("validation_nll", FLOAT, "nats, selects the rate; null for base"),
-            Column("n_candidates", INT, "that it was selected from; 0 for base"),
-            Column("recipe", STRING, "settings of training, JSON; null for base"),
+            Column("lr", FLOAT, "the selected learning rate; null: not trained here"),
+            Column("validation_nll", FLOAT, "nats, selects the rate; null as above"),
+            Column("n_candidates", INT, "that it was selected from; 0 as above"),
+            Column("recipe", STRING, "settings of training, JSON; null as above"),
             Column("vocabulary", INT, "tokens of the model; null: unknown"),
+            Column("repo", STRING, "repository; null: tuned by the study, or unknown"),
+            Column("revision", STRING, "commit of the repository; or null"),
+            Column(
+                "shares_tokenizer", BOOL, "with its base model; null: tuned, or unknown"
+            ),
         ],
     ),
     *ANALYSES,

@@ -14,7 +14,7 @@ import jsonschema
 
 from polycal.errors import InputError
 from polycal.study.formats import load_known, make_format
-from polycal.study.grid import BASE, is_local
+from polycal.study.grid import BASE, list_data_sets
 from polycal.study.languages import (
     explain_unknown,
     find_lead_in,
@@ -23,6 +23,7 @@ from polycal.study.languages import (
 )
 from polycal.study.layout import number
 from polycal.study.reading import load_yaml, read_config
+from polycal.study.source_checks import find_misplaced, find_unpinned
 
 _SCHEMA = files("polycal") / "data" / "config.schema.yaml"
 
@@ -190,7 +191,9 @@ def explain(
             "paths: lower-case letters, digits, '.', '_' and '-', beginning with a "
             f"letter or a digit; write {spelt or 'another one'}"
         )
-    unknown = set(value) - set(known) if isinstance(value, Mapping) else set()
+    known = list(known)
+    has_keys = isinstance(value, Mapping) and known
+    unknown = set(value) - set(known) if has_keys else set()
     for key in sorted(unknown, key=str):
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
@@ -226,23 +229,21 @@ def _problems(config: Mapping) -> Iterator[str]:
             if names.count(name) > 1:
                 yield f"{section}: the name {name!r} is used twice; rename one"
         for entry in config[section]:
-            if entry["repo"].startswith("~"):
-                yield (
-                    f"{section}.{entry['name']}.repo: Snakemake does not expand '~' in "
-                    "a path; write the path in full"
-                )
-            if not is_local(entry["repo"]) and not entry.get("revision"):
-                yield (
-                    f"{section}.{entry['name']}: {entry['repo']} is on the Hub and can "
-                    "change at any time; pin it with `revision:` (a commit, or a "
-                    "branch, which is resolved to one), or begin a local path with ./"
-                )
             chosen = entry.get("filter")
             if chosen and ("keep" in chosen) == ("drop" in chosen):
                 yield f"sft.{entry['name']}.filter: give either `keep` or `drop`"
             if section == "sft" and entry["name"] == BASE:
                 yield f"sft: the name {BASE!r} is the base model's; choose another name"
-    if config["recipe"]["select"] == "shared" and 0 not in config["smoothing"]:
+    yield from find_unpinned(config)
+    yield from find_misplaced(config)
+    is_trained = bool(list_data_sets(config))
+    if is_trained and not config["smoothing"]:
+        yield (
+            "smoothing: the study tunes on a data set; list the label-smoothing values "
+            "of its loss, such as [0, 0.1]"
+        )
+    is_shared = config["recipe"]["select"] == "shared"
+    if is_trained and is_shared and 0 not in config["smoothing"]:
         yield (
             "recipe.select: shared takes the learning rate of smoothing 0, which the "
             "study does not have; add 0 to smoothing, or set select to each"
@@ -276,7 +277,7 @@ def _indivisible_batches(config: Mapping) -> Iterator[str]:
     """Yield a problem per model whose GPUs cannot share the recipe's batches."""
     recipe = config["recipe"]
     batch, micro = recipe["batch_size"], recipe["micro_batch_size"]
-    for model in config["models"] if config["sft"] else ():
+    for model in config["models"] if list_data_sets(config) else ():
         n_gpus = max(1, model["gpus"]) * model["nodes"]
         key = f"models.{model['name']}"
         if batch % (micro * n_gpus):

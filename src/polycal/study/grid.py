@@ -4,7 +4,7 @@ Standard library only, because the workflow imports it at every start.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from polycal.errors import InputError
@@ -28,18 +28,68 @@ class Run:
         return RUN_TAIL.format_map(vars(self))
 
 
+def is_released(sft: Mapping) -> bool:
+    """Return whether an entry of `sft` names released checkpoints, not a data set."""
+    return "checkpoints" in sft
+
+
+def list_data_sets(config: Mapping) -> list[Mapping]:
+    """Return the entries of `sft` that the study tunes on."""
+    return [sft for sft in config["sft"] if not is_released(sft)]
+
+
 def expand_runs(config: Mapping) -> list[Run]:
-    """Return every run of the study: each base model, then its tuned models."""
+    """Return every run of the study: each base model, then what was tuned from it."""
     runs = []
     for model in config["models"]:
         runs.append(Run(model["name"], BASE, "0", 0))
-        runs += [
-            Run(model["name"], sft["name"], number(smoothing), seed)
-            for sft in config["sft"]
-            for smoothing in config["smoothing"]
-            for seed in config["seeds"]
-        ]
+        for sft in config["sft"]:
+            runs += _expand_sft(config, model["name"], sft)
     return runs
+
+
+def _expand_sft(config: Mapping, model: str, sft: Mapping) -> list[Run]:
+    """Return a model's runs of one entry of `sft`; a released checkpoint is one run."""
+    if is_released(sft):
+        return [Run(model, sft["name"], "0", 0)] if model in sft["checkpoints"] else []
+    return [
+        Run(model, sft["name"], number(smoothing), seed)
+        for smoothing in config["smoothing"]
+        for seed in config["seeds"]
+    ]
+
+
+def expand_trained(config: Mapping) -> list[Run]:
+    """Return the runs that the study trains: all but base models and released ones."""
+    names = {sft["name"] for sft in list_data_sets(config)}
+    return [run for run in expand_runs(config) if run.sft in names]
+
+
+def expand_released(config: Mapping) -> list[Run]:
+    """Return the runs that are released checkpoints."""
+    names = {sft["name"] for sft in config["sft"] if is_released(sft)}
+    return [run for run in expand_runs(config) if run.sft in names]
+
+
+def get_checkpoint(config: Mapping, model: str, sft: str) -> Mapping:
+    """Return `repo` and `revision` of a released checkpoint.
+
+    Raises:
+        InputError: the study has no such entry of `sft`.
+    """
+    return entry(config["sft"], sft)["checkpoints"][model]
+
+
+def list_repositories(config: Mapping) -> Iterator[tuple[str, Mapping]]:
+    """Yield the key of each repository in the config, and its `repo` and `revision`."""
+    for section in ("models", "sft", "tasks"):
+        for item in config[section]:
+            key = f"{section}.{item['name']}"
+            if section == "sft" and is_released(item):
+                for model, checkpoint in item["checkpoints"].items():
+                    yield f"{key}.checkpoints.{model}", checkpoint
+            else:
+                yield key, item
 
 
 def candidate_paths(config: Mapping, model: str, sft: str, smoothing: str) -> list[str]:

@@ -17,6 +17,7 @@ SHOWN_TAIL = "{task}/{scoring}-{normaliser}"
 
 MINIATURE = "resources/miniature/{part}"
 MODEL = "resources/models/{model}"
+RELEASED = "resources/released/{model}/{sft}"
 SFT = "resources/sft/{sft}.parquet"
 QUESTIONS = "resources/tasks/{task}/{language}.parquet"
 EXAMPLES = "resources/examples/{model}/{sft}"

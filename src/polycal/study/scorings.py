@@ -12,6 +12,9 @@ ShotsForm = Literal["text", "turns"]
 Normaliser = Literal["sum", "token", "byte", "english"]
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 
+# Those that count tokens: confidences of two tokenizers cannot be compared under them.
+COUNT_TOKENS: tuple[Normaliser, ...] = ("token", "english")
+
 # The normaliser in each scoring's figures. A letter is one token, so its sum is its
 # mean; for option texts the mean is the paper's normalised perplexity.
 HEADLINE: dict[str, Normaliser] = {"letters": "sum", "text": "token"}

@@ -107,18 +107,14 @@ def check_local(config: Mapping) -> list[Path]:
     """
     made_here = layout.MINIATURE.format(part="")
     sources = []
-    for section in ("models", "sft", "tasks"):
-        for entry in config[section]:
-            for path in map(Path, grid.local_path(entry["repo"])):
-                if str(path).startswith(made_here):
-                    continue
-                # Results that exist would otherwise hide that their source does not.
-                if not path.exists():
-                    raise InputError(
-                        f"{section}.{entry['name']}.repo: there is no {path} in "
-                        f"{Path.cwd()}"
-                    )
-                sources.append(path)
+    for key, entry in grid.list_repositories(config):
+        for path in map(Path, grid.local_path(entry["repo"])):
+            if str(path).startswith(made_here):
+                continue
+            # Results that exist would otherwise hide that their source does not.
+            if not path.exists():
+                raise InputError(f"{key}.repo: there is no {path} in {Path.cwd()}")
+            sources.append(path)
     return sorted(set(sources))
 
 

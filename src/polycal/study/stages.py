@@ -5,6 +5,7 @@
 STAGES = {
     "make_miniature": 2,
     "prepare_model": 1,
+    "prepare_released": 1,
     "prepare_sft": 2,
     "prepare_task": 3,
     "check_task": 3,
@@ -16,7 +17,7 @@ STAGES = {
     "aggregate": 3,
     "contrast": 6,
     "analyse": 6,
-    "list_runs": 2,
+    "list_runs": 3,
     "find_shifts": 2,
     "draw": 10,
     "tabulate": 4,

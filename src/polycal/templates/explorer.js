@@ -55,7 +55,8 @@ function fill() {
 function columns() {
   const labels = facetOf().conditions;
   const list = labels.map((name, index) => ({ name, of: (row) => row.values[index], index }));
-  for (const [after, before] of facetOf().compared)
+  const apart = facetOf().apart.includes(view.scoring.split(" ")[1]);
+  for (const [after, before] of apart ? [] : facetOf().compared)
     list.push({ name: "change: " + labels[after] + " − " + labels[before], change: true, of: (row) =>
       row.values[after] === null || row.values[before] === null ? null : row.values[after] - row.values[before] });
   return list;

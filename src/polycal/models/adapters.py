@@ -1,0 +1,60 @@
+"""Put a LoRA adapter on its base model, and check that all of it is there."""
+
+from pathlib import Path
+
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from polycal.errors import InputError
+from polycal.models import ADAPTER_WEIGHTS
+from polycal.models.configurations import UNREADABLE
+
+_SHOWN = 3  # weights that a message names
+
+
+def check_adapter(checkpoint: Path) -> None:
+    """Refuse an adapter without safetensors weights: peft would read a pickle.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not (checkpoint / ADAPTER_WEIGHTS).exists():
+        raise InputError(
+            f"{checkpoint} has no {ADAPTER_WEIGHTS}; save the adapter again"
+        )
+
+
+def load_adapter(
+    model: PreTrainedModel, checkpoint: Path, base: Path
+) -> PreTrainedModel:
+    """Return the peft model of a base model and an adapter.
+
+    peft leaves a layer as it is whose adapter has another name, and scores would be
+    those of the base model; here every weight of either has to be in the other.
+
+    Args:
+        model: the base model.
+        checkpoint: directory of the adapter.
+        base: directory of the base model, for messages.
+
+    Raises:
+        InputError: it is not an adapter of this model.
+    """
+    from peft import PeftModel, get_peft_model_state_dict  # take a second to import
+
+    try:
+        adapted = PeftModel.from_pretrained(model, checkpoint)
+    except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
+        raise InputError(
+            f"{checkpoint} is not an adapter of {base}: {error}"
+        ) from error
+    with safe_open(checkpoint / ADAPTER_WEIGHTS, framework="numpy") as file:
+        held = {name for name in file.keys() if ".lora_" in name}  # noqa: SIM118
+    needed = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    unlike = held ^ {name for name in needed if ".lora_" in name}
+    if unlike:
+        shown = ", ".join(sorted(unlike)[:_SHOWN]) + " ..." * (len(unlike) > _SHOWN)
+        raise InputError(
+            f"{checkpoint} is not an adapter of {base}: only one of them has {shown}"
+        )
+    return adapted

@@ -1,0 +1,39 @@
+"""Check what a config says of repositories: of models, SFT sets, checkpoints, tasks."""
+
+from collections.abc import Iterator, Mapping
+
+from polycal.study import grid
+
+
+def find_unpinned(config: Mapping) -> Iterator[str]:
+    """Yield a line per repository whose path or revision is not definite."""
+    for key, entry in grid.list_repositories(config):
+        if entry["repo"].startswith("~"):
+            yield (
+                f"{key}.repo: Snakemake does not expand '~' in a path; write the path "
+                "in full"
+            )
+        if not grid.is_local(entry["repo"]) and not entry.get("revision"):
+            yield (
+                f"{key}: {entry['repo']} is on the Hub and can change at any time; pin "
+                "it with `revision:` (a commit, or a branch, which is resolved to "
+                "one), or begin a local path with ./"
+            )
+
+
+def find_misplaced(config: Mapping) -> Iterator[str]:
+    """Yield a line per released checkpoint of no model, or with a data set's key."""
+    models = [model["name"] for model in config["models"]]
+    for sft in filter(grid.is_released, config["sft"]):
+        for model in sft["checkpoints"]:
+            if model not in models:
+                yield (
+                    f"sft.{sft['name']}.checkpoints: the study has no model {model!r}; "
+                    f"take one of {', '.join(models)}"
+                )
+        filled = {key for key, value in sft.items() if value is not None}
+        for key in sorted(filled - {"name", "checkpoints"}):
+            yield (
+                f"sft.{sft['name']}: `{key}` is for a data set, but the entry has "
+                "`checkpoints`, which are not trained; make two entries of it"
+            )

@@ -1,0 +1,113 @@
+"""A released checkpoint is prepared like a base model, or as an adapter on one."""
+
+import json
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from toys import WORDS, make_model, make_tokenizer, save_checkpoint
+
+from polycal.errors import InputError
+from polycal.models.loading import load_model
+from polycal.models.tokens import digest_tokenizer, load_tokenizer
+from polycal.preparing.released import prepare_released
+from polycal.storage.files import digest
+from polycal.storage.provenance import check_content, read_provenance
+
+CPU = {"dtype": torch.float32, "device": torch.device("cpu")}
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A base model as polycal prepares it."""
+    return save_checkpoint(tmp_path / "base", make_model())
+
+
+@pytest.fixture
+def adapter(tmp_path, base):
+    """What peft saves, without a tokenizer."""
+    settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(load_model(base, **CPU), settings).save_pretrained(tmp_path / "a")
+    return tmp_path / "a"
+
+
+def prepare(source, base, out):
+    """Prepare a checkpoint; its provenance."""
+    prepare_released(
+        repo=str(source), base=base, model="m", sft="instruct", out=out, revision=None
+    )
+    check_content(out)
+    return read_provenance(out)
+
+
+def test_a_full_model_is_taken_with_its_own_tokenizer(tmp_path, base):
+    """A pad token and a template, as chat models add them, split no text otherwise."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.chat_template = "{{ messages }}"
+    model = make_model(vocab_size=len(tokenizer))
+    source = save_checkpoint(tmp_path / "source", model, tokenizer)
+    facts = prepare(source, base, tmp_path / "out")
+    assert (facts["model"], facts["sft"]) == ("m", "instruct")
+    assert (facts["repo"], facts["revision"]) == (str(source), None)
+    assert facts["shares_tokenizer"] is True
+    files = set((tmp_path / "out").iterdir()) - {tmp_path / "out/provenance.json"}
+    assert facts["digest"] == digest(files)
+    assert (tmp_path / "out/chat_template.jinja").exists()
+    assert load_model(tmp_path / "out", **CPU).config.vocab_size == len(tokenizer)
+
+
+def test_another_tokenizer_is_seen(tmp_path, base):
+    """One merge less splits some text otherwise; so does a token not called special."""
+    state = json.loads(make_tokenizer().backend_tokenizer.to_str())
+    state["model"]["merges"].pop()
+    spoilt = save_checkpoint(tmp_path / "source", make_model())
+    (spoilt / "tokenizer.json").write_text(json.dumps(state))
+    assert prepare(spoilt, base, tmp_path / "out")["shares_tokenizer"] is False
+    more = make_tokenizer()
+    assert digest_tokenizer(more) == digest_tokenizer(load_tokenizer(base))
+    more.add_tokens([WORDS[0] + WORDS[1]])
+    assert digest_tokenizer(more) != digest_tokenizer(load_tokenizer(base))
+
+
+def test_an_adapter_gets_its_base_model_s_tokenizer(tmp_path, base, adapter):
+    """It can be loaded on the base model, and does not carry its weights."""
+    facts = prepare(adapter, base, tmp_path / "out")
+    assert facts["shares_tokenizer"] is True
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("adapter_config.json", "adapter_model.safetensors", "provenance.json"),
+        *("tokenizer.json", "tokenizer_config.json"),
+    }
+    model = load_model(tmp_path / "out", base=base, **CPU)
+    ids = torch.arange(2, 40)[None]
+    with torch.no_grad():
+        assert not torch.equal(model(ids).logits, make_model()(ids).logits)
+    assert len(load_tokenizer(tmp_path / "out")) == len(make_tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: (a / "adapter_model.safetensors").unlink(), "has no adapter_model"),
+        (
+            lambda a: (a / "adapter_model.safetensors").write_bytes(b"cut"),
+            "is not a complete safetensors file",
+        ),
+        (
+            lambda a: (a / "adapter_config.json").write_text('{"peft_type": "IA3"}'),
+            "is an adapter of the kind IA3; only LORA is read",
+        ),
+        (
+            lambda a: (a / "adapter_config.json").write_text("{}"),
+            "is not an adapter's",
+        ),
+        (lambda a: (a / "adapter_config.json").unlink(), "safetensors weights are"),
+    ],
+)
+def test_what_is_no_checkpoint_is_one_line(tmp_path, base, adapter, spoil, message):
+    """And nothing is written."""
+    spoil(adapter)
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(adapter, base, tmp_path / "new/out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
