@@ -439,27 +439,29 @@ def get_settings(kind, **changes):
     return cli_flags({**recipe, **changes})
 
 
-def get_local_repo(section, name):
-    """What stands for the `repo` of a config entry, if it is on this machine.
+def follow_source(repo):
+    """What stands for a `repo` of the config, if it is on this machine.
 
     Its stamp once it has changed, else the source, whose time does not count. What the
     workflow makes itself is an output of another rule.
     """
+    paths = grid.local_path(repo)
+    if set(map(Path, paths)).isdisjoint(SOURCES):
+        return paths
+    return [find_stamp(path) or ancient(path) for path in paths]
 
-    def path(wildcards):
-        repo = grid.entry(config[section], wildcards[name])["repo"]
-        paths = grid.local_path(repo)
-        if set(map(Path, paths)).isdisjoint(SOURCES):
-            return paths
-        return [find_stamp(path) or ancient(path) for path in paths]
 
-    return path
+def get_local_repo(section, name):
+    """The source of a model, SFT set or task, if it is on this machine."""
+    return lambda wildcards: follow_source(
+        grid.entry(config[section], wildcards[name])["repo"]
+    )
 
 
 def get_local_checkpoint(wildcards):
-    """The directory of a released checkpoint, if it is on this machine."""
+    """The source of a released checkpoint, if it is on this machine."""
     found = grid.get_checkpoint(config, wildcards.model, wildcards.sft)
-    return grid.local_path(found["repo"])
+    return follow_source(found["repo"])
 
 
 SOURCES = check_config()

@@ -5,7 +5,7 @@ From the study's tables and figures to a dictionary of plain values, which
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -13,7 +13,6 @@ import jinja2
 import pandas as pd
 
 from polycal.comparing.conditions import (
-    by_condition,
     name_facet,
     per_change,
     rows_of,
@@ -29,11 +28,7 @@ from polycal.reporting.figure_kind import FigureKind, Selection
 from polycal.reporting.figures import FIGURES
 from polycal.reporting.questions import describe_asked, describe_compared
 from polycal.reporting.report_tables import difference_table, level_table
-from polycal.reporting.sample_tables import (
-    culture_table,
-    sample_table,
-    share_table,
-)
+from polycal.reporting.sample_tables import select_samples
 from polycal.reporting.sentences import describe_findings, join
 from polycal.reporting.svg import inline
 from polycal.reporting.trainings import describe_run, describe_trainings
@@ -228,7 +223,7 @@ def _scoring(
     languages = selection.per_language()
     # Base models alone have no contrasts.
     changes = per_change(selection.rows("contrasts", calibrator="none"))
-    samples = _samples(selection)
+    samples = select_samples(selection)
     facets = []
     for facet in sorted(levels["facet"].unique()):
         own = levels[levels["facet"] == facet]
@@ -259,29 +254,6 @@ def _scoring(
             key=lambda figure: not figure["svg"],
         ),
     }
-
-
-def _samples(selection: Selection) -> Callable[[str], dict[str, list]]:
-    """Return what makes a facet's tables about languages, shares and cultures."""
-    means, slopes, shares, cultures = (
-        selection.rows(kind, calibrator="none")
-        for kind in ("new_languages", "slopes", "shares", "cultures")
-    )
-    means, slopes = per_change(means), per_change(slopes)
-    shares, cultures = (
-        rows.assign(facet="", rank=0.0) if rows.empty else by_condition(rows)
-        for rows in (shares, cultures)
-    )
-
-    def of_facet(facet: str) -> dict[str, list]:
-        chosen = [rows[rows["facet"] == facet] for rows in (means, slopes)]
-        return {
-            "sample": sample_table(*chosen),
-            "shares": share_table(shares[shares["facet"] == facet]),
-            "cultures": culture_table(cultures[cultures["facet"] == facet]),
-        }
-
-    return of_facet
 
 
 def _figure(kind: FigureKind, selection: Selection, folder: Path) -> dict[str, str]:

@@ -3,17 +3,45 @@
 From rows of the study's tables of one facet to rows of cells, which are texts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pandas as pd
 
-from polycal.comparing.conditions import label
+from polycal.comparing.conditions import by_condition, label, per_change
 from polycal.measuring.side_metrics import MEASURED
+from polycal.reporting.figure_kind import Selection
 from polycal.reporting.report_tables import NOTHING, SHORT, compare
 from polycal.reporting.sentences import percent, points
 from polycal.study.languages import ALL, LEVELS
 
 _RESOURCES = "joshi_class"
+
+
+def select_samples(selection: Selection) -> Callable[[str], dict[str, list]]:
+    """Return the function from a facet to its `sample`, `shares` and `cultures`.
+
+    Args:
+        selection: the tables of task, scoring and normaliser.
+    """
+    means, slopes, shares, cultures = (
+        selection.rows(kind, calibrator="none")
+        for kind in ("new_languages", "slopes", "shares", "cultures")
+    )
+    means, slopes = per_change(means), per_change(slopes)
+    shares, cultures = (
+        rows.assign(facet="", rank=0.0) if rows.empty else by_condition(rows)
+        for rows in (shares, cultures)
+    )
+
+    def of_facet(facet: str) -> dict[str, list]:
+        chosen = [rows[rows["facet"] == facet] for rows in (means, slopes)]
+        return {
+            "sample": sample_table(*chosen),
+            "shares": share_table(shares[shares["facet"] == facet]),
+            "cultures": culture_table(cultures[cultures["facet"] == facet]),
+        }
+
+    return of_facet
 
 
 def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, str]]:
