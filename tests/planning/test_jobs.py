@@ -1,5 +1,6 @@
 """The jobs that are planned are those that the workflow makes, and time is measured."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -267,10 +268,19 @@ def test_no_folder_is_no_timings(tmp_path):
     assert read_timings(tmp_path / "nowhere") == {}
 
 
+@pytest.mark.parametrize("text", ["", HEAD])
+def test_a_timing_that_is_being_written_is_of_no_finished_job(tmp_path, text):
+    """Snakemake writes it in place, after the job."""
+    save(tmp_path / "timings", "tune/a", 5)
+    (tmp_path / "timings/now.tsv").write_text(text)
+    assert read_timings(tmp_path).keys() == {"tune/a"}
+
+
 @pytest.mark.parametrize("text", ["", HEAD, HEAD + "-\t-\t-\t-\n", "a\tb\n1\t2\n"])
 def test_a_file_without_a_time_is_named(tmp_path, text):
     """One line with the path and what to do."""
     (tmp_path / "timings").mkdir()
     (tmp_path / "timings/bad.tsv").write_text(text)
+    os.utime(tmp_path / "timings/bad.tsv", (0, 0))
     with pytest.raises(InputError, match=r"bad\.tsv holds no seconds.*delete it"):
         read_timings(tmp_path)

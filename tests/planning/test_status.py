@@ -1,5 +1,6 @@
 """`polycal status` counts what jobs have left behind, and touches nothing."""
 
+import io
 import os
 import re
 import time
@@ -134,3 +135,33 @@ def test_the_first_numbers_are_shown(tell, tmp_path):
     means = own.groupby("metric")["value"].mean()
     metrics = ("accuracy", "confidence", "gap", "ece")
     assert line.split()[-5:] == ["3", *(f"{100 * means[name]:.1f}" for name in metrics)]
+
+
+def test_files_that_go_while_it_looks_are_no_error(tell, tmp_path, monkeypatch):
+    """A job that runs again loses its log, timing and tables first."""
+    paths = make_study(tmp_path / "made-up")
+    tail = "metrics/miniature/alpaca-en/ls-0/seed-0/global_mmlu.parquet"
+    (tmp_path / tail).parent.mkdir(parents=True)
+    (tmp_path / tail).write_bytes(paths["metrics"].read_bytes())
+    address = TUNE.format(0, "0.001")
+    save(tmp_path / "timings", address, 1800)
+    log = tmp_path / "logs" / f"{TUNE.format(0, '0.002')}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("step 1 of 2\n")
+    assert cells(tell(), "tune")[1:3] == ["1", "1"]
+    gone = (log, tmp_path / "timings" / f"{address}.tsv", tmp_path / tail)
+    opening = io.open
+
+    def remove(path, *given, **more):
+        if path in gone:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return opening(path, *given, **more)
+
+    def read(path, kind):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(io, "open", remove)
+    monkeypatch.setattr(tables, "read", read)
+    text = tell()
+    assert cells(text, "tune")[1:3] == ["0", "0"]
+    assert "Nothing is measured yet" in text

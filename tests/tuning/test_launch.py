@@ -182,6 +182,35 @@ def test_processes_take_their_time_after_a_signal(tmp_path, monkeypatch):
     assert begun.read_text() == "ended in peace"
 
 
+def be_deaf(begun: str) -> None:
+    """Ignore Ctrl-C, as a process that hangs in a library does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Path(begun).write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_kills_processes_that_ignore_the_first(tmp_path):
+    """The first gives them time; nobody has to look for them after the second."""
+    begun = tmp_path / "begun"
+    launcher = multiprocessing.get_context("fork").Process(
+        target=launch,
+        args=(be_deaf, str(begun)),
+        kwargs={"processes": 1, "name": "polycal tune"},
+    )
+    launcher.start()
+    wait_until(lambda: begun.exists() and begun.read_text())
+    os.kill(launcher.pid, signal.SIGINT)
+    launcher.join(3)
+    assert launcher.exitcode is None
+    os.kill(int(begun.read_text()), 0)  # it is there
+    os.kill(launcher.pid, signal.SIGINT)
+    launcher.join(60)
+    assert launcher.exitcode == 128 + signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
 def be_killed(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

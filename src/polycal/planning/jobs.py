@@ -6,6 +6,7 @@ timing; the median of finished jobs of a kind replaces the estimate for the othe
 
 import csv
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from polycal.planning import costs
 from polycal.planning.sizes import SizedStudy
 from polycal.storage import tables
 from polycal.study import grid, layout
+
+_FRESH = 60  # seconds in which a timing without a row is one that is being written
 
 
 class Timing(NamedTuple):
@@ -75,8 +78,14 @@ def read_timings(results: Path) -> dict[str, Timing]:
     timings = {}
     for path in sorted(folder.rglob("*.tsv")):
         address = path.relative_to(folder).as_posix().removesuffix(".tsv")
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t"))
+        try:
+            with path.open(encoding="utf-8", newline="") as lines:
+                rows = list(csv.DictReader(lines, delimiter="\t"))
+            seconds_old = time.time() - path.stat().st_mtime
+        except FileNotFoundError:  # the job is run again
+            continue
+        if not rows and seconds_old < _FRESH:
+            continue
         training = _read_training(results, address)
         try:
             last = rows[-1]
@@ -98,9 +107,13 @@ def _read_training(results: Path, address: str) -> float | None:
     """Return the seconds of a training's steps, interrupted ones included."""
     stage, _, tail = address.partition("/")
     log = layout.below(results, layout.CANDIDATES) / tail / "training_log.parquet"
-    if stage != "tune" or not log.exists():
+    if stage != "tune":
         return None
-    steps = tables.where(tables.read(log, "training_log"), split="train").to_pylist()
+    try:
+        rows = tables.read(log, "training_log")
+    except FileNotFoundError:
+        return None
+    steps = tables.where(rows, split="train").to_pylist()
     try:
         return sum(step["tokens"] / step["tokens_per_second"] for step in steps)
     except (TypeError, ZeroDivisionError):

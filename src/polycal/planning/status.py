@@ -3,12 +3,14 @@
 A running workflow is not asked, and nothing is locked.
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from polycal.comparing.conditions import by_condition, label
 from polycal.models.gpu_types import find_gpu
@@ -63,8 +65,12 @@ def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
         left = [job for job in own if not job.done]
         paths = [logs / f"{job.address}.log" for job in left]
         begun = failed = 0
-        for path in filter(Path.exists, paths):
-            lines = path.read_text(errors="replace").splitlines()
+        for path in paths:
+            try:
+                lines = path.read_text(errors="replace").splitlines()
+                seconds = time.time() - path.stat().st_mtime
+            except FileNotFoundError:  # not begun, or just begun again
+                continue
             if _is_error(lines):
                 failed += 1
                 failures.append(f"failed: {path}")
@@ -73,7 +79,6 @@ def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
             matches = filter(None, map(_PROGRESS.search, reversed(lines)))
             if last := next(matches, None):
                 progress.append(f"at {last[0]}: {path}")
-            seconds = time.time() - path.stat().st_mtime
             if seconds > _SILENT:
                 silences.append(f"silent for {seconds / 60:.0f} minutes: {path}")
         done, waiting = len(own) - len(left), len(left) - begun - failed
@@ -134,12 +139,15 @@ def read_means(results: Path, study: Mapping) -> pd.DataFrame:
         for run in expand_runs(study)
         for task in study["tasks"]
     ]
-    paths = [path for path in paths if path.exists()]
-    if not paths:
+    measured = []
+    for path in paths:
+        # A job that measures a run again removes its tables first.
+        with contextlib.suppress(FileNotFoundError):
+            measured.append(tables.read(path, "metrics"))
+    if not measured:
         return pd.DataFrame()
-    rows = tables.where(
-        tables.read_many(paths, "metrics"), subset="all", calibrator="none"
-    ).to_pandas()
+    rows = pa.concat_tables(measured)
+    rows = tables.where(rows, subset="all", calibrator="none").to_pandas()
     rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
     asked = [
         (task["name"], code) for task in study["tasks"] for code in task["languages"]

@@ -1,6 +1,7 @@
 """The report of an unfinished study, from the runs that are measured."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polycal.comparing.aggregate import aggregate
@@ -17,6 +18,7 @@ from polycal.study.grid import Run, expand_released, expand_runs
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
+_TRIES = 3  # to read everything while no job writes it
 _MEASURED = ("metrics", "reliability", "replicates")
 
 
@@ -31,7 +33,8 @@ def partial_report(
 
     A run is included if it is measured in all languages of every benchmark that any
     run is measured on. The top of the page lists what is missing. Only complete files
-    of `results` are read, so this may be called while a study runs.
+    of `results` are read, and read again if a job replaces them meanwhile, so this may
+    be called while a study runs.
 
     Args:
         config: the study's config file.
@@ -39,20 +42,76 @@ def partial_report(
         out: the folder to write into; default: `partial` in `results`.
 
     Raises:
-        InputError: the study is wrong, nothing is measured yet, or a table is broken.
+        InputError: the study is wrong, nothing is measured yet, a table is broken, or
+            jobs keep writing what is read.
     """
     study = load_study(config)
     out = out or layout.below(results, layout.PARTIAL_REPORT)
-    tasks, runs = find_measured(study, results)
-    if not runs:
+    for _ in range(_TRIES):
+        tasks, runs = find_measured(study, results)
+        if not runs:
+            raise InputError(
+                f"no run below {results} is measured yet on every benchmark that is "
+                "begun; `polycal status` tells how far the study is"
+            )
+        paths = {
+            kind: [
+                _measured(results, kind, run, task) for run in runs for task in tasks
+            ]
+            for kind in _MEASURED
+        }
+        before = _stamp(paths)
+        try:
+            _compare(study, results, tasks, runs, paths, out)
+        except (InputError, FileNotFoundError):
+            if _stamp(paths) == before:
+                raise
+            continue
+        if _stamp(paths) == before:
+            break
+    else:
         raise InputError(
-            f"no run below {results} is measured yet on every benchmark that is begun; "
-            "`polycal status` tells how far the study is"
+            f"jobs write below {results} what was being read, {_TRIES} times; run "
+            "again when they are done"
         )
-    paths = {
-        kind: [_measured(results, kind, run, task) for run in runs for task in tasks]
-        for kind in _MEASURED
-    }
+    for task in tasks:
+        for scoring in study["scoring"]:
+            normaliser = HEADLINE[scoring]
+            about = {"task": task, "scoring": scoring, "normaliser": normaliser}
+            folder = out / "figures" / layout.SHOWN_TAIL.format_map(about)
+            draw(tables=out, **about, out=[folder / f"{name}.svg" for name in FIGURES])
+    report(
+        study=study["study"],
+        description=study["description"],
+        scoring=study["scoring"],
+        tables=out,
+        shifts=[],
+        checks=[layout.below(results, layout.CHECK, task=task) for task in tasks],
+        figures=out / "figures",
+        missing=_list_missing(study, tasks, runs),
+        out=out / "index.html",
+    )
+    print(f"The report is {out.absolute() / 'index.html'}")
+
+
+def _compare(
+    study: Mapping,
+    results: Path,
+    tasks: Mapping[str, Sequence[str]],
+    runs: Sequence[Run],
+    paths: Mapping[str, Sequence[Path]],
+    out: Path,
+) -> None:
+    """Write the tables of the page.
+
+    Args:
+        study: a complete study.
+        results: the folder that the workflow writes into.
+        tasks: benchmark -> languages that are compared.
+        runs: that are measured.
+        paths: kind -> what is measured of each run and benchmark.
+        out: the folder to write into.
+    """
     statistics = study["statistics"]
     keep = [f"{task}={'+'.join(codes)}" for task, codes in tasks.items()]
     out.mkdir(parents=True, exist_ok=True)
@@ -85,32 +144,29 @@ def partial_report(
         released=[path for path in released if path.exists()],
         out=out / "runs.parquet",
     )
-    margin = statistics["margin"]
     contrast(
         **paired,
-        margin=margin,
+        margin=statistics["margin"],
         primary_task=statistics["primary_task"],
         primary_scoring=statistics["primary_scoring"],
     )
     analyse(**paired)
-    for task in tasks:
-        for scoring in study["scoring"]:
-            normaliser = HEADLINE[scoring]
-            about = {"task": task, "scoring": scoring, "normaliser": normaliser}
-            folder = out / "figures" / layout.SHOWN_TAIL.format_map(about)
-            draw(tables=out, **about, out=[folder / f"{name}.svg" for name in FIGURES])
-    report(
-        study=study["study"],
-        description=study["description"],
-        scoring=study["scoring"],
-        tables=out,
-        shifts=[],
-        checks=[layout.below(results, layout.CHECK, task=task) for task in tasks],
-        figures=out / "figures",
-        missing=_list_missing(study, tasks, runs),
-        out=out / "index.html",
-    )
-    print(f"The report is {out.absolute() / 'index.html'}")
+
+
+def _stamp(paths: Mapping[str, Sequence[Path]]) -> list[tuple[int, int] | None]:
+    """Return the inode and time of every file, None where it is gone.
+
+    A job that measures a run again writes its files one after the other: metrics and
+    replicates that are read meanwhile may be of two measurements.
+    """
+    stamps = []
+    for path in itertools.chain.from_iterable(paths.values()):
+        try:
+            facts = path.stat()
+            stamps.append((facts.st_ino, facts.st_mtime_ns))
+        except FileNotFoundError:
+            stamps.append(None)
+    return stamps
 
 
 def find_measured(
@@ -143,7 +199,10 @@ def _has_all(results: Path, run: Run, task: str, languages: list[str]) -> bool:
     paths = [_measured(results, kind, run, task) for kind in _MEASURED]
     if not all(path.exists() for path in paths):
         return False
-    measured = tables.read(paths[0], "metrics")["language"].unique().to_pylist()
+    try:
+        measured = tables.read(paths[0], "metrics")["language"].unique().to_pylist()
+    except FileNotFoundError:  # a job has just begun to measure it again
+        return False
     return set(languages) <= set(measured)
 
 

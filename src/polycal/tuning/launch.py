@@ -32,8 +32,8 @@ def launch(
     """Call a function in several processes, in torchrun's environment, and wait.
 
     A process that fails ends the others. SIGTERM and Ctrl-C are forwarded, and the
-    processes take the time that they need to stop. If this process is killed, they are
-    interrupted.
+    processes take the time that they need to stop; the same signal once more kills
+    them. If this process is killed, they are interrupted.
 
     Args:
         function: of a module, because the processes import it.
@@ -88,7 +88,12 @@ def launch(
 
 @contextlib.contextmanager
 def _forwarding_signals() -> Iterator[None]:
-    """Context manager: forward signals to the processes for the duration."""
+    """Context manager: forward signals to the processes for the duration.
+
+    A process that hangs in a library ignores a signal. Who sends it twice wants an end:
+    checkpoints are complete or absent, so killing loses what follows the last one.
+    """
+    forwarded = set()
 
     def forward(number: int, _: object) -> None:
         children = multiprocessing.active_children()
@@ -96,7 +101,8 @@ def _forwarding_signals() -> Iterator[None]:
             sys.exit(128 + number)
         for child in children:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, number)
+                os.kill(child.pid, signal.SIGKILL if number in forwarded else number)
+        forwarded.add(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:

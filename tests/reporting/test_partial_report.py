@@ -1,0 +1,144 @@
+"""The page of an unfinished study never mixes two measurements of one run."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from polycal.errors import InputError
+from polycal.reporting import partial_report as module
+from polycal.reporting.harness_report import report_samples
+from polycal.reporting.partial_report import partial_report
+from polycal.storage import tables
+
+TASKS = ("quiz_en", "quiz_sw")
+METRICS = "results/metrics/{}/none/ls-0/seed-0/quiz.parquet"
+
+
+def log_model(folder, name, *, lift):
+    """Write what lm_eval logs of 40 questions in two languages."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for task in TASKS:
+        lines = []
+        for number in range(40):
+            scores = np.log(random.dirichlet([1 + lift, 1, 1, 1]))
+            letters = [["Q\nAnswer:", f" {letter}"] for letter in "ABCD"]
+            right = float(max(scores) == scores[0])
+            lines.append(
+                {
+                    "doc_id": number,
+                    "doc": {"id": f"q{number}", "question": "Q"},
+                    "target": "A",
+                    "arguments": letters,
+                    "filtered_resps": [[score, False] for score in scores],
+                    "acc": right,
+                }
+            )
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"samples_{task}_1.jsonl").write_text(text)
+    config = {"output_type": "multiple_choice", "dataset_path": "json"}
+    results = {"model_name": name, "configs": dict.fromkeys(TASKS, config)}
+    (folder / "results_1.json").write_text(json.dumps(results))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study of two models, and the same measured on other answers."""
+    folder = tmp_path_factory.mktemp("finished")
+    for name, lifts in (("old", (1, 1)), ("new", (1, 9))):
+        for model, lift in zip("ab", lifts, strict=True):
+            log_model(folder / name / "logged" / model, model, lift=lift)
+        report_samples(folder=folder / name / "logged", out=folder / name)
+    return folder
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    """A copy of the first, whose files a test may replace."""
+    shutil.copytree(finished / "old", tmp_path / "study")
+    return tmp_path / "study"
+
+
+def measure_again(study, finished, kinds=("metrics", "reliability", "replicates")):
+    """Replace what is measured of a model, as a job does; return its paths."""
+    for kind in kinds:
+        path = METRICS.format("b").replace("metrics", kind)
+        (study / path).unlink()
+        shutil.copy(finished / "new" / path, study / path)
+
+
+def make_page(study):
+    partial_report(config=study / "study.yaml", results=study / "results")
+
+
+def accuracies(folder):
+    """Of the second model, as the page's tables have them."""
+    table = tables.read(folder / "results/partial/metrics.parquet", "metrics")
+    rows = tables.where(table, model="b", metric="accuracy", subset="all")
+    return dict(
+        zip(rows["language"].to_pylist(), rows["value"].to_pylist(), strict=True)
+    )
+
+
+def test_a_run_that_is_measured_again_meanwhile_is_read_again(
+    study, finished, monkeypatch
+):
+    """Every table of the page is of its second measurement."""
+    assert accuracies(finished / "old") != accuracies(finished / "new")
+    contrast, calls = module.contrast, []
+
+    def interrupted(**given):
+        if not calls:
+            measure_again(study, finished)
+        calls.append(given)
+        contrast(**given)
+
+    monkeypatch.setattr(module, "contrast", interrupted)
+    make_page(study)
+    assert len(calls) == 2
+    assert accuracies(study) == accuracies(finished / "new")
+    for name in ("contrasts", "summary", "decompositions"):
+        path = f"results/partial/{name}.parquet"
+        ours, theirs = (
+            tables.read(folder / path, name) for folder in (study, finished / "new")
+        )
+        assert ours.equals(theirs), name
+
+
+def test_a_file_that_goes_while_it_is_read_leaves_its_run_out(
+    study, finished, monkeypatch
+):
+    """Snakemake removes what a job is about to write."""
+    aggregate, calls = module.aggregate, []
+
+    def interrupted(**given):
+        (study / METRICS.format("b")).unlink(missing_ok=True)
+        calls.append(given)
+        aggregate(**given)
+
+    monkeypatch.setattr(module, "aggregate", interrupted)
+    make_page(study)
+    assert [len(given["metrics"]) for given in calls] == [2, 1]
+    assert accuracies(study) == {}
+    page = (study / "results/partial/index.html").read_text()
+    assert "Not measured yet: 1 of 2 runs (b/none/ls-0/seed-0)" in page
+
+
+def test_jobs_that_never_rest_are_told(study, finished, monkeypatch):
+    """The page before stays; a table that is broken is named as such."""
+    page = (study / "results/partial/index.html").read_bytes()
+    analyse = module.analyse
+
+    def interrupted(**given):
+        analyse(**given)
+        measure_again(study, finished, ["reliability"])
+
+    monkeypatch.setattr(module, "analyse", interrupted)
+    with pytest.raises(InputError, match=r"jobs write below .*results .*, 3 times"):
+        make_page(study)
+    assert (study / "results/partial/index.html").read_bytes() == page
+    (study / METRICS.format("a")).write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"quiz\.parquet is not a complete Parquet"):
+        make_page(study)
