@@ -78,7 +78,10 @@ def snakemake_command(directory: Path, *arguments: str) -> list[str]:
 
 
 def snakemake(
-    directory: Path, *arguments: str, before: Callable[[], None] | None = None
+    directory: Path,
+    *arguments: str,
+    before: Callable[[], None] | None = None,
+    **environment: str,
 ) -> subprocess.CompletedProcess:
     """Run snakemake in a study's directory and return what it printed.
 
@@ -86,14 +89,15 @@ def snakemake(
         directory: of the study.
         *arguments: further ones.
         before: what its process does first.
+        **environment: further variables.
     """
     return subprocess.run(
         snakemake_command(directory, *arguments),
         cwd=directory,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         preexec_fn=before,
     )
 

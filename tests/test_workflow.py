@@ -1,5 +1,6 @@
 """The workflow is tested by running it: whole, again, grown, broken and killed."""
 
+import ctypes
 import json
 import os
 import random
@@ -317,6 +318,72 @@ def test_a_removed_language_scores_nothing_and_leaves_the_tables(study):
     assert "he" not in metrics["language"].to_pylist()
 
 
+def test_a_language_that_comes_back_scores_nothing(study, finished):
+    """Its scores are where they were; the measures become what they had been."""
+    config = small_study()
+    config["tasks"][0]["languages"].remove("he")
+    write_config(study, config)
+    run_study(study, MEASURED)
+    write_config(study, small_study())
+    assert job_counts(study) == {"measure": 3, "find_shifts": 1, **AGGREGATES}
+    run_study(study, MEASURED)
+    assert measured(study) == measured(finished)
+
+
+def test_a_renamed_task_is_asked_anew_and_nothing_old_is_mixed_in(study, finished):
+    """Its own jobs run, and no training; the tables know the new name only."""
+    config = small_study()
+    config["tasks"][1]["name"] = "prox"
+    write_config(study, config)
+    assert job_counts(study) == {
+        **{"prepare_task": 2, "score": 3, "measure": 3, "find_shifts": 1},
+        **AGGREGATES,
+    }
+    run_study(study, MEASURED)
+    new, old = (
+        tables.read(folder / MEASURED, "metrics") for folder in (study, finished)
+    )
+    assert set(new["task"].to_pylist()) == {"global_mmlu", "prox"}
+    kept = {"task": "global_mmlu"}
+    assert tables.where(new, **kept).equals(tables.where(old, **kept))
+    # Of equal questions, so of equal values; draws of the bootstrap go by the name.
+    columns = ["sft", "smoothing", "language", "scoring", "normaliser", "calibrator"]
+    columns += ["subset", "metric", "value", "n_questions"]
+    ours, theirs = (
+        tables.where(table, task=task).select(columns)
+        for table, task in ((new, "prox"), (old, "mmlu_prox"))
+    )
+    assert len(ours) > 100
+    assert ours.equals(theirs)
+
+
+def refuse_by_permissions():
+    """Take from root what lets it write where nobody may."""
+    if os.geteuid() == 0:
+        drop, override = 24, 1  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+        assert ctypes.CDLL(None).prctl(drop, override, 0, 0, 0) == 0
+
+
+def test_read_only_resources_serve_a_finished_study(study, finished):
+    """What is derived is made again; a new product there is refused in one line."""
+    resources = study / "resources"
+    subprocess.run(["chmod", "-R", "a-w", str(resources)], check=True)
+    try:
+        (study / MEASURED).unlink()
+        (study / "results/report/index.html").unlink()
+        done = snakemake(study, "--cores", "all", before=refuse_by_permissions)
+        assert done.returncode == 0, done.stdout[-8000:]
+        assert results(study) == results(finished)
+        sets = [{**small_study()["sft"][0], "max_examples": 100}]
+        write_config(study, small_study(sft=sets))
+        done = snakemake(study, "--cores", "all", before=refuse_by_permissions)
+        assert done.returncode != 0
+        assert "Write-protected output files" in done.stdout
+        assert "Traceback" not in done.stdout
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", str(resources)], check=True)
+
+
 def test_an_added_smoothing_value_trains_and_scores_only_itself(study):
     """Two candidates (one a rate), one selection, its scores, then the aggregates."""
     write_config(study, small_study(smoothing=[0, 0.1, 0.3]))
@@ -352,6 +419,26 @@ def test_a_changed_recipe_trains_again_and_prepares_nothing(study):
     assert counts["score"] == 2 * 2
     prepared = ("prepare", "make", "tokenize")
     assert not [rule for rule in counts if rule.startswith(prepared)]
+
+
+C_LOCALE = {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": ""}
+
+
+def test_the_c_locale_writes_every_letter(study):
+    """Of the study's name and of a language; Python's UTF-8 mode is on there."""
+    name, folk = "Étude ⟦ß⟧", "Kölsch"
+    language = {"code": "ksh", "name": folk, "script": "Latin", "class": 1}
+    languages = [language | {"source": "a paper – a good one"}]
+    write_config(study, small_study(study=name, languages=languages))
+    (study / "results/metrics.parquet").unlink()
+    done = snakemake(study, "--cores", "all", "--show-failed-logs", **C_LOCALE)
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert name in (study / "results/report/index.html").read_text("utf-8")
+    without = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = snakemake(study, "--dry-run", **C_LOCALE, **without)
+    assert done.returncode != 0
+    assert "cannot stand in a command under ascii; set PYTHONUTF8=1" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_other_gpus_and_nodes_train_nothing_again(study):

@@ -2,6 +2,7 @@
 Check the config and name what the study consists of. The only file with functions.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -44,6 +45,13 @@ def check_config():
         config.update(study.complete(config))
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
+    try:
+        os.fsencode(json.dumps(config, ensure_ascii=False))
+    except UnicodeEncodeError as error:
+        raise WorkflowError(
+            f"Config: {ascii(error.object[error.start])} cannot stand in a command "
+            f"under {sys.getfilesystemencoding()}; set PYTHONUTF8=1"
+        ) from None
     try:
         sources = check_local(config)
     except InputError as error:
