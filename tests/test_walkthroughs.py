@@ -142,7 +142,7 @@ def test_a_study_can_be_planned_watched_and_resumed(clone):
 
 
 def test_the_how_to_can_be_followed(clone):
-    """Checkpoints and the harness's samples become pages; libraries read the scores."""
+    """A checkpoint is planned, samples become a page, and libraries read the scores."""
     page = "docs/howto.md"
     printed = follow(
         page,
@@ -150,17 +150,14 @@ def test_the_how_to_can_be_followed(clone):
         before=[
             ("mine.yaml", lambda: copy_study(clone)),
             ("checkpoints.yaml", lambda: write_checkpoints(clone, page)),
-            ("path/to/tuned", lambda: release_run(clone, page)),
             ("import-samples", lambda: log_samples(clone, page)),
         ],
     )
     assert "ts_own" in "".join(printed)
     (dry_run,) = (text for text in printed if "checkpoints.yaml" in text)
     assert "score" in dry_run
+    assert "prepare_released" in dry_run
     assert "tune" not in dry_run
-    released = clone / "results/released"
-    assert "beside its base model" in (released / "index.html").read_text()
-    assert "SFT raises confidence" in (released / "claims.csv").read_text()
     assert "their scores" in (clone / "theirs/results/partial/index.html").read_text()
 
 
@@ -183,19 +180,10 @@ def write_study(page, name, path):
 
 
 def write_checkpoints(clone, page):
-    """A study of checkpoints that exist already, one of them in a local folder."""
+    """A released checkpoint in a local folder, beside its base model."""
     (clone / "checkpoints/mine").mkdir(parents=True)
-    write_study(page, "two checkpoints", clone / "checkpoints.yaml")
-
-
-def release_run(clone, page):
-    """A tuned model of the study as one that somebody released."""
-    (run,) = clone.glob("results/runs/miniature/alpaca-en/ls-0.1/seed-0")
-    (clone / "path/to").mkdir(parents=True, exist_ok=True)
-    (clone / "path/to/tuned").symlink_to(run)
-    write_study(
-        page, "a finished checkpoint beside its base model", clone / "released.yaml"
-    )
+    study = "what instruction tuning did to Qwen"
+    write_study(page, study, clone / "checkpoints.yaml")
 
 
 def log_samples(clone, page):
