@@ -255,6 +255,14 @@ def test_how_a_task_is_asked_is_in_the_command(tmp_path):
         ),
     ):
         assert words in command
+    assert "--resampled-as" not in done.stdout
+    config["tasks"].append({**config["tasks"][0], "name": "again", "prompt": "plain"})
+    write_config(tmp_path, config)
+    done = snakemake(tmp_path, "--dry-run", "--printshellcmds")
+    (measured,) = re.findall(r"polycal measure .*--resampled-as .*", done.stdout)
+    assert "/again.parquet" in measured
+    assert "--resampled-as global_mmlu" in measured
+    assert "--same-questions again=global_mmlu" in done.stdout
 
 
 def test_a_trial_grows_by_what_is_new(tmp_path):

@@ -11,6 +11,7 @@ from polycal.comparing.conditions import (
     label,
     language_of,
     mark_sure,
+    per_asking,
     per_bin,
     per_change,
     per_language,
@@ -26,6 +27,22 @@ from polycal.study.languages import LEVELS
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 SMALL = {"tasks": {"global_mmlu": ("en", "sw")}}
+
+
+def test_changes_between_two_ways_to_ask_are_apart():
+    """Of the base model, too; those between conditions are as ever."""
+    rows = pd.DataFrame(
+        {
+            "model": "m",
+            "sft": ["none", "s", "s", "s"],
+            "smoothing": 0.0,
+            "reference": ["task:t", "task:t", "base", None],
+            "estimate": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    assert per_change(rows)["estimate"].tolist() == [3.0, 4.0]
+    assert per_asking(rows)["estimate"].tolist() == [1.0, 2.0]
+    assert per_asking(rows.iloc[:0]).empty
 
 
 def test_the_base_model_starts_each_of_its_sft_sets(tmp_path):

@@ -13,7 +13,8 @@ from scipy.stats import foldnorm
 
 from polycal import calibration
 from polycal.comparing.aggregate import aggregate
-from polycal.comparing.contrasts import Comparison, _pooled_effects, contrast
+from polycal.comparing.contrasts import _pooled_effects, contrast
+from polycal.comparing.pairing import Comparison
 from polycal.comparing.replicates import MeasuredRun, MetricKey, RunMetric
 from polycal.errors import InputError
 from polycal.measuring.measure import measure
@@ -48,12 +49,18 @@ def make_answers(*, sharpness: float, learned: float = 0.0) -> dict[str, np.ndar
 
 
 def save_run(
-    folder: Path, run: tuple, answers: dict[str, np.ndarray], *, model: str = "m"
+    folder: Path,
+    run: tuple,
+    answers: dict[str, np.ndarray],
+    *,
+    model: str = "m",
+    task: str = "t",
+    **options: object,
 ) -> dict:
     """Predictions of a run, and what is measured of them."""
     sft, smoothing, seed = run
     place = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
-    place |= {"task": "t", "scoring": "letters", "gold": 0, "log_mass": None}
+    place |= {"task": task, "scoring": "letters", "gold": 0, "log_mass": None}
     place |= {"n_tokens": [1] * 4, "n_bytes": [1] * 4, "truncated": False}
     place |= dict.fromkeys(("subject", "category", "culture"))
     rows = [
@@ -65,7 +72,7 @@ def save_run(
     origin = dict.fromkeys(answers, "a file")
     table = pa.Table.from_pylist(rows, tables.SCHEMAS["predictions"])
     tables.write(table, folder / "p.parquet", "predictions", questions=origin)
-    check = {"kind": "check", "task": "t", "policy": "own", "digest": None}
+    check = {"kind": "check", "task": task, "policy": "own", "digest": None}
     check |= {"n_all": N, "n_common": None}
     check |= {"languages": {code: {"questions": "a file"} for code in answers}}
     check |= {"test": {"missing": [], "differing": []}}
@@ -79,6 +86,7 @@ def save_run(
         seed=0,
         confidence=0.95,
         **paths,
+        **options,
     )
     return paths
 
@@ -88,6 +96,7 @@ def finish(
     measured: dict[tuple, dict],
     *,
     languages: Iterable[str] = LANGUAGES,
+    tasks: Iterable[str] = ("t",),
     **more: object,
 ) -> dict[str, pd.DataFrame]:
     """The study's contrasts and claims, read back."""
@@ -95,7 +104,7 @@ def finish(
     aggregate(
         metrics=[each["metrics"] for each in files],
         reliability=[each["reliability"] for each in files],
-        keep=[f"t={'+'.join(languages)}"],
+        keep=[f"{task}={'+'.join(languages)}" for task in tasks],
         out=folder,
     )
     contrast(
@@ -497,3 +506,50 @@ def test_an_effect_is_the_mean_over_pairs_of_after_minus_before():
     loaded[second] = {ECE: measured_as(0.2, 0.5, codes=("en", "yo"))}
     with pytest.raises(InputError, match="m/s on t are of different languages"):
         list(_pooled_effects([comparison], loaded))
+
+
+@pytest.mark.parametrize("resampled_as", ["t", None])
+def test_two_ways_to_ask_the_same_are_paired(resampled_as, tmp_path):
+    """Shared replicates know the difference better; every condition has its own."""
+    tuned = ("bold", 0.1, 0)
+    asked = {
+        "t": {BASE: make_answers(sharpness=1), tuned: make_answers(sharpness=2)},
+        "u": {BASE: make_answers(sharpness=1.5), tuned: make_answers(sharpness=2)},
+    }
+    measured = {
+        (task, run): save_run(
+            tmp_path / f"{task}-{run[0]}",
+            run,
+            answers,
+            task=task,
+            resampled_as=resampled_as if task == "u" else None,
+        )
+        for task, runs in asked.items()
+        for run, answers in runs.items()
+    }
+    found = finish(tmp_path, measured, tasks=asked, same_questions=["u=t"])
+    rows = found["contrasts"]
+    assert set(found["claims"]["task"]) == {"t", "u"}
+    rows = rows[(rows["reference"] == "task:t") & (rows["calibrator"] == "none")]
+    assert set(rows["task"]) == {"u"}
+    rows = rows.set_index(["sft", "smoothing", "metric", "level"])
+    change = rows.loc["none", 0.0, "confidence", "all"]
+    assert change["before"] < change["after"]
+    assert change["estimate"] == pytest.approx(change["after"] - change["before"])
+    assert change["ci_low"] > 0.01
+    same = rows.loc["bold", 0.1, "confidence", "all"]
+    assert same["estimate"] == 0
+    whole = finish(tmp_path, measured, tasks=asked)["contrasts"]
+    assert not whole["reference"].str.startswith("task:").any()
+    if resampled_as:
+        assert same["se"] == 0
+        assert change["se"] < 0.004
+    else:
+        assert same["se"] > 0.004
+        assert change["se"] > 0.0045
+
+
+def test_a_pair_of_tasks_has_an_equals_sign(measured, tmp_path):
+    """One line."""
+    with pytest.raises(InputError, match="--same-questions takes TASK=FIRST, not u"):
+        finish(tmp_path, measured, same_questions=["u"])

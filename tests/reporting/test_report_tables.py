@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from polycal.reporting.report_tables import difference_table, level_table
+from polycal.reporting.report_tables import compare, difference_table, level_table
 
 SHORT = ("accuracy", "confidence", "gap", "ece")
 
@@ -31,3 +31,17 @@ def test_a_single_seed_is_marked_and_a_released_checkpoint_is_not():
     for is_released, marked in ((False, [False, True]), (True, [False, False])):
         (group,) = level_table(levels, is_released=is_released)["groups"]
         assert [line["single"] for line in group["rows"]] == marked
+
+
+@pytest.mark.parametrize(
+    ("rank", "reference", "words"),
+    [
+        (0.1, "sft", "SFT, smoothing 0.1 − SFT"),
+        (0.1, "base", "SFT, smoothing 0.1 − base"),
+        (-1.0, "task:plain", "base − the same on plain"),
+        (0.1, "task:plain", "SFT, smoothing 0.1 − the same on plain"),
+    ],
+)
+def test_a_comparison_in_words(rank, reference, words):
+    """With another condition, or with itself asked in another way."""
+    assert compare(rank, reference) == words

@@ -261,3 +261,23 @@ def test_a_part_is_chosen_in_one_language_for_all(changes, expected):
     task = {"languages": ["de", "sw"], "questions": "intersection"}
     task |= {"max_questions": None} | changes
     assert grid.reference_language(task) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"u": "t"}),
+        ({"shots": 5, "prompt": "chat", "shots_as": "turns"}, {"u": "t"}),
+        ({"languages": ["de"]}, {}),
+        ({"max_questions": 9}, {}),
+        ({"format": "mmlu_prox"}, {}),
+    ],
+)
+def test_tasks_ask_the_same_if_they_differ_in_how_only(changes, expected):
+    """Shots and prompt; other languages or questions are others."""
+    task = {"name": "t", "repo": "./t", "languages": ["de", "sw"], "shots": 0}
+    task |= {"format": {"splits": {"test": "test"}}, "max_questions": None}
+    other = {**task, "name": "u", **changes}
+    assert grid.same_questions([task, other]) == expected
+    third = {**task, "name": "v"}
+    assert grid.same_questions([task, other, third]) == {**expected, "v": "t"}

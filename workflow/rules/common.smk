@@ -307,6 +307,18 @@ def get_all_predictions():
     ]
 
 
+def get_pairing(wildcards):
+    """The task whose replicates a task shares, because it asks the same questions."""
+    first = grid.same_questions(config["tasks"]).get(wildcards.task)
+    return cli_flags({"resampled_as": first})
+
+
+def list_same_questions():
+    """TASK=FIRST for each task that asks an earlier one's questions in another way."""
+    same = grid.same_questions(config["tasks"])
+    return [f"{task}={first}" for task, first in same.items()]
+
+
 def get_measured(kind):
     """What is measured of each run and task: one file of a kind (metrics, ...)."""
     return [

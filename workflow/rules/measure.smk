@@ -24,6 +24,7 @@ rule measure:
         stage=stages.STAGES["measure"],
         statistics=get_statistics(n_replicates="replicates", seed="seed"),
         normalisers=config["normalisers"],
+        pairing=get_pairing,
     shell:
         "python -m polycal measure"
         " --predictions {input.predictions:q}"
@@ -33,7 +34,7 @@ rule measure:
         " --reliability {output.reliability:q}"
         " --replicates {output.replicates:q}"
         " --normalisers {params.normalisers}"
-        " {params.statistics} &> {log:q}"
+        " {params.statistics} {params.pairing} &> {log:q}"
 
 
 rule find_shifts:
@@ -112,11 +113,13 @@ rule contrast:
             primary_task="primary_task",
             primary_scoring="primary_scoring",
         ),
+        same_questions=list_same_questions(),
     shell:
         "python -m polycal contrast"
         " --metrics {input.metrics:q}"
         " --replicates {input.replicates:q}"
         " --runs {input.runs:q}"
+        " --same-questions {params.same_questions:q}"
         " {params.statistics}"
         " --out results &> {log:q}"
 

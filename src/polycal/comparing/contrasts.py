@@ -6,7 +6,6 @@ over languages.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,42 +13,21 @@ import pyarrow as pa
 
 from polycal.calibration import METRICS
 from polycal.comparing.biases import bound_bias
-from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT
+from polycal.comparing.claims import TO_OTHERS
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
+from polycal.comparing.pairing import Comparison, pair_askings, pair_conditions
 from polycal.comparing.released import find_released
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
 from polycal.comparing.verdicts import Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
 from polycal.errors import InputError
-from polycal.measuring.readings import UNCALIBRATED
 from polycal.measuring.resampling import check_confidence
-from polycal.measuring.temperature import FROM_ENGLISH
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
 from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
-
-
-class Comparison(NamedTuple):
-    """A condition and its reference.
-
-    Attributes:
-        reference: `TO_BASE`, `TO_SFT` or `TO_SCALED`.
-        pairs: (before, after) for each seed.
-    """
-
-    reference: str
-    pairs: list[tuple[MeasuredRun, MeasuredRun]]
-
-    def key_before(self, key: MetricKey) -> MetricKey | None:
-        """Return what of the reference is compared with a condition's metric."""
-        if self.reference != TO_SCALED:
-            return key
-        if key.calibrator != UNCALIBRATED:
-            return None
-        return key._replace(calibrator=FROM_ENGLISH)
 
 
 @verb(makes="{out}/contrasts.parquet")
@@ -62,6 +40,7 @@ def contrast(
     confidence: float,
     primary_task: str | None = None,
     primary_scoring: Scoring | None = None,
+    same_questions: Sequence[str] = (),
     out: Path,
 ) -> None:
     """Write the study's contrasts and claims, as Parquet and CSV.
@@ -77,6 +56,8 @@ def contrast(
             name.
         primary_scoring: the scoring whose claims are not exploratory; default: the
             first by name.
+        same_questions: TASK=FIRST for each task that asks the questions of another
+            task in another way, to compare the two.
         out: directory to write into.
 
     Raises:
@@ -90,7 +71,7 @@ def contrast(
     loader = Replicates(measured, replicates)
     settings = {"margin": margin, "confidence": confidence}
     frames, by_model = [], []
-    for comparisons in _families(loader.runs):
+    for comparisons in pair_conditions(loader.runs):
         pairs = [pair for comparison in comparisons for pair in comparison.pairs]
         loaded = {run: _all_questions(loader, run) for pair in pairs for run in pair}
         for effects in _pooled_effects(comparisons, loaded):
@@ -118,6 +99,11 @@ def contrast(
     ]
     rows = rows[np.array(compared, bool)]
     claims = facts.add_rates(claims)
+    for comparisons in pair_askings(loader.runs, same_questions):
+        pairs = [pair for comparison in comparisons for pair in comparison.pairs]
+        loaded = {run: _all_questions(loader, run) for pair in pairs for run in pair}
+        made = [describe(e, **settings) for e in _pooled_effects(comparisons, loaded)]
+        rows = pd.concat([*([rows] if len(rows) else []), *made], ignore_index=True)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
         frame = frame.reindex(columns=schema.names)
@@ -169,30 +155,6 @@ class _Facts:
         )
 
 
-def _families(runs: list[MeasuredRun]) -> Iterator[list[Comparison]]:
-    """Yield the comparisons within each task, model and SFT set.
-
-    Args:
-        runs: of the study, sorted.
-    """
-    sets = {(run.task, run.model, run.sft) for run in runs if run.sft != BASE}
-    for task, model, sft in sorted(sets):
-        own = [run for run in runs if (run.task, run.model) == (task, model)]
-        base = [run for run in own if run.sft == BASE]
-        tuned: dict[float, dict[int, MeasuredRun]] = {}
-        for run in own:
-            if run.sft == sft:
-                tuned.setdefault(run.smoothing, {})[run.seed] = run
-        comparisons = []
-        for smoothing, seeds in tuned.items():
-            plain = tuned.get(0, {}) if smoothing else {}
-            pairs = [(before, run) for run in seeds.values() for before in base]
-            comparisons.append(Comparison(TO_BASE, pairs))
-            pairs = [(plain[s], run) for s, run in seeds.items() if s in plain]
-            comparisons += [Comparison(TO_SFT, pairs), Comparison(TO_SCALED, pairs)]
-        yield [comparison for comparison in comparisons if comparison.pairs]
-
-
 def _all_questions(loader: Replicates, run: MeasuredRun) -> dict[MetricKey, RunMetric]:
     return {
         key: metric for key, metric in loader.load(run).items() if key.subset == ALL
@@ -208,7 +170,7 @@ def _pooled_effects(
     Raises:
         InputError: two runs were measured on different languages.
     """
-    for reference in (TO_BASE, TO_SFT, TO_SCALED):
+    for reference in dict.fromkeys(each.reference for each in comparisons):
         own = [each for each in comparisons if each.reference == reference]
         keys = dict.fromkeys(key for each in own for key in loaded[each.pairs[0][1]])
         for key in keys:

@@ -50,6 +50,7 @@ def measure(
     confidence: float,
     normalisers: Sequence[Normaliser] = NORMALISERS,
     checkpoint: Path | None = None,
+    resampled_as: str | None = None,
 ) -> None:
     """Compute the calibration metrics of one run and task.
 
@@ -64,6 +65,8 @@ def measure(
         confidence: confidence level of the intervals.
         normalisers: normalisers of option texts.
         checkpoint: directory of the run; predictions of another one are refused.
+        resampled_as: task that asks the same questions in another way: its replicates
+            hold each question as often, so that differences to it are paired.
 
     Raises:
         InputError: a file is broken; the predictions are of several runs or
@@ -85,7 +88,7 @@ def measure(
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
     run = {name: scored[name][0].as_py() for name in _RUN} if len(scored) else {}
     resampler = Resampler(
-        compared["task"],
+        resampled_as or compared["task"],
         scored["question_id"].unique().to_pylist(),
         replicates=n_replicates,
         seed=seed,

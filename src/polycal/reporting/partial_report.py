@@ -14,7 +14,7 @@ from polycal.reporting.report import report
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study
-from polycal.study.grid import Run, expand_released, expand_runs
+from polycal.study.grid import Run, expand_released, expand_runs, same_questions
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
@@ -144,11 +144,13 @@ def _compare(
         released=[path for path in released if path.exists()],
         out=out / "runs.parquet",
     )
+    same = same_questions(study["tasks"])
     contrast(
         **paired,
         margin=statistics["margin"],
         primary_task=statistics["primary_task"],
         primary_scoring=statistics["primary_scoring"],
+        same_questions=[f"{task}={first}" for task, first in same.items()],
     )
     analyse(**paired)
 

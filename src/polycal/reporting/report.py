@@ -14,6 +14,7 @@ import pandas as pd
 
 from polycal.comparing.conditions import (
     name_facet,
+    per_asking,
     per_change,
     rows_of,
     select,
@@ -222,7 +223,8 @@ def _scoring(
     levels = selection.per_level()
     languages = selection.per_language()
     # Base models alone have no contrasts.
-    changes = per_change(selection.rows("contrasts", calibrator="none"))
+    contrasts = selection.rows("contrasts", calibrator="none")
+    changes, askings = per_change(contrasts), per_asking(contrasts)
     samples = select_samples(selection)
     facets = []
     for facet in sorted(levels["facet"].unique()):
@@ -233,7 +235,8 @@ def _scoring(
             {
                 "name": facet,
                 "findings": describe_findings(own, own_languages, own_changes),
-                "differences": difference_table(own_changes),
+                "differences": difference_table(own_changes)
+                + difference_table(askings[askings["facet"] == facet]),
                 "levels": level_table(own, is_released=facet in released),
                 **samples(facet),
             }

@@ -151,7 +151,7 @@ _RECORDS = (
         "one difference between two conditions: the condition minus its reference",
         [
             *CONDITION,
-            REFERENCE,
+            Column("reference", STRING, f"{REFERENCE.meaning}; task:NAME: its task"),
             TASK,
             LEVEL,
             *HOW,

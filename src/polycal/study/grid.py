@@ -3,6 +3,7 @@
 Standard library only, because the workflow imports it at every start.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from polycal.errors import InputError
 from polycal.study.layout import CANDIDATE_TAIL, RUN_TAIL, number
 
+_HOW_ASKED = {"name", "shots", "prompt", "shots_as"}
 BASE = "none"  # sft of the untouched base model
 
 
@@ -130,6 +132,22 @@ def batch_languages(
     left = sorted(wanted - covered)
     names += ["+".join(left[i : i + per_job]) for i in range(0, len(left), per_job)]
     return sorted(names)
+
+
+def same_questions(tasks: Iterable[Mapping]) -> dict[str, str]:
+    """Return the tasks that ask the questions of an earlier one in another way.
+
+    Returns:
+        Task -> the first task with its questions.
+    """
+    first: dict[str, str] = {}
+    same = {}
+    for task in tasks:
+        questions = {key: task[key] for key in task.keys() - _HOW_ASKED}
+        earlier = first.setdefault(json.dumps(questions, sort_keys=True), task["name"])
+        if earlier != task["name"]:
+            same[task["name"]] = earlier
+    return same
 
 
 def reference_language(task: Mapping) -> str | None:

@@ -1,0 +1,89 @@
+"""Which runs are compared: the conditions of a task, and two ways to ask the same."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from polycal.comparing.claims import TO_BASE, TO_SCALED, TO_SFT
+from polycal.comparing.conditions import TO_TASK
+from polycal.comparing.replicates import MeasuredRun, MetricKey
+from polycal.errors import InputError
+from polycal.measuring.readings import UNCALIBRATED
+from polycal.measuring.temperature import FROM_ENGLISH
+from polycal.study.grid import BASE
+
+
+class Comparison(NamedTuple):
+    """A condition and its reference.
+
+    Attributes:
+        reference: `TO_BASE`, `TO_SFT`, `TO_SCALED`, or `TO_TASK` with a task's name.
+        pairs: (before, after) for each seed.
+    """
+
+    reference: str
+    pairs: list[tuple[MeasuredRun, MeasuredRun]]
+
+    def key_before(self, key: MetricKey) -> MetricKey | None:
+        """Return what of the reference is compared with a condition's metric."""
+        if self.reference != TO_SCALED:
+            return key
+        if key.calibrator != UNCALIBRATED:
+            return None
+        return key._replace(calibrator=FROM_ENGLISH)
+
+
+def pair_conditions(runs: list[MeasuredRun]) -> Iterator[list[Comparison]]:
+    """Yield the comparisons within each task, model and SFT set.
+
+    Args:
+        runs: of the study, sorted.
+    """
+    sets = {(run.task, run.model, run.sft) for run in runs if run.sft != BASE}
+    for task, model, sft in sorted(sets):
+        own = [run for run in runs if (run.task, run.model) == (task, model)]
+        base = [run for run in own if run.sft == BASE]
+        tuned: dict[float, dict[int, MeasuredRun]] = {}
+        for run in own:
+            if run.sft == sft:
+                tuned.setdefault(run.smoothing, {})[run.seed] = run
+        comparisons = []
+        for smoothing, seeds in tuned.items():
+            plain = tuned.get(0, {}) if smoothing else {}
+            pairs = [(before, run) for run in seeds.values() for before in base]
+            comparisons.append(Comparison(TO_BASE, pairs))
+            pairs = [(plain[s], run) for s, run in seeds.items() if s in plain]
+            comparisons += [Comparison(TO_SFT, pairs), Comparison(TO_SCALED, pairs)]
+        yield [comparison for comparison in comparisons if comparison.pairs]
+
+
+def pair_askings(
+    runs: Sequence[MeasuredRun], same_questions: Sequence[str]
+) -> Iterator[list[Comparison]]:
+    """Yield the comparisons of two tasks that ask the same questions in two ways.
+
+    The same training is asked both ways, and a question has the same weights in both,
+    so that the difference is paired.
+
+    Args:
+        runs: of the study, sorted.
+        same_questions: TASK=FIRST for each task that is compared with another.
+
+    Yields:
+        The smoothing values of one model and SFT set, untuned models as one.
+
+    Raises:
+        InputError: a text is not TASK=FIRST.
+    """
+    known = set(runs)
+    for text in same_questions:
+        task, equals, first = text.partition("=")
+        if not equals:
+            raise InputError(f"--same-questions takes TASK=FIRST, not {text}")
+        sweeps: dict[tuple, dict[float, list]] = {}
+        for run in runs:
+            before = run._replace(task=first)
+            if run.task == task and before in known:
+                sweep = sweeps.setdefault((run.model, run.sft), {})
+                sweep.setdefault(run.smoothing, []).append((before, run))
+        for sweep in sweeps.values():
+            yield [Comparison(f"{TO_TASK}{first}", pairs) for pairs in sweep.values()]
