@@ -6,8 +6,8 @@ import pandas as pd
 from made_up import make_study, new_folder
 from matplotlib.axes import Axes
 
-from polycal.reporting.figure_kind import Selection
 from polycal.reporting.figures import FIGURES
+from polycal.reporting.selection import Selection
 
 PLACE = {"task": "global_mmlu", "scoring": "text", "normaliser": "token"}
 NAMES = {

@@ -27,7 +27,8 @@ from polycal.reporting.canvas import (
     margin_of,
     write_facet,
 )
-from polycal.reporting.figure_kind import NO_SFT, FigureKind, Selection
+from polycal.reporting.figure_kind import NO_SFT, FigureKind
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition, points
 from polycal.study.languages import ALL, LEVELS
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from polycal.reporting import comparisons, diagrams, gaps, overview, remedies, tradeoffs
 from polycal.reporting.canvas import STYLE, make_canvas
-from polycal.reporting.figure_kind import FigureKind, Selection
+from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.selection import Selection
 from polycal.storage.files import check_outputs, replacing
 from polycal.study.figures import FIGURES as NAMES
 from polycal.study.scorings import Scoring

@@ -29,7 +29,8 @@ from polycal.reporting.canvas import (
     margin_of,
     write_facet,
 )
-from polycal.reporting.figure_kind import FigureKind, Selection
+from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition, points
 
 

@@ -17,7 +17,8 @@ from polycal.reporting.canvas import (
     make_squares,
     name_level,
 )
-from polycal.reporting.figure_kind import NO_SFT, FigureKind, Selection
+from polycal.reporting.figure_kind import NO_SFT, FigureKind
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition, percent, points
 from polycal.study.languages import ALL
 

@@ -24,7 +24,8 @@ from polycal.reporting.canvas import (
     name_level,
     scale_logs,
 )
-from polycal.reporting.figure_kind import FigureKind, Selection
+from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition, percent
 from polycal.study.languages import ALL
 

@@ -25,11 +25,12 @@ from polycal.preparing.checks import read_check
 from polycal.reporting.claim_sentences import describe_claims, join_unjudged
 from polycal.reporting.claims_matrix import arrange_claims
 from polycal.reporting.explorer import explore, to_json
-from polycal.reporting.figure_kind import FigureKind, Selection
+from polycal.reporting.figure_kind import FigureKind
 from polycal.reporting.figures import FIGURES
 from polycal.reporting.questions import describe_asked, describe_compared
 from polycal.reporting.report_tables import difference_table, level_table
 from polycal.reporting.sample_tables import select_samples
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import describe_findings, join
 from polycal.reporting.svg import inline
 from polycal.reporting.trainings import describe_run, describe_trainings

@@ -9,8 +9,8 @@ import pandas as pd
 
 from polycal.comparing.conditions import by_condition, label, per_change
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.figure_kind import Selection
 from polycal.reporting.report_tables import NOTHING, SHORT, compare
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import percent, points
 from polycal.study.languages import ALL, LEVELS
 

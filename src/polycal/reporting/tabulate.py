@@ -14,13 +14,13 @@ from polycal.comparing.conditions import (
     per_change,
 )
 from polycal.reporting.claim_sentences import describe_claims
-from polycal.reporting.figure_kind import Selection
 from polycal.reporting.report_tables import (
     COLUMNS,
     SHORT,
     difference_table,
     level_table,
 )
+from polycal.reporting.selection import Selection
 from polycal.storage.files import check_outputs, replacing
 from polycal.study.scorings import Scoring
 from polycal.verb import verb

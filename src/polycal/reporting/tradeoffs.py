@@ -19,7 +19,8 @@ from polycal.reporting.canvas import (
     name_level,
     scale_logs,
 )
-from polycal.reporting.figure_kind import NO_SFT, FigureKind, Selection
+from polycal.reporting.figure_kind import NO_SFT, FigureKind
+from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import join, per_condition
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
