@@ -58,3 +58,15 @@ def test_several_models_have_columns_of_their_own():
     matrix = arrange(row("It.", "t", 0.1), row("It.", "t", 0.1, model="n"))
     assert matrix["columns"] == ["t, letters, m, SFT: s", "t, letters, n, SFT: s"]
     assert [len(cell) for cell in matrix["rows"][0]["cells"]] == [1, 1]
+
+
+def test_a_claim_that_is_judged_nowhere_takes_no_row():
+    """It is counted, and in the list below the matrix; all of them leave none."""
+    unjudged = {"verdict": "not judged", "reason": "it is released"}
+    rows = [row("It falls.", task, 0.0) | unjudged for task in "tu"]
+    matrix = arrange(*rows, row("It rises.", "t", 0.0))
+    assert [line["statement"] for line in matrix["rows"]] == ["It rises."]
+    assert matrix["columns"] == ["t, letters"]
+    assert matrix["unjudged"] == 1
+    assert dict(matrix["marks"]) == {"✓": "holds"}
+    assert arrange(*rows)["rows"] == []

@@ -50,6 +50,16 @@ def test_circles_are_accuracy_and_diamonds_confidence(means):
     assert high.get_title() == "high resource (3)"
 
 
+def test_only_what_is_compared_is_joined(means):
+    """Two tokenizers are not; both conditions have their marks all the same."""
+    apart = means.assign(**dict.fromkeys(("accuracy_low", "accuracy_high")))
+    for drawn, n in ((means, [2, 2]), (apart.astype({"accuracy_low": float}), [1, 2])):
+        high = overview(drawn).axes[0]
+        joins = [line for line in high.lines if line.get_color() == "0.6"]
+        assert [len(line.get_xdata()) for line in joins] == n
+        assert len(marks(high, "o")) == len(marks(high, "D")) == 2
+
+
 def test_a_bar_has_the_colour_and_the_number_of_its_gap(means):
     """Confidence above accuracy is orange and positive; below, dark and negative."""
     high = overview(means).axes[0]

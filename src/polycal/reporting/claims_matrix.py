@@ -10,8 +10,8 @@ from polycal.reporting.sentences import spell_difference
 from polycal.study.layout import number
 
 
-def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
-    """Return the matrix of a claims table.
+def arrange_claims(claims: pd.DataFrame) -> dict[str, object]:
+    """Return the matrix of a claims table, without the claims that are judged nowhere.
 
     Args:
         claims: rows of the table under headline normalisers; the order of the scorings
@@ -22,8 +22,12 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
         `rows`: of each claim its `statement` and its `cells`, one per column; a cell
         holds a chip per smoothing value, with `smoothing` (empty without), `mark`,
         `kind`, `short` (the difference that decided) and `text` (everything).
-        `marks`: each mark in the matrix with its meaning.
+        `marks`: each mark in the matrix with its meaning. `unjudged`: how many claims
+        are left out.
     """
+    judged = claims.loc[claims["verdict"] != NOT_JUDGED, "statement"]
+    n_claims = claims["statement"].nunique()
+    claims = claims[claims["statement"].isin(judged)]
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
     cells: dict[str, dict[str, list]] = {}
     columns: dict[str, None] = {}
@@ -35,14 +39,14 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
         columns[column] = None
         case = describe_case(row, facet=several)
         kinds.add(case["kind"])
-        judged = case["kind"] != NOT_JUDGED
+        is_judged = case["kind"] != NOT_JUDGED
         smoothed = row["smoothing"] and pd.notna(row["smoothing"])
         chip = {
             "smoothing": number(row["smoothing"]) if smoothed else "",
             "mark": case["mark"],
             "kind": case["kind"],
             "short": spell_difference(row["estimate"], MEASURED[row["metric"]].unit)
-            if judged
+            if is_judged
             else "",
             "text": f"{case['where']}: {case['text']}",
         }
@@ -57,5 +61,6 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, list]:
             }
             for statement, own in cells.items()
         ],
+        "unjudged": n_claims - judged.nunique(),
         "marks": [(mark, kind) for kind, mark in MARKS.items() if kind in kinds],
     }

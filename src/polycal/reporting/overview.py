@@ -30,7 +30,8 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw accuracy and mean confidence over the conditions, one panel per level.
 
     A bar joins them: the gap, orange where confidence is higher. A thin line is the
-    interval of the change from the condition before.
+    interval of the change from the condition before. Conditions are joined where they
+    are compared.
 
     Args:
         means: as `_overview_values` returns them.
@@ -66,7 +67,8 @@ def _draw_conditions(axes: Axes, own: pd.DataFrame, conditions: list[float]) -> 
         ("confidence", {"marker": "D", "mfc": "0.15", "ms": 3.5}),
     ):
         y = 100 * own[metric]
-        axes.plot(x, y, color="0.6", lw=0.8, zorder=2)
+        compared = (own["rank"] == BASE_RANK) | own[f"{metric}_low"].notna()
+        axes.plot(x[compared], y[compared], color="0.6", lw=0.8, zorder=2)
         low, high = 100 * own[f"{metric}_low"], 100 * own[f"{metric}_high"]
         axes.vlines(x, low, high, color="0.15", lw=0.8, zorder=3)
         axes.plot(x, y, ls="none", mec="0.15", mew=0.8, zorder=4, **look)
