@@ -153,10 +153,10 @@ def test_the_study_is_complete(finished):
     # the second task is low-resource, as four claims want it.
     judged = claims.groupby(["task", "scoring"])["estimate"].count()
     by_text = judged.xs("text", level="scoring")
-    assert by_text.to_dict() == {"global_mmlu": 8, "mmlu_prox": 4}
+    assert by_text.to_dict() == {"global_mmlu": 12, "mmlu_prox": 8}
     unjudged = claims[claims["estimate"].isna()]
     assert unjudged["reason"].str.len().min() > 0
-    assert len(claims) == 2 * (2 * 8 + 1)
+    assert len(claims) == 2 * (2 * 12 + 1)
     primary = claims[claims["family"] == "primary"]
     assert set(primary["task"]) == {"global_mmlu"}
 
