@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 class Store:
-    """A folder of predictions tables: one per key, or several that together hold it.
+    """A folder of predictions tables: one per key, or a folder of several parts of it.
 
     A key is a dictionary that JSON can hold. It has everything that determines the
     scores; the short names of model and SFT set do not belong to it. An entry has all
@@ -48,7 +48,8 @@ class Store:
         """
         entries = []
         whole = self._path(key)
-        parts = sorted(self._folder.glob(f"{whole.stem}-*{whole.suffix}"))
+        # In a folder of their own: a store of many thousand keys is never listed.
+        parts = sorted(whole.with_suffix("").glob(f"*{whole.suffix}"))
         for path in (whole, *parts):
             if not path.exists():
                 continue
@@ -89,4 +90,4 @@ class Store:
     def _path(self, key: Mapping[str, object], name: str = "") -> Path:
         text = json.dumps(key, sort_keys=True, ensure_ascii=True)
         stem = hashlib.sha256(text.encode()).hexdigest()
-        return self._folder / f"{stem}{name and '-'}{name}.parquet"
+        return self._folder / f"{stem}{name and '/'}{name}.parquet"
