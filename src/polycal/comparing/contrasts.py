@@ -72,9 +72,7 @@ def contrast(
     settings = {"margin": margin, "confidence": confidence}
     frames, by_model = [], []
     for comparisons in pair_conditions(loader.runs):
-        pairs = [pair for comparison in comparisons for pair in comparison.pairs]
-        loaded = {run: _all_questions(loader, run) for pair in pairs for run in pair}
-        for effects in _pooled_effects(comparisons, loaded):
+        for effects in _pooled_effects(comparisons, _load(loader, comparisons)):
             frames.append(describe(effects, **settings))
             by_model += [effect for effect in effects if compares_models(effect)]
     listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
@@ -100,9 +98,10 @@ def contrast(
     rows = rows[np.array(compared, bool)]
     claims = facts.add_rates(claims)
     for comparisons in pair_askings(loader.runs, same_questions):
-        pairs = [pair for comparison in comparisons for pair in comparison.pairs]
-        loaded = {run: _all_questions(loader, run) for pair in pairs for run in pair}
-        made = [describe(e, **settings) for e in _pooled_effects(comparisons, loaded)]
+        made = [
+            describe(e, **settings)
+            for e in _pooled_effects(comparisons, _load(loader, comparisons))
+        ]
         rows = pd.concat([*([rows] if len(rows) else []), *made], ignore_index=True)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
@@ -155,9 +154,14 @@ class _Facts:
         )
 
 
-def _all_questions(loader: Replicates, run: MeasuredRun) -> dict[MetricKey, RunMetric]:
+def _load(
+    loader: Replicates, comparisons: Sequence[Comparison]
+) -> dict[MeasuredRun, dict[MetricKey, RunMetric]]:
+    """Return the metrics over all questions of every run that is compared."""
+    runs = {run for each in comparisons for pair in each.pairs for run in pair}
     return {
-        key: metric for key, metric in loader.load(run).items() if key.subset == ALL
+        run: {key: own for key, own in loader.load(run).items() if key.subset == ALL}
+        for run in runs
     }
 
 

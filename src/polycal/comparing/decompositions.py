@@ -17,7 +17,7 @@ from polycal.comparing.paired import (
     pair_seeds,
     shared,
 )
-from polycal.comparing.seed_noise import SeedVariance, pool_means
+from polycal.comparing.seed_noise import pool_means
 
 _METRICS = ("confidence", "accuracy", "ece")  # the arguments of `decompose`
 
@@ -91,14 +91,16 @@ def decompositions(study: Study, confidence: float) -> list[Row]:
             for before, after in pairs
             if all(m in study[side] for side in (before, after) for m in _METRICS)
         ]
-        levels = levels_and_languages(code for own in changes for code in own.codes)
+        levels = levels_and_languages({code for own in changes for code in own.codes})
         for level, codes in levels.items():
             for part in Parts._fields:
                 own = [change for change in changes if set(codes) <= set(change.codes)]
-                training = pool_means(change.seeds(part, codes) for change in own)
-                for change in own:
+                seeds = [change.seeds(part, codes) for change in own]
+                training = pool_means(seeds)
+                for change, by_seed in zip(own, seeds, strict=True):
                     key = {"reference": reference, "level": level, "part": part}
-                    estimate = change.estimate(part, codes, training, confidence)
+                    noise = {"training": training, "n_seeds": len(by_seed)}
+                    estimate = change.estimate(part, codes, confidence, **noise)
                     rows.append(change.condition._asdict() | key | estimate)
     return rows
 
@@ -136,9 +138,9 @@ class _Change:
         return np.mean([getattr(self._seeds[code], part) for code in codes], axis=0)
 
     def estimate(
-        self, part: str, codes: list[str], training: SeedVariance, confidence: float
+        self, part: str, codes: list[str], confidence: float, **noise: object
     ) -> Row:
-        """Return a part's mean over languages with its interval."""
+        """Return a part's mean over languages with its `interval`."""
         value = np.mean([getattr(self._values[code], part) for code in codes])
         drawn = np.mean([getattr(self._draws[code], part) for code in codes], axis=0)
         # The bias of ECE is one of the cancellation.
@@ -150,8 +152,7 @@ class _Change:
             confidence,
             below=biased * after.mean_bias(codes),
             above=biased * before.mean_bias(codes),
-            training=training,
-            n_seeds=len(self.seeds(part, codes)),
+            **noise,
         )
 
 

@@ -3,8 +3,14 @@
 from collections.abc import Iterable
 
 from polycal.calibration import METRICS
-from polycal.comparing.inference import half_width
-from polycal.comparing.paired import Condition, Numbers, Row, Study, levels_of
+from polycal.comparing.paired import (
+    Condition,
+    Numbers,
+    Row,
+    Study,
+    interval,
+    levels_of,
+)
 from polycal.comparing.seed_noise import SeedVariance, pool_means
 from polycal.study.grid import BASE
 
@@ -68,14 +74,19 @@ def _describe(
     value, draws = numbers.mean(codes)
     least, most = METRICS[metric].span
     n_seeds = len(numbers.by_seed(codes))
-    noise = training.widen(float(draws.std(ddof=1)), n_seeds)
-    half = float(half_width(noise, confidence=confidence))
-    return {
-        "estimate": value,
-        "se": float(noise.se),
-        "se_seeds": float(noise.se_seeds) if training.known else None,
-        "ci_low": max(value - numbers.mean_bias(codes) - half, least),
-        "ci_high": min(value + half, most),
+    found = interval(
+        value,
+        draws,
+        confidence,
+        below=numbers.mean_bias(codes),
+        training=training,
+        n_seeds=n_seeds,
+    )
+    se_seeds = float(training.widen(0.0, n_seeds).se_seeds)
+    return found | {
+        "se_seeds": se_seeds if training.known else None,
+        "ci_low": max(found["ci_low"], least),
+        "ci_high": min(found["ci_high"], most),
         "n_seeds": n_seeds,
         "n_languages": len(codes),
     }
