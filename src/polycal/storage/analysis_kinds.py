@@ -1,7 +1,9 @@
 """The records of the tables of `polycal analyse`."""
 
 from polycal.storage.columns import (
+    AT_LEVEL,
     BOOL,
+    CHANGE_AT_LEVEL,
     CONDITION,
     ESTIMATE,
     FLOAT,
@@ -24,11 +26,7 @@ ANALYSES = (
         "decompositions",
         "one part of a change of ECE: three rows add up to it",
         [
-            *CONDITION,
-            REFERENCE,
-            TASK,
-            LEVEL,
-            *HOW,
+            *CHANGE_AT_LEVEL,
             Column("part", STRING, "confidence, accuracy, cancellation (ECE - |gap|)"),
             *ESTIMATE,
         ],
@@ -60,10 +58,7 @@ ANALYSES = (
         "level_means",
         "a metric of a condition, mean over the languages of a level",
         [
-            *CONDITION,
-            TASK,
-            LEVEL,
-            *HOW,
+            *AT_LEVEL,
             METRIC,
             Column("estimate", FLOAT, "mean over languages and seeds"),
             Column("se", FLOAT, "standard error, over questions and trainings"),
@@ -77,11 +72,7 @@ ANALYSES = (
         "new_languages",
         "a difference between two conditions, languages as a sample of languages",
         [
-            *CONDITION,
-            REFERENCE,
-            TASK,
-            LEVEL,
-            *HOW,
+            *CHANGE_AT_LEVEL,
             METRIC,
             Column("estimate", FLOAT, "mean over languages, weighted by precision"),
             Column("se", FLOAT, "standard error, for other languages and trainings"),
@@ -96,10 +87,7 @@ ANALYSES = (
         "shares",
         "the share of what SFT added that smoothing removes",
         [
-            *CONDITION,
-            TASK,
-            LEVEL,
-            *HOW,
+            *AT_LEVEL,
             METRIC,
             Column("added", FLOAT, "plain SFT minus base, mean over languages"),
             Column("removed", FLOAT, "plain SFT minus this condition"),
@@ -132,10 +120,7 @@ ANALYSES = (
         "fronts",
         "a condition among all of a model: whether one beats it in accuracy and ECE",
         [
-            *CONDITION,
-            TASK,
-            LEVEL,
-            *HOW,
+            *AT_LEVEL,
             Column("accuracy", FLOAT, "mean over languages"),
             Column("ece", FLOAT, "mean over languages"),
             Column("front", BOOL, "no condition beats it in both numbers"),

@@ -66,12 +66,16 @@ SEEDS = [
     Column("sd_seeds", FLOAT, "standard deviation over seeds; null for one seed"),
     N_LANGUAGES,
 ]
+# What a row about a condition and some languages begins with.
+AT_LEVEL = [*CONDITION, TASK, LEVEL, *HOW]
 REFERENCE = Column(
     "reference", STRING, "base; sft: smoothing 0; scaled: that, with ts_en"
 )
+# The same about the difference of a condition to its reference.
+CHANGE_AT_LEVEL = [*CONDITION, REFERENCE, TASK, LEVEL, *HOW]
 ESTIMATE = [
     Column("estimate", FLOAT, "mean over languages of the change"),
-    Column("se", FLOAT, "standard error, over questions"),
+    Column("se", FLOAT, "standard error; docs/statistics.md says of what"),
     Column("ci_low", FLOAT, "lower end of the interval (statistics.confidence)"),
     Column("ci_high", FLOAT, "upper end of the interval (statistics.confidence)"),
 ]

@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from polycal.storage.analysis_kinds import ANALYSES
 from polycal.storage.columns import (
+    AT_LEVEL,
     BOOL,
     CONDITION,
     FLOAT,
@@ -136,10 +137,7 @@ _RECORDS = (
         "summary",
         "one metric of a condition (a run without its seed) and some languages",
         [
-            *CONDITION,
-            TASK,
-            LEVEL,
-            *HOW,
+            *AT_LEVEL,
             SUBSET,
             METRIC,
             Column("value", FLOAT, "mean over languages of the mean over seeds"),
