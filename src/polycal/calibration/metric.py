@@ -58,6 +58,11 @@ class Metric(NamedTuple):
     geometric: bool = False
 
     @property
+    def short_heading(self) -> str:
+        """Return the heading without what stands in brackets."""
+        return self.heading.split(" (")[0]
+
+    @property
     def replicated(self) -> bool:
         """Return whether the metric has bootstrap replicates, so intervals."""
         return self.terms is not None or self.of_bins is not None

@@ -111,7 +111,7 @@ def _where(row: Mapping, *, facet: bool) -> str:
 def _spell_numbers(row: Mapping) -> list[str]:
     """Spell both values, the difference that decided and its interval, and notes."""
     metric = MEASURED[row["metric"]]
-    name, unit = metric.heading.split(" (")[0], metric.unit
+    name, unit = metric.short_heading, metric.unit
     if row["level"] not in (*LEVELS, ALL):
         name += f" of {language_of(row['level']).name}"
     low, high = (spell_difference(row[end], unit).removesuffix(" pp") for end in _ENDS)

@@ -7,7 +7,7 @@ import pandas as pd
 from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import BASE_RANK, TO_TASK, label
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.sentences import points
+from polycal.reporting.sentences import points, three
 from polycal.study.languages import ALL, LEVELS
 
 NOTHING = "–"  # a cell without a number
@@ -17,23 +17,26 @@ def _percentage(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _gap(value: float) -> str:
+def spell_points(value: float) -> str:
+    """Spell a difference of fractions in percentage points, without the unit."""
     return points(value, unit="")
 
 
-def _three(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
+def spell_interval(
+    low: float, high: float, spell: Callable[[float], str] = spell_points
+) -> str:
+    """Spell an interval: [−1.2, +3.4]."""
+    return f"[{spell(low)}, {spell(high)}]"
 
 
-_SPELLINGS = {"%": _percentage, "pp": _gap}  # by the metric's unit; others: _three
+_SPELLINGS = {"%": _percentage, "pp": spell_points}  # by the metric's unit
 
 
 def _column(name: str) -> tuple[str, str, Callable[[float], str]]:
     """Return a metric's name, its heading with the unit, and how a value is spelt."""
     metric = MEASURED[name]
-    heading = metric.heading.split(" (")[0]
     unit = f" ({metric.unit})" if metric.unit else ""
-    return name, heading + unit, _SPELLINGS.get(metric.unit, _three)
+    return name, metric.short_heading + unit, _SPELLINGS.get(metric.unit, three)
 
 
 SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
@@ -73,7 +76,7 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
         cells.append(
             {
                 "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
-                "interval": f"[{', '.join(map(spell, ends))}]" if known else "",
+                "interval": spell_interval(*ends, spell) if known else "",
             }
         )
     single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
@@ -117,7 +120,7 @@ def compare(rank: float, reference: str) -> str:
 
 def _change(row: Mapping) -> dict[str, object]:
     return {
-        "text": _gap(row["estimate"]),
-        "interval": f"[{_gap(row['ci_low'])}, {_gap(row['ci_high'])}]",
+        "text": spell_points(row["estimate"]),
+        "interval": spell_interval(row["ci_low"], row["ci_high"]),
         "bold": bool(row["ci_low"] > 0 or row["ci_high"] < 0),
     }

@@ -9,9 +9,15 @@ import pandas as pd
 
 from polycal.comparing.conditions import by_condition, label, per_change
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.report_tables import NOTHING, SHORT, compare
+from polycal.reporting.report_tables import (
+    NOTHING,
+    SHORT,
+    compare,
+    spell_interval,
+    spell_points,
+)
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import percent, points
+from polycal.reporting.sentences import percent
 from polycal.study.languages import ALL, LEVELS
 
 _RESOURCES = "joshi_class"
@@ -66,15 +72,15 @@ def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, st
             rows.append(
                 {
                     "comparison": compare(rank, reference),
-                    "metric": MEASURED[metric].heading.split(" (")[0],
-                    "mean": _points(row["estimate"]),
-                    "interval": _interval(row["ci_low"], row["ci_high"]),
-                    "tau": _points(row["tau"]).removeprefix("+"),
-                    "new": _interval(row["new_low"], row["new_high"]),
-                    "slope": NOTHING if line is None else _points(line["slope"]),
+                    "metric": MEASURED[metric].short_heading,
+                    "mean": spell_points(row["estimate"]),
+                    "interval": spell_interval(row["ci_low"], row["ci_high"]),
+                    "tau": spell_points(row["tau"]).removeprefix("+"),
+                    "new": spell_interval(row["new_low"], row["new_high"]),
+                    "slope": NOTHING if line is None else spell_points(line["slope"]),
                     "slope_interval": ""
                     if line is None
-                    else _interval(line["ci_low"], line["ci_high"]),
+                    else spell_interval(line["ci_low"], line["ci_high"]),
                 }
             )
     return rows
@@ -109,9 +115,12 @@ def share_table(shares: pd.DataFrame) -> list[dict[str, object]]:
 def _share(row: Mapping) -> dict[str, str]:
     if pd.isna(row["share"]):
         return {"text": NOTHING, "interval": ""}
-    ends = [percent(row[name]).replace("-", "−") for name in ("ci_low", "ci_high")]
-    text = percent(row["share"]).replace("-", "−")
-    return {"text": text, "interval": f"[{', '.join(ends)}]"}
+    interval = spell_interval(row["ci_low"], row["ci_high"], _percent)
+    return {"text": _percent(row["share"]), "interval": interval}
+
+
+def _percent(value: float) -> str:
+    return percent(value).replace("-", "−")
 
 
 def culture_table(cultures: pd.DataFrame) -> list[dict[str, object]]:
@@ -128,8 +137,10 @@ def culture_table(cultures: pd.DataFrame) -> list[dict[str, object]]:
         by_metric = own.set_index("metric")
         cells = [
             {
-                "text": _points(by_metric.loc[metric, "estimate"]),
-                "interval": _interval(*by_metric.loc[metric, ["ci_low", "ci_high"]]),
+                "text": spell_points(by_metric.loc[metric, "estimate"]),
+                "interval": spell_interval(
+                    *by_metric.loc[metric, ["ci_low", "ci_high"]]
+                ),
             }
             for metric in ("accuracy", "confidence", "gap")
         ]
@@ -144,11 +155,3 @@ def _by_level(rows: pd.DataFrame) -> Iterator[tuple[float, str, pd.DataFrame]]:
             chosen = own[own["level"] == level]
             if len(chosen):
                 yield float(rank), level, chosen
-
-
-def _points(value: float) -> str:
-    return points(value, unit="")
-
-
-def _interval(low: float, high: float) -> str:
-    return f"[{_points(low)}, {_points(high)}]"

@@ -27,11 +27,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}%"
 
 
+def three(value: float) -> str:
+    """Spell a number with three decimals: -0.1234 -> −0.123."""
+    return f"{value:.3f}".replace("-", "−")
+
+
 def spell(value: float, unit: str) -> str:
     """Spell a value of a metric of this unit."""
     if unit == "%":
         return percent(value)
-    return points(value) if unit == "pp" else f"{value:.3f}".replace("-", "−")
+    return points(value) if unit == "pp" else three(value)
 
 
 def spell_difference(value: float, unit: str) -> str:
