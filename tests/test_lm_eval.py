@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from toys import WORDS, make_model, make_tokenizer, save_checkpoint, save_questions
+from toys import TOY, WORDS, make_model, make_tokenizer, save_checkpoint, save_questions
 
 from polycal.models.passes import PACKED_TYPES
 from polycal.scoring.engine import Engine
@@ -208,10 +208,7 @@ def test_equal_to_lm_eval(
         questions=[questions],
         scoring=list(SCORINGS),
         shots=shots,
-        model="toy",
-        sft="none",
-        smoothing=0.0,
-        seed=0,
+        **TOY,
         store=tmp_path / "store",
         out=tmp_path / "out.parquet",
     )

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from test_lm_eval import TOLERANCE, ask_lm_eval, make_task
-from toys import make_model, make_tokenizer, save_checkpoint, save_questions
+from toys import TOY, make_model, make_tokenizer, save_checkpoint, save_questions
 
 from polycal.models.chat_templates import ChatWriter
 from polycal.models.tokens import load_tokenizer, to_ids
@@ -129,10 +129,7 @@ def test_chat_prompts_are_those_of_lm_eval(
         shots=shots,
         prompt="chat",
         shots_as=shots_as,
-        model="toy",
-        sft="none",
-        smoothing=0.0,
-        seed=0,
+        **TOY,
         store=tmp_path / "store",
         out=tmp_path / "out.parquet",
     )

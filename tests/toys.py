@@ -16,6 +16,7 @@ from polycal.storage.files import digest
 from polycal.storage.provenance import write_provenance
 from polycal.study.prompts import LETTERS, Prompt
 
+TOY = {"model": "toy", "sft": "none", "smoothing": 0.0, "seed": 0}  # an untuned run
 VOCABULARY = 330  # at most; most of it are single bytes
 WORDS = [
     "which",

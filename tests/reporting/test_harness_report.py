@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from toys import make_model, make_tokenizer, save_checkpoint, save_questions
+from toys import TOY, make_model, make_tokenizer, save_checkpoint, save_questions
 
 from polycal.errors import InputError
 from polycal.preparing.harness_folder import _split_name
@@ -116,10 +116,7 @@ def test_the_report_of_a_folder_has_the_harness_s_and_polycal_s_own_numbers(
         checkpoint=checkpoint,
         questions=list(questions.values()),
         scoring=["letters"],
-        model="toy",
-        sft="none",
-        smoothing=0.0,
-        seed=0,
+        **TOY,
         store=tmp_path / "store",
         out=tmp_path / "own.parquet",
     )

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,17 +165,23 @@ def linger(begun: str) -> None:
     time.sleep(120)
 
 
+def start_launcher(function: Callable, begun: Path) -> multiprocessing.Process:
+    """Start a process that launches one process of a function and waits for it."""
+    launcher = multiprocessing.get_context("fork").Process(
+        target=launch,
+        args=(function, str(begun)),
+        kwargs={"processes": 1, "name": "polycal tune"},
+    )
+    launcher.start()
+    return launcher
+
+
 @pytest.mark.slow
 def test_processes_take_their_time_after_a_signal(tmp_path, monkeypatch):
     """torch would kill them after TORCH_ELASTIC_SHUTDOWN_TIMEOUT, half a minute."""
     monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "1")
     begun = tmp_path / "begun"
-    launcher = multiprocessing.get_context("fork").Process(
-        target=launch,
-        args=(linger, str(begun)),
-        kwargs={"processes": 1, "name": "polycal tune"},
-    )
-    launcher.start()
+    launcher = start_launcher(linger, begun)
     wait_until(begun.exists)
     os.kill(launcher.pid, signal.SIGTERM)
     launcher.join(60)
@@ -193,12 +200,7 @@ def be_deaf(begun: str) -> None:
 def test_a_second_ctrl_c_kills_processes_that_ignore_the_first(tmp_path):
     """The first gives them time; nobody has to look for them after the second."""
     begun = tmp_path / "begun"
-    launcher = multiprocessing.get_context("fork").Process(
-        target=launch,
-        args=(be_deaf, str(begun)),
-        kwargs={"processes": 1, "name": "polycal tune"},
-    )
-    launcher.start()
+    launcher = start_launcher(be_deaf, begun)
     wait_until(lambda: begun.exists() and begun.read_text())
     os.kill(launcher.pid, signal.SIGINT)
     launcher.join(3)
