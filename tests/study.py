@@ -8,8 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
+
+Found = TypeVar("Found")
 
 REPOSITORY = Path(__file__).parents[1]
 # A target that needs every score and measure, but no figure and no page: half the jobs.
@@ -164,9 +167,14 @@ def jobs_of(verb: str, directory: Path) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 400) -> None:
-    """Poll until the condition holds."""
+def wait_until(condition: Callable[[], Found], seconds: float = 400) -> Found:
+    """Poll until the condition holds; what it gave then.
+
+    Looking a second time can find less: a process is without its words while it
+    becomes another program.
+    """
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)
+    return found

@@ -263,8 +263,7 @@ def paused(seen: Set[int]) -> Iterator[None]:
 
 def another(cluster: Cluster, rule: str, known: set[str]) -> set[str]:
     """The running jobs of a rule that are not known yet."""
-    wait_until(lambda: set(cluster.running(rule)) - known)
-    return set(cluster.running(rule)) - known
+    return wait_until(lambda: set(cluster.running(rule)) - known)
 
 
 def processes(verb: str, directory: Path, seen: Set[int] = frozenset()) -> set[int]:
@@ -272,5 +271,4 @@ def processes(verb: str, directory: Path, seen: Set[int] = frozenset()) -> set[i
 
     A job's own processes: SLURM may end those of the job before it a little later.
     """
-    wait_until(lambda: set(jobs_of(verb, directory)) - seen)
-    return set(jobs_of(verb, directory)) - seen
+    return wait_until(lambda: set(jobs_of(verb, directory)) - seen)

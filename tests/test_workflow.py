@@ -595,8 +595,7 @@ def test_a_killed_job_fails_the_study_and_the_next_run_ends_it(tmp_path, finishe
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: jobs_of("polycal tune", tmp_path))
-    for job in jobs_of("polycal tune", tmp_path):
+    for job in wait_until(lambda: jobs_of("polycal tune", tmp_path)):
         os.kill(job, signal.SIGKILL)
     assert process.wait(timeout=300) != 0
     run_study(tmp_path, MEASURED)
