@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from polycal.reporting.claim_sentences import describe_claims, join_unjudged
+from polycal.reporting.claim_sentences import describe_claims
 
 
 def claims(*rows):
@@ -48,23 +48,6 @@ def test_what_the_statement_does_not_say_is_added():
     ((one, two),) = [each["cases"] for each in describe_claims(both)]
     assert one["text"].startswith("is reversed (ECE of Swahili 30.0% → 31.0%: +1.0 pp")
     assert two["where"] == "t, letters, n, SFT: s, smoothing 0.1"
-
-
-def test_what_is_judged_nowhere_for_one_reason_is_told_once():
-    """Another reason, or a verdict in one of the cases, keeps them all."""
-    rows = claims(*[("low", 0.05, "not judged")] * 2).assign(task=["t", "u"])
-    rows["reason"] = "it has none"
-    (told,) = join_unjudged(describe_claims(rows))
-    (case,) = told["cases"]
-    assert (case["where"], case["text"]) == (
-        "in every case",
-        "is not judged (it has none)",
-    )
-    other = rows.assign(reason=["it has none", "it has another"])
-    held = rows.assign(verdict=["not judged", "holds"])
-    for kept in (other, held, rows[:1], claims(*[("low", 0.05, "holds")] * 2)):
-        described = describe_claims(kept)
-        assert join_unjudged(described) == described
 
 
 RANGE = "[−3.0, +1.0], 97.5 % interval"

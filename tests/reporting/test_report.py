@@ -24,6 +24,11 @@ SVG = (  # what matters of an SVG of matplotlib
 )
 
 
+VENDORED = re.compile(
+    r"<script>\n// (?:https://d3js.org|@observablehq).*?</script>", re.S
+)
+
+
 class Page(HTMLParser):
     """Ids, tags and links of a page."""
 
@@ -84,11 +89,20 @@ def page(tmp_path_factory):
 
 
 def test_a_page_needs_nothing_from_the_net(page):
-    """Links lead into the page or to the tables beside it; images are in it."""
+    """Links lead into the page or to tables and figures beside it; images are in it."""
     parsed = Page(page)
-    tables = [f"../{name}.parquet" for name in TABLES]
     outside = [each for each in parsed.loads if not each.startswith(("#", "data:"))]
-    assert outside == tables
+    assert [link for link in outside if link.endswith(".parquet")] == [
+        f"../{name}.parquet" for name in TABLES
+    ]
+    rest = {link for link in outside if not link.endswith(".parquet")}
+    assert {link.rpartition("/")[2] for link in rest} == {
+        f"{name}.svg" for name in FIGURES
+    }
+    assert all(link.startswith("../figures/") for link in rest)
+    libraries = VENDORED.findall(page)
+    assert len(libraries) == 2
+    page = VENDORED.sub("", page)
     page = page.replace('createElementNS("http://www.w3.org/2000/svg"', "")  # a name
     assert not re.search(r"@import|url\((?!#)|https?://|<!DOCTYPE svg|<\?xml", page)
 
@@ -98,6 +112,7 @@ def test_ids_are_unique_and_references_arrive(page):
     parsed = Page(page)
     assert parsed.tags.count("svg") == 2 * (11 + 5)  # text leads, letters follow
     assert len(parsed.ids) == len(set(parsed.ids))
+    page = VENDORED.sub("", page)
     wanted = re.findall(r"url\(#([^)]+)\)", page)
     wanted += [each[1:] for each in parsed.loads if each.startswith("#")]
     wanted += re.findall(r'aria-labelledby="([^"]+)"', page)
@@ -115,8 +130,10 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
     """A study in which SFT lowers confidence is not told as one in which it rises."""
     up = write_page(tmp_path / "up")
     down = write_page(tmp_path / "down", rise=-0.2, relief=-0.1)
-    assert "Of 5 languages, confidence rises in 5 and falls in 0" in up
-    assert "Of 5 languages, confidence rises in 0 and falls in 5" in down
+    assert "Over 5 languages, SFT raises confidence by" in up
+    assert "<td>5 ↑ 0 ↓</td>" in up
+    assert "Over 5 languages, SFT lowers confidence by" in down
+    assert "<td>0 ↑ 5 ↓</td>" in down
 
 
 @pytest.mark.parametrize(
@@ -124,15 +141,19 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
     [
         (
             {"sft": ()},
-            ["How well the confidence of language models", "the ECE"],
-            ["No figure", "single seed", "†", "rises", "#trainings", "SFT sets"],
+            ["How well does the confidence of language models", "the model is over-"],
+            ["No figure", "single seed", "raises", "#trainings", "SFT sets", "#claims"],
         ),
-        ({"smoothing": (0.1,)}, ["SFT, smoothing 0.1, against base"], ["SFT, against"]),
-        ({"scorings": ("letters",)}, ["log mass"], ["text (token)", "other scorings"]),
+        (
+            {"smoothing": (0.1,)},
+            ["SFT, smoothing 0.1 raises confidence", "SFT, smoothing 0.1 − base"],
+            ["SFT − base"],
+        ),
+        ({"scorings": ("letters",)}, ["log mass"], ["text (token)"]),
         ({}, ["text (sum)"], ["letters (sum)", "log mass"]),
         (
             {"seeds": (0, 1)},
-            ["means over 2 seeds", "other questions and trainings"],
+            ["2 seeds", "other questions and trainings"],
             ["single seed"],
         ),
         (
@@ -140,10 +161,17 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
                 **{"models": ("m", "n"), "sft": ("a", "b"), "smoothing": (0.0,)},
                 "tasks": {"global_mmlu": ("en", "sw")},
             },
-            ["m, SFT: a</h4>", "n, SFT: b</h4>", "a and b", "single seed"],
-            [],
+            [
+                *("m, SFT: a</summary>", "n, SFT: b</summary>", "a and b"),
+                *("in 4 models and SFT sets", "single seed", "overview.svg"),
+            ],
+            ["<svg"],
         ),
-        ({"tasks": {"global_mmlu": ("sw",)}}, ["In the one language"], ["high resou"]),
+        (
+            {"tasks": {"global_mmlu": ("sw",)}},
+            ["In the one language"],
+            ["high resource ("],
+        ),
     ],
 )
 def test_studies_of_any_shape_give_a_page(tmp_path, options, said, unsaid):

@@ -3,7 +3,13 @@
 import pandas as pd
 import pytest
 
-from polycal.reporting.report_tables import compare, difference_table, level_table
+from polycal.reporting.report_tables import (
+    compare,
+    count_table,
+    difference_table,
+    level_table,
+    warn_of_chance,
+)
 
 SHORT = ("accuracy", "confidence", "gap", "ece")
 
@@ -45,3 +51,37 @@ def test_a_single_seed_is_marked_and_a_released_checkpoint_is_not():
 def test_a_comparison_in_words(rank, reference, words):
     """With another condition, or with itself asked in another way."""
     assert compare(rank, reference) == words
+
+
+def test_languages_are_counted_by_their_bands():
+    """Up or down only if the band leaves out 0; levels are no languages."""
+    bands = [
+        ("de", "confidence", 0.1, 0.2),
+        ("sw", "confidence", 0.0, 0.2),
+        ("sw", "accuracy", -0.3, -0.1),
+        ("de", "accuracy", -0.1, 0.0),
+        ("low", "ece", 0.1, 0.2),
+        ("all", "ece", 0.1, 0.2),
+    ]
+    columns = ["level", "metric", "sim_low", "sim_high"]
+    changes = pd.DataFrame(bands, columns=columns).assign(rank=0.0, reference="base")
+    (row,) = count_table(changes)
+    assert (row["comparison"], row["n"]) == ("SFT − base", 2)
+    counts = [(cell["up"], cell["down"]) for cell in row["cells"]]
+    assert dict(zip(SHORT, counts, strict=True)) == {
+        **{"accuracy": (0, 1), "confidence": (1, 0), "gap": (0, 0), "ece": (0, 0)}
+    }
+
+
+def test_accuracies_that_may_be_chance_are_named():
+    """With 64 questions, 1.96 sqrt(.25 x .75 / 64) is 10.6 points over 25."""
+    rows = [("m", -1.0, "all", 0.30), ("m", 0.0, "all", 0.36), ("m", 0.0, "low", 0.2)]
+    columns = ["facet", "rank", "level", "accuracy"]
+    levels = pd.DataFrame(rows, columns=columns).assign(chance=0.25)
+    assert warn_of_chance(levels, 64) == (
+        "With 64 questions per language, a mean accuracy of up to 35.6% may be chance, "
+        "as it may for base."
+    )
+    assert warn_of_chance(levels, 6400) == ""
+    both = pd.concat([levels, levels.assign(facet="n")])
+    assert warn_of_chance(both, 64).endswith("for m, base and n, base.")

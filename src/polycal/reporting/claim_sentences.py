@@ -17,7 +17,7 @@ from polycal.comparing.verdicts import (
     THIS_TRAINING,
 )
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.sentences import spell, spell_difference
+from polycal.reporting.spelling import spell, spell_difference
 from polycal.study.languages import ALL, LEVELS
 from polycal.study.layout import number
 
@@ -57,22 +57,6 @@ def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
         }
         for statement, own in claims.groupby("statement", sort=False)
     ]
-
-
-def join_unjudged(claims: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return claims with one case in place of all, where none is judged for one reason.
-
-    Args:
-        claims: as `describe_claims` returns them.
-    """
-    joined = []
-    for claim in claims:
-        first, *more = claim["cases"]
-        alike = all(case["text"] == first["text"] for case in more)
-        if more and alike and first["kind"] == NOT_JUDGED:
-            claim = claim | {"cases": [first | {"where": "in every case"}]}
-        joined.append(claim)
-    return joined
 
 
 def describe_case(row: Mapping, *, facet: bool) -> dict[str, str]:

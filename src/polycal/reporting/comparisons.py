@@ -29,7 +29,8 @@ from polycal.reporting.canvas import (
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import per_condition, points
+from polycal.reporting.sentences import per_condition
+from polycal.reporting.spelling import points
 from polycal.study.languages import ALL, LEVELS
 
 _LINE = 0.19  # inches of one language's line: it holds two marks

@@ -28,7 +28,8 @@ from polycal.reporting.canvas import (
     write_facet,
 )
 from polycal.reporting.figure_kind import FigureKind
-from polycal.reporting.sentences import per_condition, percent, points
+from polycal.reporting.sentences import per_condition
+from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL
 
 LEAST_SHARE, LEAST_N = 0.01, 10  # a line skips bins with fewer questions

@@ -1,6 +1,7 @@
 """The numbers of the page's interactive table, as JSON within the page.
 
-Numbers are integers, in 1/10,000, because most of them then take four characters.
+Numbers are whole millionths; the script rounds them as `polycal.reporting.spelling`
+does.
 """
 
 import json
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.colors import to_hex
 
 from polycal.comparing.averages import average
 from polycal.comparing.conditions import (
@@ -21,17 +23,20 @@ from polycal.comparing.conditions import (
 )
 from polycal.comparing.released import NONE_RELEASED, Released
 from polycal.measuring.side_metrics import MEASURED
+from polycal.reporting.canvas import OVER, UNDER, looks
+from polycal.reporting.spelling import to_millionths
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.scorings import HEADLINE, NORMALISERS
 
-SCALE = 10_000
 # The metrics that can be chosen.
 _CHOICES = ("gap", "confidence", "accuracy", "ece", "rms_ce", "brier", "nll")
 _CHOICES += ("temperature", "token_premium")
 # Metric -> (heading, unit).
 METRICS = {name: (MEASURED[name].heading, MEASURED[name].unit) for name in _CHOICES}
 _NOTHING = [None] * 3  # value, and distances to the ends of its interval
+# Millionths of the distances to an interval's ends: they are most of the page.
+DISTANCE = 10
 _READING = ["task", "scoring", "normaliser", "calibrator"]
 
 
@@ -61,6 +66,7 @@ def explore(
     shown = by_condition(
         shown[shown["metric"].isin(METRICS) & shown["scoring"].isin(scorings)]
     )
+    shown = shown[(shown["metric"] != "accuracy") | (shown["calibrator"] == "none")]
     bins = tables.read(reliability, "reliability").to_pandas()
     bins = bins[bins["scoring"].isin(scorings)]
     bins = by_condition(bins[bins["calibrator"] == "none"])
@@ -81,6 +87,14 @@ def explore(
         "facets": [
             _facet(name, conditions, released) for name, conditions in facets.items()
         ],
+        "colours": {
+            "over": to_hex(OVER),
+            "under": to_hex(UNDER),
+            # One colour means one condition in the page's pictures, too.
+            "conditions": [
+                to_hex(colour) for colour, _, _ in looks(max(facets.values(), key=len))
+            ],
+        },
         "scorings": _in_order(shown, scorings),
         "n_bins": int(bins["bin"].max()) + 1,
         "metrics": {
@@ -152,7 +166,8 @@ def _values(
     means.insert(0, "value", average(shown, keys))
     cells: dict[tuple, dict[tuple, list]] = {}
     for key, numbers in zip(means.index, means.to_numpy().tolist(), strict=True):
-        whole = [None if pd.isna(n) else round(SCALE * n) for n in numbers]
+        whole = [None if pd.isna(n) else to_millionths(n) for n in numbers]
+        whole[1:] = [None if n is None else round(n / DISTANCE) for n in whole[1:]]
         cells.setdefault(key[:-2], {})[key[-2:]] = whole
     values: dict[str, dict] = {}
     for (*reading, facet), own in cells.items():

@@ -31,7 +31,8 @@ from polycal.reporting.canvas import (
 )
 from polycal.reporting.figure_kind import FigureKind
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import per_condition, points
+from polycal.reporting.sentences import per_condition
+from polycal.reporting.spelling import points
 
 
 @matplotlib.rc_context(STYLE)

@@ -19,7 +19,8 @@ from polycal.reporting.canvas import (
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import per_condition, percent, points
+from polycal.reporting.sentences import per_condition
+from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL
 
 _METRICS = ("accuracy", "confidence")
@@ -31,7 +32,8 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
 
     A bar joins them: the gap, orange where confidence is higher. A thin line is the
     interval of the change from the condition before. Conditions are joined where they
-    are compared.
+    are compared. The panels of a single facet stand in a square, so that the page has
+    room beside them.
 
     Args:
         means: as `_overview_values` returns them.
@@ -40,7 +42,11 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
     facets, conditions = axes_of(means)
     shown = 100 * means[["accuracy", "confidence", "chance"]]
     limits = shown.min(axis=None) - 6, shown.max(axis=None) + 6
-    figure, panels = make_squares(facets, levels_in(means), title)
+    levels = levels_in(means)
+    per_row = 2 if len(facets) == 1 else len(levels)
+    figure, panels = make_squares(
+        facets, levels, title, extra=0.22, per_row=per_row, least=4
+    )
     for axes, facet, name in panels:
         own = means[(means["facet"] == facet) & (means["level"] == name)]
         _draw_conditions(axes, own, conditions)
@@ -48,7 +54,9 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
         axes.set_title(f"{name_level(name)} ({n})", pad=3)
         axes.set_ylim(*limits)
         axes.set_ylabel("%")
-    add_legend(figure, gap_keys())
+    keys = gap_keys()
+    add_legend(figure, keys[:2])
+    add_legend(figure, keys[2:], top=0.63)
     return figure
 
 

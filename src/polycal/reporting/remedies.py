@@ -26,7 +26,8 @@ from polycal.reporting.canvas import (
 )
 from polycal.reporting.figure_kind import FigureKind
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import per_condition, percent
+from polycal.reporting.sentences import per_condition
+from polycal.reporting.spelling import percent
 from polycal.study.languages import ALL
 
 # Metrics by the share of the questions that are answered.

@@ -4,10 +4,8 @@ From the study's tables and figures to a dictionary of plain values, which
 `templates/report.html.j2` turns into HTML.
 """
 
-import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zlib import crc32
 
 import jinja2
 import pandas as pd
@@ -22,22 +20,24 @@ from polycal.comparing.conditions import (
 from polycal.comparing.released import Released, find_released
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
-from polycal.reporting.claim_sentences import describe_claims, join_unjudged
-from polycal.reporting.claims_matrix import arrange_claims
+from polycal.reporting.claims_tables import arrange_claims, list_claims
 from polycal.reporting.explorer import explore, to_json
-from polycal.reporting.figure_kind import FigureKind
-from polycal.reporting.figures import FIGURES
+from polycal.reporting.headline import describe_answer
+from polycal.reporting.page_figures import Folders, show_figures
 from polycal.reporting.questions import describe_asked, describe_compared
-from polycal.reporting.report_tables import difference_table, level_table
+from polycal.reporting.report_tables import (
+    count_table,
+    difference_table,
+    level_table,
+    warn_of_chance,
+)
 from polycal.reporting.sample_tables import select_samples
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import describe_findings, join
-from polycal.reporting.svg import inline
+from polycal.reporting.sentences import join
 from polycal.reporting.trainings import describe_run, describe_trainings
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.storage.tables import read, read_metadata
-from polycal.study import layout
 from polycal.study.scorings import HEADLINE, Scoring
 from polycal.verb import verb
 
@@ -80,27 +80,28 @@ def report(
     """
     paths = {kind: tables / f"{kind}.parquet" for kind in TABLES}
     measured = _in_order(select(paths["metrics"], "metrics"), scoring)
+    claims = _select_claims(paths["claims"], scoring)
     listed = read(paths["runs"], "runs")
     released = find_released(listed)
     checked = {check["task"]: check for check in map(read_check, checks)}
     asked = read_metadata(paths["metrics"]).get("asked") or {}
+    folders = Folders(tables, figures, out.parent)
     values = {
         "study": study,
         "description": description,
         "missing": missing,
         "confidence": f"{100 * read_confidence(paths['contrasts']):g} %",
         "run": describe_run(measured, released) | {"normalisers": _pairs(measured)},
-        **_claims(paths["claims"], scoring),
+        "claims": list_claims(claims),
         "trainings": describe_trainings(listed),
         "tasks": [
-            _task(task, measured, tables, figures, released)
+            _task(task, measured, claims, folders, released)
             | _describe_questions(task, checked, asked.get(task, {}))
             for task in measured["task"].unique()
         ],
         "n_bins": int(select(paths["reliability"], "reliability")["bin"].nunique()),
         "tables": [
-            {"name": name, "link": Path(os.path.relpath(path, out.parent)).as_posix()}
-            for name, path in paths.items()
+            {"name": name, "link": folders.link(path)} for name, path in paths.items()
         ],
         "data": to_json(
             explore(paths["metrics"], paths["reliability"], shifts, scoring, released)
@@ -132,13 +133,10 @@ def read_confidence(contrasts: Path) -> float:
     return confidence
 
 
-def _claims(path: Path, scorings: Sequence[str]) -> dict[str, object]:
-    """Describe the claims under each scoring with its headline normaliser."""
+def _select_claims(path: Path, scorings: Sequence[str]) -> pd.DataFrame:
+    """Return the claims under each scoring with its headline normaliser, in order."""
     rows = rows_of(path, "claims")
-    rows = rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)]
-    rows = _sort(rows, scorings)
-    claims = join_unjudged(describe_claims(rows))
-    return {"claims": claims, "matrix": arrange_claims(rows)}
+    return _sort(rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)], scorings)
 
 
 def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
@@ -170,8 +168,8 @@ def _pairs(metrics: pd.DataFrame) -> list[tuple[str, str]]:
 def _task(
     task: str,
     metrics: pd.DataFrame,
-    tables: Path,
-    figures: Path,
+    claims: pd.DataFrame,
+    folders: Folders,
     released: Released,
 ) -> dict[str, object]:
     """Describe one task, and each of its scorings, the leading one first."""
@@ -181,21 +179,26 @@ def _task(
     scorings = list(own["scoring"].unique())
     pairs.sort(key=lambda pair: (scorings.index(pair[0]), HEADLINE[pair[0]] != pair[1]))
     n = own["n_questions"]
+    described = []
+    for scoring, normaliser in pairs:
+        about = {"task": task, "scoring": scoring, "normaliser": normaliser}
+        judged = claims
+        for name, value in about.items():
+            judged = judged[judged[name] == value]
+        described.append(
+            _scoring(
+                Selection(folders.tables, about),
+                folders,
+                released,
+                leads=(scoring, normaliser) == pairs[0],
+            )
+            | {"matrix": arrange_claims(judged)}
+        )
     return {
         "name": task,
         "n_languages": own["language"].nunique(),
         "n_questions": str(n.min()) if n.nunique() == 1 else f"{n.min()} to {n.max()}",
-        "scorings": [
-            _scoring(
-                Selection(
-                    tables, {"task": task, "scoring": scoring, "normaliser": normaliser}
-                ),
-                figures,
-                {name_facet(*checkpoint) for checkpoint in released.checkpoints},
-                leads=(scoring, normaliser) == pairs[0],
-            )
-            for scoring, normaliser in pairs
-        ],
+        "scorings": described,
     }
 
 
@@ -211,18 +214,18 @@ def _describe_questions(
 
 
 def _scoring(
-    selection: Selection, figures: Path, released: Collection[str], *, leads: bool
+    selection: Selection, folders: Folders, released: Released, *, leads: bool
 ) -> dict[str, object]:
-    """Return the findings, tables and figures of one task, scoring and normaliser.
+    """Return the tables and figures of one task, scoring and normaliser.
 
     Args:
         selection: the tables of task, scoring and normaliser.
-        figures: folder of the study's figures.
-        released: facets of released checkpoints.
-        leads: whether the page begins with it.
+        folders: of the study.
+        released: the study's released checkpoints.
+        leads: whether the page of the task begins with it.
     """
+    are_released = {name_facet(*checkpoint) for checkpoint in released.checkpoints}
     levels = selection.per_level()
-    languages = selection.per_language()
     # Base models alone have no contrasts.
     contrasts = selection.rows("contrasts", calibrator="none")
     changes, askings = per_change(contrasts), per_asking(contrasts)
@@ -230,56 +233,32 @@ def _scoring(
     facets = []
     for facet in sorted(levels["facet"].unique()):
         own = levels[levels["facet"] == facet]
-        own_languages = languages[languages["facet"] == facet]
         own_changes = changes[changes["facet"] == facet]
         facets.append(
             {
                 "name": facet,
-                "findings": describe_findings(own, own_languages, own_changes),
+                "counts": count_table(own_changes),
                 "differences": difference_table(own_changes)
                 + difference_table(askings[askings["facet"] == facet]),
-                "levels": level_table(own, is_released=facet in released),
+                "levels": level_table(own, is_released=facet in are_released),
                 **samples(facet),
             }
         )
     name, normaliser = selection.about["scoring"], selection.about["normaliser"]
-    shown = {"always", "leading"} if leads else {"always"}
+    n_questions = int(selection.per_language()["n_questions"].min())
+    figures = (
+        list(show_figures(selection, folders, leads=leads, n_facets=len(facets)))
+        if normaliser == HEADLINE[name]
+        else []
+    )
     return {
         "name": name,
         "normaliser": normaliser,
+        "answer": describe_answer(levels, changes),
+        "chance": warn_of_chance(levels, n_questions),
         "facets": facets,
-        # The page leads with the first; what is not drawn is told at the end.
-        "figures": sorted(
-            (
-                _figure(kind, selection, figures)
-                for kind in FIGURES.values()
-                if normaliser == HEADLINE[name] and kind.shown in shown
-            ),
-            key=lambda figure: not figure["svg"],
-        ),
-    }
-
-
-def _figure(kind: FigureKind, selection: Selection, folder: Path) -> dict[str, str]:
-    """Return a figure with its caption.
-
-    A figure without values has no picture, and its caption says why.
-    """
-    task, scoring, normaliser = selection.about.values()
-    path = folder / layout.SHOWN_TAIL.format_map(selection.about) / f"{kind.name}.svg"
-    if not path.exists():
-        raise InputError(f"{path} is missing; draw it and write the page again")
-    values = kind.values(selection)
-    if values.empty:
-        return {"name": kind.name, "svg": "", "caption": f"{kind.missing}."}
-    caption = kind.caption(values)
-    slug = f"{task}-{scoring}-{normaliser}-{kind.name}"
-    prefix = f"f{crc32(slug.encode()):08x}"  # short, because the file repeats it a lot
-    return {
-        "name": kind.name,
-        "caption": caption,
-        "reading": kind.reading,
-        "svg": inline(path, prefix=prefix, text=caption),
+        "figures": [figure for figure in figures if figure["links"]],
+        "absent": [figure for figure in figures if not figure["links"]],
     }
 
 

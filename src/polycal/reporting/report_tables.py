@@ -1,5 +1,6 @@
 """The tables of the page, with their numbers spelt out."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import pandas as pd
@@ -7,14 +8,15 @@ import pandas as pd
 from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import BASE_RANK, TO_TASK, label
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.sentences import points, three
+from polycal.reporting.sentences import join
+from polycal.reporting.spelling import percent, points, three
 from polycal.study.languages import ALL, LEVELS
 
 NOTHING = "–"  # a cell without a number
 
 
 def _percentage(value: float) -> str:
-    return f"{100 * value:.1f}"
+    return percent(value, unit="")
 
 
 def spell_points(value: float) -> str:
@@ -75,6 +77,7 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
         known = all(end is not None and pd.notna(end) for end in ends)
         cells.append(
             {
+                "value": row[metric],
                 "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
                 "interval": spell_interval(*ends, spell) if known else "",
             }
@@ -108,6 +111,62 @@ def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
                     }
                 )
     return rows
+
+
+def count_table(changes: pd.DataFrame) -> list[dict[str, object]]:
+    """Count the languages in which a number is shown to rise and to fall.
+
+    A change counts if its simultaneous band leaves out 0.
+
+    Args:
+        changes: rows of `per_change` of one facet.
+
+    Returns:
+        A row per comparison: `comparison`, `n` languages, and `cells` with `up` and
+        `down` for each of `SHORT`.
+    """
+    rows = []
+    single = changes[~changes["level"].isin((*LEVELS, ALL))]
+    for (condition, reference), own in single.groupby(["rank", "reference"]):
+        counts = []
+        for metric in SHORT:
+            bands = own[own["metric"] == metric]
+            up, down = (bands["sim_low"] > 0).sum(), (bands["sim_high"] < 0).sum()
+            counts.append({"up": int(up), "down": int(down)})
+        rows.append(
+            {
+                "comparison": compare(condition, reference),
+                "n": own["level"].nunique(),
+                "cells": counts,
+            }
+        )
+    return rows
+
+
+def warn_of_chance(levels: pd.DataFrame, n: int) -> str:
+    """Name the conditions whose mean accuracy may be that of guessing; "" for none.
+
+    Languages share their questions, so more languages do not make `n` larger.
+
+    Args:
+        levels: rows of `per_level` of one task, scoring and normaliser.
+        n: questions per language.
+    """
+    whole = levels[levels["level"] == ALL]
+    chance = whole["chance"].max()
+    noise = 1.96 * math.sqrt(chance * (1 - chance) / n)
+    low = whole[whole["accuracy"] <= chance + noise]
+    if low.empty:
+        return ""
+    several = levels["facet"].nunique() > 1
+    names = [
+        f"{row['facet']}, {label(row['rank'])}" if several else label(row["rank"])
+        for row in low.to_dict("records")
+    ]
+    return (
+        f"With {n} questions per language, a mean accuracy of up to "
+        f"{percent(chance + noise)} may be chance, as it may for {join(names)}."
+    )
 
 
 def compare(rank: float, reference: str) -> str:

@@ -17,7 +17,7 @@ from polycal.reporting.report_tables import (
     spell_points,
 )
 from polycal.reporting.selection import Selection
-from polycal.reporting.sentences import percent
+from polycal.reporting.spelling import percent
 from polycal.study.languages import ALL, LEVELS
 
 _RESOURCES = "joshi_class"

@@ -19,7 +19,7 @@ STAGES = {
     "analyse": 6,
     "list_runs": 3,
     "find_shifts": 2,
-    "draw": 10,
-    "tabulate": 4,
-    "report": 12,
+    "draw": 11,
+    "tabulate": 5,
+    "report": 13,
 }

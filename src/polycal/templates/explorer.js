@@ -1,11 +1,14 @@
-// The interactive table. All state is in `view`, which the URL fragment mirrors.
+// The interactive chart and table. All state is in `view`, which the URL fragment mirrors.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("choices");
 const table = document.getElementById("explorer");
 const detail = document.getElementById("detail");
+const chart = document.getElementById("chart");
+const BOTH = "both"; // in place of a metric: accuracy and confidence
 const FIELDS = ["model", "sft", "task", "scoring", "calibrator", "metric", "level", "filter"];
 const view = { sort: "", lang: "" };
+let unknown = []; // what the address asks for and the page does not have
 
 const make = (tag, attributes = {}, ...children) => {
   const svg = ["svg", "line", "rect", "circle", "text", "path", "polygon", "title"].includes(tag);
@@ -15,15 +18,19 @@ const make = (tag, attributes = {}, ...children) => {
   return node;
 };
 const facetOf = () => data.facets.find((each) => each.model === view.model && each.sft === view.sft);
-const key = (metric) => [view.task, ...view.scoring.split(" "), view.calibrator, metric].join("|");
+// No calibrator changes accuracy, which is there once.
+const key = (metric) => [view.task, ...view.scoring.split(" "), metric === "accuracy" ? "none" : view.calibrator, metric].join("|");
+const DISTANCE = 10; // millionths, of the distances to the ends of intervals
 const unique = (values) => [...new Set(values)];
 const minus = (text) => text.replace("-", "−");
+// Numbers are whole millionths; halves are rounded away from 0, as polycal.reporting.spelling does.
 const spell = (whole, metric, signed) => {
   if (whole === null || whole === undefined) return "–";
   const unit = data.metrics[metric][1];
   const points = unit === "%" || unit === "pp";
-  const text = points ? (whole / 100).toFixed(1) : (whole / 10000).toFixed(3);
-  if (Number(text) === 0) return text.replace("-", "");
+  const digits = Math.sign(whole) * Math.round(Math.abs(whole) / 1000);
+  const text = (digits / (points ? 10 : 1000)).toFixed(points ? 1 : 3);
+  if (digits === 0) return text.replace("-", "");
   return (signed || unit === "pp") && whole > 0 ? "+" + text : minus(text);
 };
 
@@ -36,13 +43,15 @@ function fill() {
     task: () => Object.keys(data.tasks),
     scoring: () => data.scorings.filter((scoring) => readings.some((of) => of[0] === view.task && scoring === of[1] + " " + of[2])),
     calibrator: () => unique(readings.filter((of) => of[0] === view.task && view.scoring === of[1] + " " + of[2]).map((of) => of[3])).sort((a, b) => (b === "none") - (a === "none")),
-    metric: () => Object.keys(data.metrics).filter((each) => key(each) in data.values),
+    metric: () => [BOTH, ...Object.keys(data.metrics).filter((each) => key(each) in data.values)],
   };
+  unknown = [];
   for (const [name, list] of Object.entries(options)) {
     const choices = list();
+    if (view[name] && !choices.includes(view[name])) unknown.push(name + " " + view[name]);
     if (!choices.includes(view[name])) view[name] = choices[0];
     form[name].replaceChildren(...choices.map((value) => {
-      const text = name === "metric" ? data.metrics[value][0] : name === "scoring" ? value.replace(" ", " (") + ")" : value;
+      const text = value === BOTH ? "accuracy and confidence" : name === "metric" ? data.metrics[value][0] : name === "scoring" ? value.replace(" ", " (") + ")" : value;
       return make("option", { value }, text);
     }));
     form[name].value = view[name];
@@ -50,7 +59,14 @@ function fill() {
   if (!["high", "mid", "low"].includes(view.level)) view.level = "all";
   form.level.value = view.level;
   form.filter.value = view.filter ||= "";
+  if (view.lang && !data.tasks[view.task].includes(view.lang)) {
+    unknown.push("language " + view.lang);
+    view.lang = "";
+  }
 }
+
+// The metric of the table; beside accuracy and confidence it is their gap.
+const tabled = () => view.metric === BOTH ? "gap" : view.metric;
 
 function columns() {
   const labels = facetOf().conditions;
@@ -63,7 +79,7 @@ function columns() {
 }
 
 function rows() {
-  const numbers = data.values[key(view.metric)][facetOf().name];
+  const numbers = data.values[key(tabled())][facetOf().name];
   if (!numbers) return [];
   const wanted = view.filter.toLowerCase();
   const all = data.tasks[view.task].map((code, index) => ({
@@ -89,7 +105,7 @@ function draw() {
     list.sort((a, b) => (value(a) === null) - (value(b) === null) ||
       up * (typeof value(a) === "string" ? value(a).localeCompare(value(b)) : value(a) - value(b)));
   }
-  const [title, unit] = data.metrics[view.metric];
+  const metric = tabled(), [title, unit] = data.metrics[metric];
   table.caption.textContent = title + (unit ? ", " + unit : "") + ": " + facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text;
   table.tHead.replaceChildren(make("tr", {}, ...heads.map((head, index) => {
     const sorted = column && Number(column) === index ? (direction === "up" ? "ascending" : "descending") : "none";
@@ -100,17 +116,99 @@ function draw() {
     const pressed = row.code === view.lang;
     const button = make("button", { type: "button", "data-lang": row.code, "aria-pressed": pressed }, row.name + " (" + row.code + ")");
     const cells = shown.map((each) => {
-      const cell = make("td", {}, spell(each.of(row), view.metric, each.change));
+      const cell = make("td", {}, spell(each.of(row), metric, each.change));
       if (!each.change && row.below && row.below[each.index] !== null) {
-        const ends = [each.of(row) - row.below[each.index], each.of(row) + row.above[each.index]];
-        cell.append(make("small", {}, "[" + ends.map((end) => spell(end, view.metric)).join(", ") + "]"));
+        const ends = [each.of(row) - DISTANCE * row.below[each.index], each.of(row) + DISTANCE * row.above[each.index]];
+        cell.append(make("small", {}, "[" + ends.map((end) => spell(end, metric)).join(", ") + "]"));
       }
       return cell;
     });
     return make("tr", {}, make("th", { scope: "row" }, button), make("td", { class: "left" }, row.level), make("td", { class: "left" }, row.joshi), ...cells);
   }));
-  document.getElementById("count").textContent = list.length + " of " + data.tasks[view.task].length + " languages";
+  const said = unknown.length ? ". The address asks for what this page does not have: " + unknown.join(", ") : "";
+  document.getElementById("count").textContent = list.length + " of " + data.tasks[view.task].length + " languages" + said;
+  chart.replaceChildren(...(list.length ? [plot(list, !column), make("figcaption", { class: "quiet" }, reading())] : []));
   describe();
+}
+
+function reading() {
+  if (view.metric === BOTH) return "A circle is accuracy, a diamond mean confidence, in %; the bar between them is the gap, orange where confidence is higher. Every condition has a row.";
+  const intervals = data.values[key(view.metric)][facetOf().name].below ? " Thin lines are intervals for other questions." : "";
+  return "One mark per condition." + intervals;
+}
+
+// What the chart draws: one row per language and condition, in units of the page.
+function marks(list) {
+  const facet = facetOf(), names = view.metric === BOTH ? ["accuracy", "confidence"] : [view.metric];
+  const scale = ["%", "pp"].includes(data.metrics[names[0]][1]) ? 1e4 : 1e6;
+  return list.flatMap((row) => facet.conditions.map((condition, at) => {
+    const place = data.tasks[view.task].indexOf(row.code);
+    const wholes = names.map((name) => data.values[key(name)][facet.name].value[place][at]);
+    const [first, last] = wholes.map((whole) => whole === null ? NaN : whole / scale);
+    const spelt = names.map((name, index) => name + " " + spell(wholes[index], name)).join(", ");
+    const end = (own, sign) => own && own[at] !== null ? first + sign * DISTANCE * own[at] / scale : NaN;
+    return { code: row.code, condition, first, last, low: end(row.below, -1), high: end(row.above, 1), words: row.name + ", " + condition + ": " + spelt };
+  }));
+}
+
+function plot(list, byResources) {
+  const facet = facetOf(), both = view.metric === BOTH, points = marks(list);
+  const isWide = chart.clientWidth > 640;
+  // Languages run along the long side: from left to right, or down on a phone.
+  const along = isWide ? "x" : "y", across = isWide ? "y" : "x";
+  // An empty place between the levels, whose names stand over the first language.
+  const domain = list.flatMap((row, index) => byResources && index && row.level !== list[index - 1].level ? [" " + row.level, row.code] : [row.code]);
+  const heads = byResources ? list.filter((row, index) => !index || row.level !== list[index - 1].level) : [];
+  const at = (rest) => ({ [along]: "code", ...(both ? { [isWide ? "fy" : "fx"]: "condition" } : {}), ...rest });
+  const ink = "currentColor", unit = both ? "%" : data.metrics[view.metric][1];
+  const rule = isWide ? Plot.ruleX : Plot.ruleY;
+  const span = (low, high) => ({ [across + "1"]: low, [across + "2"]: high });
+  const own = both ? [
+    rule(points, at({ ...span("first", "last"), stroke: (each) => each.last > each.first ? data.colours.over : data.colours.under, strokeWidth: 5 })),
+    Plot.dot(points, at({ [across]: "first", r: 3, fill: "var(--back)", stroke: ink })),
+    Plot.dot(points, at({ [across]: "last", r: 3, symbol: "diamond", fill: ink })),
+  ] : [
+    rule(points.filter((each) => each.low === each.low), at({ ...span("low", "high"), stroke: "condition", strokeOpacity: 0.5 })),
+    Plot.dot(points, at({ [across]: "first", r: 3.2, fill: "condition" })),
+  ];
+  const count = domain.length;
+  const node = Plot.plot({
+    width: chart.clientWidth,
+    height: isWide ? (both ? 60 + 130 * facet.conditions.length : 330) : 60 + 15 * count,
+    marginLeft: isWide ? 40 : 46, marginRight: isWide && both ? 110 : 10, marginBottom: 34, marginTop: 26,
+    style: { background: "none", fontSize: "11px" },
+    ariaLabel: table.caption.textContent,
+    [along]: { domain, label: null, tickFormat: (code) => code.startsWith(" ") ? "" : code, tickSize: 0 },
+    [across]: { label: unit || null, grid: true, nice: true },
+    ...(both ? { [isWide ? "fy" : "fx"]: { domain: facet.conditions, label: null, padding: 0.12, tickFormat: (name) => name.replace(", smoothing", ",\nsmoothing") } } : {}),
+    color: { domain: facet.conditions, range: data.colours.conditions, legend: false },
+    marks: [
+      both ? null : rule([0], { stroke: "none" }),
+      ...own,
+      heads.length && isWide ? Plot.text(heads, { x: "code", ...(both ? { fy: () => facet.conditions[0] } : {}), frameAnchor: "top-left", textAnchor: "start", dy: -18, text: (row) => row.level + " resources", fill: ink, fontWeight: 600 }) : null,
+      Plot.tip(points, (isWide ? Plot.pointerX : Plot.pointerY)(at({ [across]: "first", title: "words", pointerSize: 0 }))),
+    ],
+  });
+  node.addEventListener("click", () => node.value && choose(node.value.code));
+  if (both) return node;
+  const keys = facet.conditions.map((name, index) => {
+    const dot = make("svg", { width: 10, height: 10, "aria-hidden": "true" }, make("circle", { cx: 5, cy: 5, r: 4, fill: data.colours.conditions[index] }));
+    return make("span", { class: "key" }, dot, " " + name);
+  });
+  return make("div", {}, make("p", { class: "keys" }, ...keys), node);
+}
+
+function choose(code) {
+  view.lang = code;
+  update("pushState");
+  detail.focus({ preventScroll: true });
+  detail.scrollIntoView({ block: "start" });
+}
+function leave() {
+  const code = view.lang;
+  view.lang = "";
+  update("pushState");
+  (table.querySelector('[data-lang="' + code + '"]') || form.filter).focus();
 }
 
 // Wilson's 95 % interval of a share.
@@ -192,9 +290,10 @@ function questions(facet) {
     make("p", { class: "quiet" }, "The largest changes of confidence from " + labels[0] + " to " + labels[1] + ", which are not typical. Probabilities in %, scored by " + scoring + ", before any calibrator; ✓ is the right option."), ...blocks];
 }
 
-function remember() {
+// A chosen language is a step that the browser's Back undoes.
+function remember(how = "replaceState") {
   const fragment = new URLSearchParams(Object.entries(view).filter(([, value]) => value));
-  history.replaceState(null, "", "#view?" + fragment);
+  history[how](null, "", "#view?" + fragment);
 }
 function restore() {
   if (!location.hash.startsWith("#view?")) return false;
@@ -202,7 +301,28 @@ function restore() {
   for (const [name, value] of new URLSearchParams(location.hash.slice(6))) if (name in view) view[name] = value;
   return true;
 }
-function update() { fill(); draw(); remember(); }
+function redraw() { fill(); draw(); }
+function update(how) { redraw(); remember(how); }
+function show() {
+  if (!restore()) return false;
+  redraw();
+  (view.lang ? detail : document.getElementById("explore")).scrollIntoView({ block: "start" });
+  return true;
+}
+
+function download() {
+  const shown = columns(), metric = tabled(), scale = ["%", "pp"].includes(data.metrics[metric][1]) ? 1e4 : 1e6;
+  const quote = (text) => '"' + String(text).replaceAll('"', '""') + '"';
+  const lines = [["language", "code", "resources", "class", ...shown.map((each) => each.name)].map(quote).join(",")];
+  for (const row of rows()) {
+    const numbers = shown.map((each) => each.of(row) === null ? "" : each.of(row) / scale);
+    lines.push([quote(row.name), row.code, row.level, row.joshi, ...numbers].join(","));
+  }
+  const link = make("a", { download: [view.task, view.scoring.replace(" ", "-"), metric].join("-") + ".csv" });
+  link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
 
 form.addEventListener("input", () => {
   for (const name of FIELDS) view[name] = form[name].value;
@@ -218,24 +338,38 @@ table.tHead.addEventListener("click", (event) => {
   table.tHead.querySelector('[data-column="' + column + '"]').focus();
 });
 table.tBodies[0].addEventListener("click", (event) => {
-  if (!event.target.dataset.lang) return;
-  view.lang = event.target.dataset.lang;
-  update();
-  detail.focus();
-  detail.scrollIntoView({ block: "start" });
+  if (event.target.dataset.lang) choose(event.target.dataset.lang);
 });
-detail.addEventListener("click", (event) => {
-  if (event.target.id !== "close") return;
-  const code = view.lang;
-  view.lang = "";
-  update();
-  (table.querySelector('[data-lang="' + code + '"]') || form.filter).focus();
-});
-window.addEventListener("hashchange", () => { if (restore()) { fill(); draw(); } });
+detail.addEventListener("click", (event) => { if (event.target.id === "close") leave(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && view.lang) leave(); });
+document.getElementById("download").addEventListener("click", download);
+for (const name of ["hashchange", "popstate"]) window.addEventListener(name, show);
+let width = 0; // that of the drawn chart
+new ResizeObserver(() => {
+  if (Math.abs(chart.clientWidth - width) > 8) { width = chart.clientWidth; draw(); }
+}).observe(chart);
+
+// What a chip stands for, where it is pointed at or has the focus.
+const tip = make("div", { id: "tip", hidden: "", "aria-hidden": "true" });
+document.body.append(tip);
+function explain(event) {
+  const chip = event.target.closest && event.target.closest(".chip[aria-label]");
+  tip.hidden = !chip;
+  if (!chip) return;
+  tip.textContent = chip.getAttribute("aria-label");
+  const box = chip.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + "px";
+  const below = box.bottom + 6;
+  tip.style.top = (below + tip.offsetHeight < innerHeight ? below : box.top - tip.offsetHeight - 6) + "px";
+}
+for (const name of ["mouseover", "focusin"]) document.addEventListener(name, explain);
+
+// What opens on demand comes from its template.
+document.addEventListener("toggle", (event) => {
+  const content = event.target.querySelector(":scope > template");
+  if (content) content.replaceWith(content.content);
+}, true);
 
 for (const name of FIELDS) view[name] ||= "";
-const linked = restore();
-fill();
-draw();
 form.hidden = false;
-if (linked) document.getElementById("explore").scrollIntoView();
+if (!show()) redraw();

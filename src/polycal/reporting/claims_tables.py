@@ -1,0 +1,129 @@
+"""The verdicts on claims as tables: at a glance, and one by one with their numbers."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.comparing.conditions import name_facet
+from polycal.comparing.verdicts import INCONCLUSIVE, NOT_JUDGED
+from polycal.measuring.side_metrics import MEASURED
+from polycal.reporting.claim_sentences import MARKS, describe_case
+from polycal.reporting.report_tables import NOTHING
+from polycal.reporting.spelling import spell, spell_difference
+from polycal.study.layout import number
+
+
+def arrange_claims(claims: pd.DataFrame) -> dict[str, object]:
+    """Return the claims of one task and scoring at a glance: claims down.
+
+    Args:
+        claims: rows of the claims table about one task, scoring and normaliser.
+
+    Returns:
+        `columns`: of one model and SFT set the conditions (SFT, smoothing 0.1), else
+        models and SFT sets. `compact`: whether a cell has signs only. `rows`: of each
+        claim its `statement` and `cells`, lists of chips with `smoothing` (empty
+        without), `mark`, `kind`, `short` (the difference that decided) and `text`
+        (everything). `marks`: each sign in the matrix with its meaning. `unjudged`:
+        how many claims are left out because they are judged nowhere.
+    """
+    judged = claims.loc[claims["verdict"] != NOT_JUDGED, "statement"]
+    shown = claims[claims["statement"].isin(judged)]
+    several = len(claims[["model", "sft"]].drop_duplicates()) > 1
+    cells: dict[str, dict[str, list]] = {}
+    columns: dict[str, None] = {}
+    kinds = set()
+    for row in shown.to_dict("records"):
+        smoothing = _smoothing(row)
+        if several:
+            column = name_facet(row["model"], row["sft"])
+        else:
+            column = f"smoothing {smoothing}" if smoothing else "SFT"
+        columns[column] = None
+        chip = _chip(row, several=several)
+        kinds.add(chip["kind"])
+        own = cells.setdefault(row["statement"], {})
+        own.setdefault(column, []).append(chip)
+    return {
+        "columns": list(columns),
+        "compact": several,
+        "rows": [
+            {
+                "statement": statement,
+                "cells": [own.get(column, []) for column in columns],
+            }
+            for statement, own in cells.items()
+        ],
+        "unjudged": claims["statement"].nunique() - judged.nunique(),
+        "marks": [(mark, kind) for kind, mark in MARKS.items() if kind in kinds],
+    }
+
+
+def _smoothing(row: Mapping) -> str:
+    value = row["smoothing"]
+    return number(value) if value and pd.notna(value) else ""
+
+
+def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
+    case = describe_case(row, facet=several)
+    unit = MEASURED[row["metric"]].unit
+    return {
+        "smoothing": _smoothing(row),
+        "mark": case["mark"],
+        "kind": case["kind"],
+        "short": ""
+        if case["kind"] == NOT_JUDGED
+        else spell_difference(row["estimate"], unit),
+        "text": f"{row['statement']} {case['where']}: {case['text']}",
+    }
+
+
+def list_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
+    """Return every claim with a row per case: what was seen, and what could be seen.
+
+    Args:
+        claims: rows of a claims table under headline normalisers.
+
+    Returns:
+        `statement` and `cases`: `mark`, `kind`, `verdict`, `where`, `values` (before
+        and after), `difference` with `interval`, `least` (the smallest effect that the
+        study decides), `needed` (questions that would decide the effect that was seen,
+        where it is not decided) and `note`.
+    """
+    several = len(claims[["model", "sft"]].drop_duplicates()) > 1
+    listed = []
+    for statement, own in claims.groupby("statement", sort=False):
+        cases = [_case(row, several=several) for row in own.to_dict("records")]
+        first = cases[0]
+        if first["kind"] == NOT_JUDGED and all(
+            (case["kind"], case["note"]) == (NOT_JUDGED, first["note"])
+            for case in cases
+        ):
+            cases = [first | {"where": "in every case"}]
+        listed.append({"statement": statement, "cases": cases})
+    return listed
+
+
+def _case(row: Mapping, *, several: bool) -> dict[str, str]:
+    told = describe_case(row, facet=several)
+    unit = MEASURED[row["metric"]].unit
+    case = {name: told[name] for name in ("mark", "kind", "verdict", "where")}
+    case["note"] = row["reason"] if isinstance(row["reason"], str) else ""
+    names = ("values", "difference", "interval", "least", "needed")
+    if told["kind"] == NOT_JUDGED:
+        return case | dict.fromkeys(names, NOTHING)
+    low, high = (
+        spell_difference(row[end], unit).removesuffix(" pp")
+        for end in ("ci_low", "ci_high")
+    )
+    needed = row["n_questions_needed"]
+    is_open = told["kind"] == INCONCLUSIVE and pd.notna(needed)
+    return case | {
+        "values": f"{spell(row['before'], unit)} → {spell(row['after'], unit)}",
+        "difference": spell_difference(row["estimate"], unit),
+        "interval": f"[{low}, {high}] {100 * row['confidence']:.4g} %",
+        "least": spell_difference(row["detectable"], unit).removeprefix("+")
+        if pd.notna(row["detectable"])
+        else NOTHING,
+        "needed": f"{int(needed):,}" if is_open else NOTHING,
+    }

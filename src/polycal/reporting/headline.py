@@ -1,0 +1,128 @@
+"""The answer of a study in at most three sentences, written from its contrasts."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from polycal.comparing.claims import TO_BASE
+from polycal.comparing.conditions import BASE_RANK, label
+from polycal.reporting.sentences import join
+from polycal.reporting.spelling import percent, points
+from polycal.study.languages import ALL, LEVELS
+
+_CHANGES = {  # by the contrast's verdict
+    "increase": "raises {name} by {size}",
+    "decrease": "lowers {name} by {size}",
+    "equivalent": "leaves {name} within the margin ({size})",
+    "inconclusive": "may change {name} by chance only ({size})",
+}
+_FIRST = ("confidence", "accuracy")
+# The only reason for which two conditions of a facet are not contrasted.
+_APART = (
+    "They are not compared: their tokenizers differ, and confidence per token depends "
+    "on the tokenizer."
+)
+
+
+def describe_answer(levels: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
+    """Say what SFT and smoothing change over all languages of a task and scoring.
+
+    Args:
+        levels: rows of `per_level` of the task and scoring.
+        changes: rows of `per_change` of the same.
+
+    Returns:
+        One model and SFT set: what SFT changes, also in the languages with the fewest
+        resources, and what the largest smoothing value changes then. Several: in how
+        many of them a number rises or falls. Models as they are: their gap.
+    """
+    if changes.empty:
+        return _describe_states(levels[levels["level"] == ALL])
+    whole = changes[changes["level"] == ALL]
+    if whole["facet"].nunique() > 1:
+        return list(_count_facets(whole))
+    return list(_describe_facet(changes, whole))
+
+
+def _describe_facet(changes: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
+    first, last = whole["rank"].min(), whole["rank"].max()
+    n = int(whole["n_languages"].max())
+    languages = f"Over {n} languages" if n > 1 else "In the one language"
+    rows = whole[whole["rank"] == first].set_index("metric")
+    told = join([_change(rows.loc[name], name) for name in _FIRST])
+    sentences = [f"{languages}, {label(first)} {told}."]
+    shown = [level for level in LEVELS if level in set(changes["level"])]
+    if len(shown) > 1:
+        own = changes[(changes["level"] == shown[-1]) & (changes["rank"] == first)]
+        own = own.set_index("metric")
+        told = join([_change(own.loc[name], name) for name in _FIRST])
+        sentences.append(f"In {shown[-1]}-resource languages, it {told}.")
+    if last > first:
+        rows = whole[whole["rank"] == last].set_index("metric")
+        told = _change(rows.loc["gap"], "the gap between confidence and accuracy")
+        sentences.append(f"{label(last)} {told}, against {_name_reference(rows)}.")
+    return sentences
+
+
+def _name_reference(rows: pd.DataFrame) -> str:
+    return "the base model" if (rows["reference"] == TO_BASE).all() else "SFT"
+
+
+def _change(row: Mapping, name: str) -> str:
+    size = points(row["estimate"])
+    if row["verdict"] in ("increase", "decrease"):
+        size = size.lstrip("+−")
+    low, high = (points(row[end], unit="") for end in ("ci_low", "ci_high"))
+    return _CHANGES[row["verdict"]].format(name=name, size=f"{size} [{low}, {high}]")
+
+
+def _count_facets(whole: pd.DataFrame) -> list[str]:
+    n = whole["facet"].nunique()
+    sentences = []
+    for rank in sorted({whole["rank"].min(), whole["rank"].max()}):
+        own = whole[whole["rank"] == rank]
+        counts = []
+        for metric in ("confidence", "accuracy", "gap"):
+            verdicts = own.loc[own["metric"] == metric, "verdict"]
+            name = "the gap" if metric == "gap" else metric
+            counts.append(f"{name} {_count(verdicts)}")
+        against = _name_reference(own)
+        sentences.append(
+            f"{label(rank)} against {against}, in {n} models and SFT sets: "
+            f"{join(counts)}."
+        )
+    return sentences
+
+
+def _count(verdicts: pd.Series) -> str:
+    counts = {
+        "rises": (verdicts == "increase").sum(),
+        "falls": (verdicts == "decrease").sum(),
+    }
+    shown = [f"{verb} in {count}" for verb, count in counts.items() if count]
+    return join(shown) or "is not shown to change in any"
+
+
+def _describe_states(levels: pd.DataFrame) -> list[str]:
+    """Describe what is not compared: models as they are, or two tokenizers."""
+    base = levels[levels["rank"] == BASE_RANK].sort_values("gap")
+    if len(levels) > len(base):
+        told = [
+            f"{label(row['rank'])} {percent(row['accuracy'])} and "
+            f"{percent(row['confidence'])}"
+            for row in levels.sort_values(["facet", "rank"]).to_dict("records")
+        ]
+        return [f"Accuracy and confidence: {'; '.join(told)}.", _APART]
+    if len(base) == 1:
+        (row,) = base.to_dict("records")
+        side = "over" if row["gap"] > 0 else "under"
+        return [
+            f"Accuracy is {percent(row['accuracy'])} and confidence "
+            f"{percent(row['confidence'])}: the model is {side}-confident by "
+            f"{points(abs(row['gap'])).lstrip('+')}."
+        ]
+    least, most = base.iloc[0], base.iloc[-1]
+    return [
+        f"Confidence minus accuracy lies between {points(least['gap'])} "
+        f"({least['facet']}) and {points(most['gap'])} ({most['facet']})."
+    ]

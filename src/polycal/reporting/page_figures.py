@@ -1,0 +1,81 @@
+"""The figures of one task and scoring on the page, with links to their files."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from polycal.errors import InputError
+from polycal.reporting.figures import FIGURES
+from polycal.reporting.selection import Selection
+from polycal.reporting.svg import inline
+from polycal.study import layout
+
+# With more models and SFT sets, a page of pictures is too heavy to send; their files
+# are beside it.
+_MOST_FACETS = 2
+
+
+class Folders(NamedTuple):
+    """Where the page's inputs are, and where the page is.
+
+    Attributes:
+        tables: holds the study's tables.
+        figures: holds the study's figures.
+        page: the page's own.
+    """
+
+    tables: Path
+    figures: Path
+    page: Path
+
+    def link(self, path: Path) -> str:
+        """Return the address of a file as the page spells it."""
+        return Path(os.path.relpath(path, self.page)).as_posix()
+
+
+def show_figures(
+    selection: Selection, folders: Folders, *, leads: bool, n_facets: int
+) -> Iterator[dict[str, object]]:
+    """Yield the figures of one task, scoring and normaliser in the page's order.
+
+    A figure has `name`, `caption`, how to read it as `reading`, `links` to its files,
+    and its picture as `svg`, which is empty where only the file shows it. A figure
+    without values has no links, and its caption says why.
+
+    Args:
+        selection: the tables of task, scoring and normaliser.
+        folders: of the study.
+        leads: whether the scoring leads; the others have fewer pictures.
+        n_facets: models and SFT sets in the figures.
+
+    Raises:
+        InputError: the file of a figure is missing or broken.
+    """
+    drawn = {"always", "leading"} if leads else {"always"}
+    for kind in FIGURES.values():
+        place = folders.figures / layout.SHOWN_TAIL.format_map(selection.about)
+        path = place / f"{kind.name}.svg"
+        if not path.exists():
+            raise InputError(f"{path} is missing; draw it and write the page again")
+        values = kind.values(selection)
+        if values.empty:
+            yield {"name": kind.name, "caption": f"{kind.missing}.", "links": []}
+            continue
+        caption = kind.caption(values)
+        slug = "-".join((*selection.about.values(), kind.name))
+        prefix = f"f{crc32(slug.encode()):08x}"  # short: the page repeats it a lot
+        is_drawn = kind.shown in drawn and n_facets <= _MOST_FACETS
+        files = [path.with_suffix(ending) for ending in (".svg", ".pdf")]
+        yield {
+            "name": kind.name,
+            "caption": caption,
+            "reading": kind.reading,
+            "links": [
+                (file.suffix[1:].upper(), folders.link(file))
+                for file in files
+                if file.exists()
+            ],
+            "svg": inline(path, prefix=prefix, text=caption) if is_drawn else "",
+        }
