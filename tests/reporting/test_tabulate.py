@@ -144,17 +144,50 @@ def test_names_are_escaped(made):
     assert "50%_&more" in (made / "levels.csv").read_text()
 
 
+CLASSES = {
+    "one column": ("", ""),
+    "two columns": ("[twocolumn]", ""),
+    "like ACL's": ("[11pt,a4paper,twocolumn]", r"\usepackage[margin=2.5cm]{geometry}"),
+}
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
-def test_latex_takes_them(made):
-    """All in one document, without an error."""
-    inputs = "\n".join(rf"\input{{{name}.tex}}" for name in NAMES)
-    (made / "all.tex").write_text(
-        "\\documentclass[landscape]{article}\n\\usepackage{booktabs,longtable}\n"
-        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+@pytest.mark.parametrize(("options", "more"), CLASSES.values(), ids=CLASSES)
+def test_latex_sets_them_without_an_error_or_a_wide_line(made, tmp_path, options, more):
+    """In one column and in two; a long table knows its widths in the third run."""
+    inputs = "\n".join(rf"\input{{{made / name}.tex}}" for name in NAMES)
+    (tmp_path / "all.tex").write_text(
+        f"\\documentclass{options}{{article}}\n\\usepackage{{booktabs,longtable}}\n"
+        f"{more}\n\\begin{{document}}\nbefore\n{inputs}\nafter\n\\end{{document}}\n"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=made, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+    for _ in range(3):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:]
+    assert "Overfull" not in done.stdout
+
+
+def test_the_best_values_of_a_level_are_bold_in_latex(made):
+    """Accuracy: the largest; ECE: the smallest; the gap nearest to 0; no confidence."""
+    text = (made / "levels.tex").read_text().partition("SFT: alpaca-en")[2]
+    lines = text.partition("low resource")[2].splitlines()
+    rows = [line.split(" & ") for line in lines[1:4]]
+    values = {
+        name: [
+            100 * mean_by_hand("none", 0.0, LEVELS["low"], name),
+            *(over_seeds(smoothing, LEVELS["low"], name) for smoothing in (0.0, 0.1)),
+        ]
+        for name in METRICS
+    }
+    wanted = [
+        max(range(3), key=values["accuracy"].__getitem__),
+        None,
+        min(range(3), key=lambda at: abs(values["gap"][at])),
+        min(range(3), key=values["ece"].__getitem__),
+    ]
+    for column, best in enumerate(wanted, start=1):
+        bold = [r"\textbf" in row[column] for row in rows]
+        assert bold == [index == best for index in range(3)]
 
 
 def test_the_same_tables_give_the_same_bytes(made, tmp_path):

@@ -1,6 +1,5 @@
 """Tables for a paper: CSV, Markdown and LaTeX (booktabs)."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,9 @@ from polycal.comparing.conditions import (
     language_of,
     per_change,
 )
+from polycal.reporting import latex
 from polycal.reporting.claim_sentences import describe_claims
+from polycal.reporting.claims_tables import list_claims
 from polycal.reporting.report_tables import (
     COLUMNS,
     SHORT,
@@ -26,8 +27,7 @@ from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
 NAMES = ("levels", "differences", "languages", "claims")
-# Signs of the cells in LaTeX, and in files that programs read.
-_LATEX = {"−": "$-$", "–": "--"}
+# Signs of the cells in files that programs read.
 _PLAIN = {"−": "-", "–": ""}
 
 
@@ -53,7 +53,7 @@ def tabulate(
         InputError: a file of another name or format, no rows for this selection, or a
             broken table.
     """
-    check_outputs(out, "table", NAMES, _SPELT)
+    check_outputs(out, "table", NAMES, [*_SPELT, ".tex"])
     about = {"task": task, "scoring": scoring, "normaliser": normaliser}
     chosen = Selection(tables, about)
     make: dict[str, Callable[[], pd.DataFrame]] = {
@@ -66,10 +66,28 @@ def tabulate(
     }
     made = {name: make[name]() for name in {path.stem for path in out}}
     for path in out:
-        title = f"{path.stem}, {task}, {scoring} ({normaliser})"
-        text = _SPELT[path.suffix](made[path.stem], title)
+        title = f"{task}, {scoring} ({normaliser})"
+        if path.suffix == ".tex":
+            text = _write_latex(path.stem, chosen, made[path.stem], title)
+        else:
+            text = _SPELT[path.suffix](made[path.stem], f"{path.stem}, {title}")
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def _write_latex(name: str, chosen: Selection, frame: pd.DataFrame, title: str) -> str:
+    """Return a table as LaTeX, with groups of rows in place of repeated cells."""
+    if name == "languages":
+        return latex.write_languages(frame, title)
+    if name == "claims":
+        claims = chosen.rows("claims")
+        return latex.write_claims(list_claims(claims) if len(claims) else [], title)
+    if name == "levels":
+        facets = chosen.per_level().groupby("facet")
+        return latex.write_levels(((f, level_table(own)) for f, own in facets), title)
+    facets = per_change(chosen.rows("contrasts", calibrator="none")).groupby("facet")
+    tables = ((facet, difference_table(own)) for facet, own in facets)
+    return latex.write_differences(tables, title)
 
 
 def tabulate_levels(levels: pd.DataFrame) -> pd.DataFrame:
@@ -163,34 +181,7 @@ def _markdown(frame: pd.DataFrame, title: str) -> str:
     return f"{title[0].upper()}{title[1:]}\n\n{body}\n"
 
 
-def _latex(frame: pd.DataFrame, title: str) -> str:
-    """Return a longtable, which may break over pages, with right-aligned numbers."""
-    escaped = pd.DataFrame(
-        [[_escape(str(cell)) for cell in row] for row in frame.to_numpy()],
-        columns=[_escape(name) for name in frame.columns],
-    )
-    text = escaped.to_latex(
-        index=False,
-        longtable=True,
-        column_format="".join(_COLUMNS.get(name, "r") for name in frame.columns),
-        caption=_escape(f"{title[0].upper()}{title[1:]}."),
-        label="tab:" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
-    )
-    return f"% \\usepackage{{booktabs,longtable}}\n{text}"
-
-
-_WORDS = ("model and SFT set", "comparison", "level", "condition", "language", "code")
-_COLUMNS = dict.fromkeys((*_WORDS, "verdict"), "l")
-_COLUMNS |= dict.fromkeys(("claim", "where", "numbers"), "p{0.26\\linewidth}")
-_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
-_SPECIAL |= {"^": r"\textasciicircum{}"} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _SPELT: dict[str, Callable[[pd.DataFrame, str], str]] = {
     ".csv": _csv,
     ".md": _markdown,
-    ".tex": _latex,
 }
-
-
-def _escape(text: str) -> str:
-    spelt = _SPECIAL | _LATEX
-    return "".join(spelt.get(sign, sign) for sign in text)
