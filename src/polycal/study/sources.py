@@ -44,15 +44,17 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
     seen, to_read = dict(known), _READ_AT_ONCE
     for source in sources:
         note, stats, stamp = known.get(str(source)), _read_stats(source), _stamp(source)
+        # Snakemake takes braces in a path for wildcards, so a stamp always stands for it.
+        has_braces = not {*"{}"}.isdisjoint(str(source))
         if note and _is_same(note["stats"], stats):
             digest = note["digest"]
-        elif note or stamp.exists() or _count_bytes(stats) <= to_read:
+        elif note or has_braces or stamp.exists() or _count_bytes(stats) <= to_read:
             to_read -= _count_bytes(stats)
             digest = _digest(source, stats)
         else:
             digest = None
         if note is None:
-            is_stamped = stamp.exists()
+            is_stamped = has_braces or stamp.exists()
             note = {"base": None if is_stamped else digest, "stamped": is_stamped}
         if digest and (note["stamped"] or digest != note["base"]):
             _set_stamp(stamp, source, digest)
