@@ -24,7 +24,6 @@ from polycal.study.asked import note_trainings
 from polycal.study.flags import cli_flags
 from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
-from polycal.study.repositories import find_local
 from polycal.study.scorings import HEADLINE
 from polycal.study.sources import check_local, find_stamp, note_use, stamp_sources
 
@@ -58,9 +57,6 @@ def check_config():
         raise WorkflowError(f"Config: {error}") from None
     if not workflow.is_main_process:  # a job's own process, which decides nothing
         return sources
-    for task in config["tasks"]:
-        if set(map(Path, grid.local_path(task["repo"]))) & set(sources):
-            check_languages(task)
     try:
         stamp_sources(sources, Path(layout.SOURCES))
     except InputError as error:
@@ -68,17 +64,6 @@ def check_config():
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}") from None
     return sources
-
-
-def check_languages(task):
-    """Stop where a benchmark on this machine lacks a language that the study names."""
-    test = study.complete_format(task["format"])["splits"]["test"]
-    for language in task["languages"]:
-        name = task["configs"].get(language, language)
-        try:
-            find_local(task["repo"], name=name, splits=[test])
-        except InputError as error:
-            raise WorkflowError(f"Config: tasks.{task['name']}: {error}") from None
 
 
 def hold_directory():
@@ -459,23 +444,30 @@ def get_settings(kind, **changes):
     return cli_flags({**recipe, **changes})
 
 
-def follow_source(repo):
-    """What stands for a `repo` of the config, if it is on this machine.
+def follow_source(repo, part=""):
+    """What stands for a `repo` of the config, or a language of it, on this machine.
 
     Its stamp once it has changed, else the source, whose time does not count. What the
     workflow makes itself is an output of another rule.
     """
     paths = grid.local_path(repo)
-    if set(map(Path, paths)).isdisjoint(SOURCES):
+    if set(map(Path, paths)).isdisjoint(source.path for source in SOURCES):
         return paths
-    return [find_stamp(path) or ancient(path) for path in paths]
+    return [find_stamp(path, part) or ancient(path) for path in paths]
 
 
 def get_local_repo(section, name):
-    """The source of a model, SFT set or task, if it is on this machine."""
+    """The source of a model or an SFT set, if it is on this machine."""
     return lambda wildcards: follow_source(
         grid.entry(config[section], wildcards[name])["repo"]
     )
+
+
+def get_local_language(wildcards):
+    """The source of a language of a task, if it is on this machine."""
+    task = get_task(wildcards)
+    name = task["configs"].get(wildcards.language, wildcards.language)
+    return follow_source(task["repo"], name)
 
 
 def get_local_checkpoint(wildcards):

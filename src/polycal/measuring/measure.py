@@ -34,8 +34,8 @@ _SHARED = ("checkpoint", *_ASKED)  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 _READING = ("scoring", "normaliser", "calibrator")
-# What a benchmark does not annotate, and what is not known of imported scores.
-_MAY_BE_NULL = {"culture", "log_mass", "truncated"}
+# What a benchmark may lack, and what is not known of imported scores.
+_MAY_BE_NULL = {"subject", "category", "culture", "log_mass", "truncated"}
 _ROUNDING = 1e-3  # nats that a log-likelihood of float32 may lie above 0
 
 
@@ -213,14 +213,13 @@ def _check_scores(rows: pa.Table, path: Path) -> None:
     lists = {name: _count(rows, name) for name in ("n_tokens", "n_bytes")}
     gold = rows["gold"].fill_null(-1).to_numpy()
     mass = rows["log_mass"].fill_null(0).to_numpy()
-    lacking = [
-        rows[name].is_null().to_numpy()
-        for name in rows.column_names
-        if name not in _MAY_BE_NULL
-    ]
     unknown = pc.is_in(rows["scoring"], pa.array(SCORINGS)).to_numpy()
     problems = (
-        (np.any(lacking, axis=0), "it is not complete"),
+        *(
+            (rows[name].is_null().to_numpy(), f"it has no {name}")
+            for name in rows.column_names
+            if name not in _MAY_BE_NULL
+        ),
         (~unknown, f"its scoring is none of {', '.join(SCORINGS)}"),
         (
             _owns(rows, "logprobs", lambda v: ~np.isfinite(v) | (v > _ROUNDING)),
