@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import shutil
-import time
 from pathlib import Path
 
 import pytest
+import yaml
 from study import (
     REPOSITORY,
     job_counts,
@@ -124,28 +125,45 @@ def test_a_checkout_behind_braces_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("days", [-1, 1])
-def test_a_clock_that_was_set_by_a_day_runs_nothing_again(odd, tmp_path, days):
-    """Every file of the first run lies a day in the future, or in the past.
+def test_a_clock_that_was_set_by_a_day(odd, tmp_path, days):
+    """Every file of the first run lies a day in the past, or in the future.
 
-    What is made after it is used, though files that it depends on may be newer; and
-    what depends on a change is made again.
+    Nothing runs again without need. What depends on a change does, though all of it is
+    dated later than the change, and even if a run is killed in between.
     """
     study = shutil.copytree(odd, tmp_path / "study", copy_function=shutil.copy2)
-    now = time.time() + days * 86_400
     for path in study.rglob("*"):
-        if path.name != "study.yaml":
-            seconds = path.stat().st_mtime - time.time()
-            os.utime(path, (now + seconds, now + seconds))
+        moment = path.stat().st_mtime + days * 86_400
+        os.utime(path, (moment, moment))
     assert job_counts(study) == {}
     before = results(study)
     (study / "results/report/index.html").unlink()
-    gone = sorted(study.glob("results/metrics/**/*.parquet"))[0]
-    gone.unlink()
     run_study(study)
-    assert gone.exists()
     assert results(study) == before
-    assert job_counts(study) == {}
     (path,) = study.glob("it's*/he.jsonl")
     path.write_text(path.read_text().replace("ü", "ö"))
     counts = job_counts(study)
     assert (counts["prepare_task"], counts["score"], counts["measure"]) == (1, 2, 2)
+    run_study(study, "resources/tasks/own/he.parquet")  # and no further
+    counts = job_counts(study)
+    assert "prepare_task" not in counts
+    assert (counts["score"], counts["measure"]) == (2, 2)
+    assert not {"tokenize", "tune", "prepare_sft"} & set(counts)
+
+
+def test_a_language_s_file_is_prepared_and_scored_alone(odd, tmp_path):
+    """Beside a benchmark's other files, which nothing has to read again."""
+    study = shutil.copytree(odd, tmp_path / "study", copy_function=shutil.copy2)
+    (path,) = study.glob("it's*/en.jsonl")
+    path.with_name("sw.jsonl").write_text(path.read_text().replace("eel", "mkunga"))
+    assert job_counts(study) == {}
+    config = yaml.safe_load((study / "study.yaml").read_text())
+    config["tasks"][0]["languages"].append("sw")
+    write_config(study, config)
+    counts = job_counts(study)
+    assert counts.pop("prepare_task") == 1
+    done = snakemake(study, "--dry-run")
+    scored = re.findall(r"^    output: (results/predictions/.*)$", done.stdout, re.M)
+    assert [Path(each).name for each in scored] == ["sw.parquet"] * 2
+    prepared = ("prepare", "tokenize", "tune", "select")
+    assert not [rule for rule in counts if rule.startswith(prepared)]

@@ -21,6 +21,7 @@ from polycal.storage.files import open_lock, take_lock
 from polycal.study import figures, grid, layout, stages
 from polycal.study import config as study
 from polycal.study.asked import note_trainings
+from polycal.study.clock import rewind_future
 from polycal.study.flags import cli_flags
 from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
@@ -57,6 +58,8 @@ def check_config():
         raise WorkflowError(f"Config: {error}") from None
     if not workflow.is_main_process:  # a job's own process, which decides nothing
         return sources
+    folders = [Path(layout.RESOURCES), Path(layout.RESULTS)]
+    rewind_future(Path(".snakemake/log"), folders)
     try:
         stamp_sources(sources, Path(layout.SOURCES))
     except InputError as error:
