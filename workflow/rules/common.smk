@@ -246,6 +246,7 @@ def list_predictions(run, task):
         task["languages"],
         [path.stem for path in existing],
         config["languages_per_job"],
+        grid.count_room(run, task["name"]),
     )
     return [spell(name) for name in names]
 
