@@ -205,7 +205,17 @@ def count_gpus(model: Mapping) -> int:
 
 
 def is_local(repo: str) -> bool:
-    """Return whether `repo` is a path on this machine, not a Hub id (owner/name)."""
+    """Return whether `repo` is a path on this machine, not a Hub id (owner/name).
+
+    Raises:
+        InputError: it is a web address. The message does not repeat it, because it may
+            hold a password, and messages are written into logs.
+    """
+    if "://" in repo:
+        raise InputError(
+            "a web address is not read: write owner/name for a repository of the Hub "
+            "(HF_TOKEN is read from the environment), or fetch it and name its folder"
+        )
     return repo.startswith(("/", "./", "../", "~")) or repo.count("/") != 1
 
 
