@@ -111,7 +111,7 @@ def count_room(run: Mapping[str, object], task: str) -> int:
     """Return the characters that the name of a scoring job's languages may have.
 
     File systems allow 255 bytes. A temporary file adds a host and a process to a name;
-    SLURM's plugin names a folder by all wildcards of a job.
+    SLURM's plugin names a folder by all that tells a job apart.
 
     Args:
         run: the names that a path of predictions is made of.
