@@ -26,13 +26,19 @@ from polycal.study.flags import cli_flags
 from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
 from polycal.study.scorings import HEADLINE
-from polycal.study.sources import check_local, find_stamp, note_use, stamp_sources
+from polycal.study.sources import (
+    check_local,
+    find_stamp,
+    list_local,
+    note_use,
+    stamp_sources,
+)
 
 
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong.
 
-    Returns the study's sources on this machine.
+    Returns the study's sources on this machine, and the paths of its repositories.
     """
     if "{" in SRC or "}" in SRC:
         raise WorkflowError(
@@ -53,11 +59,13 @@ def check_config():
             f"under {sys.getfilesystemencoding()}; set PYTHONUTF8=1"
         ) from None
     try:
-        sources = check_local(config)
+        # A job's own process decides nothing.
+        sources = check_local(config) if workflow.is_main_process else []
+        paths = {path for _, path, _ in list_local(config)}
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
-    if not workflow.is_main_process:  # a job's own process, which decides nothing
-        return sources
+    if not workflow.is_main_process:
+        return sources, paths
     folders = [Path(layout.RESOURCES), Path(layout.RESULTS)]
     rewind_future(Path(".snakemake/log"), folders)
     try:
@@ -66,7 +74,7 @@ def check_config():
         raise WorkflowError(str(error)) from None
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}") from None
-    return sources
+    return sources, paths
 
 
 def hold_directory():
@@ -455,7 +463,7 @@ def follow_source(repo, part=""):
     workflow makes itself is an output of another rule.
     """
     paths = grid.local_path(repo)
-    if set(map(Path, paths)).isdisjoint(source.path for source in SOURCES):
+    if LOCAL.isdisjoint(map(Path, paths)):
         return paths
     return [find_stamp(path, part) or ancient(path) for path in paths]
 
@@ -480,7 +488,7 @@ def get_local_checkpoint(wildcards):
     return follow_source(found["repo"])
 
 
-SOURCES = check_config()
+SOURCES, LOCAL = check_config()
 shell.prefix(find_tools())
 
 

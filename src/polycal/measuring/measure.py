@@ -241,11 +241,11 @@ def _check_scores(rows: pa.Table, path: Path) -> None:
             for name, lengths in lists.items()
         ),
     )
-    is_bad = np.any([rows for rows, _ in problems], axis=0)
-    if not is_bad.any():
+    any_bad = np.any([is_bad for is_bad, _ in problems], axis=0)
+    if not any_bad.any():
         return
-    first = int(np.argmax(is_bad))
-    what = next(text for rows, text in problems if rows[first])
+    first = int(np.argmax(any_bad))
+    what = next(text for is_bad, text in problems if is_bad[first])
     (row,) = rows.slice(first, 1).to_pylist()
     raise InputError(
         f"{path}: {row['language']}, question {row['question_id']} ({row['scoring']}): "

@@ -32,17 +32,19 @@ def rewind_future(logs: Path, folders: Iterable[Path]) -> int:
     if not _list_future([logs], now):
         return 0
     dated = sorted(_list_future([logs, *folders], now))
+    left = []
     for number, (_, path) in enumerate(dated):
         # A microsecond is what Snakemake tells apart.
         moment = now + 1000 * number
         try:
             os.utime(path, ns=(moment, moment))
         except OSError as error:
-            _logger.warning("%s is dated in the future: %s", path, error.strerror)
-    _logger.warning(
-        "the clock was set back: %d files were dated in the future", len(dated)
-    )
-    return len(dated)
+            left.append(f"{path}: {error.strerror}")
+    n_dated = len(dated) - len(left)
+    _logger.warning("the clock was set back; files of the future: %d", n_dated)
+    if left:
+        _logger.warning("%d of them cannot be dated back, as %s", len(left), left[0])
+    return n_dated
 
 
 def _list_future(folders: Iterable[Path], now: int) -> list[tuple[int, Path]]:

@@ -121,8 +121,7 @@ def check_local(config: Mapping) -> list[Source]:
     """Return the sources of a study that are on this machine.
 
     A benchmark is a source for each language, so that another language's file is no
-    reason to prepare the others again. What the workflow makes itself (the embedded
-    study's) is left out.
+    reason to prepare the others again.
 
     Args:
         config: the complete study.
@@ -130,8 +129,27 @@ def check_local(config: Mapping) -> list[Source]:
     Raises:
         InputError: one does not exist, or a benchmark lacks a language.
     """
-    made_here = layout.MINIATURE.format(part="")
     sources = set()
+    for key, path, entry in list_local(config):
+        try:
+            sources.update(_divide(path, entry))
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
+    return sorted(sources)
+
+
+def list_local(config: Mapping) -> Iterator[tuple[str, Path, Mapping]]:
+    """Yield the key, the path and the entry of each repository on this machine.
+
+    What the workflow makes itself (the embedded study's) is left out.
+
+    Args:
+        config: the complete study.
+
+    Raises:
+        InputError: one does not exist.
+    """
+    made_here = layout.MINIATURE.format(part="")
     for key, entry in grid.list_repositories(config):
         for path in map(Path, grid.local_path(entry["repo"])):
             if str(path).startswith(made_here):
@@ -139,11 +157,7 @@ def check_local(config: Mapping) -> list[Source]:
             # Results that exist would otherwise hide that their source does not.
             if not path.exists():
                 raise InputError(f"{key}.repo: there is no {path} in {Path.cwd()}")
-            try:
-                sources.update(_divide(path, entry))
-            except InputError as error:
-                raise InputError(f"{key}: {error}") from error
-    return sorted(sources)
+            yield key, path, entry
 
 
 def _divide(path: Path, entry: Mapping) -> Iterator[Source]:
