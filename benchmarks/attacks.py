@@ -162,6 +162,15 @@ def prepare(trial: Trial, **config: object) -> None:
     trial.refused("prepare_model")
 
 
+def prepare_old(trial: Trial, **config: object) -> None:
+    """A base model with keys of before transformers 5, which are read as the new."""
+    path = Path(SOURCE, "config.json")
+    facts = json.loads(path.read_text())
+    facts = {key: facts[key] for key in facts if not key.startswith("rope_")}
+    trial.change(path, json.dumps(facts | config).encode())
+    trial.refused("prepare_model")
+
+
 def prepare_weights(trial: Trial, change: Callable[[dict], object]) -> None:
     """A base model whose weights are not those of its configuration."""
     path = Path(SOURCE, "model.safetensors")
@@ -488,6 +497,9 @@ ATTACKS: dict[str, Attack] = {
     "unknown activation": partial(prepare, hidden_act="gelo"),
     "no heads": partial(prepare, num_attention_heads=0),
     "RoPE without a factor": partial(prepare, rope_parameters={"rope_type": "linear"}),
+    "rope_scaling without a factor": partial(
+        prepare_old, rope_scaling={"type": "linear"}
+    ),
     "GPTQ without its package": partial(
         prepare, quantization_config={"quant_method": "gptq", "bits": 4}
     ),

@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from borders import BORDERS, OUTCOMES, cross
+from transformers.utils.logging import disable_progress_bar
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--borders", nargs="+", choices=BORDERS, default=list(BORDERS))
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    disable_progress_bar()
     columns = [*OUTCOMES, "traceback"]
     print(f"{'border':20}" + "".join(f"{name:>11}" for name in ("rounds", *columns)))
     for border in arguments.borders:

@@ -69,11 +69,13 @@ def write_config(directory: Path, config: dict) -> Path:
     return path
 
 
-def snakemake_command(directory: Path, *arguments: str) -> list[str]:
+def snakemake_command(
+    directory: Path, *arguments: str, snakefile: Path = REPOSITORY / "Snakefile"
+) -> list[str]:
     """The command line a user types, for a study in a directory of its own."""
     return [
         *(sys.executable, "-m", "snakemake"),
-        *("--snakefile", str(REPOSITORY / "Snakefile")),
+        *("--snakefile", str(snakefile)),
         *("--directory", str(directory)),
         *("--configfile", str(directory / "study.yaml")),
         *arguments,
@@ -84,7 +86,8 @@ def snakemake(
     directory: Path,
     *arguments: str,
     before: Callable[[], None] | None = None,
-    **environment: str,
+    snakefile: Path = REPOSITORY / "Snakefile",
+    **environment: str | None,
 ) -> subprocess.CompletedProcess:
     """Run snakemake in a study's directory and return what it printed.
 
@@ -92,12 +95,14 @@ def snakemake(
         directory: of the study.
         *arguments: further ones.
         before: what its process does first.
-        **environment: further variables.
+        snakefile: of another checkout.
+        **environment: further variables; None removes one.
     """
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", **environment}
     return subprocess.run(
-        snakemake_command(directory, *arguments),
+        snakemake_command(directory, *arguments, snakefile=snakefile),
         cwd=directory,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        env={name: value for name, value in variables.items() if value is not None},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

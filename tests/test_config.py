@@ -7,6 +7,7 @@ import pytest
 import yaml
 from study import REPOSITORY, job_counts, small_study, snakemake, write_config
 
+from polycal.cli import main
 from polycal.study.recipe import Recipe, Rendering
 
 SCHEMA = yaml.safe_load(
@@ -101,6 +102,10 @@ MISTAKES = {
         changed("tasks", "repo", "~/global_mmlu"),
         "tasks.global_mmlu.repo: Snakemake does not expand '~'",
     ),
+    "web address": (
+        changed("tasks", "repo", "https://user:secret@host/owner/name"),
+        "tasks.global_mmlu.repo: a web address is not read: write owner/name",
+    ),
     "no such directory": (
         changed("models", "repo", "./nowhere"),
         "models.miniature.repo: there is no nowhere in",
@@ -125,6 +130,36 @@ def test_a_mistake_is_one_line_before_any_job(tmp_path, mistake):
     assert message in lines[0]
     assert not re.search(r"\brule \w+:|Job stats", done.stdout)
     assert not (tmp_path / "resources").exists()
+
+
+@pytest.mark.parametrize("section", ["models", "sft", "tasks"])
+def test_a_password_in_an_address_is_written_nowhere(tmp_path, section):
+    """Neither in what is printed nor in any file, Snakemake's log included.
+
+    The config itself, which is the user's, is the only one that has it.
+    """
+    address = "https://user:hf_neverwritethis@host.example/owner/name"
+    write_config(tmp_path, changed(section, "repo", address))
+    for arguments in (["--dry-run"], ["--cores", "1"]):
+        done = snakemake(tmp_path, *arguments)
+        assert done.returncode != 0
+        assert "a web address is not read" in done.stdout
+        assert "neverwritethis" not in done.stdout
+    for verb in (
+        ["plan", "--config", "study.yaml"],
+        ["prepare_sft", "--format", "alpaca", "--sft", "s", "--out", "out.parquet"],
+        ["prepare_model", "--model", "m", "--out", "out"],
+    ):
+        flags = [] if verb[0] == "plan" else ["--repo", address]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            with pytest.raises(SystemExit, match="a web address is not read") as ended:
+                main([*verb, *flags])
+        assert "neverwritethis" not in str(ended.value)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    holding = [path.name for path in files if b"neverwritethis" in path.read_bytes()]
+    assert holding == ["study.yaml"]
 
 
 def test_a_whole_number_with_a_point_is_that_number(tmp_path):

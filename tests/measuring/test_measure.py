@@ -467,6 +467,28 @@ def test_scores_that_are_none_are_named(tmp_path, gold, logprobs, what):
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"question_id": None}, "it has no question_id"),
+        ({"gold": None}, "it has no gold"),
+        ({"n_tokens": None}, "it has no n_tokens"),
+        ({"scoring": "words"}, "its scoring is none of letters, text"),
+        ({"n_tokens": [1]}, r"its n_tokens \[1\] are no counts of 2 options"),
+        ({"n_tokens": [1, 0]}, r"its n_tokens \[1, 0\] are no counts of 2 options"),
+        ({"n_bytes": [1, None]}, r"its n_bytes \[1, None\] are no counts"),
+        ({"log_mass": np.inf}, "its log_mass inf is no finite log-probability"),
+        ({"log_mass": 0.1}, "its log_mass 0.1.* is no finite log-probability"),
+    ],
+)
+def test_a_row_that_means_nothing_is_named(tmp_path, change, what):
+    """Whatever wrote it; subject, category and culture may be missing."""
+    rows = [row("en", "letters", 0, np.log([0.9, 0.1])) | {"subject": None}]
+    run(tmp_path, rows)
+    with pytest.raises(InputError, match=rf"p\.parquet: en, question .*: {what}"):
+        run(tmp_path, [*rows, rows[0] | change])
+
+
 def test_a_rounding_step_above_0_is_a_log_likelihood(tmp_path):
     """The log of a probability of 1, as float32 may compute it."""
     run(tmp_path, [row("en", "letters", 0, [1e-6, -20.0])])

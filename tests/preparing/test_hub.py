@@ -201,15 +201,17 @@ def test_other_kinds_of_file_are_refused(tmp_path):
         find_splits(str(tmp_path / "set" / "train.xlsx"), splits=["train"])
 
 
-def test_other_forms_of_a_data_set_are_named(tmp_path):
-    """What `save_to_disk` writes, and one file where every language needs its own."""
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "state.json").write_text("{}")
-    with pytest.raises(InputError, match="written by `save_to_disk`"):
-        find_splits(str(tmp_path / "saved"), splits=["train"])
-    (tmp_path / "all.jsonl").write_text("{}")
-    with pytest.raises(InputError, match=r"one file; .*such as .*/sw\.jsonl"):
-        find_splits(str(tmp_path / "all.jsonl"), name="sw", splits=["test"])
+def test_a_single_file_is_the_language_that_it_is_named_after(tmp_path):
+    """Which may be a word of its own; of another language it is refused."""
+    path = tmp_path / "quiz.csv"
+    path.write_text("id")
+    for name in ("quiz", None):
+        assert find_splits(str(path), name=name, splits=["test"]).files == {
+            "test": [path]
+        }
+    message = r"one file, of 'quiz' .* such as sw\.csv: .*`configs: {LANGUAGE: quiz}`"
+    with pytest.raises(InputError, match=message):
+        find_splits(str(path), name="sw", splits=["test"])
 
 
 def test_a_broken_header_is_refused(tmp_path):

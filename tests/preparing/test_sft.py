@@ -153,7 +153,7 @@ def test_empty_outputs_of_alpaca_are_dropped(tmp_path):
         ("messages", [messages((None, "x"))], "row 0 of train: role None"),
         ("alpaca", [messages(("user", "q"))], "lacks the columns instruction, input"),
         ("sharegpt", [{"conversations": [{"role": "x"}]}], r"KeyError\('from'\)"),
-        ("alpaca", [alpaca("")], "no conversation with an answer"),
+        ("alpaca", [alpaca("")], r"1 of 1 rows are dropped \(empty answer\)"),
     ],
 )
 def test_what_is_not_understood_names_the_row(tmp_path, format, rows, message):
@@ -280,7 +280,7 @@ def test_a_filter_keeps_or_drops_by_the_values_of_a_column(tmp_path, chosen, kep
     """What it drops is counted apart from rows without an answer."""
     rows = [*make_sourced(SOURCES), messages(("user", "q"))]
     chosen = {"column": "source", **chosen}
-    table = prepare(tmp_path, "messages", rows, filter=chosen)
+    table = prepare(tmp_path, "messages", rows, filter=chosen, max_dropped=0.5)
     assert table["example_id"].to_pylist() == kept
     counts = counts_of(tmp_path)
     assert counts["rows"] == 7
@@ -363,7 +363,8 @@ def test_a_filter_and_a_number_go_together(tmp_path):
 @pytest.mark.parametrize("form", ["lines", "array"])
 def test_a_local_json_file_is_a_set(tmp_path, form):
     """A file of one's own, in lines or as OpenHermes' array, gives the same rows."""
-    rows = [sharegpt(("human", "é"), ("gpt", "b")), sharegpt(("human", "c"))]
+    answered = sharegpt(("human", "é"), ("gpt", "b"))
+    rows = [*[answered] * 9, sharegpt(("human", "c"))]
     text = json.dumps(rows)
     if form == "lines":
         text = "\n".join(map(json.dumps, rows))
@@ -376,7 +377,7 @@ def test_a_local_json_file_is_a_set(tmp_path, form):
         out=tmp_path / "set.parquet",
     )
     table = tables.read(tmp_path / "set.parquet", "conversations")
-    assert turns_of(table) == [[("user", "é"), ("assistant", "b")]]
+    assert turns_of(table) == [[("user", "é"), ("assistant", "b")]] * 9
     assert counts_of(tmp_path)["dropped_no_answer"] == 1
 
 

@@ -188,10 +188,42 @@ def test_blank_options_and_questions_are_dropped_and_counted(tmp_path, blank):
 
 def test_blank_options_of_mmlu_prox_are_dropped_too(tmp_path):
     """A blank text is not a null: the question has an option that says nothing."""
-    test = [mmlu_prox_row(70), mmlu_prox_row(71, options=("one", "two", " "))]
+    test = [mmlu_prox_row(number) for number in range(70, 79)]
+    test.append(mmlu_prox_row(79, options=("one", "two", " ")))
     path = prepare(tmp_path, "mmlu_prox", test)
-    assert [row["question_id"] for row in rows_of(path)] == ["70"]
-    assert counts_of(path) == {"rows": 2, "dropped_blank_option": 1}
+    assert "79" not in [row["question_id"] for row in rows_of(path)]
+    assert counts_of(path) == {"rows": 10, "dropped_blank_option": 1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "faulty", "max_dropped", "passes"),
+    [
+        (9, 1, None, False),
+        (10, 1, None, True),  # though 1 % is less than a row
+        (10, 2, None, False),
+        (199, 2, None, False),
+        (200, 2, None, True),
+        (10, 1, 0, False),
+        (10, 1, 0.05, False),
+        (2, 1, 0.5, True),
+    ],
+)
+def test_a_few_rows_of_a_tiny_set_are_many(tmp_path, rows, faulty, max_dropped, passes):
+    """One row in ten may be dropped unasked; what the study says is taken literally."""
+    test = [
+        mmlu_prox_row(number, answer="x" if number < faulty else "B")
+        for number in range(rows)
+    ]
+    repository = make_repository(tmp_path / "repository", "mmlu_prox", test, dev=[])
+    asked = {"repo": str(repository), "format": "mmlu_prox", "task": "t"}
+    asked |= {"language": "sw", "max_dropped": max_dropped}
+    if not passes:
+        message = rf"{faulty} of {rows} rows are dropped \(faulty\)"
+        with pytest.raises(InputError, match=message):
+            prepare_task(**asked, out=tmp_path / "out.parquet")
+        return
+    prepare_task(**asked, out=tmp_path / "out.parquet")
+    assert counts_of(tmp_path / "out.parquet")["dropped_faulty"] == faulty
 
 
 @pytest.mark.parametrize(
@@ -304,10 +336,11 @@ def test_two_sets_of_parts_in_one_folder_are_refused(tmp_path):
 
 def test_repeated_rows_are_dropped_and_counted(tmp_path):
     """A whole row that comes again (nl) is dropped; the first keeps its place."""
-    test = [global_mmlu_row(0), global_mmlu_row(1), global_mmlu_row(0)]
+    test = [global_mmlu_row(number) for number in (0, 1, 0, *range(2, 9))]
     path = prepare(tmp_path, "global_mmlu", test)
-    assert [row["question_id"][-1] for row in rows_of(path)] == ["0", "1"]
-    assert counts_of(path) == {"rows": 3, "dropped_repeated_row": 1}
+    names = [row["question_id"] for row in rows_of(path)]
+    assert names == [f"anatomy/test/{number}" for number in range(9)]
+    assert counts_of(path) == {"rows": 10, "dropped_repeated_row": 1}
 
 
 def test_equal_options_are_kept_and_counted(tmp_path):
@@ -319,20 +352,18 @@ def test_equal_options_are_kept_and_counted(tmp_path):
 
 def test_a_row_whose_columns_tell_two_answers_is_dropped(tmp_path):
     """MMLU-ProX has one in English and German (3787 at revision 8e6106a6)."""
-    rows = [mmlu_prox_row(70), mmlu_prox_row(3787, answer="C", answer_index=1)]
+    rows = [mmlu_prox_row(number) for number in range(70, 79)]
+    rows.append(mmlu_prox_row(3787, answer="C", answer_index=1))
     path = prepare(tmp_path, "mmlu_prox", rows)
-    assert counts_of(path) == {"rows": 2, "dropped_faulty": 1}
+    assert counts_of(path) == {"rows": 10, "dropped_faulty": 1}
 
 
 def test_an_id_with_two_texts_names_no_question(tmp_path):
-    """Neither of its rows is kept; a third question is."""
-    rows = [
-        mmlu_prox_row(70),
-        mmlu_prox_row(71, question="one"),
-        mmlu_prox_row(71, question="another"),
-    ]
+    """Neither of its rows is kept; the other questions are."""
+    rows = [mmlu_prox_row(number) for number in range(8)]
+    rows += [mmlu_prox_row(71, question=text) for text in ("one", "another")]
     path = prepare(tmp_path, "mmlu_prox", rows)
-    assert counts_of(path) == {"rows": 3, "dropped_faulty": 2}
+    assert counts_of(path) == {"rows": 10, "dropped_faulty": 2}
 
 
 @pytest.mark.parametrize(

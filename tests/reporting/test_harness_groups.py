@@ -12,7 +12,11 @@ import yaml
 from toys import WORDS, make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
+from polycal.measuring.measure import measure
+from polycal.preparing.checks import check_task
+from polycal.preparing.tasks import prepare_task
 from polycal.reporting.harness_report import _find_tokenizers, report_samples
+from polycal.scoring.score import score
 from polycal.storage import tables
 
 pytestmark = pytest.mark.slow
@@ -149,6 +153,69 @@ def test_57_tasks_in_two_languages_and_templates_become_one_report(logged, tmp_p
             group = theirs[f"global_mmlu_full_{language}"]
             assert accuracy == pytest.approx(group["acc,none"])
             assert rows["n_questions"].to_pylist() == [57]
+
+
+def test_the_57_tasks_have_the_numbers_of_polycal_s_own_scoring(logged, tmp_path):
+    """Of the same model and repository: every option's score, and every metric."""
+    report_samples(folder=logged[0], out=tmp_path / "theirs")
+    folder, theirs = logged[0].parent, tmp_path / "theirs"
+    run = "toy-base/none/ls-0/seed-0/global_mmlu_full"
+    questions = []
+    for language in LANGUAGES:
+        questions.append(tmp_path / f"{language}.parquet")
+        prepare_task(
+            repo=str(folder / "Global-MMLU"),
+            format="global_mmlu",
+            task="global_mmlu_full",
+            language=language,
+            out=questions[-1],
+        )
+    names = {"model": "toy-base", "sft": "none", "smoothing": 0.0, "seed": 0}
+    score(
+        checkpoint=folder / "models" / "Toy-Base",
+        questions=questions,
+        scoring=["letters"],
+        shots=1,
+        **names,
+        store=tmp_path / "store",
+        out=tmp_path / "own.parquet",
+    )
+    check_task(questions=questions, policy="intersection", out=tmp_path / "check.json")
+    kinds = ("metrics", "reliability", "replicates")
+    measure(
+        predictions=[tmp_path / "own.parquet"],
+        check=tmp_path / "check.json",
+        **{kind: tmp_path / f"{kind}.parquet" for kind in kinds},
+        **{"n_replicates": 2, "seed": 0, "confidence": 0.95},
+    )
+    own = tables.read(tmp_path / "own.parquet", "predictions").to_pylist()
+    by_name = {(row["language"], row["question_id"]): row for row in own}
+    assert len(by_name) == len(LANGUAGES) * 57
+    for language in LANGUAGES:
+        path = theirs / f"results/predictions/{run}/{language}.parquet"
+        for row in tables.read(path, "predictions").to_pylist():
+            other = by_name[language, row["question_id"]]
+            np.testing.assert_allclose(row["logprobs"], other["logprobs"], atol=1e-4)
+            assert (row["gold"], row["subject"]) == (other["gold"], other["subject"])
+    metrics = [
+        {
+            (row["language"], row["calibrator"], row["metric"]): row["value"]
+            for row in tables.read(path, "metrics").to_pylist()
+            if row["subset"] == "all" and row["value"] is not None
+        }
+        for path in (
+            tmp_path / "metrics.parquet",
+            theirs / f"results/metrics/{run}.parquet",
+        )
+    ]
+    compared = metrics[0].keys() & metrics[1].keys()
+    for name in ("accuracy", "confidence", "ece", "brier", "nll", "gap"):
+        assert {("en", "none", name), ("sw", "none", name)} <= compared
+    for key in compared:
+        assert metrics[0][key] == pytest.approx(metrics[1][key], abs=2e-3), key
+    # The harness does not log the mass of all letters.
+    left = {name for *_, name in metrics[0].keys() ^ compared}
+    assert left == {"log_mass", "letter_mass"}
 
 
 def test_samples_in_another_order_are_the_same_questions(logged, tmp_path):

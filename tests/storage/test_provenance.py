@@ -8,6 +8,7 @@ from polycal.storage.provenance import (
     check_content,
     check_notes,
     read_digest,
+    read_provenance,
     write_provenance,
 )
 
@@ -58,3 +59,24 @@ def test_a_damaged_provenance_is_refused(checkpoint, text, read):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=rf"{path} is no.*; delete the folder"):
         read(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("4096", "4097"), ('"counts"', '"count5"'), ("null", "nulm")]
+)
+def test_a_fact_that_changed_is_refused(tmp_path, old, new):
+    """Later stages copy facts into their own, where nothing would tell them apart."""
+    write_provenance(tmp_path, counts={"tokens": 4096}, by={7: 0.1}, diverged=None)
+    assert read_provenance(tmp_path)["by"] == {"7": 0.1}
+    path = tmp_path / "provenance.json"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=rf"{path} .*; delete the folder and run"):
+        read_provenance(tmp_path)
+
+
+def test_facts_of_before_there_was_a_digest_are_taken(tmp_path):
+    """Finished studies have such files."""
+    (tmp_path / "provenance.json").write_text('{"digest": "abc", "polycal": "0.1"}')
+    assert read_digest(tmp_path) == "abc"

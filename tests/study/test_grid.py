@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from polycal.errors import InputError
 from polycal.study import flags, grid, layout
 from polycal.study.config import check_consistency
+from polycal.study.languages import load_languages
 
 
 def config(**changes):
@@ -131,6 +132,31 @@ def test_batches_hold_each_language_exactly_once(languages, existing, per_job):
     assert set(languages) <= set(held)
     assert len(held) == len(set(held))
     assert all(n in existing or n.count("+") < per_job for n in names)
+
+
+@given(
+    languages=st.lists(CODES, unique=True, min_size=1),
+    per_job=st.integers(1, 5),
+    room=st.integers(-9, 20),
+)
+def test_names_of_batches_fit_their_room(languages, per_job, room):
+    """A language alone has a name of its own, whatever the room; none is lost."""
+    names = grid.batch_languages(languages, [], per_job, room)
+    assert sorted("+".join(names).split("+")) == sorted(languages)
+    assert all(len(name) <= room or "+" not in name for name in names)
+    assert names == grid.batch_languages(languages, names, per_job, room)
+
+
+def test_a_name_has_room_for_every_wildcard_of_its_job():
+    """48 languages of the table fit; names of 64 characters leave room for ten."""
+    run = {"model": "m", "sft": "s", "smoothing": "0.1", "seed": 0}
+    codes = sorted(load_languages(), key=len)[-48:]
+    (name,) = grid.batch_languages(codes, [], 48, grid.count_room(run, "t"))
+    assert len(name) == 152
+    long = run | {"model": "m" * 64, "sft": "s" * 64}
+    names = grid.batch_languages(codes, [], 48, grid.count_room(long, "t" * 64))
+    joined = "_".join(map(str, (*long.values(), "t" * 64, names[0])))
+    assert 240 < len(joined) <= 255
 
 
 @given(

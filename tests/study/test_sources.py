@@ -10,7 +10,13 @@ import pytest
 
 from polycal.errors import InputError
 from polycal.study import sources
-from polycal.study.sources import find_stamp, note_use, stamp_sources
+from polycal.study.sources import (
+    Source,
+    check_local,
+    find_stamp,
+    note_use,
+    stamp_sources,
+)
 
 NOTES = Path("notes.json")
 
@@ -41,7 +47,7 @@ def set_time(path, seconds_ago):
 def stamp(source):
     """The bytes of a source's stamp after one more look; None: it has none."""
     times = {path: path.stat().st_mtime_ns for path in (source, *source.rglob("*"))}
-    stamp_sources([source], NOTES)
+    stamp_sources([Source(source)], NOTES)
     assert times == {path: path.stat().st_mtime_ns for path in times}
     found = find_stamp(f"{source}")
     return found and Path(found).read_text()
@@ -49,8 +55,8 @@ def stamp(source):
 
 def begin(source):
     """Begin a run."""
-    stamp_sources([source], NOTES)
-    note_use([source], NOTES)
+    stamp_sources([Source(source)], NOTES)
+    note_use([Source(source)], NOTES)
 
 
 def test_a_file_that_is_rewritten_in_place_stamps_its_folder(source):
@@ -229,3 +235,28 @@ def test_files_behind_links_count_and_loops_end(source):
     assert stamp(source) == before
     (outside / "more.jsonl").write_text("new")
     assert stamp(source) != before
+
+
+def test_a_language_is_stamped_by_its_own_files():
+    """A benchmark's other languages, and new ones, are other sources."""
+    folder = Path("bench")
+    folder.mkdir()
+    for code in ("en", "sw"):
+        (folder / f"{code}.jsonl").write_text("{}")
+    task = {"name": "own", "repo": "./bench", "languages": ["en", "sw"], "configs": {}}
+    format = {"splits": {"test": "test"}, "question": "q", "options": ["a", "b"]}
+    task["format"] = format | {"gold": {"g": "index"}}
+    config = {"models": [], "sft": [], "tasks": [task]}
+    found = check_local(config)
+    assert [str(source) for source in found] == ["bench: en", "bench: sw"]
+    stamp_sources(found, NOTES)
+    note_use(found, NOTES)
+    (folder / "he.jsonl").write_text("{}")
+    (folder / "sw.jsonl").write_text("[]")
+    stamp_sources(check_local(config), NOTES)
+    assert find_stamp("bench", "sw")
+    assert not find_stamp("bench", "en")
+    assert not find_stamp("bench")
+    task["languages"].append("zu")
+    with pytest.raises(InputError, match=r"tasks.own: ./bench does not offer 'zu'"):
+        check_local(config)

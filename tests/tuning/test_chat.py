@@ -126,7 +126,7 @@ DEEPSEEK += "{% if add_generation_prompt %}<assistant>[thought]{% endif %}"
         (QWEN, ["[thought]a colour</s>", "[thought]a stone house</s>"]),
         (DEEPSEEK, ["a colour</s>", "a stone house</s>"]),
     ],
-    ids=["Phi-3", "Qwen3", "DeepSeek-R1"],
+    ids=["Phi-3.5", "Qwen3", "DeepSeek-R1"],
 )
 def test_turns_that_are_written_differently_later_are_texts_of_their_own(
     template, learnt

@@ -21,18 +21,24 @@ from polycal.storage.files import open_lock, take_lock
 from polycal.study import figures, grid, layout, stages
 from polycal.study import config as study
 from polycal.study.asked import note_trainings
+from polycal.study.clock import rewind_future
 from polycal.study.flags import cli_flags
 from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
-from polycal.study.repositories import find_local
 from polycal.study.scorings import HEADLINE
-from polycal.study.sources import check_local, find_stamp, note_use, stamp_sources
+from polycal.study.sources import (
+    check_local,
+    find_stamp,
+    list_local,
+    note_use,
+    stamp_sources,
+)
 
 
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong.
 
-    Returns the study's sources on this machine.
+    Returns the study's sources on this machine, and the paths of its repositories.
     """
     if "{" in SRC or "}" in SRC:
         raise WorkflowError(
@@ -53,32 +59,22 @@ def check_config():
             f"under {sys.getfilesystemencoding()}; set PYTHONUTF8=1"
         ) from None
     try:
-        sources = check_local(config)
+        # A job's own process decides nothing.
+        sources = check_local(config) if workflow.is_main_process else []
+        paths = {path for _, path, _ in list_local(config)}
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
-    if not workflow.is_main_process:  # a job's own process, which decides nothing
-        return sources
-    for task in config["tasks"]:
-        if set(map(Path, grid.local_path(task["repo"]))) & set(sources):
-            check_languages(task)
+    if not workflow.is_main_process:
+        return sources, paths
+    folders = [Path(layout.RESOURCES), Path(layout.RESULTS)]
+    rewind_future(Path(".snakemake/log"), folders)
     try:
         stamp_sources(sources, Path(layout.SOURCES))
     except InputError as error:
         raise WorkflowError(str(error)) from None
     except OSError as error:
         raise WorkflowError(f"{error.filename}: {error.strerror}") from None
-    return sources
-
-
-def check_languages(task):
-    """Stop where a benchmark on this machine lacks a language that the study names."""
-    test = study.complete_format(task["format"])["splits"]["test"]
-    for language in task["languages"]:
-        name = task["configs"].get(language, language)
-        try:
-            find_local(task["repo"], name=name, splits=[test])
-        except InputError as error:
-            raise WorkflowError(f"Config: tasks.{task['name']}: {error}") from None
+    return sources, paths
 
 
 def hold_directory():
@@ -258,6 +254,7 @@ def list_predictions(run, task):
         task["languages"],
         [path.stem for path in existing],
         config["languages_per_job"],
+        grid.count_room(run, task["name"]),
     )
     return [spell(name) for name in names]
 
@@ -459,23 +456,30 @@ def get_settings(kind, **changes):
     return cli_flags({**recipe, **changes})
 
 
-def follow_source(repo):
-    """What stands for a `repo` of the config, if it is on this machine.
+def follow_source(repo, part=""):
+    """What stands for a `repo` of the config, or a language of it, on this machine.
 
     Its stamp once it has changed, else the source, whose time does not count. What the
     workflow makes itself is an output of another rule.
     """
     paths = grid.local_path(repo)
-    if set(map(Path, paths)).isdisjoint(SOURCES):
+    if LOCAL.isdisjoint(map(Path, paths)):
         return paths
-    return [find_stamp(path) or ancient(path) for path in paths]
+    return [find_stamp(path, part) or ancient(path) for path in paths]
 
 
 def get_local_repo(section, name):
-    """The source of a model, SFT set or task, if it is on this machine."""
+    """The source of a model or an SFT set, if it is on this machine."""
     return lambda wildcards: follow_source(
         grid.entry(config[section], wildcards[name])["repo"]
     )
+
+
+def get_local_language(wildcards):
+    """The source of a language of a task, if it is on this machine."""
+    task = get_task(wildcards)
+    name = task["configs"].get(wildcards.language, wildcards.language)
+    return follow_source(task["repo"], name)
 
 
 def get_local_checkpoint(wildcards):
@@ -484,7 +488,7 @@ def get_local_checkpoint(wildcards):
     return follow_source(found["repo"])
 
 
-SOURCES = check_config()
+SOURCES, LOCAL = check_config()
 shell.prefix(find_tools())
 
 

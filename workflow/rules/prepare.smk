@@ -94,7 +94,7 @@ rule prepare_sft:
 
 rule prepare_task:
     input:
-        get_local_repo("tasks", "task"),
+        get_local_language,
     output:
         layout.QUESTIONS,
     log:

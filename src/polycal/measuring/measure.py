@@ -4,7 +4,7 @@ A row of the metrics table is one metric of one run, task, language and reading
 (`polycal.measuring.readings`) of its scores.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from polycal.preparing.checks import keep_compared, read_check
 from polycal.storage import tables
 from polycal.storage.provenance import read_digest
 from polycal.study.languages import ALL
-from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
+from polycal.study.scorings import HEADLINE, NORMALISERS, SCORINGS, Normaliser
 from polycal.verb import verb
 
 _ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
@@ -34,6 +34,8 @@ _SHARED = ("checkpoint", *_ASKED)  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
 _READING = ("scoring", "normaliser", "calibrator")
+# What a benchmark may lack, and what is not known of imported scores.
+_MAY_BE_NULL = {"subject", "category", "culture", "log_mass", "truncated"}
 _ROUNDING = 1e-3  # nats that a log-likelihood of float32 may lie above 0
 
 
@@ -181,7 +183,9 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
             )
         seen |= languages
         sources.append(source)
-        kept = keep_compared(compared, scored, source.get("questions", {}))
+        origin = source.get("questions")
+        origin = origin if isinstance(origin, dict) else {}
+        kept = keep_compared(compared, scored, origin)
         _check_scores(kept, path)
         pieces.append(kept)
     dtypes = {dtype for source in sources for dtype in source.get("dtype", ())}
@@ -200,30 +204,68 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
 
 
 def _check_scores(rows: pa.Table, path: Path) -> None:
-    """Check that every option has a log-likelihood and every gold is an option.
+    """Check that every option has a log-likelihood and counts, and gold is an option.
 
     Raises:
         InputError: the first row that is not so, by file, language and question.
     """
-    n_options = pc.list_value_length(rows["logprobs"]).to_numpy()
-    values = pc.list_flatten(rows["logprobs"]).to_numpy()
-    gold = rows["gold"].to_numpy()
-    owner = np.repeat(np.arange(len(rows)), n_options)
-    no_score = owner[~np.isfinite(values) | (values > _ROUNDING)]
-    no_gold = np.flatnonzero((gold < 0) | (gold >= n_options))
-    bad = min([*no_score, *no_gold], default=None)
-    if bad is None:
-        return
-    row = rows.slice(int(bad), 1).to_pylist()[0]
-    what = (
-        f"the right option is number {row['gold']} of {n_options[bad]}, from 0"
-        if bad in no_gold
-        else f"its scores {row['logprobs']} are not finite log-likelihoods up to 0"
+    n_options = _count(rows, "logprobs")
+    lists = {name: _count(rows, name) for name in ("n_tokens", "n_bytes")}
+    gold = rows["gold"].fill_null(-1).to_numpy()
+    mass = rows["log_mass"].fill_null(0).to_numpy()
+    unknown = pc.is_in(rows["scoring"], pa.array(SCORINGS)).to_numpy()
+    problems = (
+        *(
+            (rows[name].is_null().to_numpy(), f"it has no {name}")
+            for name in rows.column_names
+            if name not in _MAY_BE_NULL
+        ),
+        (~unknown, f"its scoring is none of {', '.join(SCORINGS)}"),
+        (
+            _owns(rows, "logprobs", lambda v: ~np.isfinite(v) | (v > _ROUNDING)),
+            "its scores {logprobs} are not finite log-likelihoods up to 0",
+        ),
+        (
+            ~np.isfinite(mass) | (mass > _ROUNDING),
+            "its log_mass {log_mass} is no finite log-probability up to 0",
+        ),
+        (
+            (gold < 0) | (gold >= n_options),
+            "the right option is number {gold} of {n_options}, from 0",
+        ),
+        *(
+            (
+                (lengths != n_options) | _owns(rows, name, lambda v: ~(v >= 1)),
+                f"its {name} {{{name}}} are no counts of {{n_options}} options",
+            )
+            for name, lengths in lists.items()
+        ),
     )
+    any_bad = np.any([is_bad for is_bad, _ in problems], axis=0)
+    if not any_bad.any():
+        return
+    first = int(np.argmax(any_bad))
+    what = next(text for is_bad, text in problems if is_bad[first])
+    (row,) = rows.slice(first, 1).to_pylist()
     raise InputError(
         f"{path}: {row['language']}, question {row['question_id']} ({row['scoring']}): "
-        f"{what}; delete the file and score again"
+        f"{what.format(**row, n_options=n_options[first])}; delete the file and score "
+        "again"
     )
+
+
+def _count(rows: pa.Table, name: str) -> np.ndarray:
+    """Return the length [N] of a column's lists; 0 where there is none."""
+    return pc.list_value_length(rows[name]).fill_null(0).to_numpy()
+
+
+def _owns(
+    rows: pa.Table, name: str, is_bad: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return which rows [N] have a bad value in a column of lists; null is NaN."""
+    owner = np.repeat(np.arange(len(rows)), _count(rows, name))
+    bad = is_bad(pc.list_flatten(rows[name]).to_numpy().astype(float))
+    return np.isin(np.arange(len(rows)), owner[bad])
 
 
 def _is_of(rows: pa.Table, subset: str) -> np.ndarray:

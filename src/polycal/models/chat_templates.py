@@ -45,9 +45,11 @@ def render(
     """
     try:
         with limited_rendering(today):
-            return tokenizer.apply_chat_template(
+            text = tokenizer.apply_chat_template(
                 list(messages), tokenize=False, **{"date_string": _DATE} | settings
             )
+        text.encode()  # half of a character, which no tokenizer takes, is refused
+        return text
     except TemplateLimitError as error:
         raise InputError(
             f"{where}: the chat template does not come to its end: {error}; give "

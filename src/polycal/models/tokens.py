@@ -60,20 +60,34 @@ def check_directory(path: Path) -> None:
 
 
 def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a checkpoint's directory.
+    """Load the tokenizer of a checkpoint's directory, and try it.
 
     Raises:
-        InputError: the directory has no readable tokenizer.
+        InputError: the directory has no readable tokenizer, or one that turns no text
+            into tokens.
     """
     check_directory(checkpoint)
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             checkpoint, trust_remote_code=False, local_files_only=True
         )
-    except Exception as error:  # tokenizers, which is Rust, has no error type
+        _try(tokenizer)
+    # tokenizers, which is Rust, has no error type, and its panics are no Exception.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
         raise InputError(
             f"{checkpoint} has no readable tokenizer: {summarise(error)}"
         ) from error
+    return tokenizer
+
+
+def _try(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise what a tokenizer raises of ordinary texts, alone and as a batch."""
+    columns = tokenizer(["Which is it?", "फल"], **_BARE)
+    tokenizer.convert_ids_to_tokens(tokenizer("Which?")["input_ids"])
+    if not all(isinstance(index, int) for ids in columns["input_ids"] for index in ids):
+        raise TypeError("its ids are not whole numbers")
 
 
 def digest_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:

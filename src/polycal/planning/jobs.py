@@ -182,7 +182,8 @@ def _list_scorings(study: SizedStudy, timings: Mapping[str, Timing]) -> Iterator
         finished = (name for name in timings if name.startswith(folder))
         existing = [name.removeprefix(folder) for name in finished]
         per_job = config["languages_per_job"]
-        for name in grid.batch_languages(task["languages"], existing, per_job):
+        room = grid.count_room(vars(run), task["name"])
+        for name in grid.batch_languages(task["languages"], existing, per_job, room):
             languages = name.split("+")
             sizes = [study.questions(task, code, run.model) for code in languages]
             known, flop = None not in sizes, None

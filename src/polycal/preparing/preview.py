@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # importing it takes seconds
 
 _LINE = "-" * 8
 _SHOWN = 5  # ids that a message lists
+_TRIED = 200  # questions of which the tokens across the border are counted
 
 
 @verb()
@@ -45,6 +46,8 @@ def show_prompt(
     model: str | None = None,
 ) -> None:
     """Print a prompt and its candidates, decoded from the ids that the model is given.
+
+    A last line says how many options share a token with their context, if any do.
 
     Args:
         config: the study's file.
@@ -81,19 +84,24 @@ def show_prompt(
     )
     row = _find_question(table, question)
     answered = _find_shots(table, row, shots)
-    asked = row["question"], row["options"], row["lead_in"], answered
     form = prompt or task_entry["prompt"]
-    if form == "chat":
-        as_turns = (shots_as or task_entry["shots_as"]) == "turns"
-        built = build_chat(scoring, *asked, as_turns=as_turns)
-    else:
-        built = build_prompt(scoring, *asked)
+    as_turns = (shots_as or task_entry["shots_as"]) == "turns"
+
+    def build(row: Mapping, answered: Sequence[Mapping]) -> Prompt | ChatPrompt:
+        asked = row["question"], row["options"], row["lead_in"], answered
+        if form == "chat":
+            return build_chat(scoring, *asked, as_turns=as_turns)
+        return build_prompt(scoring, *asked)
+
+    built = build(row, answered)
+    test = tables.where(table, split="test").slice(0, _TRIED).to_pylist()
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
     title += "chat, " * (form == "chat")
     title += f"shots: {len(answered)}, as {model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
-    lines = _render(built, row["gold"], _find_tokenizer(model_entry))
+    tried = [build(each, ()) for each in test]
+    lines = _render(built, row["gold"], tried, _find_tokenizer(model_entry))
     print("\n".join([title, *lines]))
 
 
@@ -144,16 +152,35 @@ def _find_tokenizer(model: Mapping) -> Path:
     )
 
 
-def _render(asked: Prompt | ChatPrompt, gold: int, folder: Path) -> list[str]:
-    """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
+def _render(
+    asked: Prompt | ChatPrompt,
+    gold: int,
+    tried: Sequence[Prompt | ChatPrompt],
+    folder: Path,
+) -> list[str]:
+    """Return the lines that show a prompt, decoded by the tokenizer in a directory.
+
+    Args:
+        asked: the prompt.
+        gold: index of the right option.
+        tried: prompts of the language, without shots, whose options are counted that
+            share a token with their context.
+        folder: of the model.
+    """
     from polycal.models.chat_templates import ChatWriter, RefusedError
     from polycal.models.configurations import read_config
-    from polycal.models.tokens import load_tokenizer, read_length, tokenize_prompts
+    from polycal.models.tokens import (
+        load_tokenizer,
+        read_length,
+        split_prompts,
+        tokenize_prompts,
+    )
 
     tokenizer, prompt = load_tokenizer(folder), asked
     if isinstance(asked, ChatPrompt):
+        writer = ChatWriter(tokenizer, folder)
         try:
-            prompt = ChatWriter(tokenizer, folder).write(asked)
+            prompt, *tried = map(writer.write, (asked, *tried))
         except RefusedError as error:
             raise InputError(join_lines(str(error))) from error
     tokenized = tokenize_prompts(tokenizer, [prompt])
@@ -172,6 +199,14 @@ def _render(asked: Prompt | ChatPrompt, gold: int, folder: Path) -> list[str]:
             zip(prompt.continuations, candidates, strict=True)
         )
     ]
+    crossing = len(split_prompts(tokenizer, tried).crossing)
+    if crossing:
+        n_options = sum(len(each.continuations) for each in tried)
+        shown.append(
+            f"{crossing} of {n_options} options of the first {len(tried)} questions "
+            "share a token with their context; they are scored by the tokens of their "
+            "own text (own_tokens)"
+        )
     return [
         size,
         _LINE,

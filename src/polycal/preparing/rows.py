@@ -1,9 +1,11 @@
-"""Read the rows of Parquet, JSON and CSV files, a few in memory at a time."""
+"""Read the rows of Parquet, Arrow, JSON and CSV files, a few in memory at a time."""
 
+import contextlib
 import csv
 import json
 import re
 from collections.abc import (
+    Callable,
     Collection,
     Container,
     Iterable,
@@ -22,6 +24,9 @@ from polycal.errors import InputError
 _BATCH = 4096  # Parquet rows that are Python objects at one time
 _CHUNK = 1 << 22  # characters of JSON that are read at once
 _LONGEST = 1 << 26  # characters of one JSON row; a longer one is taken as unclosed
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
+# Names of columns, and the batches of some of them.
+_Batches = tuple[list[str], Callable[[list[str]], Iterator[pa.RecordBatch]]]
 _BETWEEN = re.compile(r"[\s,\[\]]*")  # between two rows of a JSON file
 
 
@@ -35,7 +40,8 @@ def read_rows(
     An empty cell of a CSV file is None; every other cell is a text as it is written.
 
     Args:
-        files: Parquet, JSON lines, JSON arrays of objects, or CSV.
+        files: Parquet, Arrow streams (what `save_to_disk` of the `datasets` library
+            writes), JSON lines, JSON arrays of objects, or CSV.
         columns: names; a row of JSON may lack some, which become None, as long as
             another row of the file has them.
         asked_by: the study's setting that needs the columns, for the error message.
@@ -43,7 +49,7 @@ def read_rows(
     Raises:
         InputError: a file is broken or lacks columns; the message names it.
     """
-    readers = {".parquet": _parquet_rows, ".csv": _csv_rows}
+    readers = {".parquet": _arrow_rows, ".arrow": _arrow_rows, ".csv": _csv_rows}
     for path in files:
         read = readers.get(path.suffix, _json_rows)
         try:
@@ -52,14 +58,15 @@ def read_rows(
             raise InputError(f"{path} is nested too deeply to be data") from None
 
 
-def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
+def _arrow_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:
+    is_stream = path.suffix == ".arrow"
+    form = "Arrow" if is_stream else "Parquet"
     try:
-        # Buffers that are read ahead would stay in memory until the file is closed.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            names = file.schema_arrow.names
+        with _open_stream(path) if is_stream else _open_parquet(path) as batches:
+            names, read_batches = batches
             _check_columns(path, columns, names, asked_by)
             read = list(dict.fromkeys(_find_column(name, names) for name in columns))
-            for batch in file.iter_batches(batch_size=_BATCH, columns=read):
+            for batch in read_batches(read):
                 for row in batch.to_pylist():
                     yield {name: _pick(row, name) for name in columns}
     except InputError:
@@ -70,8 +77,38 @@ def _parquet_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator
             raise
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{path} is not complete Parquet ({reason}); fetch or make it again"
+            f"{path} is not complete {form} ({reason}); fetch or make it again"
         ) from error
+
+
+@contextlib.contextmanager
+def _open_parquet(path: Path) -> Iterator[_Batches]:
+    # Buffers that are read ahead would stay in memory until the file is closed.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        yield (
+            file.schema_arrow.names,
+            lambda names: file.iter_batches(batch_size=_BATCH, columns=names),
+        )
+
+
+@contextlib.contextmanager
+def _open_stream(path: Path) -> Iterator[_Batches]:
+    with pa.OSFile(str(path)) as file:
+        file.seek(max(file.size() - len(_END), 0))
+        if file.read() != _END:  # of a stream without it, pyarrow reads what is there
+            raise pa.ArrowInvalid("its end is missing")
+        file.seek(0)
+        with pa.ipc.open_stream(file) as stream:
+            yield (
+                stream.schema.names,
+                lambda names: (_validate(batch.select(names)) for batch in stream),
+            )
+
+
+def _validate(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch whose offsets lead into its buffers, which a reader trusts."""
+    batch.validate(full=True)
+    return batch
 
 
 def _csv_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[dict]:

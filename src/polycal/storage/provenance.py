@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -66,9 +67,21 @@ def _commit() -> str | None:
 
 
 def write_provenance(folder: Path, **facts: object) -> None:
-    """Write `provenance(**facts)` as `provenance.json` into a result's folder."""
-    text = json.dumps(provenance(**facts), indent=2, sort_keys=True)
+    """Write `provenance(**facts)` as `provenance.json` into a result's folder.
+
+    `content` is a digest of them, because later stages copy some.
+    """
+    written = provenance(**facts)
+    written["content"] = _digest_facts(written)
+    text = json.dumps(written, indent=2, sort_keys=True)
     (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _digest_facts(facts: dict[str, object]) -> str:
+    """Return the SHA-256 (hex) of facts as JSON holds them, without their digest."""
+    held = {key: value for key, value in facts.items() if key != "content"}
+    text = json.dumps(json.loads(json.dumps(held)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_provenance(folder: Path) -> dict[str, object]:
@@ -85,6 +98,8 @@ def read_provenance(folder: Path) -> dict[str, object]:
         raise InputError(f"{path} is not JSON ({error}); {_AGAIN}") from error
     if not isinstance(facts, dict):
         raise InputError(f"{path} is no list of facts; {_AGAIN}")
+    if "content" in facts and facts["content"] != _digest_facts(facts):
+        raise InputError(f"{path} has changed since it was written; {_AGAIN}")
     return facts
 
 

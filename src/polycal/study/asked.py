@@ -1,5 +1,6 @@
 """Notes of the trainings that a folder's studies ask for, and of those they dropped."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from urllib.parse import quote
 
 from polycal.errors import InputError
 from polycal.storage.files import replacing
+
+_LONGEST = 120  # characters of a study's name that its note is called by
 
 
 class Asked(NamedTuple):
@@ -35,7 +38,7 @@ def note_trainings(notes: Path, study: str, asked: Iterable[str]) -> None:
     Raises:
         InputError: this function did not write the study's file.
     """
-    path = notes / f"{quote(study, safe='')}.json"
+    path = notes / f"{_spell_file(study)}.json"
     before, asked = _read_note(path) if path.exists() else {}, sorted(set(asked))
     former = dict.fromkeys(before.get("asked", ()), time.time())
     former |= before.get("former", {})  # keep the time of the first drop
@@ -44,6 +47,14 @@ def note_trainings(notes: Path, study: str, asked: Iterable[str]) -> None:
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"asked": asked, "former": former}, indent=1))
+
+
+def _spell_file(study: str) -> str:
+    """Return a study's name as one of a file, which holds 255 bytes."""
+    name = quote(study, safe="")
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}-{hashlib.sha256(study.encode()).hexdigest()[:16]}"
 
 
 def read_trainings(notes: Path) -> Asked:

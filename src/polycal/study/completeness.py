@@ -9,6 +9,7 @@ from polycal.errors import InputError, join_lines
 # are wrong and cannot be corrected; more mean a wrong setting, or lost data.
 MOST_FAULTY = 0.01
 MOST_DROPPED = 0.1
+_FEWEST = 10  # rows of which one may be dropped, though 1 % of them is less than one
 SHOWN = 3  # faulty rows that a message lists
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ def check_dropped(
     limits: Mapping[str, tuple[float, str]],
     max_dropped: float | None = None,
 ) -> None:
-    """Refuse a source of which too many rows were dropped. One always may be.
+    """Refuse a source of which too many rows were dropped.
+
+    One row in ten or more always may be, unless the study says its own share.
 
     Args:
         title: name of the source in messages.
@@ -40,12 +43,14 @@ def check_dropped(
     Raises:
         InputError: a reason is above its limit.
     """
+    rows = counts["rows"]
+    spared = int(max_dropped is None and rows >= _FEWEST)
     for reason, (share, advice) in limits.items():
         most = share if max_dropped is None else max_dropped
-        if counts[reason] > max(1, most * counts["rows"]):
+        if counts[reason] > max(spared, most * rows):
             name = reason.removeprefix("dropped_").replace("_", " ")
             raise InputError(
-                f"{title}: {counts[reason]} of {counts['rows']} rows are dropped "
+                f"{title}: {counts[reason]} of {rows} rows are dropped "
                 f"({name}), more than {most:.0%}; {advice}"
             )
 

@@ -13,6 +13,8 @@ from polycal.study.layout import CANDIDATE_TAIL, RUN_TAIL, number
 
 _HOW_ASKED = {"name", "shots", "prompt", "shots_as"}
 BASE = "none"  # sft of the untouched base model
+_LONGEST_NAME = 255  # bytes of a file's name
+_ROOM = 160  # of them for languages; 48 of polycal's own table take 152 at most
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,25 @@ def candidate_paths(config: Mapping, model: str, sft: str, smoothing: str) -> li
     ]
 
 
+def count_room(run: Mapping[str, object], task: str) -> int:
+    """Return the characters that the name of a scoring job's languages may have.
+
+    File systems allow 255 bytes. A temporary file adds a host and a process to a name;
+    SLURM's plugin names a folder by all that tells a job apart.
+
+    Args:
+        run: the names that a path of predictions is made of.
+        task: short name of the benchmark.
+    """
+    others = "_".join(map(str, (*run.values(), task, "")))
+    return min(_ROOM, _LONGEST_NAME - len(others))
+
+
 def batch_languages(
-    languages: Sequence[str], existing: Iterable[str], per_job: int
+    languages: Sequence[str],
+    existing: Iterable[str],
+    per_job: int,
+    room: int = _ROOM,
 ) -> list[str]:
     """Name the scoring jobs of one run and task by the languages that each holds.
 
@@ -118,6 +137,7 @@ def batch_languages(
         languages: languages that the study asks for.
         existing: names of existing files, such as `de+fr+hi`.
         per_job: maximum number of languages in a new file.
+        room: characters that a new name may have, if it is of several languages.
 
     Returns:
         Sorted names that together hold each language exactly once, and perhaps
@@ -129,9 +149,15 @@ def batch_languages(
         if in_file & wanted and not in_file & covered:
             names.append(name)
             covered |= in_file
-    left = sorted(wanted - covered)
-    names += ["+".join(left[i : i + per_job]) for i in range(0, len(left), per_job)]
-    return sorted(names)
+    new: list[list[str]] = []
+    for language in sorted(wanted - covered):
+        if new and len(new[-1]) < per_job:
+            joined = "+".join([*new[-1], language])
+            if len(joined) <= room:
+                new[-1].append(language)
+                continue
+        new.append([language])
+    return sorted([*names, *map("+".join, new)])
 
 
 def same_questions(tasks: Iterable[Mapping]) -> dict[str, str]:
@@ -179,7 +205,17 @@ def count_gpus(model: Mapping) -> int:
 
 
 def is_local(repo: str) -> bool:
-    """Return whether `repo` is a path on this machine, not a Hub id (owner/name)."""
+    """Return whether `repo` is a path on this machine, not a Hub id (owner/name).
+
+    Raises:
+        InputError: it is a web address. The message does not repeat it, because it may
+            hold a password, and messages are written into logs.
+    """
+    if "://" in repo:
+        raise InputError(
+            "a web address is not read: write owner/name for a repository of the Hub "
+            "(HF_TOKEN is read from the environment), or fetch it and name its folder"
+        )
     return repo.startswith(("/", "./", "../", "~")) or repo.count("/") != 1
 
 

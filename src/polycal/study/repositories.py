@@ -15,6 +15,7 @@ from polycal.study.data_files import (
     infer,
     spell_files,
 )
+from polycal.study.saved import find_saved
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def find_local(
         return Splits({splits[0]: [_take_file(path, name, splits)]}, revision, {})
     if not path.is_dir():
         raise InputError(f"{repo}: there is no such directory; correct `repo:`")
-    _refuse_saved(repo, path)
+    if saved := find_saved(repo, path, name, splits, optional):
+        return Splits(saved, revision, {})
     files, sizes = pick_files(repo, path, Card(repo, path), name, splits, optional)
     return Splits(files, revision, sizes)
 
@@ -94,23 +96,16 @@ def pick_files(
 
 def _take_file(path: Path, name: str | None, splits: Sequence[str]) -> Path:
     check_kind(path)
-    if name is not None:
+    if name not in (None, path.stem):
         raise InputError(
-            f"{path} is one file; a benchmark is a folder with a file for each "
-            f"language, such as {path.parent}/{name}{path.suffix}: name the folder"
+            f"{path} is one file, of {path.stem!r} by its name; a benchmark is a "
+            f"folder with a file for each language, such as {name}{path.suffix}: name "
+            "the folder, or, if the file holds this language, say `configs: "
+            f"{{LANGUAGE: {path.stem}}}`"
         )
     if len(splits) > 1:
         raise InputError(f"{path} is one file, but {', '.join(splits)} are needed")
     return path
-
-
-def _refuse_saved(repo: str, folder: Path) -> None:
-    """Refuse a folder of the `datasets` library's own form."""
-    if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
-        raise InputError(
-            f"{repo} was written by `save_to_disk`, whose form is not read; write each "
-            "split with `to_parquet` instead"
-        )
 
 
 def find_patterns(
@@ -140,6 +135,7 @@ def _explain_missing(
     paths = [*folder.glob("*"), *folder.glob("*/*")]
     files = [path.relative_to(folder) for path in paths if path.suffix in KINDS]
     names = {part for path in files for part in (*path.parts[:-1], path.stem)}
+    names -= {"state", "dataset_info", "dataset_dict"}  # of `save_to_disk`
     offered = [*card.configs, *sorted(names - splits - set(card.configs))]
     return (
         f"{repo} does not offer {name!r}; it offers: {', '.join(offered) or 'none'} "

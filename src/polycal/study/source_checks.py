@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 
+from polycal.errors import InputError
 from polycal.study import grid
 
 
 def find_unpinned(config: Mapping) -> Iterator[str]:
     """Yield a line per repository whose path or revision is not definite."""
     for key, entry in grid.list_repositories(config):
+        try:
+            grid.is_local(entry["repo"])
+        except InputError as error:
+            yield f"{key}.repo: {error}"
+            return
         if entry["repo"].startswith("~"):
             yield (
                 f"{key}.repo: Snakemake does not expand '~' in a path; write the path "

@@ -12,10 +12,13 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from polycal.errors import InputError
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
+from polycal.study.config import complete_format
+from polycal.study.repositories import find_local
 
 # Bytes that are read to decide what has to run; more are read when a run begins. A
 # second of SHA-256.
@@ -25,7 +28,25 @@ Stats = dict[str, list[int]]
 _logger = logging.getLogger(__name__)
 
 
-def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
+class Source(NamedTuple):
+    """What a rule reads on this machine.
+
+    Attributes:
+        path: a folder or a file.
+        part: the repository's name of a language; "": all of it is read.
+        files: those of the language.
+    """
+
+    path: Path
+    part: str = ""
+    files: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        """Return its name in notes and stamps."""
+        return f"{self.path}: {self.part}" if self.part else str(self.path)
+
+
+def stamp_sources(sources: Iterable[Source], notes: Path) -> None:
     """Write a stamp for each source whose bytes have changed since they were used.
 
     The same bytes, touched, copied or restored, write none. Files are read only if a
@@ -33,7 +54,7 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
     begins (`note_use`).
 
     Args:
-        sources: folders and files on this machine.
+        sources: what the study reads.
         notes: JSON file with what was seen; it is written if anything changed.
 
     Raises:
@@ -44,15 +65,17 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
     seen, to_read = dict(known), _READ_AT_ONCE
     for source in sources:
         note, stats, stamp = known.get(str(source)), _read_stats(source), _stamp(source)
+        # Snakemake takes braces in a path for a pattern; a stamp has none.
+        has_braces = not {*"{}"}.isdisjoint(str(source))
         if note and _is_same(note["stats"], stats):
             digest = note["digest"]
-        elif note or stamp.exists() or _count_bytes(stats) <= to_read:
+        elif note or has_braces or stamp.exists() or _count_bytes(stats) <= to_read:
             to_read -= _count_bytes(stats)
             digest = _digest(source, stats)
         else:
             digest = None
         if note is None:
-            is_stamped = stamp.exists()
+            is_stamped = has_braces or stamp.exists()
             note = {"base": None if is_stamped else digest, "stamped": is_stamped}
         if digest and (note["stamped"] or digest != note["base"]):
             _set_stamp(stamp, source, digest)
@@ -64,11 +87,11 @@ def stamp_sources(sources: Iterable[Path], notes: Path) -> None:
         _write_notes(seen, notes)
 
 
-def note_use(sources: Iterable[Path], notes: Path) -> None:
+def note_use(sources: Iterable[Source], notes: Path) -> None:
     """Note that a run begins with the present bytes of the sources.
 
     Args:
-        sources: folders and files that `stamp_sources` has seen.
+        sources: as `stamp_sources` has seen them.
         notes: its JSON file.
     """
     known = _read_notes(notes)
@@ -84,18 +107,39 @@ def note_use(sources: Iterable[Path], notes: Path) -> None:
         _write_notes(seen, notes)
 
 
-def find_stamp(source: str) -> str | None:
+def find_stamp(path: str, part: str = "") -> str | None:
     """Return the stamp that stands for a source; None if it has never changed.
 
     A source that has not changed is an input itself, by name: a study that was finished
     before there were stamps has it so.
     """
-    stamp = _stamp(Path(source))
+    stamp = _stamp(Source(Path(path), part))
     return str(stamp) if stamp.exists() else None
 
 
-def check_local(config: Mapping) -> list[Path]:
+def check_local(config: Mapping) -> list[Source]:
     """Return the sources of a study that are on this machine.
+
+    A benchmark is a source for each language, so that another language's file is no
+    reason to prepare the others again.
+
+    Args:
+        config: the complete study.
+
+    Raises:
+        InputError: one does not exist, or a benchmark lacks a language.
+    """
+    sources = set()
+    for key, path, entry in list_local(config):
+        try:
+            sources.update(_divide(path, entry))
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
+    return sorted(sources)
+
+
+def list_local(config: Mapping) -> Iterator[tuple[str, Path, Mapping]]:
+    """Yield the key, the path and the entry of each repository on this machine.
 
     What the workflow makes itself (the embedded study's) is left out.
 
@@ -106,7 +150,6 @@ def check_local(config: Mapping) -> list[Path]:
         InputError: one does not exist.
     """
     made_here = layout.MINIATURE.format(part="")
-    sources = []
     for key, entry in grid.list_repositories(config):
         for path in map(Path, grid.local_path(entry["repo"])):
             if str(path).startswith(made_here):
@@ -114,16 +157,30 @@ def check_local(config: Mapping) -> list[Path]:
             # Results that exist would otherwise hide that their source does not.
             if not path.exists():
                 raise InputError(f"{key}.repo: there is no {path} in {Path.cwd()}")
-            sources.append(path)
-    return sorted(set(sources))
+            yield key, path, entry
 
 
-def _stamp(source: Path) -> Path:
+def _divide(path: Path, entry: Mapping) -> Iterator[Source]:
+    """Yield a repository, or each language of a benchmark."""
+    if "languages" not in entry:
+        yield Source(path)
+        return
+    splits = complete_format(entry["format"])["splits"]
+    test, dev = splits["test"], splits.get("dev")
+    for language in entry["languages"]:
+        name = entry["configs"].get(language, language)
+        optional = [dev] if dev else []
+        found = find_local(entry["repo"], name=name, splits=[test], optional=optional)
+        files = sorted({file for own in found.files.values() for file in own})
+        yield Source(path, name, tuple(files))
+
+
+def _stamp(source: Source) -> Path:
     name = hashlib.sha256(str(source).encode()).hexdigest()[:16]
     return Path(layout.STAMP.format(source=name))
 
 
-def _set_stamp(stamp: Path, source: Path, digest: str) -> None:
+def _set_stamp(stamp: Path, source: Source, digest: str) -> None:
     """Write a stamp, unless it is written; Snakemake compares its bytes, too."""
     text = f"{digest}  {source}\n"
     if stamp.exists() and stamp.read_text("utf-8") == text:
@@ -138,11 +195,14 @@ def _set_stamp(stamp: Path, source: Path, digest: str) -> None:
         ) from error
 
 
-def _read_stats(source: Path) -> Stats:
-    paths = [source] if source.is_file() else sorted(_walk(source, set()))
+def _read_stats(source: Source) -> Stats:
+    root = source.path
+    paths = list(source.files)
+    if not source.part:
+        paths = [root] if root.is_file() else sorted(_walk(root, set()))
     stats = {}
     for path in paths:
-        name = path.relative_to(source).as_posix()
+        name = path.relative_to(root).as_posix()
         if path.is_file() and not any(part[0] == "." for part in Path(name).parts):
             facts = path.stat()
             stats[name] = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
@@ -175,14 +235,14 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
             yield path
 
 
-def _digest(source: Path, stats: Stats) -> str:
+def _digest(source: Source, stats: Stats) -> str:
     """Return the SHA-256 (hex) of files, and of their names below a folder."""
     if _count_bytes(stats) > _READ_AT_ONCE:
         size = _count_bytes(stats) / 1e9
         _logger.warning("reading %s (%.1f GB), which is new or touched", source, size)
 
     def digest(name: str) -> str:
-        with (source / name).open("rb") as handle:
+        with (source.path / name).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
 
     total = hashlib.sha256()
