@@ -32,11 +32,16 @@ def spell_interval(
 _SPELLINGS = {"%": _percentage, "pp": spell_points}  # by the metric's unit
 
 
+def spelling_of(metric: str) -> Callable[[float], str]:
+    """Return the function that spells a metric's values, without the unit."""
+    return _SPELLINGS.get(MEASURED[metric].unit, three)
+
+
 def _column(name: str) -> tuple[str, str, Callable[[float], str]]:
     """Return a metric's name, its heading with the unit, and how a value is spelt."""
     metric = MEASURED[name]
     unit = f" ({metric.unit})" if metric.unit else ""
-    return name, metric.short_heading + unit, _SPELLINGS.get(metric.unit, three)
+    return name, metric.short_heading + unit, spelling_of(name)
 
 
 SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
