@@ -171,7 +171,10 @@ def _find_weights(repo: str, source: Path) -> list[str]:
         kinds = {path.suffix for path in source.iterdir()}
         advice = "complete the download, or take a revision that has them"
         if ".gguf" in kinds:
-            advice = "it has GGUF files, which are not read; take the original model"
+            advice = (
+                "it has GGUF files, which are not read, because transformers restores "
+                "their tokenizer in part only; take the original model"
+            )
         elif kinds & {".bin", ".pt", ".pth"}:
             advice = "save the model again with transformers' save_pretrained"
         raise InputError(
