@@ -10,6 +10,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from polycal.errors import InputError
+from polycal.models.quantisation import describe_quantisation
 from polycal.storage import tables
 from polycal.storage.provenance import check_notes, read_provenance
 from polycal.study.grid import BASE
@@ -73,7 +74,8 @@ def _read_origin(folder: Path) -> dict[str, object]:
         facts = read_provenance(folder)
     except FileNotFoundError:
         return {}
-    return {name: facts.get(name) for name in ("repo", "revision")}
+    origin = {name: facts.get(name) for name in ("repo", "revision")}
+    return origin | {"quantised": describe_quantisation(folder)}
 
 
 def _read_released(folder: Path) -> dict[str, object]:

@@ -248,6 +248,7 @@ _RECORDS = (
             Column(
                 "shares_tokenizer", BOOL, "with its base model; null: tuned, or unknown"
             ),
+            Column("quantised", STRING, "how the weights are; null: not, or unknown"),
         ],
     ),
     *ANALYSES,

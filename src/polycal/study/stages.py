@@ -17,9 +17,9 @@ STAGES = {
     "aggregate": 3,
     "contrast": 6,
     "analyse": 6,
-    "list_runs": 3,
+    "list_runs": 4,
     "find_shifts": 2,
     "draw": 10,
     "tabulate": 4,
-    "report": 12,
+    "report": 13,
 }
