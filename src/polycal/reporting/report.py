@@ -14,8 +14,8 @@ import pandas as pd
 
 from polycal.comparing.conditions import (
     name_facet,
-    per_asking,
     per_change,
+    per_side,
     rows_of,
     select,
 )
@@ -225,7 +225,7 @@ def _scoring(
     languages = selection.per_language()
     # Base models alone have no contrasts.
     contrasts = selection.rows("contrasts", calibrator="none")
-    changes, askings = per_change(contrasts), per_asking(contrasts)
+    changes, beside = per_change(contrasts), per_side(contrasts)
     samples = select_samples(selection)
     facets = []
     for facet in sorted(levels["facet"].unique()):
@@ -237,7 +237,7 @@ def _scoring(
                 "name": facet,
                 "findings": describe_findings(own, own_languages, own_changes),
                 "differences": difference_table(own_changes)
-                + difference_table(askings[askings["facet"] == facet]),
+                + difference_table(beside[beside["facet"] == facet]),
                 "levels": level_table(own, is_released=facet in released),
                 **samples(facet),
             }

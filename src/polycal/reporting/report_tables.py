@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
-from polycal.comparing.conditions import BASE_RANK, TO_TASK, label
+from polycal.comparing.conditions import BASE_RANK, TO_MODEL, TO_TASK, label
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.sentences import points, three
 from polycal.study.languages import ALL, LEVELS
@@ -92,7 +92,7 @@ def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
     """Return the change from each condition's reference, per resource level.
 
     Args:
-        changes: rows of `per_change` and of `per_asking`, of one facet.
+        changes: rows of `per_change` and of `per_side`, of one facet.
 
     Returns:
         One row per comparison and level: `comparison`, `level`, `n` languages, and
@@ -119,6 +119,8 @@ def compare(rank: float, reference: str) -> str:
     """Return a comparison in words: SFT, smoothing 0.1 − SFT."""
     if reference.startswith(TO_TASK):
         return f"{label(rank)} − the same on {reference.removeprefix(TO_TASK)}"
+    if reference.startswith(TO_MODEL):
+        return f"this model − {reference.removeprefix(TO_MODEL)}"
     start = BASE_RANK if reference == TO_BASE else 0.0
     return f"{label(rank)} − {label(start)}"
 
