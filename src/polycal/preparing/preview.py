@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from polycal.errors import InputError, join_lines
 from polycal.preparing import hub
-from polycal.preparing.snapshot import WITHOUT_WEIGHTS
+from polycal.preparing.snapshot import VOCABULARIES, WITHOUT_WEIGHTS
 from polycal.preparing.tasks import read_task
 from polycal.storage import tables
 from polycal.study import grid
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # importing it takes seconds
     from transformers import PreTrainedTokenizerBase
 
 _LINE = "-" * 8
+_FILES = (VOCABULARIES, ("config.json",))  # of the tokenizer, of the configuration
 _SHOWN = 5  # ids that a message lists
 
 
@@ -43,6 +44,7 @@ def show_prompt(
     shots_as: ShotsForm | None = None,
     question: str | None = None,
     model: str | None = None,
+    sft: str | None = None,
 ) -> None:
     """Print a prompt and its candidates, decoded from the ids that the model is given.
 
@@ -56,6 +58,8 @@ def show_prompt(
         shots_as: of a chat prompt, text or turns; by default the task's.
         question: id of a test question; by default the first.
         model: short name of a model; by default the study's first.
+        sft: short name of its released checkpoint, whose tokenizer and chat template
+            are used; by default the model's own.
 
     Raises:
         InputError: the study has no such task or model, or the benchmark no such
@@ -68,7 +72,10 @@ def show_prompt(
     model_entry = _find_entry(study["models"], "model", model_name)
     scoring = scoring or study["scoring"][0]
     shots = task_entry["shots"] if shots is None else shots
-    for repo in (task_entry["repo"], model_entry["repo"]):
+    sources = [model_entry]
+    if sft:
+        sources.insert(0, _find_checkpoint(study, model_name, sft))
+    for repo in (task_entry["repo"], *(source["repo"] for source in sources)):
         _check_exists(repo)
     table, _ = read_task(
         repo=task_entry["repo"],
@@ -90,10 +97,11 @@ def show_prompt(
         built = build_prompt(scoring, *asked)
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
     title += "chat, " * (form == "chat")
-    title += f"shots: {len(answered)}, as {model_name} sees it"
+    title += f"shots: {len(answered)}, as {sft or model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
-    lines = _render(built, row["gold"], _find_tokenizer(model_entry))
+    folders = list(map(_find_folder, sources))
+    lines = _render(built, row["gold"], *(_pick(folders, names) for names in _FILES))
     print("\n".join([title, *lines]))
 
 
@@ -132,7 +140,23 @@ def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
     return pick_shots(group_by_subject(dev).get(row["subject"], []), row, shots)
 
 
-def _find_tokenizer(model: Mapping) -> Path:
+def _find_checkpoint(study: Mapping, model: str, sft: str) -> Mapping:
+    entry = _find_entry(study["sft"], "sft", sft)
+    if model not in entry.get("checkpoints", {}):
+        raise InputError(
+            f"the study has no released checkpoint {sft!r} of {model}; what it tunes "
+            "itself is asked as its model, without --sft"
+        )
+    return entry["checkpoints"][model]
+
+
+def _pick(folders: Sequence[Path], names: Sequence[str]) -> Path:
+    """Return the first folder with one of the files; an adapter may have none."""
+    found = (f for f in folders if any((f / name).exists() for name in names))
+    return next(found, folders[-1])
+
+
+def _find_folder(model: Mapping) -> Path:
     """Return a directory with the tokenizer and the configuration of a model."""
     if grid.is_local(model["repo"]):
         return Path(model["repo"])
@@ -144,7 +168,9 @@ def _find_tokenizer(model: Mapping) -> Path:
     )
 
 
-def _render(asked: Prompt | ChatPrompt, gold: int, folder: Path) -> list[str]:
+def _render(
+    asked: Prompt | ChatPrompt, gold: int, folder: Path, configuration: Path
+) -> list[str]:
     """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
     from polycal.models.chat_templates import ChatWriter, RefusedError
     from polycal.models.configurations import read_config
@@ -160,7 +186,9 @@ def _render(asked: Prompt | ChatPrompt, gold: int, folder: Path) -> list[str]:
     (context,), (candidates,) = tokenized.contexts, tokenized.continuations
     longest = max(map(len, candidates))
     # The last token of a candidate is predicted, not read.
-    left_out = len(context) + longest - 1 - read_length(read_config(folder), tokenizer)
+    left_out = (
+        len(context) + longest - 1 - read_length(read_config(configuration), tokenizer)
+    )
     kept = context[max(left_out, 0) :]
     size = f"context: {len(kept)} tokens"
     if left_out > 0:
