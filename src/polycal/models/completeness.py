@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import warnings
 from pathlib import Path
 
 from transformers import PreTrainedConfig
@@ -49,6 +50,33 @@ def check_model(checkpoint: Path) -> None:
     except RuntimeError as error:
         raise unreadable(checkpoint, error) from error
     check_rows(model, tokenizer, checkpoint)
+
+
+def check_adapter(adapter: Path, base: Path) -> None:
+    """Refuse a LoRA adapter that is not one of a base model, as scoring would.
+
+    Both are put on PyTorch's meta device, as in `check_model`.
+
+    Args:
+        adapter: its directory.
+        base: directory of a full model; one with quantised weights is not checked.
+
+    Raises:
+        InputError: a weight of the adapter has no layer, or one of another shape.
+    """
+    if describe_quantisation(base) or not importlib.util.find_spec("torch"):
+        _logger.info("the adapter is checked when it is loaded")
+        return
+    import torch
+
+    from polycal.models.adapters import load_adapter
+    from polycal.models.loading import load_full
+
+    model = load_full(base, torch.float32, {}, {"device_map": {"": "meta"}})
+    with warnings.catch_warnings():
+        # Without content there is nothing to copy.
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta param")
+        load_adapter(model, adapter, base)
 
 
 def _check_packages(checkpoint: Path, config: PreTrainedConfig) -> None:
