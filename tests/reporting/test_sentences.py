@@ -183,7 +183,7 @@ def test_findings_compare_smoothing_with_what_there_is():
     for held, titles in (
         (list(ranks), ["SFT, against base", "SFT, smoothing 0.1, against SFT"]),
         ([BASE_RANK, 0.1], ["SFT, smoothing 0.1, against base"]),
-        ([BASE_RANK], ["base"]),
+        ([BASE_RANK], ["as it is"]),
     ):
         found = sentences.describe_findings(
             levels(*[(rank, "all", 1, *ranks[rank]) for rank in held]),
@@ -246,7 +246,7 @@ def test_a_model_alone_is_told_as_it_is():
     )
     assert found == [
         (
-            "base",
+            "as it is",
             [
                 "In the one language, accuracy is 60.0%, confidence 50.0%, "
                 "the gap −10.0 pp and the ECE 10.0%."

@@ -211,7 +211,8 @@ def describe_findings(
         n = int(own_languages["n_questions"].min())
         sentences.insert(0, f"{_where(after)}, {numbers}.{_near_chance(after, n)}")
         against = "" if start is None else f", against {label(start)}"
-        findings.append((label(condition) + against, sentences))
+        title = label(condition) if len(conditions) > 1 else "as it is"
+        findings.append((title + against, sentences))
     return findings
 
 
