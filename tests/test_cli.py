@@ -28,7 +28,7 @@ BESIDE = {
     "plan",
 }
 BESIDE |= {"remove_leftovers", "show_claims", "show_metrics", "show_prompt"}
-BESIDE |= {"show_tables", "status", "with_gpus"}
+BESIDE |= {"show_tables", "status", "try", "with_gpus"}
 VERBS = list_verbs()
 HEADS = {name: read_head(path, name) for name, (path, _) in VERBS.items()}
 

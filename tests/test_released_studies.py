@@ -97,6 +97,7 @@ def test_models_as_they_are_make_a_page_without_what_they_lack(measured):
     assert "How well does the confidence of language models agree" in page
     for word in ("No figure", "SFT sets", "rises", "claims</", "#trainings"):
         assert word not in page, word
+    assert "./resources/miniature/model" in page  # where the model is from
     claims = tables.read(measured / "results/claims.parquet", "claims")
     assert len(claims) == 0
     runs = tables.read(measured / "results/runs.parquet", "runs").to_pylist()

@@ -31,6 +31,7 @@ INSTEAD = {
     "snakemake --cores all --configfile checkpoints.yaml": (
         "snakemake -n --configfile checkpoints.yaml"
     ),
+    "polycal try --model Qwen": "echo polycal try --model Qwen",
     # It would change the environment that the tests run in.
     ".venv/bin/python -m pip install": "echo pip install",
     # The prompt of a benchmark on the Hub; howto.md prints an embedded one.
@@ -109,7 +110,7 @@ def follow(page, clone, before=()):
 
 def test_the_readme_can_be_followed(clone):
     """From `make run` to the page, and the plan of a real model."""
-    run, real = follow("README.md", clone)
+    run, _, real = follow("README.md", clone)
     assert (clone / "results/report/index.html").exists()
     assert "results/report/index.html" in run
     assert "python -m pytest" in run
@@ -154,6 +155,9 @@ def test_the_how_to_can_be_followed(clone):
         ],
     )
     assert "ts_own" in "".join(printed)
+    (tried,) = (text for text in printed if "global_mmlu by letters" in text)
+    assert re.search(r"^mean of 2 +accuracy +\S+ \[.*\] +\S+ \[.*\] +[+−]", tried, re.M)
+    assert (clone / "first/results/report/index.html").exists()
     (dry_run,) = (text for text in printed if "checkpoints.yaml" in text)
     assert "score" in dry_run
     assert "prepare_released" in dry_run

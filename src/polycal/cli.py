@@ -8,6 +8,7 @@ import argparse
 import ast
 import contextlib
 import importlib
+import keyword
 import logging
 import re
 import sys
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         helps = any(getattr(value, "node_rank", 0) for value in chosen.values())
         alone = product and not helps
         with exclusive(product) if alone else contextlib.nullcontext():
-            getattr(importlib.import_module(module_of(path)), name)(**chosen)
+            module = importlib.import_module(module_of(path))
+            getattr(module, head.__name__)(**chosen)
     except InputError as error:
         sys.exit(f"polycal {name}: {join_lines(error)}")
     except OSError as error:
@@ -68,7 +70,7 @@ def list_verbs() -> dict[str, tuple[Path, str]]:
     for path in _PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         for name, summary in _MARKED.findall(text) if "\n@verb(" in text else ():
-            verbs[name] = (path, summary)
+            verbs[name.removesuffix("_")] = (path, summary)
     return dict(sorted(verbs.items()))
 
 
@@ -77,16 +79,17 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
 
 
-def read_head(path: Path, name: str) -> Callable[..., None]:
-    """Return a function with its signature, docstring and marks, but without its body.
+def read_head(path: Path, verb: str) -> Callable[..., None]:
+    """Return a verb's function with its signature, docstring and marks, but no body.
 
     Only the imports that the signature needs are executed, so that the flags of a verb
     that trains are known before torch is imported.
 
     Args:
         path: the module's source.
-        name: of the function.
+        verb: its name, which is that of its function; that of `try` is `try_`.
     """
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
     tree = ast.parse(path.read_text(encoding="utf-8"))
     head = next(n for n in tree.body if getattr(n, "name", None) == name)
     del head.body[1:]  # all but the docstring
@@ -129,7 +132,8 @@ def build_verb_parser(head: Callable[..., None]) -> argparse.ArgumentParser:
         head: as `read_head` gives it.
     """
     parser = argparse.ArgumentParser(
-        prog=f"polycal {head.__name__}", description=head.__doc__.splitlines()[0]
+        prog=f"polycal {head.__name__.removesuffix('_')}",
+        description=head.__doc__.splitlines()[0],
     )
     add_flags(parser, head)
     return parser

@@ -11,12 +11,12 @@ from polycal.comparing.conditions import (
     label,
     language_of,
     mark_sure,
-    per_asking,
     per_bin,
     per_change,
     per_language,
     per_level,
     per_level_bin,
+    per_side,
     reference,
     rows_of,
     select,
@@ -30,19 +30,19 @@ SMALL = {"tasks": {"global_mmlu": ("en", "sw")}}
 
 
 def test_changes_between_two_ways_to_ask_are_apart():
-    """Of the base model, too; those between conditions are as ever."""
+    """Of the base model, too, and between models; others are as ever."""
     rows = pd.DataFrame(
         {
             "model": "m",
-            "sft": ["none", "s", "s", "s"],
+            "sft": ["none", "s", "s", "s", "none"],
             "smoothing": 0.0,
-            "reference": ["task:t", "task:t", "base", None],
-            "estimate": [1.0, 2.0, 3.0, 4.0],
+            "reference": ["task:t", "task:t", "base", None, "model:n"],
+            "estimate": [1.0, 2.0, 3.0, 4.0, 5.0],
         }
     )
     assert per_change(rows)["estimate"].tolist() == [3.0, 4.0]
-    assert per_asking(rows)["estimate"].tolist() == [1.0, 2.0]
-    assert per_asking(rows.iloc[:0]).empty
+    assert per_side(rows)["estimate"].tolist() == [1.0, 2.0, 5.0]
+    assert per_side(rows.iloc[:0]).empty
 
 
 def test_the_base_model_starts_each_of_its_sft_sets(tmp_path):

@@ -13,7 +13,7 @@ from scipy.stats import foldnorm
 
 from polycal import calibration
 from polycal.comparing.aggregate import aggregate
-from polycal.comparing.contrasts import _pooled_effects, contrast
+from polycal.comparing.contrasts import _Facts, _pooled_effects, contrast
 from polycal.comparing.pairing import Comparison
 from polycal.comparing.replicates import MeasuredRun, MetricKey, RunMetric
 from polycal.errors import InputError
@@ -553,3 +553,55 @@ def test_a_pair_of_tasks_has_an_equals_sign(measured, tmp_path):
     """One line."""
     with pytest.raises(InputError, match="--same-questions takes TASK=FIRST, not u"):
         finish(tmp_path, measured, same_questions=["u"])
+
+
+def test_models_as_they_are_are_compared_with_the_first(tmp_path):
+    """Each minus the first, paired; not where a model is tuned or none is named."""
+    sharpness = {"a": 1, "b": 2, "c": 1}
+    measured = {
+        model: save_run(tmp_path / model, BASE, make_answers(sharpness=s), model=model)
+        for model, s in sharpness.items()
+    }
+    rows = finish(tmp_path, measured, first_model="b")["contrasts"]
+    assert set(zip(rows["model"], rows["reference"], strict=True)) == {
+        ("a", "model:b"),
+        ("c", "model:b"),
+    }
+    rows = rows[rows["calibrator"] == "none"]
+    change = rows.set_index(["model", "metric", "level"]).loc["a", "confidence", "all"]
+    assert change["before"] > change["after"]
+    assert change["estimate"] == pytest.approx(change["after"] - change["before"])
+    assert change["ci_high"] < -0.01
+    rows = finish(tmp_path, measured, first_model="a")["contrasts"]
+    same = rows[(rows["model"] == "c") & (rows["metric"] == "confidence")]
+    assert (same["estimate"] == 0).all()
+    assert same["se"].max() < 1e-9
+    assert finish(tmp_path, measured)["contrasts"].empty
+    tuned = save_run(
+        tmp_path / "s", ("s", 0.0, 0), make_answers(sharpness=1), model="a"
+    )
+    rows = finish(tmp_path, measured | {"s": tuned}, first_model="a")["contrasts"]
+    assert set(rows["reference"]) == {"base"}
+
+
+def test_models_are_compared_per_token_where_they_share_a_tokenizer():
+    """By letters, by sums and by bytes they are, whatever their tokenizers."""
+    runs = [
+        {"model": model, "sft": "none", "smoothing": 0.0, "tokenizer": tokenizer}
+        | {"vocabulary": 9, "lr": None}
+        for model, tokenizer in (("a", "x"), ("b", "x"), ("c", "y"), ("d", None))
+    ]
+    facts = _Facts([*runs, runs[3] | {"model": "e"}])
+    allowed = {
+        (model, normaliser)
+        for model in "bcde"
+        for normaliser in ("sum", "token", "byte", "english")
+        if facts.can_compare(
+            {"model": model, "reference": "model:a", "normaliser": normaliser}
+        )
+    }
+    anyhow = {(model, way) for model in "bcde" for way in ("sum", "byte")}
+    assert allowed == {*anyhow, ("b", "token"), ("b", "english")}
+    unknown = {"model": "e", "reference": "model:d", "normaliser": "token"}
+    assert not facts.can_compare(unknown)
+    assert facts.can_compare(unknown | {"reference": "task:d"})

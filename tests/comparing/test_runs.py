@@ -101,6 +101,24 @@ def test_a_released_checkpoint_tells_where_it_is_from(tmp_path):
         list_runs(models=[], released=[models], out=out)
 
 
+def test_equal_tokenizers_have_equal_digests(tmp_path):
+    """Special tokens, which chat models add, split no ordinary text."""
+    folders = [tmp_path / name for name in ("a", "b", "c", "d")]
+    for folder in folders:
+        folder.mkdir()
+        write_provenance(folder)
+    for folder, words in zip(folders[:3], ("ab", "ab", "ba"), strict=True):
+        tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}))
+        if folder.name == "b":
+            tokenizer.add_special_tokens(["<|user|>"])
+        tokenizer.save(str(folder / "tokenizer.json"))
+    list_runs(models=folders, out=tmp_path / "runs.parquet")
+    rows = tables.read(tmp_path / "runs.parquet", "runs").to_pylist()
+    a, b, c, d = (row["tokenizer"] for row in rows)
+    assert a == b != c
+    assert d is None
+
+
 def test_an_edited_selection_is_not_reported(tmp_path):
     """Another rate than the one that was selected; or a provenance that is cut."""
     run, out = make_run(tmp_path / "a"), tmp_path / "runs.parquet"

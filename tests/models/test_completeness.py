@@ -103,7 +103,12 @@ def test_weights_of_another_model_are_refused(checkpoint, change, message):
         ({"num_hidden_layers": 3}, r"lacks the weights model\.layers\.2.* and 6 more"),
         ({"num_hidden_layers": 1}, r"does not know: model\.layers\.1.* and 6 more"),
         ({"model_type": "toy"}, "model type `toy`"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "GPTQ.* req"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            r"quantised weights \(gptq, 4 bits\), whose package is missing: .*GPTQ",
+        ),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "is missing: "),
+        ({"quantization_config": {"quant_method": "nix"}}, "cannot read: .*nix"),
     ],
 )
 def test_a_wrong_configuration_is_refused(checkpoint, changes, message):

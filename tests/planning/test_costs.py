@@ -1,6 +1,7 @@
 """The arithmetic of a job, worked by hand."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -97,8 +98,13 @@ def test_scoring_computes_contexts_and_options_once(scorings, shots, per_questio
 
     A hundred questions share their shots.
     """
-    flop = costs.scoring_flop(TOY, QUESTIONS, scorings, shots)
+    asked = {"shots": shots, "prompt": "plain"}
+    flop = costs.scoring_flop(TOY, QUESTIONS, scorings, asked)
     assert flop == pytest.approx(10 * per_question)
+    chat = costs.scoring_flop(TOY, QUESTIONS, scorings, asked | {"prompt": "chat"})
+    # Once a question and scoring, for its context.
+    more = 10 * len(scorings) * 2 * 368 * costs.TEMPLATE_TOKENS
+    assert chat == pytest.approx(flop + more)
 
 
 def test_seconds_on_gpus_and_on_a_core():
@@ -255,3 +261,41 @@ def test_which_of_the_paper_s_models_fit(gpu, certain):
     """Full fine-tuning at 4096 tokens: Gemma needs 91 GB, Mistral 148, Llama 163."""
     by_model = {one.model: one.certain for one in misfits(paper_study(), gpu)}
     assert by_model == certain
+
+
+def unscorable(config, gpu, resources=Path("nowhere")):
+    return list(costs.find_unscorable(SizedStudy(config, find_gpu(gpu), resources)))
+
+
+def test_scoring_has_to_fit_too():
+    """8.03e9 parameters of 2 bytes and 2 GB fit on 24 GB; of 4 bytes they do not."""
+    config = one_model("llama")
+    config["sft"] = []
+    assert unscorable(config, "rtx4090") == []
+    config["scoring_dtype"] = "float32"
+    (warning,) = unscorable(config, "rtx4090")
+    assert "llama does not fit on one rtx4090: scoring it takes 34 GB, of" in warning
+    assert "fit: scoring_dtype: bfloat16, gpus: 2, a smaller model." in warning
+    config["models"][0]["gpus"] = 2
+    assert unscorable(config, "rtx4090") == []
+
+
+def test_a_released_checkpoint_has_its_own_size(tmp_path):
+    """A wider one than its base model does not fit; quantised, nobody knows."""
+    config = one_model("llama")
+    released = {"checkpoints": {"llama": {"repo": "./released"}}}
+    config["sft"] = [{"name": "wide", **released}]
+    assert unscorable(config, "rtx4090", tmp_path) == []
+    shape = {"model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192}
+    shape |= {"intermediate_size": 28672, "num_attention_heads": 64}
+    shape |= {"num_key_value_heads": 8, "vocab_size": 128256}
+    folder = tmp_path / "released/llama/wide"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(shape))
+    (warning,) = unscorable(config, "rtx4090", tmp_path)
+    assert (
+        "llama, wide, does not fit on one rtx4090: scoring it takes 143 GB" in warning
+    )
+    shape["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(shape))
+    assert unscorable(config, "rtx4090", tmp_path) == []

@@ -13,7 +13,7 @@ NOWHERE = Path("nowhere")
 
 
 def model(name: str) -> model_sizes.Model:
-    return model_sizes.find_model({"name": name, "repo": MODELS[name]}, NOWHERE)
+    return model_sizes.find_model(MODELS[name], NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ CONFIG = {
 def test_a_local_model_tells_its_own_size(tmp_path, changes, kv, tied):
     """What config.json leaves out is transformers' default."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | changes))
-    size = model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
+    size = model_sizes.find_model(str(tmp_path), NOWHERE)
     assert (size.kv, size.tied, size.stored_bytes) == (kv, tied, 0)
 
 
@@ -75,7 +75,7 @@ def test_a_local_model_tells_its_own_size(tmp_path, changes, kv, tied):
 def test_a_local_model_tells_its_heads_and_its_soft_cap(tmp_path, changes, soft_cap):
     """Gemma-2 has the cap unless its config.json says null."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | changes))
-    size = model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
+    size = model_sizes.find_model(str(tmp_path), NOWHERE)
     assert (size.heads, size.soft_cap) == (4, soft_cap)
 
 
@@ -87,11 +87,10 @@ def test_the_paper_s_heads_and_soft_caps():
 
 def test_a_prepared_model_of_the_hub_tells_its_own_size(tmp_path):
     """After prepare_model, no table has to know the repository."""
-    entry = {"name": "m", "repo": "somebody/something"}
-    assert model_sizes.find_model(entry, tmp_path) is None
-    (tmp_path / "models" / "m").mkdir(parents=True)
-    (tmp_path / "models" / "m" / "config.json").write_text(json.dumps(CONFIG))
-    assert model_sizes.find_model(entry, tmp_path).layers == 2
+    repo = "somebody/something"
+    assert model_sizes.find_model(repo, tmp_path) is None
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    assert model_sizes.find_model(repo, tmp_path).layers == 2
 
 
 @pytest.mark.parametrize("changes", [{"num_local_experts": 8}, {"hidden_size": None}])
@@ -99,7 +98,7 @@ def test_an_architecture_of_another_kind_has_no_size(tmp_path, changes):
     """A mixture of experts, or a config without a width, is not counted wrongly."""
     config = {k: v for k, v in (CONFIG | changes).items() if v is not None}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE) is None
+    assert model_sizes.find_model(str(tmp_path), NOWHERE) is None
 
 
 @pytest.mark.parametrize(
@@ -115,4 +114,4 @@ def test_a_broken_config_is_named(tmp_path, text, message):
     """One line, not a traceback of json."""
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match=rf"config\.json .*{message}"):
-        model_sizes.find_model({"name": "m", "repo": str(tmp_path)}, NOWHERE)
+        model_sizes.find_model(str(tmp_path), NOWHERE)

@@ -86,6 +86,37 @@ def test_a_chat_prompt_is_printed_as_it_is_scored(config, capsys):
     assert [line[:8] for line in lines[3:]] == ["  ' A', ", "* ' B', ", "  ' C', "]
 
 
+def test_a_released_checkpoint_is_asked_with_its_own_template(config, capsys):
+    """A full model by its tokenizer; an adapter without one, by its base model's."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = CHAT_TEMPLATE
+    model = make_model(max_position_embeddings=500)
+    save_checkpoint(config.parent / "instruct", model, tokenizer)
+    (config.parent / "adapter").mkdir()
+    (config.parent / "adapter/adapter_config.json").write_text("{}")
+    asked = small_study()
+    asked["models"][0]["repo"] = "./model"
+    asked["tasks"][1] |= {"repo": "./prox", "languages": ["sw"]}
+    asked["sft"] += [
+        {"name": name, "checkpoints": {"miniature": {"repo": f"./{name}"}}}
+        for name in ("instruct", "adapter")
+    ]
+    write_config(config.parent, asked)
+    context, lines = show(capsys, config, prompt="chat", sft="instruct")
+    assert context.startswith("<s><|user|>\n")
+    assert lines[0].endswith("as instruct sees it")
+    plain, _ = show(capsys, config, sft="adapter")
+    assert plain == show(capsys, config)[0]
+    with pytest.raises(InputError, match="has no chat template"):
+        show_prompt(config=config, task="mmlu_prox", language="sw", prompt="chat")
+    for sft, message in (
+        ("nobody", "the study has no sft 'nobody'; it has alpaca-en, instruct"),
+        ("alpaca-en", "no released checkpoint 'alpaca-en' of miniature"),
+    ):
+        with pytest.raises(InputError, match=message):
+            show_prompt(config=config, task="mmlu_prox", language="sw", sft=sft)
+
+
 def test_a_model_without_a_chat_template_is_told_with_the_ways_out(config):
     """One line."""
     with pytest.raises(InputError, match=r"no chat template, which.*`prompt: plain`"):

@@ -111,3 +111,21 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, base, adapter, spoil, messa
         prepare(adapter, base, tmp_path / "new/out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 64}, r"size mismatch for .*q_proj"),
+        ({"num_hidden_layers": 3}, r"only one of them has .*layers\.2\."),
+    ],
+)
+def test_an_adapter_of_another_model_is_refused(tmp_path, base, changes, message):
+    """By the shapes and names of its weights, before a GPU is taken."""
+    other = save_checkpoint(tmp_path / "other", make_model(**changes))
+    settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    adapted = get_peft_model(load_model(other, **CPU), settings)
+    adapted.save_pretrained(tmp_path / "a")
+    with pytest.raises(InputError, match=rf"a is not an adapter of .*{message}"):
+        prepare(tmp_path / "a", base, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -40,9 +40,12 @@ def test_released_checkpoints_are_listed_apart(tmp_path):
     ]
     described = describe_trainings(pa.Table.from_pylist(rows, tables.SCHEMAS["runs"]))
     assert described["rows"] == []
-    assert described["released"] == [
-        {"facet": f"m, SFT: {sft}", "repo": "o/i", "revision": "–"}
-        for sft in ("instruct", "foreign")
+    assert described["origins"] == [
+        {"facet": "m", "repo": "o/m", "revision": "–"},
+        *(
+            {"facet": f"m, SFT: {sft}", "repo": "o/i", "revision": "–"}
+            for sft in ("instruct", "foreign")
+        ),
     ]
     (warning,) = described["warnings"]
     assert warning.startswith("m, SFT: foreign: the released checkpoint has another")

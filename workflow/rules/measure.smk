@@ -114,12 +114,14 @@ rule contrast:
             primary_scoring="primary_scoring",
         ),
         same_questions=list_same_questions(),
+        first_model=config["models"][0]["name"],
     shell:
         "python -m polycal contrast"
         " --metrics {input.metrics:q}"
         " --replicates {input.replicates:q}"
         " --runs {input.runs:q}"
         " --same-questions {params.same_questions:q}"
+        " --first-model {params.first_model:q}"
         " {params.statistics}"
         " --out results &> {log:q}"
 

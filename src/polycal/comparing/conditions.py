@@ -23,6 +23,7 @@ from polycal.study.layout import number
 
 FACET = ", SFT: "  # stands between a facet's model and its SFT set
 TO_TASK = "task:"  # a reference: the same condition on the task that is named after it
+TO_MODEL = "model:"  # a reference: the base model that is named after it
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
@@ -205,27 +206,29 @@ def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
     if contrasts.empty:
         return contrasts.assign(facet="", rank=0.0)
     rows = by_condition(contrasts)
-    rows = rows[~rows["reference"].str.startswith(TO_TASK, na=False)]
+    rows = rows[~_is_beside(rows)]
     plain = rows.loc[rows["reference"] == "sft", "facet"].unique()
     to_sft = (rows["rank"] > 0) & rows["facet"].isin(plain)
     return rows[(rows["reference"] == "sft") == to_sft].reset_index(drop=True)
 
 
-def per_asking(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Return the differences of each condition to itself, asked in another way.
+def _is_beside(rows: pd.DataFrame) -> pd.Series:
+    return rows["reference"].str.startswith((TO_TASK, TO_MODEL), na=False)
+
+
+def per_side(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Return the differences to another way of asking, or to another base model.
 
     Args:
         contrasts: rows of a contrasts table of one task, scoring and normaliser.
 
     Returns:
-        The rows against another task, with `facet` and `rank`.
+        The rows against another task or model, with `facet` and `rank`.
     """
     if contrasts.empty:
         return contrasts.assign(facet="", rank=0.0)
     rows = by_condition(contrasts)
-    return rows[rows["reference"].str.startswith(TO_TASK, na=False)].reset_index(
-        drop=True
-    )
+    return rows[_is_beside(rows)].reset_index(drop=True)
 
 
 def language_of(code: str) -> Language:

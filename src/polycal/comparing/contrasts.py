@@ -14,9 +14,15 @@ import pyarrow as pa
 from polycal.calibration import METRICS
 from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_OTHERS
+from polycal.comparing.conditions import TO_MODEL
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
-from polycal.comparing.pairing import Comparison, pair_askings, pair_conditions
+from polycal.comparing.pairing import (
+    Comparison,
+    pair_askings,
+    pair_conditions,
+    pair_models,
+)
 from polycal.comparing.released import find_released
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
 from polycal.comparing.verdicts import Primary, judge
@@ -26,7 +32,7 @@ from polycal.measuring.resampling import check_confidence
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
-from polycal.study.scorings import HEADLINE, Scoring
+from polycal.study.scorings import COUNT_TOKENS, HEADLINE, Scoring
 from polycal.verb import verb
 
 
@@ -41,6 +47,7 @@ def contrast(
     primary_task: str | None = None,
     primary_scoring: Scoring | None = None,
     same_questions: Sequence[str] = (),
+    first_model: str | None = None,
     out: Path,
 ) -> None:
     """Write the study's contrasts and claims, as Parquet and CSV.
@@ -58,6 +65,8 @@ def contrast(
             first by name.
         same_questions: TASK=FIRST for each task that asks the questions of another
             task in another way, to compare the two.
+        first_model: the model that the others are compared with, where no run is tuned;
+            confidences that count tokens only where their tokenizers are the same.
         out: directory to write into.
 
     Raises:
@@ -97,10 +106,15 @@ def contrast(
     ]
     rows = rows[np.array(compared, bool)]
     claims = facts.add_rates(claims)
-    for comparisons in pair_askings(loader.runs, same_questions):
+    beside = [
+        *pair_askings(loader.runs, same_questions),
+        *pair_models(loader.runs, first_model),
+    ]
+    for comparisons in beside:
         made = [
-            describe(e, **settings)
-            for e in _pooled_effects(comparisons, _load(loader, comparisons))
+            describe(effects, **settings)
+            for effects in _pooled_effects(comparisons, _load(loader, comparisons))
+            if facts.can_compare(effects[0].key)
         ]
         rows = pd.concat([*([rows] if len(rows) else []), *made], ignore_index=True)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
@@ -132,9 +146,20 @@ class _Facts:
             for run in runs
             if run["vocabulary"] and run["sft"] == BASE
         }
+        self._tokenizers = {
+            run["model"]: run["tokenizer"] for run in runs if run["sft"] == BASE
+        }
         self._rates = {
             (run["model"], run["sft"], run["smoothing"]): run["lr"] for run in runs
         }
+
+    def can_compare(self, effect: Mapping[str, object]) -> bool:
+        """Return whether a confidence means the same in both models of an effect."""
+        kind, _, first = effect["reference"].partition(":")
+        if f"{kind}:" != TO_MODEL or effect["normaliser"] not in COUNT_TOKENS:
+            return True
+        own = self._tokenizers.get(effect["model"])
+        return own is not None and own == self._tokenizers.get(first)
 
     def add_rates(self, claims: pd.DataFrame) -> pd.DataFrame:
         """Add the selected learning rates of the two conditions of each claim."""

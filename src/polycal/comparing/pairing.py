@@ -1,10 +1,10 @@
-"""Which runs are compared: the conditions of a task, and two ways to ask the same."""
+"""Which runs are compared: conditions, two ways to ask the same, models as they are."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from polycal.comparing.claims import TO_BASE, TO_SCALED, TO_SFT
-from polycal.comparing.conditions import TO_TASK
+from polycal.comparing.conditions import TO_MODEL, TO_TASK
 from polycal.comparing.replicates import MeasuredRun, MetricKey
 from polycal.errors import InputError
 from polycal.measuring.readings import UNCALIBRATED
@@ -16,7 +16,8 @@ class Comparison(NamedTuple):
     """A condition and its reference.
 
     Attributes:
-        reference: `TO_BASE`, `TO_SFT`, `TO_SCALED`, or `TO_TASK` with a task's name.
+        reference: `TO_BASE`, `TO_SFT`, `TO_SCALED`, or `TO_TASK` or `TO_MODEL` with a
+            name.
         pairs: (before, after) for each seed.
     """
 
@@ -87,3 +88,23 @@ def pair_askings(
                 sweep.setdefault(run.smoothing, []).append((before, run))
         for sweep in sweeps.values():
             yield [Comparison(f"{TO_TASK}{first}", pairs) for pairs in sweep.values()]
+
+
+def pair_models(
+    runs: Sequence[MeasuredRun], first: str | None
+) -> Iterator[list[Comparison]]:
+    """Yield the comparisons of each model with one of them, where none is tuned.
+
+    All answer the same questions with the same weights, so differences are paired.
+
+    Args:
+        runs: of the study, sorted.
+        first: the model that the others are compared with; None: none is.
+    """
+    if any(run.sft != BASE for run in runs):
+        return
+    known = set(runs)
+    for run in runs:
+        before = run._replace(model=first)
+        if run.model != first and before in known:
+            yield [Comparison(f"{TO_MODEL}{first}", [(before, run)])]

@@ -1,5 +1,6 @@
 """The table of a study's runs: selected learning rate, validation loss, recipe."""
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from polycal.errors import InputError
+from polycal.models.quantisation import describe_quantisation
 from polycal.storage import tables
 from polycal.storage.provenance import check_notes, read_provenance
 from polycal.study.grid import BASE
@@ -73,7 +75,29 @@ def _read_origin(folder: Path) -> dict[str, object]:
         facts = read_provenance(folder)
     except FileNotFoundError:
         return {}
-    return {name: facts.get(name) for name in ("repo", "revision")}
+    origin = {name: facts.get(name) for name in ("repo", "revision")}
+    return origin | {
+        "quantised": describe_quantisation(folder),
+        "tokenizer": _digest_splitting(folder),
+    }
+
+
+def _digest_splitting(folder: Path) -> str | None:
+    """Return a digest of what splits an ordinary text into tokens; None if unknown.
+
+    `polycal.models.tokens.digest_tokenizer` without loading the tokenizer, so that
+    other files may give other digests of equal tokenizers, but never the reverse.
+    """
+    if not (folder / "tokenizer.json").exists():
+        return None
+    state = _read_json(folder, "tokenizer")
+    facts = [state.get(name) for name in ("normalizer", "pre_tokenizer", "model")]
+    facts += [
+        token["content"]
+        for token in state.get("added_tokens", ())
+        if not token["special"]
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read_released(folder: Path) -> dict[str, object]:

@@ -2,10 +2,14 @@
 
 import importlib.util
 import logging
+import warnings
 from pathlib import Path
 
-from polycal.errors import InputError
+from transformers import PreTrainedConfig
+
+from polycal.errors import InputError, summarise
 from polycal.models.configurations import read_config, unreadable
+from polycal.models.quantisation import describe_quantisation
 from polycal.models.tokens import load_tokenizer
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +35,11 @@ def check_model(checkpoint: Path) -> None:
     if not importlib.util.find_spec("torch"):
         _logger.info("PyTorch is not installed here; the weights are checked later")
         return
+    if how := describe_quantisation(checkpoint):
+        # Without their content they have no shapes, and some are for GPUs alone.
+        _check_packages(checkpoint, config)
+        _logger.info("weights are quantised (%s); checked when they are loaded", how)
+        return
     import torch
 
     from polycal.models.loading import check_rows, load_full
@@ -38,13 +47,73 @@ def check_model(checkpoint: Path) -> None:
     try:
         on_meta = {"device_map": {"": "meta"}}
         model = load_full(checkpoint, torch.float32, {}, on_meta)
-    except (InputError, RuntimeError) as error:
-        no_package = isinstance(error.__cause__, ImportError)
-        if hasattr(config, "quantization_config") and not no_package:
-            # Several kinds of quantised weights are only loaded where there is a GPU.
-            _logger.info("quantised weights are checked when they are loaded")
-            return
-        if isinstance(error, InputError):
-            raise
+    except RuntimeError as error:
         raise unreadable(checkpoint, error) from error
     check_rows(model, tokenizer, checkpoint)
+
+
+def check_adapter(adapter: Path, base: Path) -> None:
+    """Refuse a LoRA adapter that is not one of a base model, as scoring would.
+
+    Both are put on PyTorch's meta device, as in `check_model`.
+
+    Args:
+        adapter: its directory.
+        base: directory of a full model; one with quantised weights is not checked.
+
+    Raises:
+        InputError: a weight of the adapter has no layer, or one of another shape.
+    """
+    if describe_quantisation(base) or not importlib.util.find_spec("torch"):
+        _logger.info("the adapter is checked when it is loaded")
+        return
+    import torch
+
+    from polycal.models.adapters import load_adapter
+    from polycal.models.loading import load_full
+
+    model = load_full(base, torch.float32, {}, {"device_map": {"": "meta"}})
+    with warnings.catch_warnings():
+        # Without content there is nothing to copy.
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta param")
+        load_adapter(model, adapter, base)
+
+
+def _check_packages(checkpoint: Path, config: PreTrainedConfig) -> None:
+    """Refuse quantised weights that nothing installed here can read.
+
+    What else they need, such as a GPU, is known where they are loaded.
+
+    Args:
+        checkpoint: its directory, which the message names.
+        config: its configuration.
+
+    Raises:
+        InputError: transformers does not know the method, or its package is missing.
+    """
+    from transformers.quantizers import AutoHfQuantizer  # imports PyTorch
+
+    problem = (
+        f"{checkpoint} has quantised weights ({describe_quantisation(checkpoint)})"
+    )
+    try:
+        quantiser = AutoHfQuantizer.from_config(
+            config.quantization_config, pre_quantized=True
+        )
+    except ImportError as error:
+        raise InputError(
+            f"{problem}, whose package is missing: {summarise(error)}"
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{problem}, which this version of transformers cannot read: "
+            f"{summarise(error)}"
+        ) from error
+    try:
+        quantiser.validate_environment(device_map={"": "cpu"})
+    except ImportError as error:
+        raise InputError(
+            f"{problem}, whose package is missing: {summarise(error)}"
+        ) from error
+    except (RuntimeError, ValueError, NotImplementedError):
+        return  # such as one that needs a GPU

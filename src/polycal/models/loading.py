@@ -32,6 +32,7 @@ from polycal.models.configurations import (
     read_config,
     unreadable,
 )
+from polycal.models.quantisation import describe_quantisation
 from polycal.models.tokens import check_directory
 from polycal.storage.provenance import check_content
 
@@ -130,6 +131,9 @@ def load_model(
         )
     elif device is None:
         placement["device_map"] = "sequential"
+    elif describe_quantisation(full):
+        # Once loaded, many of them cannot be moved to another device.
+        placement["device_map"] = {"": device}
     model = load_full(full, dtype, settings, placement)
     for layer in model.modules() if four_bits else ():
         # After evaluation mode on a CPU with AVX-512 bfloat16, bitsandbytes would keep

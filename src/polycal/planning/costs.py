@@ -26,6 +26,12 @@ CORE_FLOPS = 25e9
 READ_SPEED = 0.4e9  # bytes/s of weights; 16 GB take 20 to 60 s
 START_UP = 10.0  # seconds until the weights are asked for
 SUBJECT_SIZE = 100  # questions that share their shots, about
+# Of a chat template around a question; assumption: Gemma's has about 10, Qwen's 30 and
+# Llama-3.1's, which names two dates, 45.
+TEMPLATE_TOKENS = 40
+# Of a GPU's memory that scoring needs beside the weights: CUDA's own, and the smallest
+# passes; assumption.
+SCORING_ROOM = 2e9
 
 # Bytes per parameter that is trained on one GPU: float32 weights, gradients and AdamW's
 # two moments, and the bfloat16 copies that autocast keeps for the backward pass.
@@ -111,14 +117,21 @@ def training_flop(
 
 
 def scoring_flop(
-    model: Model, questions: Questions, scorings: Sequence[str], shots: int
+    model: Model, questions: Questions, scorings: Sequence[str], task: Mapping
 ) -> float:
     """Return the operations of scoring one language.
 
     2 per parameter and needed token: the context once, of every option all tokens but
     the last, and shots once for all questions of a subject.
+
+    Args:
+        model: its size.
+        questions: of the language.
+        scorings: how options are scored.
+        task: the benchmark's entry in the study, which says shots and prompt.
     """
-    total = 0.0
+    total, shots = 0.0, task["shots"]
+    template = TEMPLATE_TOKENS if task["prompt"] == "chat" else 0
     for scoring in scorings:
         if scoring == "letters":
             context, shot = questions.letters_tokens, questions.letters_tokens + 1
@@ -128,7 +141,7 @@ def scoring_flop(
             shot = context + questions.option_tokens / questions.options
             branches = max(questions.option_tokens - questions.options, 0)
             scored = branches + 1
-        needed = shots * shot / SUBJECT_SIZE + context + branches
+        needed = shots * shot / SUBJECT_SIZE + template + context + branches
         total += 2 * (model.body * needed + model.head * scored)
     return questions.number * total
 
@@ -269,3 +282,28 @@ def _list_remedies(model: Model, recipe: Mapping, gpu: Gpu, gpus: int) -> Iterat
             break
         more *= 2
     yield "a smaller model"
+
+
+def find_unscorable(study: SizedStudy) -> Iterator[str]:
+    """Yield a warning per checkpoint whose weights do not fit on its job's GPUs.
+
+    Quantised weights, whose size is not known, are left out.
+    """
+    width = weight_bytes(study.config["scoring_dtype"], on_gpu=True)
+    for run in grid.expand_runs(study.config):
+        model, gpu = study.size_of(run), study.gpu_of(run.model)
+        if not model or not gpu or model.quantised:
+            continue
+        # A job holds the GPUs of one node, and fills one after the other.
+        gpus = grid.entry(study.config["models"], run.model)["gpus"]
+        need = width * model.parameters + SCORING_ROOM
+        if need > gpus * gpu.memory:
+            remedies = ["scoring_dtype: bfloat16"] * (width == 4)
+            remedies += [f"gpus: {math.ceil(need / gpu.memory)}", "a smaller model"]
+            name = run.model if run.sft == grid.BASE else f"{run.model}, {run.sft},"
+            yield (
+                f"WARNING: {name} does not fit on {'one' if gpus == 1 else gpus} "
+                f"{gpu.name}: scoring it takes {need / 1e9:.0f} GB, of which "
+                f"{SCORING_ROOM / 1e9:.0f} are not weights; the GPU has "
+                f"{gpu.memory / 1e9:.0f} GB. What would fit: {', '.join(remedies)}."
+            )

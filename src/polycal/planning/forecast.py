@@ -6,7 +6,7 @@ from math import prod
 from typing import NamedTuple
 
 from polycal.planning import costs
-from polycal.planning.costs import Misfit, find_misfits
+from polycal.planning.costs import Misfit, find_misfits, find_unscorable
 from polycal.planning.data_sizes import BYTES_PER_TOKEN
 from polycal.planning.jobs import Job, Timing, list_jobs
 from polycal.planning.model_sizes import read_table
@@ -66,7 +66,11 @@ def forecast(study: SizedStudy, timings: Mapping[str, Timing]) -> Forecast:
     }
     disk, partial = _sum_disk(study, jobs)
     misfits = list(find_misfits(study))
-    notes = [*_name_unknown(study), *(misfit.warning for misfit in misfits)]
+    notes = [
+        *_name_unknown(study),
+        *(misfit.warning for misfit in misfits),
+        *find_unscorable(study),
+    ]
     return Forecast(jobs, addresses, disk, partial, notes, misfits)
 
 
@@ -98,7 +102,7 @@ def _sum_disk(study: SizedStudy, jobs: list[Job]) -> tuple[dict[str, float], set
         )
         add(candidates, trainings * checkpoint, known=bool(model))
     for run in grid.expand_released(config):
-        model = study.models[run.model]
+        model = study.size_of(run)
         repo = grid.get_checkpoint(config, run.model, run.sft)["repo"]
         stored = model.stored_bytes * model.parameters if model else 0
         local = grid.is_local(repo)
@@ -124,6 +128,8 @@ def _sum_disk(study: SizedStudy, jobs: list[Job]) -> tuple[dict[str, float], set
             options = size.number * size.options if size else 0
             scored = costs.PREDICTION_BYTES * options * scored_times
             add(predictions, scored, known=known)
+    for kind in () if study.sft else (tokenised, candidates):
+        del disk[kind]
     return disk, partial
 
 
@@ -137,8 +143,8 @@ def _name_unknown(study: SizedStudy) -> Iterator[str]:
             )
     if grid.expand_released(config):
         yield (
-            "A released checkpoint is counted as large as its base model; an adapter "
-            "takes less."
+            "A released checkpoint of unknown size is counted as large as its base "
+            "model; an adapter takes less."
         )
     for entry in grid.list_data_sets(config):
         sft, (examples, _) = study.sft[entry["name"]], study.examples(entry["name"])

@@ -174,7 +174,7 @@ def _list_scorings(study: SizedStudy, timings: Mapping[str, Timing]) -> Iterator
     config = study.config
     dtype = config["scoring_dtype"]
     for run, task in itertools.product(grid.expand_runs(config), config["tasks"]):
-        size, gpu = study.models[run.model], study.gpu_of(run.model)
+        size, gpu = study.size_of(run), study.gpu_of(run.model)
         moved = 0
         if size:
             moved = costs.weight_bytes(dtype, gpu is not None) * size.parameters
@@ -189,7 +189,7 @@ def _list_scorings(study: SizedStudy, timings: Mapping[str, Timing]) -> Iterator
             known, flop = None not in sizes, None
             if size and known:
                 flop = sum(
-                    costs.scoring_flop(size, one, config["scoring"], task["shots"])
+                    costs.scoring_flop(size, one, config["scoring"], task)
                     for one in sizes
                 )
             # A job holds the GPUs of one node. They share the layers and work one after

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 from pyarrow import csv
 
 from polycal.errors import InputError
-from polycal.study import layout
 from polycal.study.grid import is_local
 
 # Model types that tie the head, or cap attention scores, unless config.json says not.
@@ -36,6 +34,7 @@ class Model:
     soft_cap: bool  # attention scores are capped, which fused attention cannot do
     stored_bytes: int  # per parameter in the repository; 0: nothing is downloaded
     tokenizer: str  # column of fertility.csv
+    quantised: bool = False  # weights take less memory than their number says
 
     @property
     def linear(self) -> dict[str, tuple[int, int]]:
@@ -75,17 +74,20 @@ def read_table(name: str) -> dict[str, dict[str, object]]:
     return {next(iter(row.values())): row for row in rows}
 
 
-def find_model(entry: Mapping, resources: Path) -> Model | None:
-    """Return the size of the model of a study's entry; None if unknown.
+def find_model(repo: str, prepared: Path) -> Model | None:
+    """Return the size of a full model; None if unknown.
+
+    Args:
+        repo: as a study names it.
+        prepared: directory of the prepared model; it may be absent.
 
     Raises:
         InputError: a config.json is not JSON.
     """
-    if row := read_table("model_sizes.csv").get(entry["repo"]):
-        return Model(**{name: row[name] for name in Model.__dataclass_fields__})
-    folders = [layout.below(resources, layout.MODEL, model=entry["name"])]
-    if is_local(entry["repo"]):
-        folders.insert(0, Path(entry["repo"]))
+    if row := read_table("model_sizes.csv").get(repo):
+        known = {name: row[name] for name in Model.__dataclass_fields__ if name in row}
+        return Model(**known)
+    folders = [Path(repo), prepared] if is_local(repo) else [prepared]
     for folder in folders:
         if (folder / "config.json").is_file():
             return _read_model(folder / "config.json")
@@ -118,6 +120,7 @@ def _read_model(path: Path) -> Model | None:
             soft_cap=cap is not None,
             stored_bytes=0,
             tokenizer="llama3",
+            quantised=bool(config.get("quantization_config")),
         )
     except KeyError:
         return None

@@ -271,6 +271,11 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
             f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a "
             "prepared table; exact where a set is tokenised."
         )
+    if any(task["prompt"] == "chat" for task in study.config["tasks"]):
+        facts.append(
+            f"A chat template is counted as {costs.TEMPLATE_TOKENS} tokens a question "
+            "(assumed: Gemma's has about 10, Llama-3.1's 45)."
+        )
     facts += [
         "Scoring: 2 FLOP per parameter and needed token, the context once, each option "
         f"once, shots once for {costs.SUBJECT_SIZE} questions. Questions: of a "

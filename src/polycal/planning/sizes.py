@@ -45,7 +45,11 @@ class SizedStudy:
     def __init__(self, config: Mapping, gpu: Gpu, resources: Path):
         self.config, self.gpu, self.resources = config, gpu, resources
         self.models: dict[str, Model | None] = {
-            entry["name"]: find_model(entry, resources) for entry in config["models"]
+            entry["name"]: find_model(
+                entry["repo"],
+                layout.below(resources, layout.MODEL, model=entry["name"]),
+            )
+            for entry in config["models"]
         }
         self.sft: dict[str, SftSet | None] = {
             entry["name"]: self._find_sft(entry)
@@ -55,6 +59,20 @@ class SizedStudy:
     def change(self, sections: Mapping) -> "SizedStudy":
         """Return the study with other values of some sections of its config."""
         return SizedStudy({**self.config, **sections}, self.gpu, self.resources)
+
+    def size_of(self, run: grid.Run) -> Model | None:
+        """Return the size of the checkpoint of a run, or None if unknown.
+
+        A released checkpoint of unknown size, such as an adapter, has that of its base
+        model.
+        """
+        names = {"model": run.model, "sft": run.sft}
+        own = None
+        if run in grid.expand_released(self.config):
+            folder = layout.below(self.resources, layout.RELEASED, **names)
+            repo = grid.get_checkpoint(self.config, **names)["repo"]
+            own = find_model(repo, folder)
+        return own or self.models[run.model]
 
     def gpu_of(self, model: str) -> Gpu | None:
         """Return the GPU that a model's jobs use, or None if they use the CPU."""

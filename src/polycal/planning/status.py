@@ -92,6 +92,21 @@ def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
     yield from progress + failures + silences
 
 
+def find_errors(logs: Path, since: float) -> list[str]:
+    """Return the last line of every log that ends with an error, and the log's path.
+
+    Args:
+        logs: folder of the jobs' logs; it may be absent.
+        since: seconds since 1970; older logs are left out.
+    """
+    errors = []
+    for path in sorted(logs.rglob("*.log")):
+        lines = path.read_text(errors="replace").splitlines()
+        if _is_error(lines) and path.stat().st_mtime >= since:
+            errors.append(f"{lines[-1]} ({path})")
+    return errors
+
+
 def _is_error(lines: Sequence[str]) -> bool:
     """Return whether a log ends with polycal's line of an error, or a traceback."""
     last = lines[-1] if lines else ""

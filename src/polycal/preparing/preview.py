@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from polycal.errors import InputError, join_lines
 from polycal.preparing import hub
-from polycal.preparing.snapshot import WITHOUT_WEIGHTS
+from polycal.preparing.snapshot import VOCABULARIES, WITHOUT_WEIGHTS
 from polycal.preparing.tasks import read_task
 from polycal.storage import tables
 from polycal.study import grid
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # importing it takes seconds
     from transformers import PreTrainedTokenizerBase
 
 _LINE = "-" * 8
+_FILES = (VOCABULARIES, ("config.json",))  # of the tokenizer, of the configuration
 _SHOWN = 5  # ids that a message lists
 _TRIED = 200  # questions of which the tokens across the border are counted
 
@@ -44,6 +45,7 @@ def show_prompt(
     shots_as: ShotsForm | None = None,
     question: str | None = None,
     model: str | None = None,
+    sft: str | None = None,
 ) -> None:
     """Print a prompt and its candidates, decoded from the ids that the model is given.
 
@@ -59,6 +61,8 @@ def show_prompt(
         shots_as: of a chat prompt, text or turns; by default the task's.
         question: id of a test question; by default the first.
         model: short name of a model; by default the study's first.
+        sft: short name of its released checkpoint, whose tokenizer and chat template
+            are used; by default the model's own.
 
     Raises:
         InputError: the study has no such task or model, or the benchmark no such
@@ -71,7 +75,10 @@ def show_prompt(
     model_entry = _find_entry(study["models"], "model", model_name)
     scoring = scoring or study["scoring"][0]
     shots = task_entry["shots"] if shots is None else shots
-    for repo in (task_entry["repo"], model_entry["repo"]):
+    sources = [model_entry]
+    if sft:
+        sources.insert(0, _find_checkpoint(study, model_name, sft))
+    for repo in (task_entry["repo"], *(source["repo"] for source in sources)):
         _check_exists(repo)
     table, _ = read_task(
         repo=task_entry["repo"],
@@ -97,11 +104,13 @@ def show_prompt(
     test = tables.where(table, split="test").slice(0, _TRIED).to_pylist()
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
     title += "chat, " * (form == "chat")
-    title += f"shots: {len(answered)}, as {model_name} sees it"
+    title += f"shots: {len(answered)}, as {sft or model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
     tried = [build(each, ()) for each in test]
-    lines = _render(built, row["gold"], tried, _find_tokenizer(model_entry))
+    folders = list(map(_find_folder, sources))
+    tokenizer, configuration = (_pick(folders, names) for names in _FILES)
+    lines = _render(built, row["gold"], tried, tokenizer, configuration)
     print("\n".join([title, *lines]))
 
 
@@ -140,7 +149,23 @@ def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
     return pick_shots(group_by_subject(dev).get(row["subject"], []), row, shots)
 
 
-def _find_tokenizer(model: Mapping) -> Path:
+def _find_checkpoint(study: Mapping, model: str, sft: str) -> Mapping:
+    entry = _find_entry(study["sft"], "sft", sft)
+    if model not in entry.get("checkpoints", {}):
+        raise InputError(
+            f"the study has no released checkpoint {sft!r} of {model}; what it tunes "
+            "itself is asked as its model, without --sft"
+        )
+    return entry["checkpoints"][model]
+
+
+def _pick(folders: Sequence[Path], names: Sequence[str]) -> Path:
+    """Return the first folder with one of the files; an adapter may have none."""
+    found = (f for f in folders if any((f / name).exists() for name in names))
+    return next(found, folders[-1])
+
+
+def _find_folder(model: Mapping) -> Path:
     """Return a directory with the tokenizer and the configuration of a model."""
     if grid.is_local(model["repo"]):
         return Path(model["repo"])
@@ -157,6 +182,7 @@ def _render(
     gold: int,
     tried: Sequence[Prompt | ChatPrompt],
     folder: Path,
+    configuration: Path,
 ) -> list[str]:
     """Return the lines that show a prompt, decoded by the tokenizer in a directory.
 
@@ -165,7 +191,8 @@ def _render(
         gold: index of the right option.
         tried: prompts of the language, without shots, whose options are counted that
             share a token with their context.
-        folder: of the model.
+        folder: of the tokenizer.
+        configuration: directory of the model's configuration.
     """
     from polycal.models.chat_templates import ChatWriter, RefusedError
     from polycal.models.configurations import read_config
@@ -187,7 +214,9 @@ def _render(
     (context,), (candidates,) = tokenized.contexts, tokenized.continuations
     longest = max(map(len, candidates))
     # The last token of a candidate is predicted, not read.
-    left_out = len(context) + longest - 1 - read_length(read_config(folder), tokenizer)
+    left_out = (
+        len(context) + longest - 1 - read_length(read_config(configuration), tokenizer)
+    )
     kept = context[max(left_out, 0) :]
     size = f"context: {len(kept)} tokens"
     if left_out > 0:

@@ -15,6 +15,7 @@ from polycal.preparing.snapshot import (
     fetch_repository,
     has_weights,
     list_files,
+    naming,
 )
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import write_provenance
@@ -53,8 +54,9 @@ def prepare_released(
 
     Raises:
         InputError: the repository is not available, or is neither a complete causal
-            model nor a LoRA adapter.
+            model nor a LoRA adapter of the base model.
     """
+    from polycal.models.completeness import check_adapter
     from polycal.models.tokens import digest_tokenizer, load_tokenizer
 
     adapter = (ADAPTER, ADAPTER_WEIGHTS)
@@ -70,12 +72,12 @@ def prepare_released(
             # It was trained on the base model's tokens.
             found = [name for name in _TOKENIZER if (base / name).exists()]
             copy_files(str(base.absolute()), base, found, temporary)
-        try:
+        with naming(repo, temporary):
+            if is_adapter:
+                check_adapter(temporary, base)
             digests = [
                 digest_tokenizer(load_tokenizer(folder)) for folder in (temporary, base)
             ]
-        except InputError as error:
-            raise InputError(str(error).replace(str(temporary), repo)) from error
         write_provenance(
             temporary,
             model=model,

@@ -1,10 +1,11 @@
 """Copy a base model into a directory of its own, with its provenance."""
 
+import contextlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from polycal.errors import InputError
@@ -120,8 +121,15 @@ def check_copy(repo: str, folder: Path) -> None:
     # Imports PyTorch, where it is installed.
     from polycal.models.completeness import check_model
 
-    try:
+    with naming(repo, folder):
         check_model(folder)
+
+
+@contextlib.contextmanager
+def naming(repo: str, folder: Path) -> Iterator[None]:
+    """Context manager: name the repository in errors about a copy of it."""
+    try:
+        yield
     except InputError as error:
         raise InputError(str(error).replace(str(folder), repo)) from error
 
@@ -171,7 +179,10 @@ def _find_weights(repo: str, source: Path) -> list[str]:
         kinds = {path.suffix for path in source.iterdir()}
         advice = "complete the download, or take a revision that has them"
         if ".gguf" in kinds:
-            advice = "it has GGUF files, which are not read; take the original model"
+            advice = (
+                "it has GGUF files, which are not read, because transformers restores "
+                "their tokenizer in part only; take the original model"
+            )
         elif kinds & {".bin", ".pt", ".pth"}:
             advice = "save the model again with transformers' save_pretrained"
         raise InputError(

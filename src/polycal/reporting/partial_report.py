@@ -151,6 +151,7 @@ def _compare(
         primary_task=statistics["primary_task"],
         primary_scoring=statistics["primary_scoring"],
         same_questions=[f"{task}={first}" for task, first in same.items()],
+        first_model=study["models"][0]["name"],
     )
     analyse(**paired)
 

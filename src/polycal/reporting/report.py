@@ -12,8 +12,8 @@ import pandas as pd
 
 from polycal.comparing.conditions import (
     name_facet,
-    per_asking,
     per_change,
+    per_side,
     rows_of,
     select,
 )
@@ -228,7 +228,7 @@ def _scoring(
     levels = selection.per_level()
     # Base models alone have no contrasts.
     contrasts = selection.rows("contrasts", calibrator="none")
-    changes, askings = per_change(contrasts), per_asking(contrasts)
+    changes, beside = per_change(contrasts), per_side(contrasts)
     samples = select_samples(selection)
     facets = []
     for facet in sorted(levels["facet"].unique()):
@@ -239,7 +239,7 @@ def _scoring(
                 "name": facet,
                 "counts": count_table(own_changes),
                 "differences": difference_table(own_changes)
-                + difference_table(askings[askings["facet"] == facet]),
+                + difference_table(beside[beside["facet"] == facet]),
                 "levels": level_table(own, is_released=facet in are_released),
                 **samples(facet),
             }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
-from polycal.comparing.conditions import BASE_RANK, TO_TASK, label
+from polycal.comparing.conditions import BASE_RANK, TO_MODEL, TO_TASK, label
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.sentences import join
 from polycal.reporting.spelling import percent, points, three
@@ -34,11 +34,16 @@ def spell_interval(
 _SPELLINGS = {"%": _percentage, "pp": spell_points}  # by the metric's unit
 
 
+def spelling_of(metric: str) -> Callable[[float], str]:
+    """Return the function that spells a metric's values, without the unit."""
+    return _SPELLINGS.get(MEASURED[metric].unit, three)
+
+
 def _column(name: str) -> tuple[str, str, Callable[[float], str]]:
     """Return a metric's name, its heading with the unit, and how a value is spelt."""
     metric = MEASURED[name]
     unit = f" ({metric.unit})" if metric.unit else ""
-    return name, metric.short_heading + unit, _SPELLINGS.get(metric.unit, three)
+    return name, metric.short_heading + unit, spelling_of(name)
 
 
 SHORT = ("accuracy", "confidence", "gap", "ece")  # in the table of the languages
@@ -90,7 +95,7 @@ def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
     """Return the change from each condition's reference, per resource level.
 
     Args:
-        changes: rows of `per_change` and of `per_asking`, of one facet.
+        changes: rows of `per_change` and of `per_side`, of one facet.
 
     Returns:
         One row per comparison and level: `comparison`, `level`, `n` languages, and
@@ -173,6 +178,8 @@ def compare(rank: float, reference: str) -> str:
     """Return a comparison in words: SFT, smoothing 0.1 − SFT."""
     if reference.startswith(TO_TASK):
         return f"{label(rank)} − the same on {reference.removeprefix(TO_TASK)}"
+    if reference.startswith(TO_MODEL):
+        return f"this model − {reference.removeprefix(TO_MODEL)}"
     start = BASE_RANK if reference == TO_BASE else 0.0
     return f"{label(rank)} − {label(start)}"
 

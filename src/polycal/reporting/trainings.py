@@ -55,9 +55,10 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
     Returns:
         `rows`: one per run that the study trained, spelt out; `same`: settings that all
         of them share; `differ`: names of the other settings, whose values are in the
-        rows; `released`: `facet`, `repo` and `revision` of each released checkpoint;
-        `warnings`: one sentence per comparison of different learning rates, and per
-        checkpoint whose tokenizer is not that of its base model.
+        rows; `origins`: `facet`, `repo` and `revision` of each base model and released
+        checkpoint, where they are known; `warnings`: one sentence per comparison of
+        different learning rates, and per checkpoint whose tokenizer is not that of its
+        base model, or whose weights are quantised.
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
@@ -82,15 +83,18 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
         "rows": rows,
         "same": [(name, values[name][0]) for name in names if name not in differ],
         "differ": differ,
-        "released": list(_list_released(runs)),
-        "warnings": [*_warn(tuned), *_warn_of_tokenizers(runs)],
+        "origins": list(_list_origins(runs)),
+        "warnings": [
+            *_warn(tuned),
+            *_warn_of_tokenizers(runs),
+            *_warn_of_quantised(runs),
+        ],
     }
 
 
-def _list_released(runs: pa.Table) -> Iterator[dict[str, str]]:
-    checkpoints = find_released(runs).checkpoints
+def _list_origins(runs: pa.Table) -> Iterator[dict[str, str]]:
     for row in runs.to_pylist():
-        if (row["model"], row["sft"]) in checkpoints:
+        if row["repo"] is not None:
             facet = name_facet(row["model"], row["sft"])
             revision = row["revision"] or NOTHING
             yield {"facet": facet, "repo": row["repo"], "revision": revision}
@@ -103,6 +107,15 @@ def _warn_of_tokenizers(runs: pa.Table) -> Iterator[str]:
             "than its base model. Their confidences by option texts are compared under "
             "the normalisers sum and byte only, and those by letters as ever."
         )
+
+
+def _warn_of_quantised(runs: pa.Table) -> Iterator[str]:
+    for row in runs.to_pylist():
+        if row["quantised"]:
+            yield (
+                f"{name_facet(row['model'], row['sft'])}: its weights are quantised "
+                f"({row['quantised']}), so its numbers hold what that changes, too."
+            )
 
 
 def _spell(value: object) -> str:

@@ -149,7 +149,9 @@ _RECORDS = (
         "one difference between two conditions: the condition minus its reference",
         [
             *CONDITION,
-            Column("reference", STRING, f"{REFERENCE.meaning}; task:NAME: its task"),
+            Column(
+                "reference", STRING, f"{REFERENCE.meaning}; or task:NAME, model:NAME"
+            ),
             TASK,
             LEVEL,
             *HOW,
@@ -248,6 +250,8 @@ _RECORDS = (
             Column(
                 "shares_tokenizer", BOOL, "with its base model; null: tuned, or unknown"
             ),
+            Column("tokenizer", STRING, "digest of how it splits text; null: unknown"),
+            Column("quantised", STRING, "how the weights are; null: not, or unknown"),
         ],
     ),
     *ANALYSES,

@@ -185,11 +185,10 @@ def explain(
     if isinstance(value, float) and not math.isfinite(value):
         return f"{where}: {value} is not a finite number"
     if keys[-1:] == ["name"] and isinstance(value, str) and "does not match" in message:
-        spelt = re.sub(r"[^a-z0-9._-]+", "-", value.strip().lower()).lstrip("-._")
         return (
             f"{where}: {value!r} does not match the rule of names, which are part of "
             "paths: lower-case letters, digits, '.', '_' and '-', beginning with a "
-            f"letter or a digit; write {spelt or 'another one'}"
+            f"letter or a digit; write {suggest_name(value) or 'another one'}"
         )
     known = list(known)
     has_keys = isinstance(value, Mapping) and known
@@ -199,6 +198,11 @@ def explain(
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"{where}: there is no key {key!r}; {hint}"
     return f"{where}: {message.strip().splitlines()[0]}"
+
+
+def suggest_name(text: str) -> str:
+    """Return a text as a name that a study may use; empty if nothing is left of it."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.strip().lower()).lstrip("-._")[:100]
 
 
 def _whole_numbers(value: object) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from polycal.errors import InputError
 from polycal.models.configurations import read_config
+from polycal.models.quantisation import refuse_tuning
 from polycal.models.tokens import load_tokenizer, read_length
 from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
@@ -53,6 +54,7 @@ def tokenize(
         InputError: the tokenizer or the conversations cannot be used, or too many of
             them would be lost.
     """
+    refuse_tuning(base)  # before a GPU is taken for it
     tokenizer, tally = load_tokenizer(base), Tally()
     positions = read_length(read_config(base), tokenizer)
     settings = dataclasses.asdict(rendering)

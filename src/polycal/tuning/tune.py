@@ -13,6 +13,7 @@ import torch
 
 from polycal.errors import InputError
 from polycal.models import loading as models
+from polycal.models.quantisation import refuse_tuning
 from polycal.models.tokens import load_tokenizer
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_digest, read_provenance
@@ -102,6 +103,7 @@ def tune(
         )
     if recipe.load_in_4bit:
         _check_four_bits(n_processes)
+    refuse_tuning(base)
     tokenizer, origin = load_tokenizer(base), _read_origin(examples, base)
     choose_template(tokenizer, origin["rendering"]["chat_template"])
     split_validation(Examples(examples / FILE), recipe.validation_fraction)

@@ -1,0 +1,162 @@
+"""`polycal try`: the study's file, the run of it, and the first numbers."""
+
+import re
+import shlex
+import sys
+
+import pytest
+import yaml
+from made_up import by_hand, make_study, mean_by_hand
+from repositories import global_mmlu_row, write_repository
+from study import REPOSITORY
+from tiny import make_tiny_model
+
+from polycal.cli import main
+from polycal.errors import InputError
+from polycal.planning import trial
+from polycal.study.layout import PAGE
+
+CODES = ("en", "sw")
+SNAKEMAKE = """
+print("Building DAG of jobs...")
+print("Finished jobid: 7 (Rule: score)")
+print("1 of 2 steps (50%) done")
+print("some chatter")
+"""
+
+
+@pytest.fixture
+def attempt(tmp_path, monkeypatch, capsys):
+    """Try a model against another; the study is one of made-up answers.
+
+    Snakemake is left out: the whole is run by the walkthrough of docs/howto.md.
+    """
+    monkeypatch.chdir(tmp_path)
+    rows = [global_mmlu_row(number) for number in range(3)]
+    splits = {"test": rows, "dev": rows[:1]}
+    write_repository(tmp_path / "global_mmlu", dict.fromkeys(CODES, splits))
+    for name in ("miniature", "alpaca-en"):
+        make_tiny_model(tmp_path / name)
+    commands = []
+
+    def run(command, logs):
+        commands.append(command)
+        tuned = {"sft": (), "smoothing": (0.0,)}
+        if "--against" in attempt.flags:
+            tuned["sft"] = ("alpaca-en",)
+        asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",)}
+        make_study(logs.parent / "results", **asked, **tuned)
+
+    monkeypatch.setattr(trial, "_run", run)
+
+    def attempt(model="alpaca-en", *flags):
+        attempt.flags = flags
+        asked = ["--task=./global_mmlu", "--languages=en,sw", *flags]
+        main(["try", "--model", model, *asked])
+        return capsys.readouterr().out
+
+    attempt.commands = commands
+    return attempt
+
+
+def numbers(line):
+    """The numbers of a line of the table, in order."""
+    found = re.findall(r"[+−]?\d+\.\d", line)
+    return [float(number.replace("−", "-")) for number in found]
+
+
+def test_the_first_numbers_are_those_of_the_study(attempt, tmp_path):
+    """Mean and each language: base, tuned, difference, each within its interval."""
+    text = attempt("alpaca-en", "--against", "miniature")
+    lines = iter(text.split("95 % intervals\n")[1].splitlines())
+    assert next(lines).split() == ["language", "miniature", "alpaca-en", "difference"]
+    for level in ("mean of 2", *CODES):
+        for metric in ("accuracy", "confidence", "gap", "ece"):
+            line = next(lines)
+            assert metric in line.lower()
+            base, low, high, tuned, _, _, change, *ends = numbers(
+                line.removeprefix("mean of 2")
+            )
+            codes = CODES if level == "mean of 2" else [level]
+            wanted = [
+                100 * mean_by_hand(sft, 0.0, codes, metric, scoring="letters")
+                for sft in ("none", "alpaca-en")
+            ]
+            assert [base, tuned] == pytest.approx(wanted, abs=0.051)
+            assert change == pytest.approx(wanted[1] - wanted[0], abs=0.051)
+            assert low <= base <= high
+            assert ends[0] <= change <= ends[1]
+    assert str(tmp_path / "try-alpaca-en" / PAGE) in text
+
+
+def test_a_model_alone_has_one_column(attempt):
+    """No difference, and the study has nothing that was tuned."""
+    text = attempt("miniature")
+    accuracy = next(line for line in text.splitlines() if line.startswith("en "))
+    assert numbers(accuracy)[0] == pytest.approx(
+        100 * by_hand("none", 0.0, "en", scoring="letters")["accuracy"], abs=0.051
+    )
+    assert len(numbers(accuracy)) == 3
+    assert "difference" not in text
+
+
+def test_the_study_can_be_run_by_hand(attempt, tmp_path):
+    """Its first lines have the command, which is the one that was run."""
+    text = attempt("alpaca-en", "--against", "miniature")
+    file = tmp_path / "try-alpaca-en/study.yaml"
+    written = file.read_text()
+    assert set(yaml.safe_load(written)) == {
+        "study",
+        "models",
+        "sft",
+        "tasks",
+        "scoring",
+    }
+    (line,) = re.findall(r"^# +(snakemake .*)$", written, re.MULTILINE)
+    assert line in text
+    words = shlex.split(line)
+    assert attempt.commands[0][: len(words) + 2] == [sys.executable, "-m", *words]
+    assert str(REPOSITORY / "Snakefile") in words
+    assert str(file) in words
+
+
+def test_the_same_command_goes_on_and_another_replaces_nothing(attempt, tmp_path):
+    """Neither a study of other questions, nor what else a folder holds."""
+    attempt()
+    before = (tmp_path / "try-alpaca-en/study.yaml").read_bytes()
+    attempt()
+    assert len(attempt.commands) == 2
+    with pytest.raises(SystemExit, match=r"study.yaml is another study; edit it"):
+        attempt("alpaca-en", "--max-questions=7")
+    with pytest.raises(SystemExit, match=r"miniature holds other files; .*--out"):
+        attempt("alpaca-en", "--out=miniature")
+    assert len(attempt.commands) == 2
+    assert (tmp_path / "try-alpaca-en/study.yaml").read_bytes() == before
+
+
+def test_a_finished_job_is_a_line(tmp_path, capsys):
+    """And Snakemake's other lines are left out."""
+    trial._run([sys.executable, "-c", SNAKEMAKE], tmp_path / "logs")
+    assert capsys.readouterr().out == "1 of 2 jobs: score\n"
+
+
+def test_a_failed_job_says_why(tmp_path, capsys):
+    """By its log's last line; without one, Snakemake's own lines are shown."""
+    failing = f"{SNAKEMAKE}\nraise SystemExit(1)"
+    with pytest.raises(InputError, match="Snakemake ended with what is above; the sa"):
+        trial._run([sys.executable, "-c", failing], tmp_path)
+    assert "some chatter" in capsys.readouterr().err
+    old = tmp_path / "logs/score/old.log"
+    old.parent.mkdir(parents=True)
+    old.write_text("polycal score: yesterday's trouble\n")
+    log = tmp_path / "logs/new.log"
+    failing = f"open({str(log)!r}, 'w').write('x\\npolycal score: bad\\n')\n{failing}"
+    with pytest.raises(InputError, match=r"^polycal score: bad \(.*new.log\); the sam"):
+        trial._run([sys.executable, "-c", failing], tmp_path / "logs")
+
+
+def test_outside_a_checkout_there_is_no_workflow(attempt, monkeypatch, tmp_path):
+    """The package alone does not have it."""
+    monkeypatch.setattr(trial.polycal, "__file__", str(tmp_path / "a/b/__init__.py"))
+    with pytest.raises(SystemExit, match="not installed with the package; clone"):
+        attempt()
