@@ -318,7 +318,7 @@ def make_study(
 
 
 def assess(study: Study) -> pd.DataFrame:
-    """Return for each claim's family whether a verdict is wrong, and how many are right."""
+    """Return for each family whether a verdict is wrong, and the share that is right."""
     rows = []
     for row in study.claims[study.claims["estimate"].notna()].to_dict("records"):
         claim = CLAIMS[row["claim"]]

@@ -167,6 +167,7 @@ def test_over_confidence_has_to_be_there(claim, before, estimate, verdict, reaso
     # More questions about the difference would not show over-confidence.
     if reason == "over-confidence is not shown":
         assert pd.isna(found["n_questions_needed"])
+        assert pd.isna(found["n_seeds_needed"])
         assert pd.isna(found["detectable"])
 
 

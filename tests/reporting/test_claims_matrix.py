@@ -15,13 +15,16 @@ def row(statement: str, task: str, smoothing: float, **changes: object) -> dict:
         **{"ci_low": -0.2, "ci_high": -0.05, "before": 0.3, "after": 0.18},
         **{"confidence": 0.95, "tipping_sd": None, "detectable": 0.1},
         **{"n_questions_needed": None, "lr": 0.1, "lr_reference": 0.1},
+        **{"n_seeds_needed": None},
         **changes,
     }
 
 
 def arrange(*rows: dict) -> dict:
     return arrange_claims(
-        pd.DataFrame(rows).astype({"tipping_sd": float, "n_questions_needed": float})
+        pd.DataFrame(rows).astype(
+            dict.fromkeys(("tipping_sd", "n_questions_needed", "n_seeds_needed"), float)
+        )
     )
 
 

@@ -206,6 +206,7 @@ _RECORDS = (
             Column(
                 "n_questions_needed", INT64, "for the effect seen; null: seeds, too"
             ),
+            Column("n_seeds_needed", INT, "the same; null: questions, too, or unknown"),
             Column("n_seeds", INT, "training seeds behind it"),
             Column("n_questions", INT, "questions of the language that has fewest"),
             Column("n_languages", INT, "languages behind the difference"),

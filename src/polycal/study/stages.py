@@ -15,7 +15,7 @@ STAGES = {
     "score": 5,
     "measure": 8,
     "aggregate": 3,
-    "contrast": 6,
+    "contrast": 7,
     "analyse": 6,
     "list_runs": 3,
     "find_shifts": 2,
