@@ -318,7 +318,7 @@ def make_study(
 
 
 def assess(study: Study) -> pd.DataFrame:
-    """Return for each family whether a verdict is wrong, and the share that is right."""
+    """Return for each family whether a verdict is wrong, and the share of right ones."""
     rows = []
     for row in study.claims[study.claims["estimate"].notna()].to_dict("records"):
         claim = CLAIMS[row["claim"]]
