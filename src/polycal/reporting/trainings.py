@@ -56,8 +56,9 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
         `rows`: one per run that the study trained, spelt out; `same`: settings that all
         of them share; `differ`: names of the other settings, whose values are in the
         rows; `released`: `facet`, `repo` and `revision` of each released checkpoint;
-        `warnings`: one sentence per comparison of different learning rates, and per
-        checkpoint whose tokenizer is not that of its base model.
+        `warnings`: one sentence per comparison of different learning rates, per run
+        that predicts its own data worse than the untuned model, and per checkpoint
+        whose tokenizer is not that of its base model.
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
@@ -72,7 +73,8 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
             "condition": label(row["rank"]),
             "seed": row["seed"],
             "lr": number(row["lr"]),
-            "nll": f"{row['validation_nll']:.4f}",
+            "nll": _spell_loss(row["validation_nll"]),
+            "untuned": _spell_loss(row["untuned_nll"]),
             "n_candidates": row["n_candidates"],
             "settings": [values[name][index] for name in differ],
         }
@@ -83,7 +85,11 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
         "same": [(name, values[name][0]) for name in names if name not in differ],
         "differ": differ,
         "released": list(_list_released(runs)),
-        "warnings": [*_warn(tuned), *_warn_of_tokenizers(runs)],
+        "warnings": [
+            *_warn(tuned),
+            *_warn_of_losses(tuned),
+            *_warn_of_tokenizers(runs),
+        ],
     }
 
 
@@ -103,6 +109,21 @@ def _warn_of_tokenizers(runs: pa.Table) -> Iterator[str]:
             "than its base model. Their confidences by option texts are compared under "
             "the normalisers sum and byte only, and those by letters as ever."
         )
+
+
+def _warn_of_losses(tuned: pd.DataFrame) -> Iterator[str]:
+    for row in tuned.to_dict("records"):
+        if row["validation_nll"] > row["untuned_nll"]:  # False where it is not known
+            yield (
+                f"{row['facet']}: {label(row['rank'])}, seed {row['seed']}: training "
+                "made the model worse at held-out conversations of its own SFT set: "
+                f"validation NLL {_spell_loss(row['untuned_nll'])} → "
+                f"{_spell_loss(row['validation_nll'])}."
+            )
+
+
+def _spell_loss(loss: float | None) -> str:
+    return NOTHING if pd.isna(loss) else f"{loss:.4f}"
 
 
 def _spell(value: object) -> str:

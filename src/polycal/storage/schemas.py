@@ -241,6 +241,7 @@ _RECORDS = (
             *RUN,
             Column("lr", FLOAT, "the selected learning rate; null: not trained here"),
             Column("validation_nll", FLOAT, "nats, selects the rate; null as above"),
+            Column("untuned_nll", FLOAT, "the same before training; null: not noted"),
             Column("n_candidates", INT, "that it was selected from; 0 as above"),
             Column("recipe", STRING, "settings of training, JSON; null as above"),
             Column("vocabulary", INT, "tokens of the model; null: unknown"),

@@ -17,7 +17,7 @@ STAGES = {
     "aggregate": 3,
     "contrast": 7,
     "analyse": 6,
-    "list_runs": 3,
+    "list_runs": 4,
     "find_shifts": 2,
     "draw": 10,
     "tabulate": 4,
