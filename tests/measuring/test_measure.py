@@ -409,7 +409,7 @@ def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
         for name in ("none", "ts_en", "ts_own")
     }
     primary = {"accuracy", "confidence", "gap", "ece", "brier", "nll"}
-    assert set(held["ts_en"]) == primary | {"temperature"}
+    assert set(held["ts_en"]) == primary | {"temperature", "censored"}
     assert held["ts_own"]["accuracy"] == held["none"]["accuracy"]
     assert held["ts_own"]["temperature"] > 1
     assert held["ts_own"]["nll"] < held["none"]["nll"]

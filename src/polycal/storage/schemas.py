@@ -142,6 +142,7 @@ _RECORDS = (
             METRIC,
             Column("value", FLOAT, "mean over languages of the mean over seeds"),
             *SEEDS,
+            Column("n_censored", INT, "of temperatures: languages at a limit; or null"),
         ],
     ),
     TableKind(
