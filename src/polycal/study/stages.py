@@ -16,7 +16,7 @@ STAGES = {
     "measure": 9,
     "aggregate": 4,
     "contrast": 7,
-    "analyse": 6,
+    "analyse": 7,
     "list_runs": 4,
     "find_shifts": 2,
     "draw": 11,
