@@ -282,6 +282,18 @@ def test_many_cases_of_a_claim_need_more_evidence():
     assert contrasts["p_adjusted"].tolist() == claims["p_adjusted"].tolist()
 
 
+def test_holding_and_reversing_share_the_level_of_a_family():
+    """p = 0.03 for a claim and 0.04 against another: 0.025 is asked of the first."""
+    for_claim, against = (-stats.norm.ppf(p / 2) * 0.02 for p in (0.03, 0.04))
+    one = contrast("confidence", for_claim, 0.02, se_seeds=0.0)
+    other = contrast("confidence", -against, 0.02, se_seeds=0.0, model="n")
+    assert verdicts(one) == ["holds"]
+    assert verdicts(other) == ["reversed"]
+    assert verdicts(one, other) == ["inconclusive"] * 2
+    surer = contrast("confidence", 2.3 * 0.02, 0.02, se_seeds=0.0)
+    assert verdicts(surer, other) == ["holds", "reversed"]
+
+
 def test_unrelated_claims_tasks_and_scorings_cost_nothing():
     """They are families of their own, and exploratory."""
     row = contrast("confidence", 2.17 * MARGIN, MARGIN)

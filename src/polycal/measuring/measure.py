@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from polycal import calibration
 from polycal.calibration import METRICS
 from polycal.errors import InputError
+from polycal.measuring.clusters import errors_by_subject
 from polycal.measuring.readings import (
     UNCALIBRATED,
     LanguageReading,
@@ -161,9 +162,11 @@ def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, objec
                 if metric.role == "primary" or not primary_only
             } | side_metrics(own)
             shared = {"language": code, "subset": subset, "n_questions": len(own.gold)}
+            clustered = errors_by_subject(sample.answers, own.rows["subject"])
             for metric, value in values.items():
                 is_defined = not np.isnan(value)
                 columns = uncertainty.get(metric, {}) if is_defined else {}
+                columns |= {"se_subjects": clustered.get(metric)}
                 value = value if is_defined else None
                 yield {**shared, "metric": metric, "value": value, **columns}
 
