@@ -318,7 +318,7 @@ def make_study(
 
 
 def assess(study: Study) -> pd.DataFrame:
-    """Return for each family whether a verdict is wrong, and the share of right ones."""
+    """Return for each family whether a verdict is wrong, and how many are right."""
     rows = []
     for row in study.claims[study.claims["estimate"].notna()].to_dict("records"):
         claim = CLAIMS[row["claim"]]
@@ -354,7 +354,9 @@ def assess(study: Study) -> pd.DataFrame:
         )
     families = pd.DataFrame(rows).groupby("claim")
     errors = families[["wrong", "wrong negligible"]].any().astype(float)
-    return errors.assign(right=families["right"].mean())
+    # What no study of this kind can judge is neither wrong nor right.
+    found = errors.assign(right=families["right"].mean())
+    return found.reindex(list(CLAIMS), fill_value=0.0)
 
 
 def cover(study: Study) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def test_what_a_calibrated_model_shows_is_known(name):
     known = np.mean([metric.calibrated(each) for each in drawn])
     assert known == pytest.approx(shown, rel=0.08)
     without = np.mean([metric.debiased(each) for each in drawn])
-    assert without < 0.65 * shown
+    assert without < 0.8 * shown  # the rest is in the interval
     over = make(chance, 3.0)
     assert metric.debiased(over) == pytest.approx(metric.compute(over), rel=0.1)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polycal.calibration.binned import folded_normal_mean
 from polycal.calibration.bins import blocks, checked
 
 CELLS = 1024  # of the grid that smooth_ece works on; 2 048 give the same to 1e-6
@@ -46,11 +47,13 @@ class Linearised(NamedTuple):
         value: the smooth ECE.
         slope: of the integral in sigma, at most 0.
         sign: [N] of the smoothed residuals, smoothed once more, at each confidence.
+        debiased: the value minus what the noise of the residuals adds to it.
     """
 
     value: float
     slope: float
     sign: np.ndarray
+    debiased: float
 
 
 def linearise(confidence: np.ndarray, residuals: np.ndarray) -> Linearised:
@@ -68,29 +71,31 @@ def linearise(confidence: np.ndarray, residuals: np.ndarray) -> Linearised:
     value = _meet(smoothed)
     step = 1e-3 * value
     slope = (smoothed(value + step) - smoothed(value - step)) / (2 * step)
-    signs = np.sign(_smooth(waves, value))
+    slope = min(slope, 0.0)
+    density = _smooth(waves, value) * CELLS
+    spread = _spread(_waves(confidence, residuals**2), value, len(confidence))
+    added = _integrate(folded_normal_mean(density, spread) - abs(density)) / CELLS
+    debiased = max(value - added / (1 - slope), 0.0)
+    signs = np.sign(density)
     mirrored = np.concatenate([signs, signs[-2:0:-1]])
     again = _smooth(np.fft.rfft(mirrored), value)
     at = np.interp(confidence, np.arange(CELLS + 1) / CELLS, again)
-    return Linearised(value, min(slope, 0.0), at)
+    return Linearised(value, slope, at, debiased)
 
 
 def calibrated_smooth_ece(confidence: np.ndarray) -> float:
     """Return the smooth ECE that a calibrated model of these confidences would show.
 
-    The smoothed residuals are normal then; the square of a Gaussian of width sigma is
-    one of width sigma / sqrt(2), divided by 2 sigma sqrt(pi).
+    The smoothed residuals are normal then, around 0.
 
     Args:
         confidence: [N] from 0 to 1, at least one.
     """
     waves = _waves(confidence, confidence * (1 - confidence))
-    n = len(confidence)
 
     def expected(sigma: float) -> float:
-        squares = np.maximum(_smooth(waves, sigma / math.sqrt(2)) * CELLS, 0.0)
-        variance = squares / (2 * sigma * math.sqrt(math.pi) * n)
-        return _integrate(np.sqrt(2 / math.pi * variance)) / CELLS
+        spread = _spread(waves, sigma, len(confidence))
+        return _integrate(math.sqrt(2 / math.pi) * spread) / CELLS
 
     return _meet(expected, halvings=12)  # one in a thousand is enough of a bound
 
@@ -103,6 +108,16 @@ def _smooth(waves: np.ndarray, sigma: float) -> np.ndarray:
     """Return what a Gaussian of this width makes of waves, on the grid's nodes."""
     rates = (np.pi * np.arange(len(waves))) ** 2 / 2
     return np.fft.irfft(waves * np.exp(-rates * sigma**2))[: CELLS + 1]
+
+
+def _spread(squares: np.ndarray, sigma: float, n: int) -> np.ndarray:
+    """Return the standard error of smoothed residuals from waves of their squares.
+
+    The square of a Gaussian of width sigma is one of width sigma / sqrt(2), divided by
+    2 sigma sqrt(pi).
+    """
+    density = np.maximum(_smooth(squares, sigma / math.sqrt(2)) * CELLS, 0.0)
+    return np.sqrt(density / (2 * sigma * math.sqrt(math.pi) * n))
 
 
 def _integrate(density: np.ndarray) -> float:
