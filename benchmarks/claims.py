@@ -2,180 +2,384 @@
 
     python benchmarks/claims.py [--studies 200] [--questions 658 14042]
 
-Made-up studies with a known truth, through polycal's own functions. The first table has
-differences of 42 languages with noise of questions and of trainings; the second one has
-answers of models with a known calibration error.
+Made-up studies with a known truth, through polycal's own functions. The first two
+tables have two models in 42 languages, whose bins of confidence err by noise of
+questions and of trainings; the third one has real answers of models whose calibration
+error is known.
 """
 
 import argparse
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from polycal import calibration
 from polycal.calibration import Answers, answer
+from polycal.calibration.bins import N_BINS, width_bins
 from polycal.comparing.biases import bound_bias
-from polycal.comparing.claims import CLAIMS, TO_BASE, TO_SFT
+from polycal.comparing.claims import CLAIMS, DIRECTIONS, TO_BASE, TO_SCALED, TO_SFT
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.replicates import RunMetric
-from polycal.comparing.verdicts import HOLDS, REVERSED, Primary, judge
+from polycal.comparing.verdicts import HOLDS, NEGLIGIBLE, REVERSED, Primary, judge
+from polycal.comparing.vocabularies import compare_models, compares_models
 from polycal.measuring.resampling import Resampler
 from polycal.study.languages import load_languages
 
 SEEDS = (1, 2, 3, 5)
-EFFECTS = (0.0, 0.03)  # what SFT adds and smoothing takes away, a fraction
-TRAINING = {"common": 0.005, "specific": 0.005}  # sd over trainings, a fraction
-AT_658 = {"common": 0.003, "specific": 0.005}  # standard error over 658 questions
-LANGUAGES = [
-    "am",
-    "ar",
-    "bn",
-    "cs",
-    "de",
-    "el",
-    "en",
-    "es",
-    "fa",
-    "fil",
-    "fr",
-    "ha",
-    "he",
-    "hi",
-    "id",
-    "ig",
-    "it",
-    "ja",
-    "ko",
-    "ky",
-    "lt",
-    "mg",
-    "ms",
-    "ne",
-    "nl",
-    "ny",
-    "pl",
-    "pt",
-    "ro",
-    "ru",
-    "si",
-    "sn",
-    "so",
-    "sr",
-    "sv",
-    "sw",
-    "te",
-    "tr",
-    "uk",
-    "vi",
-    "yo",
-    "zh",
-]
-IS_LOW = np.array([load_languages()[code].level == "low" for code in LANGUAGES])
-REPLICATES = 300
-POPULATION = 300_000
 MARGIN = 0.01
-READING = {"model": "m", "sft": "s", "task": "t", "scoring": "letters"}
-READING |= {"normaliser": "sum", "calibrator": "none"}
+# What SFT adds to accuracy and to confidence, and what smoothing adds to both then.
+SCENARIOS = {
+    "no effect": ((0.0, 0.0), (0.0, 0.0)),
+    "at the margin": ((-MARGIN, 0.0), (-MARGIN, -2 * MARGIN)),
+    "effect": ((0.0, 0.03), (0.0, -0.03)),
+}
+# Sd over trainings that languages share and that each has for itself, fractions.
+OF_ACCURACY, OF_CONFIDENCE = (0.003, 0.003), (0.005, 0.005)
+VOCABULARIES = {"a": 128_000, "b": 32_000}  # the models
+LANGUAGES = [code for code, own in load_languages().items() if own.in_global_mmlu]
+IS_LOW = np.array([load_languages()[code].level == "low" for code in LANGUAGES])
+REPLICATES = 200
+POPULATION = 300_000
+READING = {"sft": "s", "task": "t", "scoring": "letters", "normaliser": "sum"}
+METRICS = ("accuracy", "confidence", "gap", "ece", "brier")
+ANSWERED = ("accuracy", "gap", "ece")
+
+# Answers by bin of confidence: shares, and gaps that sum to 0.
+_MIDDLES = (np.arange(3, N_BINS) + 0.5) / N_BINS
+_SHARES = np.exp(-(((_MIDDLES - 0.5) / 0.25) ** 2))
+_SHARES /= _SHARES.sum()
+_RIPPLE = 0.01 * np.where(np.arange(len(_SHARES)) % 2, 1.0, -1.0)
+_RIPPLE -= (_RIPPLE * _SHARES).sum()
+_BASE_GAP, _BASE_ACCURACY = 0.03, 0.4
+_BY_LANGUAGE, _BY_CONDITION = 0.25, 0.6  # shared parts of the variance over questions
 
 
-def draw(sizes: dict, shape: tuple, noise: np.random.Generator) -> np.ndarray:
-    """Normal noise [..., L] of which languages share a part."""
-    common = noise.normal(0, sizes["common"], (*shape[:-1], 1))
-    return common + noise.normal(0, sizes["specific"], shape)
+class Truth(NamedTuple):
+    """Numbers [..., L] of a condition without noise of questions."""
+
+    accuracy: np.ndarray
+    confidence: np.ndarray
+    brier_shift: np.ndarray
+
+    @property
+    def gap(self) -> np.ndarray:
+        return self.confidence - self.accuracy
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """The numbers by metric, as if there were all questions."""
+        ece = (_SHARES * abs(self.gap[..., None] + _RIPPLE)).sum(-1)
+        brier = 0.7 + self.gap / 2 + self.brier_shift
+        values = (self.accuracy, self.confidence, self.gap, ece, brier)
+        return dict(zip(METRICS, values, strict=True))
 
 
-def make_effects(
-    n_seeds: int, n: int, size: float, noise: np.random.Generator
-) -> tuple[list[list[Effect]], dict]:
-    """The contrasts of one study, and the truth of each by reference and smoothing."""
-    n_languages = len(LANGUAGES)
-    questions = {name: sd * np.sqrt(658 / n) for name, sd in AT_658.items()}
-    gaps = {-1.0: 0.02, 0.0: 0.02 + size, 0.1: 0.02, 0.2: 0.02}
-    sides, own_truth = {}, {}
-    for smoothing, gap in gaps.items():
-        trained = np.full((n_seeds, n_languages), gap)
-        if smoothing >= 0:  # the base model is what it is
-            trained = trained + draw(TRAINING, trained.shape, noise)
-        drawn = draw(questions, (REPLICATES, n_languages), noise)
-        error = draw(questions, (n_languages,), noise)
-        own_truth[smoothing] = trained.mean(axis=0)
-        seeds = trained + error
-        sides[smoothing] = Side(
-            seeds, seeds.mean(axis=0) + drawn, np.zeros(n_languages)
-        )
-    groups, truth = [], {}
-    for reference, pairs in (
-        (TO_BASE, [(-1.0, 0.0), (-1.0, 0.1)]),
-        (TO_SFT, [(0.0, 0.1), (0.0, 0.2)]),
-    ):
-        effects = []
-        for before, after in pairs:
-            key = {"smoothing": after, "reference": reference, "metric": "gap"}
-            both, size_of_each = (sides[before], sides[after]), np.full(n_languages, n)
-            effects.append(Effect(READING | key, LANGUAGES, *both, size_of_each))
-            population = np.full(n_languages, gaps[after] - gaps[before])
-            own = own_truth[after] - own_truth[before]
-            truth[reference, after] = own if n_seeds == 1 else population
-        groups.append(effects)
-    return groups, truth
+class Errors(NamedTuple):
+    """Errors of questions: [..., L, B] of gaps by bin, [..., L] of two means."""
+
+    gaps: np.ndarray
+    confidence: np.ndarray
+    brier: np.ndarray
 
 
-def judge_studies(
-    n_seeds: int, n: int, size: float, studies: int, noise: np.random.Generator
-) -> dict[str, float]:
-    """Coverage, width, and the share of studies with a wrong or right verdict."""
-    rows, wrong, right = [], [], []
-    for _ in range(studies):
-        groups, truth = make_effects(n_seeds, n, size, noise)
-        frame = pd.concat(
-            [describe(own, margin=MARGIN, confidence=0.95) for own in groups],
-            ignore_index=True,
-        ).assign(p_adjusted=np.nan)
-        _, claims = judge(frame, primary=Primary(), alpha=0.05)
-        claims = claims[claims["estimate"].notna()]
-        errors: dict[str, bool] = {}
-        holds: dict[str, bool] = {}
-        for row in claims.to_dict("records"):
-            claim = CLAIMS[row["claim"]]
-            sign = 1 if claim.direction == "rises" else -1
-            values = sign * truth[claim.reference, row["smoothing"]]
-            if claim.level == "each":
-                true, false = values.min() > 0, values.min() < 0
-            else:
-                mean = values[IS_LOW].mean() if claim.level == "low" else values.mean()
-                true, false = mean > 0, mean < 0
-            held = row["verdict"].startswith(HOLDS)
-            error = (held and not true) or (
-                row["verdict"].startswith(REVERSED) and not false
+def draw_training(sizes: tuple, shape: tuple, noise: np.random.Generator) -> np.ndarray:
+    """Normal noise [S, L] of trainings, of which languages share a part."""
+    common, specific = sizes
+    shared = noise.normal(0, common, (shape[0], 1))
+    return shared + noise.normal(0, specific, shape)
+
+
+class Questions:
+    """Errors of n questions, and their replicates, shared in part by all conditions."""
+
+    def __init__(self, n: int, noise: np.random.Generator) -> None:
+        self._noise = noise
+        sd = np.sqrt(_MIDDLES * (1 - _MIDDLES) / (n * _SHARES))
+        self._sizes = (sd, 0.18 / np.sqrt(n), 0.35 / np.sqrt(n))
+        self.null_mean = float((_SHARES * sd).sum() * np.sqrt(2 / np.pi))
+        self._shared = [self._draw(1), self._draw(REPLICATES)]
+
+    def condition(self) -> tuple[Errors, Errors]:
+        """Errors [L] of a condition, and those [R, L] of its replicates."""
+        made = []
+        for shared in self._shared:
+            own = self._draw(len(shared.confidence))
+            parts = zip(shared, own, strict=True)
+            mixed = (
+                np.sqrt(_BY_CONDITION) * a + np.sqrt(1 - _BY_CONDITION) * b
+                for a, b in parts
             )
-            errors[claim.name] = errors.get(claim.name, False) or error
-            holds[claim.name] = holds.get(claim.name, True) and held
-        wrong.append(errors)
-        right.append(holds)
-        rows.append(cover(frame, truth))
-    shares = pd.DataFrame(rows).mean().to_dict()
-    for name in ("overconfidence", "smoothing", "everywhere"):
-        shares[f"wrong {name}"] = float(np.mean([each[name] for each in wrong]))
-    shares["smoothing shown"] = float(np.mean([each["smoothing"] for each in right]))
-    return shares
+            made.append(Errors(*mixed))
+        observed, replicates = made
+        return Errors(*(each[0] for each in observed)), replicates
+
+    def _draw(self, r: int) -> Errors:
+        drawn = []
+        for size, tail in zip(self._sizes, ((len(_SHARES),), (), ()), strict=True):
+            shape = r, len(LANGUAGES), *tail
+            common = self._noise.normal(size=(r, 1, *tail))
+            own = self._noise.normal(size=shape)
+            mixed = np.sqrt(_BY_LANGUAGE) * common + np.sqrt(1 - _BY_LANGUAGE) * own
+            drawn.append(size * mixed)
+        return Errors(*drawn)
 
 
-def cover(frame: pd.DataFrame, truth: dict) -> dict[str, float]:
-    """What one study's intervals and band hold; smoothing 0.1 against plain SFT."""
-    own = frame.query("metric == 'gap' and reference == 'sft' and smoothing == 0.1")
-    values = truth[TO_SFT, 0.1]
-    languages = own[own["level"].isin(LANGUAGES)].set_index("level").loc[LANGUAGES]
-    mean = own[own["level"] == "all"].iloc[0]
-    inside = (languages["ci_low"] < values) & (values < languages["ci_high"])
-    within = (languages["sim_low"] < values) & (values < languages["sim_high"])
+def measure(truth: Truth, errors: Errors) -> dict[str, np.ndarray]:
+    """The metrics of a condition with errors of questions."""
+    by_bin = truth.gap[..., None] + _RIPPLE + errors.gaps
+    gap = (_SHARES * by_bin).sum(-1)
+    confidence = truth.confidence + errors.confidence
+    ece = (_SHARES * abs(by_bin)).sum(-1)
+    brier = truth.metrics()["brier"] + errors.brier
+    return dict(
+        zip(METRICS, (confidence - gap, confidence, gap, ece, brier), strict=True)
+    )
+
+
+class Condition(NamedTuple):
+    """A condition of a model: what it is, and a `Side` of every metric."""
+
+    expected: dict[str, np.ndarray]  # [L] over trainings
+    own: dict[str, np.ndarray]  # [L] of the trainings that there are
+    sides: dict[str, Side]
+
+
+def expect(truth: Truth, is_trained: bool) -> dict[str, np.ndarray]:
+    """The metrics [L] over all trainings."""
+    if not is_trained:
+        return truth.metrics()
+    nodes, weights = special.roots_hermitenorm(31)
+    sd = np.sqrt(
+        sum(size**2 for sizes in (OF_ACCURACY, OF_CONFIDENCE) for size in sizes)
+    )
+    moved = truth._replace(confidence=truth.confidence + sd * nodes[:, None])
+    weights = weights / weights.sum()
+    shape = len(nodes), len(truth.accuracy)
     return {
-        "mean": float(mean["ci_low"] < values.mean() < mean["ci_high"]),
-        "language": float(inside.mean()),
-        "band": float(within.all()),
-        "mean width": float(mean["ci_high"] - mean["ci_low"]),
-        "band width": float((languages["sim_high"] - languages["sim_low"]).median()),
+        name: weights @ np.broadcast_to(values, shape)
+        for name, values in moved.metrics().items()
     }
+
+
+def make_condition(
+    truth: Truth, deviations: tuple | None, n_seeds: int, questions: Questions
+) -> Condition:
+    """A condition of several trainings, which answer the same questions."""
+    errors, replicated = questions.condition()
+    zeros = np.zeros((n_seeds, len(LANGUAGES)))
+    accuracy, confidence = deviations or (zeros, zeros)
+    trained = Truth(
+        truth.accuracy + accuracy, truth.confidence + confidence, truth.brier_shift
+    )
+    seen, drawn = [], []
+    for seed in range(n_seeds):
+        one = Truth(trained.accuracy[seed], trained.confidence[seed], truth.brier_shift)
+        seen.append(measure(one, errors))
+        drawn.append(measure(one, replicated))
+    nulls = np.full(len(LANGUAGES), questions.null_mean)
+    sides = {}
+    for name in METRICS:
+        bias = np.zeros(len(LANGUAGES))
+        if name == "ece":
+            bounds = [
+                bound_bias(
+                    *(
+                        RunMetric(LANGUAGES, a[m], nulls, nulls, b[m].T)
+                        for m in ("ece", "gap")
+                    )
+                )
+                for a, b in zip(seen, drawn, strict=True)
+            ]
+            bias = np.mean(bounds, axis=0)
+        values = np.stack([each[name] for each in seen])
+        mean = np.mean([each[name] for each in drawn], axis=0)
+        sides[name] = Side(values, mean, bias)
+    own = {name: values.mean(axis=0) for name, values in trained.metrics().items()}
+    return Condition(expect(truth, deviations is not None), own, sides)
+
+
+def make_model(
+    scenario: tuple, n_seeds: int, questions: Questions, noise: np.random.Generator
+) -> dict[tuple, Condition]:
+    """The conditions of a model by smoothing (None: base) and calibrator."""
+    n = len(LANGUAGES)
+    (sft_accuracy, sft_confidence), (accuracy, confidence) = scenario
+    zeros = np.zeros(n)
+    base = Truth(
+        np.full(n, _BASE_ACCURACY), np.full(n, _BASE_ACCURACY + _BASE_GAP), zeros
+    )
+    plain = Truth(base.accuracy + sft_accuracy, base.confidence + sft_confidence, zeros)
+    smoothed = Truth(plain.accuracy + accuracy, plain.confidence + confidence, zeros)
+    # A temperature takes a third of what smoothing does, and changes no answer.
+    scaled = [
+        each._replace(confidence=each.confidence + (confidence - accuracy) / 3)
+        for each in (plain, smoothed)
+    ]
+    conditions = {
+        (None, "none"): make_condition(base, None, n_seeds, questions),
+    }
+    for smoothing in (0.0, 0.1, 0.2):
+        deviations = tuple(
+            draw_training(sizes, (n_seeds, n), noise)
+            for sizes in (OF_ACCURACY, OF_CONFIDENCE)
+        )
+        for calibrator, both in (("none", (plain, smoothed)), ("ts_en", scaled)):
+            truth = both[smoothing > 0]
+            conditions[smoothing, calibrator] = make_condition(
+                truth, deviations, n_seeds, questions
+            )
+    return conditions
+
+
+def make_groups(
+    model: str, conditions: dict[tuple, Condition], n: int
+) -> Iterator[tuple[list[Effect], list[tuple[Condition, Condition]]]]:
+    """The effects whose noise is pooled, each with its two conditions."""
+    sizes = np.full(len(LANGUAGES), n)
+    plain = 0.0, "none"
+    for reference, calibrator, pairs in (
+        (TO_BASE, "none", [((None, "none"), plain)]),
+        (TO_SFT, "none", [(plain, (0.1, "none")), (plain, (0.2, "none"))]),
+        (TO_SFT, "ts_en", [((0.0, "ts_en"), (s, "ts_en")) for s in (0.1, 0.2)]),
+        (TO_SCALED, "none", [((0.0, "ts_en"), (s, "none")) for s in (0.1, 0.2)]),
+    ):
+        both = [(conditions[before], conditions[after]) for before, after in pairs]
+        claimed = {
+            claim.metric
+            for claim in CLAIMS.values()
+            if (claim.reference, claim.calibrator) == (reference, calibrator)
+        }
+        for metric in sorted(claimed):
+            effects = []
+            for (_, (smoothing, _)), sides in zip(pairs, both, strict=True):
+                key = {"model": model, "smoothing": smoothing, "reference": reference}
+                key |= {"calibrator": calibrator, "metric": metric}
+                effects.append(
+                    Effect(
+                        READING | key,
+                        LANGUAGES,
+                        *(condition.sides[metric] for condition in sides),
+                        sizes,
+                    )
+                )
+            yield effects, both
+
+
+class Study(NamedTuple):
+    """Contrasts and claims of one study, and the true differences [L] of each."""
+
+    contrasts: pd.DataFrame
+    claims: pd.DataFrame
+    truth: dict[tuple, np.ndarray]
+    gaps: dict[tuple, np.ndarray]  # the larger of the two true gaps
+
+
+def make_study(
+    scenario: tuple, n_seeds: int, n: int, noise: np.random.Generator
+) -> Study:
+    """Draw a study and judge its claims."""
+    questions = Questions(n, noise)
+    frames, by_model, truth, gaps = [], [], {}, {}
+    settings = {"margin": MARGIN, "confidence": 0.95}
+    models = {
+        model: make_model(scenario, n_seeds, questions, noise) for model in VOCABULARIES
+    }
+    which = "own" if n_seeds == 1 else "expected"
+    for model, conditions in models.items():
+        for effects, both in make_groups(model, conditions, n):
+            frames.append(describe(effects, **settings))
+            by_model += [effect for effect in effects if compares_models(effect)]
+            for effect, sides in zip(effects, both, strict=True):
+                before, after = (getattr(side, which) for side in sides)
+                names = ("reference", "calibrator", "metric", "smoothing")
+                key = model, *(effect.key[name] for name in names)
+                metric = effect.key["metric"]
+                truth[key] = after[metric] - before[metric]
+                gaps[key] = np.maximum(after["gap"], before["gap"])
+    for effect in compare_models(by_model, VOCABULARIES):
+        frames.append(describe([effect], **settings))
+        smoothing, model = effect.key["smoothing"], effect.key["model"]
+        both = {
+            name: [getattr(own[s, "none"], which)["gap"] for s in (0.0, smoothing)]
+            for name, own in models.items()
+        }
+        share = np.mean(
+            [b.mean() / a.mean() for name, (a, b) in both.items() if name != model]
+        )
+        before, after = both[model]
+        key = model, "others", "none", "gap", smoothing
+        truth[key] = after - before * share
+        gaps[key] = np.maximum(after, before * share)
+    frame = pd.concat(frames, ignore_index=True)
+    contrasts, claims = judge(frame, primary=Primary(), alpha=0.05)
+    return Study(contrasts, claims, truth, gaps)
+
+
+def assess(study: Study) -> pd.DataFrame:
+    """Return for each family whether a verdict is wrong, and how many are right."""
+    rows = []
+    for row in study.claims[study.claims["estimate"].notna()].to_dict("records"):
+        claim = CLAIMS[row["claim"]]
+        key = (
+            row["model"],
+            claim.reference,
+            claim.calibrator,
+            claim.metric,
+            row["smoothing"],
+        )
+        values, gaps = study.truth[key], study.gaps[key]
+        if claim.level != "each":
+            kept = IS_LOW if claim.level == "low" else np.ones(len(values), bool)
+            values, gaps = (
+                values[kept].mean(keepdims=True),
+                gaps[kept].mean(keepdims=True),
+            )
+        direction, least = DIRECTIONS[claim.direction], 1e-9
+        over = (gaps > 0) | (not claim.over)
+        true = (direction.beyond(values, values, MARGIN) > least) & over
+        false = (direction.beyond_reversed(values, values, MARGIN) > least) & over
+        small = abs(values) < MARGIN - least
+        verdict = row["verdict"]
+        holds = verdict.startswith(HOLDS)
+        rows.append(
+            {
+                "claim": claim.name,
+                "wrong": (holds and not true.all())
+                or (verdict.startswith(REVERSED) and not false.any()),
+                "wrong negligible": verdict.startswith(NEGLIGIBLE) and not small.all(),
+                "right": bool(holds and true.all()),
+            }
+        )
+    families = pd.DataFrame(rows).groupby("claim")
+    errors = families[["wrong", "wrong negligible"]].any().astype(float)
+    # What no study of this kind can judge is neither wrong nor right.
+    found = errors.assign(right=families["right"].mean())
+    return found.reindex(list(CLAIMS), fill_value=0.0)
+
+
+def cover(study: Study) -> pd.DataFrame:
+    """Return what one study's intervals and bands hold: SFT without smoothing."""
+    rows = {}
+    for metric in ("accuracy", "gap", "ece"):
+        values = study.truth["a", TO_BASE, "none", metric, 0.0]
+        own = study.contrasts.query(
+            "model == 'a' and reference == 'base' and metric == @metric"
+        ).set_index("level")
+        mean, languages = own.loc["all"], own.loc[LANGUAGES]
+        inside = (languages["ci_low"] < values) & (values < languages["ci_high"])
+        within = (languages["sim_low"] < values) & (values < languages["sim_high"])
+        rows[metric] = {
+            "mean": float(mean["ci_low"] < values.mean() < mean["ci_high"]),
+            "language": float(inside.mean()),
+            "band": float(within.all()),
+            "mean width": float(mean["ci_high"] - mean["ci_low"]),
+            "band width": float(
+                (languages["sim_high"] - languages["sim_low"]).median()
+            ),
+        }
+    return pd.DataFrame(rows).T
 
 
 def make_populations(
@@ -196,61 +400,136 @@ def make_populations(
             other = noise.random(POPULATION) < 0.1
             own[other] = noise.permuted(own[other], axis=1)
         given = answer(own, gold)
-        names = ("accuracy", "gap", "ece")
-        found.append((given, {n: calibration.METRICS[n].compute(given) for n in names}))
+        found.append(
+            (given, {n: calibration.METRICS[n].compute(given) for n in ANSWERED})
+        )
     return found
+
+
+def cross_fit(given: Answers) -> float:
+    """The sign-cross-fitted ECE, which is biased down: mean over all splits in halves.
+
+    The sign of a bin's gap d is that of one half, the gap that of the other one. With
+    e ~ N(0, s^2) half their difference, its mean is that of (d - e) sign(d + e):
+    d (2 Phi(d/s) - 1) - 2 s phi(d/s).
+    """
+    confidence, correct = given.top
+    bins = width_bins(confidence)
+    n = np.bincount(bins, minlength=N_BINS)
+    n, used = n[n > 0], n > 0
+    gap = np.bincount(bins, confidence - correct, minlength=N_BINS)[used] / n
+    right = (np.bincount(bins, correct, minlength=N_BINS)[used] + 1) / (n + 2)
+    spread = np.sqrt(right * (1 - right) / n)
+    steps = gap / spread
+    density = np.exp(-(steps**2) / 2) / np.sqrt(2 * np.pi)
+    fitted = gap * (2 * special.ndtr(steps) - 1) - 2 * spread * density
+    return float((n * fitted).sum() / n.sum())
 
 
 def cover_answers(
     factors: tuple[float, float], n: int, studies: int, noise: np.random.Generator
 ) -> Iterator[dict[str, object]]:
-    """Coverage and width of differences between two models on the same questions."""
+    """Coverage and width: of one model, and of two models on the same questions.
+
+    The ECE of a difference by today's bound of its bias, and by two others: the ECE of
+    a calibrated model, and the distance to the cross-fitted ECE.
+    """
     names = [str(number) for number in range(n)]
     resampler = Resampler("t", names, replicates=200, seed=0, confidence=0.95)
     populations = make_populations(factors, noise)
     found: dict[tuple, list] = {}
     for _ in range(studies):
         rows = noise.integers(0, POPULATION, n)
-        measured = []
-        for given, _ in populations:
+        measured, fitted = [], []
+        for given, truth in populations:
             drawn = answer(given.scores[rows], given.gold[rows])
-            sample = resampler.sample(names, drawn)
-            (about,) = resampler.uncertainty([sample])
-            measured.append(
-                {
-                    name: RunMetric(
-                        ["en"],
-                        np.array([calibration.METRICS[name].compute(drawn)]),
-                        np.array([about[name].get("null_mean", np.nan)]),
-                        np.array([n]),
-                        about[name]["replicates"][None],
-                    )
-                    for name in ("accuracy", "gap", "ece")
-                }
-            )
-        for name in ("accuracy", "gap", "ece", "ece by null_mean"):
-            metric = name.split(" ")[0]
-            sides = []
-            for each in measured:
-                own = each[metric]
-                bias = np.zeros(1)
-                if name == "ece":
-                    bias = bound_bias(own, each["gap"])
-                elif metric == "ece":
-                    bias = own.null_means
-                sides.append(
-                    Side(own.values[None], own.replicates.T.astype(float), bias)
+            (about,) = resampler.uncertainty([resampler.sample(names, drawn)])
+            fitted.append(cross_fit(drawn))
+            measured.append({})
+            for name in ANSWERED:
+                own = about[name]
+                measured[-1][name] = RunMetric(
+                    ["en"],
+                    np.array([calibration.METRICS[name].compute(drawn)]),
+                    np.array([own.get("null_mean", np.nan)]),
+                    np.array([n]),
+                    own["replicates"][None],
                 )
-            effect = Effect({"metric": metric}, ["en"], *sides, np.array([n]))
-            row = describe([effect], margin=MARGIN, confidence=0.95).iloc[0]
+                if len(measured) == 1:
+                    ends = own["ci_low"], own["ci_high"]
+                    found.setdefault((name, truth[name]), []).append(ends)
+        bounds = {
+            "": [bound_bias(each["ece"], each["gap"]) for each in measured],
+            " by null_mean": [each["ece"].null_means for each in measured],
+            " by cross-fitting": [
+                np.maximum(each["ece"].values - low, 0)
+                for each, low in zip(measured, fitted, strict=True)
+            ],
+        }
+        for metric in ANSWERED:
             truth = populations[1][1][metric] - populations[0][1][metric]
-            held = row["ci_low"] <= truth <= row["ci_high"]
-            found.setdefault((name, truth), []).append(
-                (held, row["ci_high"] - row["ci_low"])
-            )
-    for (name, truth), pairs in found.items():
-        held, width = np.mean(pairs, axis=0)
-        yield {"metric": name, "truth": truth, "covered": held, "width": width}
+            for name in bounds if metric == "ece" else [""]:
+                biases = bounds[name] if metric == "ece" else [np.zeros(1)] * 2
+                sides = [
+                    Side(own.values[None], own.replicates.T.astype(float), bias)
+                    for own, bias in zip(
+                        (each[metric] for each in measured), biases, strict=True
+                    )
+                ]
+                effect = Effect({"metric": metric}, ["en"], *sides, np.array([n]))
+                row = describe([effect], margin=MARGIN, confidence=0.95).iloc[0]
+                key = f"difference of {metric}{name}", truth
+                found.setdefault(key, []).append((row["ci_low"], row["ci_high"]))
+    for (name, truth), intervals in found.items():
+        low, high = np.array(intervals).T
+        covered = float(((low <= truth) & (truth <= high)).mean())
+        yield {
+            "number": name,
+            "truth": truth,
+            "covered": covered,
+            "width": float((high - low).mean()),
+        }
+
+
+def print_head(*names: str) -> None:
+    print(f"\n| {' | '.join(names)} |")
+    print("|" + "---|" * len(names))
+
+
+def join(values: pd.Series | np.ndarray) -> str:
+    """Percentages by number of seeds."""
+    return " · ".join(f"{100 * value:.0f}" for value in values) + " %"
+
+
+def print_studies(n: int, studies: int, noise: np.random.Generator) -> None:
+    """Print how often claims err, and what intervals hold."""
+    verdicts, covers = {}, {}
+    for name, scenario in SCENARIOS.items():
+        for n_seeds in SEEDS:
+            drawn = [make_study(scenario, n_seeds, n, noise) for _ in range(studies)]
+            verdicts[name, n_seeds] = sum(assess(study) for study in drawn) / studies
+            covers[name, n_seeds] = sum(cover(study) for study in drawn) / studies
+    frame = pd.concat(verdicts, names=["scenario", "seeds", "claim"]).unstack("seeds")
+    print(f"\n{n} questions, {studies} studies; 1 · 2 · 3 · 5 seeds")
+    heads = [("wrong", name) for name in SCENARIOS]
+    heads += [("wrong negligible", "at the margin"), ("right", "effect")]
+    print_head("claim", *(f"{what}, {name}" for what, name in heads))
+    for claim in CLAIMS:
+        cells = [join(frame.loc[(name, claim), what]) for what, name in heads]
+        print(f"| `{claim}` | {' | '.join(cells)} |")
+    columns = ("mean", "language", "band", "mean width", "band width")
+    print_head("scenario", "difference of", *columns)
+    frame = pd.concat(covers, names=["scenario", "seeds", "metric"]).unstack("seeds")
+    for name in ("no effect", "effect"):
+        for metric in ("accuracy", "gap", "ece"):
+            own = frame.loc[(name, metric)]
+            cells = [
+                " · ".join(f"{100 * value:.1f}" for value in own[column]) + " pp"
+                if "width" in column
+                else join(own[column])
+                for column in columns
+            ]
+            print(f"| {name} | {metric} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -261,30 +540,17 @@ def main() -> None:
     noise = np.random.default_rng(0)
     error = (0.05 * 0.95 / options.studies) ** 0.5
     print(f"{options.studies} studies; standard error of a share of 5 %: {error:.3f}")
-    print("One seed: the truth is this training's; several: the mean over trainings.\n")
-    heads = ["mean", "language", "band", "mean width", "band width"]
-    claims = ("overconfidence", "smoothing", "everywhere")
-    heads += [f"wrong {name}" for name in claims] + ["smoothing shown"]
-    print(f"| questions | effect | seeds | {' | '.join(heads)} |")
-    print("|" + "---|" * (3 + len(heads)))
+    print("One seed: the truth is this training's; several: the mean over trainings.")
+    print("Wrong: a claim of the family holds or is reversed, and is not so.")
     for n in options.questions:
-        for size in EFFECTS:
-            for n_seeds in SEEDS:
-                found = judge_studies(n_seeds, n, size, options.studies, noise)
-                cells = [
-                    f"{100 * found[name]:.1f}" + (" pp" if "width" in name else " %")
-                    for name in heads
-                ]
-                first = f"| {n} | {100 * size:.0f} pp | {n_seeds} | "
-                print(first + " | ".join(cells) + " |", flush=True)
-    print("\n| questions | factors | difference of | truth | covered | width |")
-    print("|" + "---|" * 6)
+        print_studies(n, options.studies, noise)
+    print_head("questions", "factors", "number", "truth", "covered", "width")
     for n in options.questions:
         for factors in ((1.0, 1.0), (1.0, 1.1), (1.1, 1.5), (1.5, 1.0)):
-            studies = options.studies if n < 5000 else max(options.studies // 4, 1)
+            studies = options.studies if n < 5000 else max(options.studies // 5, 1)
             for row in cover_answers(factors, n, studies, noise):
                 print(
-                    f"| {n} | {factors[0]:g} → {factors[1]:g} | {row['metric']} | "
+                    f"| {n} | {factors[0]:g} → {factors[1]:g} | {row['number']} | "
                     f"{100 * row['truth']:+.1f} pp | {100 * row['covered']:.1f} % | "
                     f"{100 * row['width']:.1f} pp |",
                     flush=True,

@@ -63,7 +63,7 @@ def test_a_metric_is_the_mean_of_its_terms():
             assert metric.of_bins(sums) / 400 == pytest.approx(value), name
             by_bins.add(name)
         assert metric.replicated == (name in by_terms | by_bins), name
-    assert by_terms >= {"accuracy", "confidence", "brier", "nll"}
+    assert by_terms >= {"accuracy", "confidence", "brier", "nll", "auroc", "smooth_ece"}
     assert by_bins >= {"gap", "ece"}
 
 

@@ -245,6 +245,41 @@ def test_cultures_are_compared_in_each_condition_and_in_its_change():
     assert still["estimate"] == pytest.approx(0)
 
 
+def test_cultures_have_the_noise_of_trainings():
+    """What moves both kinds of questions alike cancels; the rest is in the interval."""
+    base, plain, smooth = (
+        Condition("m", sft, x, *WAY.values())
+        for sft, x in (("none", 0.0), ("s", 0.0), ("s", 0.1))
+    )
+
+    def numbers(*seeds: float) -> dict:
+        draws = {"en": np.mean(seeds) + np.linspace(-1e-6, 1e-6, 50)}
+        by_seed = {"en": np.array(seeds)}
+        return {"gap": Numbers({"en": np.mean(seeds)}, draws, {}, by_seed)}
+
+    agnostic = {base: numbers(0.0), plain: numbers(0.0, 0.2), smooth: numbers(0.1, 0.1)}
+    sensitive = {
+        base: numbers(0.1),
+        plain: numbers(0.3, 0.5),  # 0.3 more in both seeds
+        smooth: numbers(0.2, 0.6),  # 0.1 and 0.5 more
+    }
+    rows = cultures(sensitive, agnostic, 0.95)
+    within = only(rows, reference=None, sft="s", smoothing=0.1, level="en")
+    # Variances over seeds 0 and 0.08, pooled and of two seeds: the root of 0.04 / 2.
+    assert within["estimate"] == pytest.approx(0.3)
+    assert within["se"] == pytest.approx(np.sqrt(0.02), rel=1e-3)
+    same = only(rows, reference=None, sft="s", smoothing=0.0, level="en")
+    assert same["se"] == pytest.approx(np.sqrt(0.02), rel=1e-3)
+    alone = only(rows, reference=None, sft="none", level="en")
+    assert alone["se"] < 1e-5  # no training
+    change = only(rows, reference="sft", smoothing=0.1, level="en")
+    assert change["estimate"] == pytest.approx(0.0)
+    # Seeds are paired: -0.2 and +0.2, alone in their pool.
+    assert change["se"] == pytest.approx(0.2, rel=1e-3)
+    half = (change["ci_high"] - change["ci_low"]) / 2
+    assert half == pytest.approx(12.706 * 0.2, rel=1e-3)  # one degree of freedom
+
+
 def test_slopes_over_what_is_known_of_languages(study):
     """No effect differs between languages here; without a premium, no such line."""
     rows = slopes(study, predictors_of(made_up()[0]), 0.95)

@@ -29,3 +29,14 @@ def test_temperatures_of_1_and_4_are_2_on_average():
     summary = summarise(both).to_pandas().set_index(["metric", "level"])["value"]
     assert summary["temperature", "all"] == pytest.approx(2)
     assert summary["accuracy", "low"] == 0.5
+
+
+def test_a_mean_with_a_temperature_at_its_limit_says_so():
+    """In one of two seeds of one of two languages; other metrics have no count."""
+    both = [rows("temperature", 1.0, 4.0), rows("censored", 0.0, 0.5)]
+    other = [own.assign(language="de") for own in (*both[:1], rows("censored", 0.0))]
+    found = summarise(pd.concat([*both, *other])).to_pandas()
+    counts = found.set_index(["metric", "level"])["n_censored"]
+    own = counts["temperature"]
+    assert own.to_dict() == {"high": 0, "low": 1, "all": 1}
+    assert counts["censored"].isna().all()

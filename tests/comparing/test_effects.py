@@ -232,3 +232,15 @@ def test_one_seed_leaves_the_noise_of_training_unknown():
     assert sd[0.1] == pytest.approx(np.std([0.15, 0.17], ddof=1) / np.sqrt(2))
     assert sd[0.0] == pytest.approx(sd[0.1] * np.sqrt(2))
     assert both.query("smoothing == 0")["sd_seeds"].isna().all()
+
+
+def test_the_difference_of_each_seed_is_kept():
+    """Of each language and each mean over languages; their mean is the estimate."""
+    nothing = np.zeros((50, 2))
+    before = Side(np.zeros((2, 2)), nothing, np.zeros(2))
+    after = Side(np.array([[0.1, 0.2], [0.3, 0.6]]), nothing, np.zeros(2))
+    effect = Effect({"metric": "gap"}, ["de", "sw"], before, after, np.full(2, 9))
+    found = describe([effect], margin=MARGIN, confidence=0.95).set_index("level")
+    assert found["by_seed"]["sw"].tolist() == [0.2, 0.6]
+    assert found["by_seed"]["all"] == pytest.approx([0.15, 0.45])
+    assert found["estimate"]["all"] == pytest.approx(0.3)

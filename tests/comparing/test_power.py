@@ -38,7 +38,36 @@ def test_questions_cannot_buy_what_seeds_have_to():
     assert plan(Noise(0.01), 0.05, excess=-0.1, n_questions=9) == {
         "detectable": pytest.approx(0.02801585),
         "n_questions_needed": None,
+        "n_seeds_needed": None,
     }
+
+
+def test_the_seeds_that_decide_are_the_fewest_that_do():
+    """From 3 seeds with an error of 1 pp by trainings; by the definition itself."""
+    noise = Noise(0.001, 0.01, 4.0, 0.002, 40.0)
+    found = plan(noise, 0.05, excess=0.02, n_questions=9, n_seeds=3)["n_seeds_needed"]
+
+    def least(seeds: int) -> float:
+        shrink, more = np.sqrt(3 / seeds), (seeds - 1) / 2
+        own = Noise(0.001, 0.01 * shrink, 4 * more, 0.002 * shrink, 40 * more)
+        return plan(own, 0.05, excess=0.0, n_questions=9)["detectable"]
+
+    assert 3 < found < 20
+    assert least(found) <= 0.02 < least(found - 1)
+    many = plan(noise, 0.05, excess=0.2, n_questions=9, n_seeds=3)["n_seeds_needed"]
+    assert many == 2
+    for excess, seeds in ((0.0005, 3), (0.02, 1)):  # too little; nothing is known
+        found = plan(noise, 0.05, excess=excess, n_questions=9, n_seeds=seeds)
+        assert found["n_seeds_needed"] is None
+
+
+def test_a_bias_hides_its_part_and_shrinks_with_more_questions():
+    """Four times the questions halve the noise and the bias."""
+    found = plan(Noise(0.01), 0.05, excess=0.0, n_questions=100, bias=0.02)
+    assert found["detectable"] == pytest.approx(0.02801585 + 0.02)
+    half = found["detectable"] / 2
+    found = plan(Noise(0.01), 0.05, excess=half, n_questions=100, bias=0.02)
+    assert found["n_questions_needed"] in (400, 401)  # rounded up
 
 
 def test_an_effect_that_is_a_rounding_error_asks_for_no_number_of_questions():

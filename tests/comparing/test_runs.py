@@ -40,9 +40,28 @@ def test_a_run_tells_its_rate_its_loss_and_its_recipe(tmp_path):
     assert (base["sft"], base["lr"], base["n_candidates"]) == ("none", None, 0)
     assert (first["seed"], second["seed"]) == (0, 1)
     assert (first["lr"], first["validation_nll"]) == (0.002, 1.25)
+    assert first["untuned_nll"] is None  # of an older polycal
     assert first["n_candidates"] == 4
     assert first["recipe"] == '{"batch": 8, "epochs": 3.0}'
     assert (tmp_path / "runs.csv").read_text().count("\n") == 4
+
+
+def test_the_loss_before_training_is_that_of_the_selected_rate(tmp_path):
+    """As every seed noted it; null if one did not."""
+    for name, losses, expected in (
+        ("all", (3.0, 4.0), 3.5),
+        ("one", (3.0, None), None),
+    ):
+        run = make_run(tmp_path / name)
+        selection = json.loads((run / "selection.json").read_text())
+        for candidate, loss in zip(
+            selection["candidates"], (9.0, 9.0, *losses), strict=True
+        ):
+            candidate["untuned_nll"] = loss
+        (run / "selection.json").write_text(json.dumps(selection))
+        list_runs(models=[], runs=[run], out=tmp_path / f"{name}.parquet")
+        (row,) = tables.read(tmp_path / f"{name}.parquet", "runs").to_pylist()
+        assert row["untuned_nll"] == expected
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,7 @@ def test_over_confidence_has_to_be_there(claim, before, estimate, verdict, reaso
     # More questions about the difference would not show over-confidence.
     if reason == "over-confidence is not shown":
         assert pd.isna(found["n_questions_needed"])
+        assert pd.isna(found["n_seeds_needed"])
         assert pd.isna(found["detectable"])
 
 
@@ -279,6 +280,18 @@ def test_many_cases_of_a_claim_need_more_evidence():
     assert claims["confidence"].tolist() == pytest.approx([0.975] * 2)
     assert (claims["ci_low"] < 0).all()  # as the verdict says, where the 95 % would not
     assert contrasts["p_adjusted"].tolist() == claims["p_adjusted"].tolist()
+
+
+def test_holding_and_reversing_share_the_level_of_a_family():
+    """p = 0.03 for a claim and 0.04 against another: 0.025 is asked of the first."""
+    for_claim, against = (-stats.norm.ppf(p / 2) * 0.02 for p in (0.03, 0.04))
+    one = contrast("confidence", for_claim, 0.02, se_seeds=0.0)
+    other = contrast("confidence", -against, 0.02, se_seeds=0.0, model="n")
+    assert verdicts(one) == ["holds"]
+    assert verdicts(other) == ["reversed"]
+    assert verdicts(one, other) == ["inconclusive"] * 2
+    surer = contrast("confidence", 2.3 * 0.02, 0.02, se_seeds=0.0)
+    assert verdicts(surer, other) == ["holds", "reversed"]
 
 
 def test_unrelated_claims_tasks_and_scorings_cost_nothing():

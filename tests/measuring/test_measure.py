@@ -409,7 +409,7 @@ def test_calibrated_readings_are_measured_beside_the_plain_ones(tmp_path):
         for name in ("none", "ts_en", "ts_own")
     }
     primary = {"accuracy", "confidence", "gap", "ece", "brier", "nll"}
-    assert set(held["ts_en"]) == primary | {"temperature"}
+    assert set(held["ts_en"]) == primary | {"temperature", "censored"}
     assert held["ts_own"]["accuracy"] == held["none"]["accuracy"]
     assert held["ts_own"]["temperature"] > 1
     assert held["ts_own"]["nll"] < held["none"]["nll"]
@@ -435,7 +435,10 @@ def test_numbers_say_how_sure_they_are(tmp_path):
     assert values["ece"]["null_p"] < 0.05  # the answers are by chance
     assert values["ece"]["null_mean"] < values["ece"]["value"]
     assert values["gap"]["null_mean"] == 0
-    assert values["auroc"]["se"] is None
+    auroc = values["auroc"]
+    assert auroc["se"] == pytest.approx(0.034, rel=0.35)  # about 1 / sqrt(3 N)
+    assert auroc["ci_low"] < auroc["value"] < auroc["ci_high"]
+    assert values["mce"]["se"] is None
     drawn = tables.read(tmp_path / "b.parquet", "replicates")
     assert {len(each) for each in drawn["values"].to_pylist()} == {100}
     plain = tables.where(drawn, calibrator="none", metric="accuracy").to_pylist()
@@ -492,3 +495,22 @@ def test_a_row_that_means_nothing_is_named(tmp_path, change, what):
 def test_a_rounding_step_above_0_is_a_log_likelihood(tmp_path):
     """The log of a probability of 1, as float32 may compute it."""
     run(tmp_path, [row("en", "letters", 0, [1e-6, -20.0])])
+
+
+def test_a_metric_that_a_language_lacks_is_compared_in_none(tmp_path):
+    """English has no wrong answer to rank: no AUROC there, and no replicates of it."""
+    wrong = [row("sw", "letters", index % 2, [-0.1, -2.4]) for index in range(8)]
+    right = [row("en", "letters", 0, [-0.1, -2.4]) for _ in range(8)]
+    rows = [
+        each | {"question_id": f"q{index % 8}"}
+        for index, each in enumerate(wrong + right)
+    ]
+    found, _ = run(tmp_path, rows)
+    assert found["en", "letters", "sum", "auroc"]["value"] is None
+    assert found["en", "letters", "sum", "auroc"]["se"] is None
+    assert found["sw", "letters", "sum", "auroc"]["value"] == 0.5
+    kept = tables.read(tmp_path / "b.parquet", "replicates").to_pylist()
+    by_metric = {each["metric"]: each["language"] for each in kept}
+    assert {"brier_top", "smooth_ece", "ece"} <= set(by_metric)
+    assert "auroc" not in by_metric
+    assert not any(np.isnan(each["values"]).any() for each in kept)

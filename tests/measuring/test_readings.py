@@ -153,7 +153,12 @@ def test_numbers_beside_the_probabilities():
     assert numbers == expected | {"token_premium": 2.5}
     scaled = found["text", "token", "ts_own"]["sw"]
     geometric = np.exp(np.log(scaled.temperatures).mean())
-    assert side_metrics(scaled) == {"temperature": pytest.approx(geometric)}
+    assert side_metrics(scaled) == {
+        "temperature": pytest.approx(geometric),
+        "censored": (scaled.temperatures > 99.99).mean(),
+    }
+    capped = dataclasses.replace(scaled, temperatures=np.array([100.0] + [2.0] * 39))
+    assert side_metrics(capped)["censored"] == 1 / 40
 
 
 def test_a_subset_counts_its_questions_only():
@@ -185,4 +190,5 @@ def test_calibrated_scores_have_a_temperature_only():
     found = ways(predictions("en", "sw"))
     for code in ("en", "sw"):
         for reading in (("letters", "sum", "ts_pool"), ("text", "token", "ts_pool")):
-            assert set(side_metrics(found[reading][code])) == {"temperature"}
+            numbers = side_metrics(found[reading][code])
+            assert set(numbers) == {"temperature", "censored"}

@@ -88,6 +88,8 @@ def test_replicates_are_the_metrics_of_repeated_questions(seed, n, options):
         expected = calibration.all_metrics(again.scores, again.gold)
         for name in REPLICATED:
             values = found[name][draw]
+            if calibration.METRICS[name].first_order:
+                continue
             assert values == pytest.approx([expected[name]] * 2, abs=2e-6), name
 
 

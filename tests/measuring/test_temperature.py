@@ -15,6 +15,7 @@ from polycal.measuring.temperature import (
     cross_fit,
     fit_temperature,
     folds,
+    is_at_limit,
     rescale,
 )
 
@@ -165,3 +166,11 @@ def test_what_a_study_lacks_is_not_made_up():
     alike = language(temperature=2.0)
     found = cross_fit({"de": alike, "fr": alike})
     assert found["ts_loo"]["de"] == pytest.approx(found["ts_own"]["de"])
+
+
+def test_a_fit_that_ends_at_a_limit_is_known():
+    """All right, or worse than nothing; not a fit between."""
+    scores = np.array([[0.0, -1.0, -2.0]] * 6)
+    fitted = [fit_temperature(scores, [gold] * 6) for gold in (0, 2)]
+    assert is_at_limit(fitted).tolist() == [True, True]
+    assert not is_at_limit([1.0, 99.0, 0.011]).any()

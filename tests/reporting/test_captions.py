@@ -156,13 +156,17 @@ def test_a_pareto_front_is_named():
 def test_temperatures_have_a_mean_and_a_range():
     """Geometric, of the languages' own fits."""
     path = study().tables / "metrics.parquet"
-    rows = tables.where(tables.read(path, "metrics"), **PLACE, metric="temperature")
-    rows = tables.where(rows, calibrator="ts_own")
+    own_fits = tables.where(tables.read(path, "metrics"), **PLACE, calibrator="ts_own")
+    rows = tables.where(own_fits, metric="temperature")
+    censored = tables.where(own_fits, metric="censored")
 
     def tell(sft: str, smoothing: float) -> str:
         own = tables.where(rows, sft=sft, smoothing=smoothing)["value"].to_numpy()
         mean = np.prod(own) ** (1 / len(own))
-        return f"{mean:.2f} ({own.min():.2f} to {own.max():.2f})"
+        at_limit = tables.where(censored, sft=sft, smoothing=smoothing)["value"]
+        n = sum(share > 0 for share in at_limit.to_pylist())
+        bound = f"; a bound, {n} at a limit of the fit" if n else ""
+        return f"{mean:.2f} ({own.min():.2f} to {own.max():.2f}{bound})"
 
     assert caption("temperature").endswith(per_condition(tell))
 
@@ -331,11 +335,17 @@ def test_the_front_s_caption_names_only_what_is_on_it():
 def test_the_temperature_s_caption_gives_the_geometric_mean():
     """The root of 1 x 4 is 2; that of 0.5 x 0.5 x 4 is 1."""
     rows = {"facet": "m", "rank": [BASE_RANK] * 2 + [0.1] * 3}
-    shown = pd.DataFrame(rows | {"own": [4.0, 1.0, 0.5, 0.5, 4.0]})
-    assert caption("temperature", shown) == (
-        "Geometric mean and range of the languages' own temperatures – "
-        "base: 2.00 (1.00 to 4.00); SFT, smoothing 0.1: 1.00 (0.50 to 4.00)."
+    shown = pd.DataFrame(rows | {"own": [4.0, 1.0, 0.5, 0.5, 4.0], "censored": 0.0})
+    start = "Geometric mean and range of the languages' own temperatures – "
+    base, smoothed = (
+        "base: 2.00 (1.00 to 4.00",
+        "SFT, smoothing 0.1: 1.00 (0.50 to 4.00",
     )
+    assert caption("temperature", shown) == f"{start}{base}); {smoothed})."
+    # One fold of one language at the cap makes that mean a bound, and no other one.
+    shown.loc[3, "censored"] = 0.5
+    said = "; a bound, 1 at a limit of the fit"
+    assert caption("temperature", shown) == f"{start}{base}); {smoothed}{said})."
 
 
 def test_the_coverage_s_caption_compares_all_with_half():

@@ -20,10 +20,11 @@ def claims(*rows):
                 **{"before": 0.3, "after": 0.3 + estimate, "confidence": 0.975},
                 **{"tipping_sd": None, "lr": 0.001, "lr_reference": 0.001},
                 **{"detectable": 0.0312, "n_questions_needed": 1234.0},
+                **{"n_seeds_needed": None},
             }
             for level, estimate, verdict in rows
         ]
-    ).astype({"tipping_sd": float})
+    ).astype({"tipping_sd": float, "n_seeds_needed": float})
 
 
 def test_a_claim_has_a_sentence_with_numbers():
@@ -108,6 +109,13 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
             "t, letters, smoothing 0.1",
             f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; decides effects "
             "from 3.1 pp on; over-confidence is not shown)",
+        ),
+        (
+            {"verdict": "inconclusive", "n_seeds_needed": 7.0},
+            "t, letters, smoothing 0.1",
+            f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; decides effects "
+            "from 3.1 pp on; 1,234 questions would decide this one; 7 seeds would "
+            "decide this one)",
         ),
     ],
 )

@@ -15,12 +15,14 @@ def row(statement: str, task: str, smoothing: float, **changes: object) -> dict:
         **{"ci_low": -0.2, "ci_high": -0.05, "before": 0.3, "after": 0.18},
         **{"confidence": 0.95, "tipping_sd": None, "detectable": 0.1},
         **{"n_questions_needed": None, "lr": 0.1, "lr_reference": 0.1},
+        **{"n_seeds_needed": None},
         **changes,
     }
 
 
 def frame(*rows: dict) -> pd.DataFrame:
-    return pd.DataFrame(rows).astype({"tipping_sd": float, "n_questions_needed": float})
+    numbers = ("tipping_sd", "n_questions_needed", "n_seeds_needed")
+    return pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
 
 
 def test_a_chip_stands_where_its_claim_and_its_condition_meet():
@@ -78,6 +80,7 @@ def test_a_claim_that_is_judged_nowhere_takes_no_row():
 def test_a_listed_case_has_what_was_seen_and_what_could_be():
     """Questions are needed only where the case is open."""
     open_case = {"verdict": "inconclusive", "n_questions_needed": 12345.0}
+    open_case["n_seeds_needed"] = 5.0
     held = {"verdict": "holds for this training", "n_questions_needed": 12345.0}
     (claim,) = list_claims(
         frame(row("It.", "t", 0.1) | open_case, row("It.", "t", 0.2) | held)
@@ -87,7 +90,11 @@ def test_a_listed_case_has_what_was_seen_and_what_could_be():
         **{"mark": "?", "kind": "inconclusive", "verdict": "inconclusive"},
         **{"where": "t, letters, smoothing 0.1", "note": ""},
         **{"values": "+30.0 pp → +18.0 pp", "difference": "−12.0 pp"},
-        **{"interval": "[−20.0, −5.0] 95 %", "least": "10.0 pp", "needed": "12,345"},
+        **{
+            "interval": "[−20.0, −5.0] 95 %",
+            "least": "10.0 pp",
+            "needed": "12,345 questions or 5 seeds",
+        },
     }
     assert (second["verdict"], second["needed"]) == ("holds for this training", "–")
 

@@ -31,6 +31,24 @@ def test_settings_are_listed_once_unless_they_differ(tmp_path):
     assert describe(tmp_path / "b", sft=())["rows"] == []
 
 
+def test_a_training_that_made_the_model_worse_is_said(tmp_path):
+    """By its own held-out conversations; a better one, or an unknown loss, is not."""
+    path = make_study(tmp_path, smoothing=(0.0, 0.1))["runs"]
+    rows = tables.read(path, "runs").to_pylist()
+    tuned = [row for row in rows if row["sft"] != "none"]
+    for untuned, n in ((None, 0), (1.695, 1), (1.8, 0)):
+        for row in tuned:
+            row["untuned_nll"] = untuned
+        table = pa.Table.from_pylist(rows, tables.SCHEMAS["runs"])
+        described = describe_trainings(table)
+        assert len(described["warnings"]) == n
+        if n:  # SFT ends at 1.7, smoothing 0.1 at 1.69
+            (warning,) = described["warnings"]
+            assert warning.endswith("validation NLL 1.6950 → 1.7000.")
+            assert "SFT, seed 0: training made the model worse" in warning
+    assert {row["untuned"] for row in described["rows"]} == {"1.8000"}
+
+
 def test_released_checkpoints_are_listed_apart(tmp_path):
     """They were not trained here, and one has another tokenizer than its base model."""
     base = {"model": "m", "sft": "none", "smoothing": 0.0, "seed": 0, "repo": "o/m"}

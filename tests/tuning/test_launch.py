@@ -80,7 +80,7 @@ def assert_equal(one: Path, other: Path, base: Path) -> None:
         tables.read(each / "training_log.parquet", "training_log").to_pylist()
         for each in (one, other)
     ]
-    assert len(logs[0]) == 7
+    assert len(logs[0]) == 8  # six steps, validation before and after
     for first, second in zip(*logs, strict=True):
         assert first["tokens"] == second["tokens"]
         of_training = ("grad_norm", "learning_rate")

@@ -108,7 +108,7 @@ def test_a_training_in_4_bits_learns_and_can_be_repeated(call, base):
     first, again = call("first"), call("again")
     assert read_provenance(first)["digest"] == read_provenance(again)["digest"]
     log = tables.read(first / "training_log.parquet", "training_log").to_pylist()
-    assert log[5]["nll"] < log[0]["nll"]
+    assert log[6]["nll"] < log[1]["nll"]
     plain = call("plain", load_in_4bit=False)
     assert read_provenance(plain)["digest"] != read_provenance(first)["digest"]
     model = models.load_model(first, base=base, dtype=torch.float32, device=CPU)

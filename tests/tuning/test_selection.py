@@ -27,7 +27,7 @@ def make(tmp_path):
             rows = [
                 {**row, "split": "train", "step": 9, "loss": 0.0, "nll": 0.0},
                 {**row, "split": "validation", "step": 9, "loss": -nll, "nll": nll},
-                {**row, "split": "validation", "step": 1, "loss": 0.0, "nll": 0.0},
+                {**row, "split": "validation", "step": 0, "loss": 0.0, "nll": 7.5},
             ]
             path = tmp_path / f"{row['smoothing']}-{lr}-{seed}"
             path.mkdir()
@@ -58,6 +58,7 @@ def test_the_mean_over_seeds_decides(make, tmp_path):
         selection = json.loads((out / "selection.json").read_text())
         assert selection["lr"] == 0.001
         assert len(selection["candidates"]) == 4
+        assert {each["untuned_nll"] for each in selection["candidates"]} == {7.5}
         facts = read_provenance(out)
         assert facts["digest"] == digest([out / "model.safetensors"])
         assert facts["lr"] == 0.001

@@ -81,12 +81,16 @@ def read_log(candidate: Path) -> list[dict]:
     return tables.read(path, "training_log").to_pylist()
 
 
+def read_steps(candidate: Path) -> list[dict]:
+    return [line for line in read_log(candidate) if line["split"] == "train"]
+
+
 def weights(candidate: Path, base: Path | None = None) -> dict[str, torch.Tensor]:
     model = models.load_model(candidate, base=base, dtype=torch.float32, device=CPU)
     return model.state_dict()
 
 
-def test_the_first_line_is_the_loss_of_the_untouched_model(call, base, examples):
+def test_the_log_has_the_losses_before_and_after(call, base, examples):
     """One step over all training examples: both losses as PyTorch computes them."""
     out = call(batch_size=32, micro_batch_size=32, max_steps=1, smoothing=0.3)
     training, validation = split_validation(Examples(examples / FILE), 0.2)
@@ -106,9 +110,14 @@ def test_the_first_line_is_the_loss_of_the_untouched_model(call, base, examples)
             int((labels != -100).sum()),
         )
 
-    first, last = read_log(out)
-    assert (first["split"], last["split"]) == ("train", "validation")
-    for line, checkpoint, chosen in ((first, base, training), (last, out, validation)):
+    untuned, first, last = read_log(out)
+    splits = [(line["split"], line["step"]) for line in (untuned, first, last)]
+    assert splits == [("validation", 0), ("train", 1), ("validation", 1)]
+    for line, checkpoint, chosen in (
+        (untuned, base, validation),
+        (first, base, training),
+        (last, out, validation),
+    ):
         smoothed, plain, tokens = losses(checkpoint, chosen)
         assert line["loss"] == pytest.approx(smoothed, abs=1e-5)
         assert line["nll"] == pytest.approx(plain, abs=1e-5)
@@ -216,7 +225,7 @@ def test_smoothing_is_what_is_minimised(call):
 def test_the_schedule_is_linear_with_warm_up(call):
     """Up over a fifth of ten steps, then down; the log has the rate of each step."""
     out = call(max_steps=10, warmup_ratio=0.2)
-    rates = [line["learning_rate"] for line in read_log(out)[:-1]]
+    rates = [line["learning_rate"] for line in read_steps(out)]
     expected = [0, 0.5, *(1 - step / 8 for step in range(8))]
     assert rates == pytest.approx([1e-2 * each for each in expected])
 
@@ -240,8 +249,8 @@ def test_the_candidate_says_what_made_it(call, base, conversations, examples):
 
 def test_the_gradient_norm_is_that_before_clipping(call):
     """Clipping to almost nothing does not change what is logged of the first step."""
-    free = read_log(call("free", max_grad_norm=1e9))
-    tight = read_log(call("tight", max_grad_norm=1e-6))
+    free = read_steps(call("free", max_grad_norm=1e9))
+    tight = read_steps(call("tight", max_grad_norm=1e-6))
     assert free[0]["grad_norm"] == pytest.approx(tight[0]["grad_norm"], rel=1e-6)
     assert free[0]["grad_norm"] > 1e-3
 
@@ -250,9 +259,9 @@ def test_bfloat16_trains_float32_weights(call, base):
     """Small steps are not rounded away; what is saved is bfloat16."""
     out = call(dtype="bfloat16", lr=1e-5, max_steps=30)
     assert AutoModelForCausalLM.from_pretrained(out).dtype == torch.bfloat16
-    lines = read_log(out)
+    lines = read_steps(out)
     assert all(math.isfinite(line["loss"]) for line in lines)
-    assert lines[-2]["nll"] < lines[0]["nll"]
+    assert lines[-1]["nll"] < lines[0]["nll"]
 
 
 @pytest.mark.parametrize(
@@ -284,8 +293,10 @@ def test_a_candidate_carries_the_template_that_it_was_trained_with(
 
 def test_a_sum_has_the_gradient_of_its_mean_times_the_tokens(call):
     """Over micro-batches, too; what the log says of the loss stays per token."""
-    mean = read_log(call("mean", max_steps=1, micro_batch_size=4))
-    total = read_log(call("sum", max_steps=1, micro_batch_size=4, loss_reduction="sum"))
+    mean = read_steps(call("mean", max_steps=1, micro_batch_size=4))
+    total = read_steps(
+        call("sum", max_steps=1, micro_batch_size=4, loss_reduction="sum")
+    )
     assert total[0]["tokens"] == mean[0]["tokens"] > 8
     expected = mean[0]["grad_norm"] * mean[0]["tokens"]
     assert total[0]["grad_norm"] == pytest.approx(expected, rel=1e-4)
@@ -299,7 +310,7 @@ def test_attention_dropout_is_of_the_training_only(call, base, method):
     with_it = call("with", method=method, lora_dropout=0, attention_dropout=0.5)
     before, after = weights(without, base), weights(with_it, base)
     assert any(not torch.equal(before[name], after[name]) for name in before)
-    first, second = (read_log(each)[0] for each in (without, with_it))
+    first, second = (read_steps(each)[0] for each in (without, with_it))
     assert first["loss"] != second["loss"]
     config = "config.json" if method == "full" else "adapter_config.json"
     assert (with_it / config).read_text() == (without / config).read_text()

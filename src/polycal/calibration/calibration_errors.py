@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from polycal.calibration import binned, smooth
+from polycal.calibration import binned, influence, smooth
+from polycal.calibration.bins import mass_bins
 from polycal.calibration.metric import LOWEST, SIGNED, ZERO, Metric
 
 CALIBRATION_ERRORS = (
@@ -40,6 +41,10 @@ CALIBRATION_ERRORS = (
         "as ece, 15 bins of equal mass, ties together",
         "whether the kind of bins matters; noisier where confidences are concentrated",
         best=LOWEST,
+        terms=lambda a: influence.ece_terms(a, mass_bins),
+        first_order=True,
+        debiased=influence.ece_mass_debiased,
+        calibrated=influence.calibrated_ece,
     ),
     Metric(
         "ece_debiased",
@@ -50,6 +55,8 @@ CALIBRATION_ERRORS = (
         "few questions (Lite sets, subgroups), where ece itself is mostly noise",
         span=SIGNED,
         best=LOWEST,
+        terms=influence.ece_debiased_terms,
+        first_order=True,
     ),
     Metric(
         "ece_all",
@@ -68,6 +75,10 @@ CALIBRATION_ERRORS = (
         "sqrt(sum w_b d_b^2), 15 bins of equal width",
         "large errors of few bins count more than in ece",
         best=LOWEST,
+        terms=influence.rms_terms,
+        first_order=True,
+        debiased=influence.rms_debiased,
+        calibrated=influence.calibrated_rms,
     ),
     Metric(
         "rms_mass",
@@ -113,6 +124,10 @@ CALIBRATION_ERRORS = (
         "sigma where the integral of |g smoothed by a reflected Gaussian| is sigma",
         "ece without bins",
         best=LOWEST,
+        terms=influence.smooth_terms,
+        first_order=True,
+        debiased=influence.smooth_debiased,
+        calibrated=influence.calibrated_smooth,
     ),
     Metric(
         "ks",

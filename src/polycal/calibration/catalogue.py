@@ -6,7 +6,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polycal.calibration import answers, binned, proper, ranking
+from polycal.calibration import answers, binned, influence, proper, ranking
 from polycal.calibration.answers import Answers
 from polycal.calibration.calibration_errors import CALIBRATION_ERRORS
 from polycal.calibration.metric import HIGHEST, LOWEST, SIGNED, ZERO, Metric
@@ -143,6 +143,7 @@ _RECORDS = (
         "what the corp parts add up to",
         unit="",
         best=LOWEST,
+        terms=lambda a: (a.top.confidence - a.top.correct) ** 2,
     ),
     Metric(
         "corp_miscalibration",
@@ -183,6 +184,8 @@ _RECORDS = (
         "whether confidence still ranks; 0.5 says nothing",
         unit="",
         best=HIGHEST,
+        terms=influence.auroc_terms,
+        first_order=True,
     ),
     Metric(
         "aurc",
@@ -204,6 +207,8 @@ _RECORDS = (
         unit="",
         span=(0.0, 0.5),
         best=LOWEST,
+        terms=influence.augrc_terms,
+        first_order=True,
     ),
     _at_coverage(
         10,
@@ -233,6 +238,8 @@ _RECORDS = (
         "diagnostic",
         "mean confidence of the right answers",
         "where a change of confidence comes from",
+        terms=lambda a: influence.confidence_terms(a, right=True),
+        first_order=True,
     ),
     Metric(
         "confidence_wrong",
@@ -241,6 +248,8 @@ _RECORDS = (
         "diagnostic",
         "mean confidence of the wrong answers",
         "where a change of confidence comes from",
+        terms=lambda a: influence.confidence_terms(a, right=False),
+        first_order=True,
     ),
     Metric(
         "chance",
@@ -276,6 +285,7 @@ _RECORDS = (
         "mean 1 / number of equal best options if the right one is among them, else 0",
         "accuracy if ties are broken by lot and not by the order of the options",
         best=HIGHEST,
+        terms=lambda a: answers.tie_credit(a.probs, a.gold),
     ),
     Metric(
         "tie_rate",

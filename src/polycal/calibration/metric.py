@@ -32,11 +32,16 @@ class Metric(NamedTuple):
         best: `LOWEST`, `HIGHEST` or `ZERO`; None if no value is better than another.
         terms: from the answers to the values [N] whose mean is the metric; the
             bootstrap averages them. None for other metrics.
+        first_order: whether that holds of weighted questions to first order only, for
+            a metric that is no mean (`polycal.calibration.influence`).
         of_bins: from the sums of g in bins of equal width, [..., N_BINS], to the
             metric times N; the bootstrap and the consistency test sum g. None for
             other metrics.
         debiased: from the answers to an estimate without the bias that the metric has
             on few questions; None for a metric without such a bias.
+        calibrated: from the answers to what a perfectly calibrated model of the same
+            confidences would show on average, of a biased metric that `of_bins` does
+            not give; a bound on the bias.
         margin: the key of the study's `statistics` that says which differences do not
             matter; None where no key says so.
         geometric: whether seeds and languages are averaged by the geometric mean.
@@ -52,8 +57,10 @@ class Metric(NamedTuple):
     span: tuple[float, float] = (0.0, 1.0)
     best: str | None = None
     terms: Callable[[Answers], np.ndarray] | None = None
+    first_order: bool = False
     of_bins: Callable[[np.ndarray], np.ndarray] | None = None
     debiased: Callable[[Answers], float] | None = None
+    calibrated: Callable[[Answers], float] | None = None
     margin: str | None = None
     geometric: bool = False
 

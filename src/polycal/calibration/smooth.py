@@ -1,10 +1,13 @@
 """Calibration errors without bins."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polycal.calibration.binned import folded_normal_mean
 from polycal.calibration.bins import blocks, checked
 
 CELLS = 1024  # of the grid that smooth_ece works on; 2 048 give the same to 1e-6
@@ -33,18 +36,100 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence, correct = checked(confidence, correct)
     if not len(correct):
         return math.nan
-    waves = np.fft.rfft(_reflected(confidence, confidence - correct))
-    rates = (np.pi * np.arange(len(waves))) ** 2 / 2
+    waves = _waves(confidence, confidence - correct)
+    return _meet(lambda sigma: _integrate(abs(_smooth(waves, sigma))))
+
+
+class Linearised(NamedTuple):
+    """Smooth ECE around its value.
+
+    Attributes:
+        value: the smooth ECE.
+        slope: of the integral in sigma, at most 0.
+        sign: [N] of the smoothed residuals, smoothed once more, at each confidence.
+        debiased: the value minus what the noise of the residuals adds to it.
+    """
+
+    value: float
+    slope: float
+    sign: np.ndarray
+    debiased: float
+
+
+def linearise(confidence: np.ndarray, residuals: np.ndarray) -> Linearised:
+    """Return how smooth ECE depends on single questions.
+
+    Args:
+        confidence: [N] from 0 to 1, at least one.
+        residuals: [N] confidence - correct.
+    """
+    waves = _waves(confidence, residuals)
 
     def smoothed(sigma: float) -> float:
-        density = abs(np.fft.irfft(waves * np.exp(-rates * sigma**2))[: CELLS + 1])
-        return float(density.sum() - (density[0] + density[-1]) / 2)  # trapezoids
+        return _integrate(abs(_smooth(waves, sigma)))
 
-    # More smoothing only cancels more, so smoothed(sigma) - sigma falls.
+    value = _meet(smoothed)
+    step = 1e-3 * value
+    slope = (smoothed(value + step) - smoothed(value - step)) / (2 * step)
+    slope = min(slope, 0.0)
+    density = _smooth(waves, value) * CELLS
+    spread = _spread(_waves(confidence, residuals**2), value, len(confidence))
+    added = _integrate(folded_normal_mean(density, spread) - abs(density)) / CELLS
+    debiased = max(value - added / (1 - slope), 0.0)
+    signs = np.sign(density)
+    mirrored = np.concatenate([signs, signs[-2:0:-1]])
+    again = _smooth(np.fft.rfft(mirrored), value)
+    at = np.interp(confidence, np.arange(CELLS + 1) / CELLS, again)
+    return Linearised(value, slope, at, debiased)
+
+
+def calibrated_smooth_ece(confidence: np.ndarray) -> float:
+    """Return the smooth ECE that a calibrated model of these confidences would show.
+
+    The smoothed residuals are normal then, around 0.
+
+    Args:
+        confidence: [N] from 0 to 1, at least one.
+    """
+    waves = _waves(confidence, confidence * (1 - confidence))
+
+    def expected(sigma: float) -> float:
+        spread = _spread(waves, sigma, len(confidence))
+        return _integrate(math.sqrt(2 / math.pi) * spread) / CELLS
+
+    return _meet(expected, halvings=12)  # one in a thousand is enough of a bound
+
+
+def _waves(places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.fft.rfft(_reflected(places, values))
+
+
+def _smooth(waves: np.ndarray, sigma: float) -> np.ndarray:
+    """Return what a Gaussian of this width makes of waves, on the grid's nodes."""
+    rates = (np.pi * np.arange(len(waves))) ** 2 / 2
+    return np.fft.irfft(waves * np.exp(-rates * sigma**2))[: CELLS + 1]
+
+
+def _spread(squares: np.ndarray, sigma: float, n: int) -> np.ndarray:
+    """Return the standard error of smoothed residuals from waves of their squares.
+
+    The square of a Gaussian of width sigma is one of width sigma / sqrt(2), divided by
+    2 sigma sqrt(pi).
+    """
+    density = np.maximum(_smooth(squares, sigma / math.sqrt(2)) * CELLS, 0.0)
+    return np.sqrt(density / (2 * sigma * math.sqrt(math.pi) * n))
+
+
+def _integrate(density: np.ndarray) -> float:
+    return float(density.sum() - (density[0] + density[-1]) / 2)  # trapezoids
+
+
+def _meet(falling: Callable[[float], float], *, halvings: int = _HALVINGS) -> float:
+    """Return where a function that falls with more smoothing equals its argument."""
     low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         middle = (low + high) / 2
-        if smoothed(middle) > middle:
+        if falling(middle) > middle:
             low = middle
         else:
             high = middle

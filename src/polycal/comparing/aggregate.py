@@ -160,7 +160,8 @@ def summarise(metrics: pd.DataFrame) -> pa.Table:
 
     Returns:
         A summary table with the levels high, mid, low and all, where they have a
-        language.
+        language. `n_censored` counts the languages whose temperature ended at a limit
+        of its fit in some seed, so that the mean is a bound only.
     """
     levels = {code: language_of(code).level for code in metrics["language"].unique()}
     own = metrics.assign(level=metrics["language"].map(levels))
@@ -180,4 +181,14 @@ def summarise(metrics: pd.DataFrame) -> pa.Table:
         keys, key=lambda column: column.map(order) if column.name == "level" else column
     )
     summary["sd_seeds"] = summary["sd_seeds"].replace({np.nan: None})
+    summary["n_censored"] = _count_censored(both, summary)
     return pa.Table.from_pandas(summary, preserve_index=False)
+
+
+def _count_censored(metrics: pd.DataFrame, summary: pd.DataFrame) -> pd.Series:
+    """Return the censored languages of each row about temperatures; else null."""
+    keys = [name for name in (*_CONDITION, "level") if name != "metric"]
+    rows = metrics[(metrics["metric"] == "censored") & (metrics["value"] > 0)]
+    counts = rows.groupby(keys)["language"].nunique().rename("n_censored")
+    found = summary[keys].join(counts, on=keys)["n_censored"].fillna(0)
+    return found.where(summary["metric"] == "temperature").astype("Int32")

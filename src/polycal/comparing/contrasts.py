@@ -119,8 +119,10 @@ def contrast(
         rows = pd.concat([*([rows] if len(rows) else []), *made], ignore_index=True)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
-        frame = frame.reindex(columns=schema.names)
-        table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+        table = schema.empty_table()
+        if len(frame):
+            frame = frame.reindex(columns=schema.names)
+            table = pa.Table.from_pandas(frame, schema, preserve_index=False)
         tables.write_study(table, out, kind, confidence=confidence)
 
 

@@ -1,6 +1,10 @@
 """Culturally sensitive against agnostic questions."""
 
+import numpy as np
+
 from polycal.comparing.paired import (
+    Condition,
+    Numbers,
     Row,
     Study,
     contrasted,
@@ -8,6 +12,8 @@ from polycal.comparing.paired import (
     levels_and_languages,
     shared,
 )
+from polycal.comparing.seed_noise import pool_means
+from polycal.study.grid import BASE
 
 
 def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
@@ -16,27 +22,56 @@ def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
     Args:
         sensitive: conditions on the questions that ask for a culture.
         agnostic: conditions on those that do not.
-        confidence: of the intervals.
+        confidence: of the intervals, which hold the noise of questions and, where
+            several seeds show it, that of trainings, pooled over smoothing values.
     """
     both = [condition for condition in sensitive if condition in agnostic]
     cases = [(None, None, condition) for condition in both]
     cases += [case for case in contrasted(sensitive) if set(case[1:]) <= set(both)]
-    rows = []
+    alike: dict[tuple, list[tuple[Condition | None, Condition]]] = {}
     for reference, before, after in cases:
-        signs = {after: 1} if before is None else {after: 1, before: -1}
-        parts = [
-            (sign * side, study[condition])
-            for condition, sign in signs.items()
-            for side, study in ((1, sensitive), (-1, agnostic))
-        ]
-        metrics = set.intersection(*(set(by_metric) for _, by_metric in parts))
-        for metric in sorted(metrics):
-            terms = [(sign, by_metric[metric]) for sign, by_metric in parts]
-            common = shared(numbers for _, numbers in terms)
+        key = reference, after.sft == BASE, *after.sweep
+        alike.setdefault(key, []).append((before, after))
+    rows = []
+    for (reference, *_), pairs in alike.items():
+        used = {each for pair in pairs for each in pair if each is not None}
+        studies = [study[each] for each in used for study in (sensitive, agnostic)]
+        for metric in sorted(set.intersection(*map(set, studies))):
+            sides = {
+                each: (sensitive[each][metric], agnostic[each][metric]) for each in used
+            }
+            common = shared(numbers for own in sides.values() for numbers in own)
             for level, codes in levels_and_languages(common).items():
-                means = [(sign, numbers.mean(codes)) for sign, numbers in terms]
-                value = sum(sign * mean for sign, (mean, _) in means)
-                draws = sum(sign * drawn for sign, (_, drawn) in means)
                 key = {"reference": reference, "level": level, "metric": metric}
-                rows.append(after._asdict() | key | interval(value, draws, confidence))
+                apart = {each: _subtract(*own, codes) for each, own in sides.items()}
+                changes = {
+                    after: _change(apart[after], before and apart[before])
+                    for before, after in pairs
+                }
+                training = pool_means(seeds for *_, seeds in changes.values())
+                for after, (value, draws, seeds) in changes.items():
+                    found = interval(
+                        value, draws, confidence, training=training, n_seeds=len(seeds)
+                    )
+                    rows.append(after._asdict() | key | found)
     return rows
+
+
+Apart = tuple[float, np.ndarray, np.ndarray]  # value, replicates [R], by seed [S]
+
+
+def _subtract(sensitive: Numbers, agnostic: Numbers, codes: list[str]) -> Apart:
+    """Return the difference of the two kinds of questions, mean over languages."""
+    (value, draws), (other, theirs) = sensitive.mean(codes), agnostic.mean(codes)
+    seeds = sensitive.by_seed(codes) - agnostic.by_seed(codes)
+    return value - other, draws - theirs, seeds.mean(axis=1)
+
+
+def _change(after: Apart, before: Apart | None) -> Apart:
+    """Return how the difference changes; seeds that nothing pairs give no noise."""
+    if before is None:
+        return after
+    seeds, theirs = after[2], before[2]
+    if len({len(seeds), len(theirs)} - {1}) > 1:
+        seeds, theirs = seeds.mean(keepdims=True), theirs.mean(keepdims=True)
+    return after[0] - before[0], after[1] - before[1], seeds - theirs

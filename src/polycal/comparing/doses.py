@@ -16,7 +16,7 @@ from polycal.study.grid import BASE
 _DOSED = {
     name: metric
     for name, metric in METRICS.items()
-    if metric.replicated and metric.best in (LOWEST, ZERO)
+    if metric.role == "primary" and metric.best in (LOWEST, ZERO)
 }
 
 

@@ -149,6 +149,7 @@ def _describe_one(
             "before": groups.extend(effect.before.seeds.mean(axis=0)),
             "after": groups.extend(effect.after.seeds.mean(axis=0)),
             "estimate": estimate,
+            "by_seed": list(groups.extend(effect.seeds).T),
             "low": low,
             "high": high,
             "se": noise.se,

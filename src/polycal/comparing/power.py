@@ -1,47 +1,88 @@
-"""What a test could decide, and how many questions would decide what was seen."""
+"""What a test could decide, and how many questions or seeds would decide an effect."""
 
+import bisect
 import math
 
+import numpy as np
 from scipy import special
 
 from polycal.comparing.inference import Noise, half_width
 
 _MOST = 2**63 - 1  # that a table holds; more is asked where rounding is all there is
+MOST_SEEDS = 100  # that anybody trains
 POWER = 0.8  # probability that an effect of this size is decided
+
+OF_POWER = ("detectable", "n_questions_needed", "n_seeds_needed")  # of `plan`
 
 
 def plan(
-    noise: Noise, level: float, *, excess: float, n_questions: float
+    noise: Noise,
+    level: float,
+    *,
+    excess: float,
+    n_questions: float,
+    n_seeds: int = 1,
+    bias: float = 0.0,
 ) -> dict[str, float | None]:
-    """Return the minimum detectable effect and the questions for the effect seen.
+    """Return the minimum detectable effect, and what would decide the effect seen.
 
     An effect is decided with probability `POWER` if it lies so many standard errors
     beyond what decides: the quantile of the test and that of the power. More questions
-    shrink the noise of questions, and not that of trainings.
+    shrink the noise of questions, and more seeds that of trainings.
 
     Args:
         noise: of the difference.
         level: of the test, two-sided.
         excess: how far the difference lies beyond what decides.
         n_questions: that the noise of questions is from.
+        n_seeds: that the noise of trainings is from.
+        bias: that may hide a part of the difference, and shrinks with more questions as
+            their noise does.
 
     Returns:
-        `detectable`: the distance. `n_questions_needed`: for the difference seen; None
-        where no number of questions is enough.
+        `detectable`: the distance. `n_questions_needed` and `n_seeds_needed`: for the
+        difference seen, with as many of the other as there are; None where no number is
+        enough, and of seeds where the noise of trainings is unknown.
     """
     tail = float(special.ndtri(POWER))
-    shown = float(half_width(noise, confidence=1 - level))
-    detectable = shown + tail * float(noise.se)
-    alone = Noise(0.0, *noise[1:])
-    room = excess - float(half_width(alone, confidence=1 - level))
-    room -= tail * float(alone.se)
+    detectable = _detect(noise, level) + bias
+    room = excess - _detect(Noise(0.0, *noise[1:]), level)
     steps = float(-special.ndtri(level / 2)) + tail
     needed = None
     if room > 0:
         # The root of the sum of squares is at most the sum, so this is enough.
-        needed = math.ceil(n_questions * (steps * float(noise.questions) / room) ** 2)
+        reach = steps * float(noise.questions) + bias
+        needed = math.ceil(n_questions * (reach / room) ** 2)
         needed = needed if needed <= _MOST else None
-    return {"detectable": detectable, "n_questions_needed": needed}
+    seeds = None
+    if n_seeds > 1 and np.any(noise.se_seeds):
+        seeds = _count_seeds(noise, level, excess - bias, n_seeds)
+    return dict(zip(OF_POWER, (detectable, needed, seeds), strict=True))
+
+
+def _detect(noise: Noise, level: float) -> float:
+    """Return the distance that is decided with probability `POWER`."""
+    shown = float(half_width(noise, confidence=1 - level))
+    return shown + float(special.ndtri(POWER)) * float(noise.se)
+
+
+def _count_seeds(noise: Noise, level: float, excess: float, n_seeds: int) -> int | None:
+    """Return the fewest seeds that decide a distance, with the same questions."""
+
+    def decides(seeds: int) -> bool:
+        shrink, more = (n_seeds / seeds) ** 0.5, (seeds - 1) / (n_seeds - 1)
+        own = Noise(
+            noise.questions,
+            noise.common * shrink,
+            max(noise.common_df * more, 1.0),
+            noise.specific * shrink,
+            max(noise.specific_df * more, 1.0),
+        )
+        return _detect(own, level) <= excess
+
+    counts = range(2, MOST_SEEDS + 1)
+    first = bisect.bisect_left(counts, True, key=decides)
+    return counts[first] if first < len(counts) else None
 
 
 def tipping_sd(excess: float, se: float, level: float) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -126,11 +126,12 @@ def _read_run(run: Path) -> dict[str, object]:
     try:
         identity = {name: recipe.pop(name) for name in _IDENTITY}
         del recipe["lr"]  # the selected one, which has a column
-        losses = list(_losses(selection))
+        losses, untuned = _losses(selection, "nll"), _losses(selection, "untuned_nll")
         return {
             **identity,
             "lr": selection["lr"],
             "validation_nll": fmean(losses),
+            "untuned_nll": fmean(untuned) if None not in untuned else None,
             "n_candidates": len(selection["candidates"]),
             "recipe": json.dumps(recipe, sort_keys=True),
         }
@@ -141,11 +142,13 @@ def _read_run(run: Path) -> dict[str, object]:
         ) from error
 
 
-def _losses(selection: dict) -> Iterator[float]:
-    """Yield the plain validation losses of the selected rate, one per seed."""
-    for candidate in selection["candidates"]:
-        if candidate["lr"] == selection["lr"]:
-            yield candidate["nll"]
+def _losses(selection: dict, name: str) -> list[float | None]:
+    """Return a plain validation loss of the selected rate, one per seed."""
+    return [
+        candidate.get(name)
+        for candidate in selection["candidates"]
+        if candidate["lr"] == selection["lr"]
+    ]
 
 
 def _read_json(run: Path, name: str) -> dict:

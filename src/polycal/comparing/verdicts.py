@@ -17,7 +17,7 @@ from polycal.comparing.claims import (
     inside,
 )
 from polycal.comparing.inference import Noise, half_width, holm, p_two_sided
-from polycal.comparing.power import plan, tipping_sd
+from polycal.comparing.power import OF_POWER, plan, tipping_sd
 from polycal.comparing.reasons import (
     explain_absence,
     explain_released,
@@ -268,7 +268,7 @@ def _decide(
     widest = span[1] - span[0]
     shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
     excess = float(beyond(row["low"], row["high"], row["margin"]))
-    shown |= plan(noise, level, excess=excess, n_questions=row["n_questions"])
+    shown |= plan(noise, level, excess=excess, **{n: row[n] for n in _COUNTED[:2]})
     # What bias may hide has to be exceeded, too.
     bias = max(row["estimate"] - row["low"], row["high"] - row["estimate"])
     shown["detectable"] += bias
@@ -315,6 +315,6 @@ def _explain_gap(row: pd.Series, level: float, *, one: bool) -> dict[str, object
     larger = row["p_after"] if row["estimate"] > 0 else row["p_before"]
     if changed and 2 * larger >= level:
         # The numbers of questions and of effects are those of the difference.
-        unknown = {"detectable": None, "n_questions_needed": None}
+        unknown = dict.fromkeys(OF_POWER)
         return {"reason": "over-confidence is not shown", **unknown}
     return {}

@@ -22,6 +22,8 @@ def _lines() -> Iterator[str]:
     for metric in METRICS.values():
         if metric.replicated:
             interval = "around the debiased value" if metric.debiased else "percentiles"
+            if metric.first_order:
+                interval += ", to first order"
             margin = f"`{metric.margin}`" if metric.margin else "none"
             claim = "yes" if metric.may_carry_claim else "no"
             yield _row(f"`{metric.name}`", interval, margin, claim)

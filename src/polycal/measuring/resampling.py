@@ -19,11 +19,11 @@ from polycal.calibration.metric import ZERO
 from polycal.errors import InputError
 
 REPLICATED = tuple(name for name, metric in METRICS.items() if metric.replicated)
+PRIMARY = tuple(name for name in REPLICATED if METRICS[name].role == "primary")
 NULL_DRAWS = 200
 
 _MEANS = {name: metric.terms for name, metric in METRICS.items() if metric.terms}
 _OF_BINS = {name: metric.of_bins for name, metric in METRICS.items() if metric.of_bins}
-_N_SUMS = N_BINS + 1 + len(_MEANS)  # of a replicate: gaps, questions, terms
 _BLOCK = 16  # samples of one matrix product, which bounds the memory
 # P(X <= k) of a Poisson variable of mean 1, in units of 2^-32.
 _POISSON = np.floor(
@@ -132,7 +132,9 @@ def _words(name: Sequence[str], n: int, seed: int) -> np.ndarray:
     return raw.astype("<u8").view("<u4")[:n]
 
 
-def replicate(weights: np.ndarray, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+def replicate(
+    weights: np.ndarray, samples: Sequence[Sample], names: Sequence[str] = REPLICATED
+) -> dict[str, np.ndarray]:
     """Compute the metrics of every replicate of some samples, as matrix products.
 
     A replicate without any question of a sample repeats the observed value, as if it
@@ -141,47 +143,50 @@ def replicate(weights: np.ndarray, samples: Sequence[Sample]) -> dict[str, np.nd
     Args:
         weights: [R, Q] as `question_weights` gives them.
         samples: G of them.
+        names: of the metrics, some of `REPLICATED`.
 
     Returns:
-        For each of `REPLICATED` its values [R, G], float32.
+        For each of the names its values [R, G], float32.
     """
-    blocks = {name: [np.empty((len(weights), 0), np.float32)] for name in REPLICATED}
+    means = [name for name in names if name in _MEANS]
+    blocks = {name: [np.empty((len(weights), 0), np.float32)] for name in names}
     for begin in range(0, len(samples), _BLOCK):
         block = samples[begin : begin + _BLOCK]
         used = np.unique(np.concatenate([sample.positions for sample in block]))
         own = weights if len(used) == weights.shape[1] else weights[:, used]
-        design = np.stack([_design(sample, used) for sample in block], axis=1)
+        design = np.stack([_design(sample, used, means) for sample in block], axis=1)
         flat = design.reshape(len(used), -1)
         shape = (len(weights), *design.shape[1:])
         sums = (own @ flat).reshape(shape)
         empty = sums[..., N_BINS] == 0
         sums[empty] = np.broadcast_to(flat.sum(0).reshape(shape[1:]), shape)[empty]
-        for name, values in _metrics(sums).items():
-            blocks[name].append(values)
+        for name, values in _metrics(sums, means).items():
+            if name in blocks:
+                blocks[name].append(values)
     return {name: np.concatenate(parts, axis=1) for name, parts in blocks.items()}
 
 
-def _design(sample: Sample, used: np.ndarray) -> np.ndarray:
-    """Return what each question adds to a replicate's sums: [Q, _N_SUMS].
+def _design(sample: Sample, used: np.ndarray, means: Sequence[str]) -> np.ndarray:
+    """Return what each question adds to a replicate's sums: [Q, N_BINS + 1 + M].
 
-    The gap in the bin of its confidence, 1 for the question, and its `_MEANS`.
+    The gap in the bin of its confidence, 1 for the question, and its terms of M means.
     """
     confidence, correct = sample.answers.top
     rows = np.searchsorted(used, sample.positions)
-    design = np.zeros((len(used), _N_SUMS), np.float32)
+    design = np.zeros((len(used), N_BINS + 1 + len(means)), np.float32)
     design[rows, width_bins(confidence)] = confidence - correct
     design[rows, N_BINS] = 1
-    for column, terms in enumerate(_MEANS.values(), N_BINS + 1):
-        design[rows, column] = terms(sample.answers)
+    for column, name in enumerate(means, N_BINS + 1):
+        design[rows, column] = _MEANS[name](sample.answers)
     return design
 
 
-def _metrics(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `REPLICATED` from sums [..., _N_SUMS]."""
+def _metrics(sums: np.ndarray, means: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the means, and all metrics of bins, from sums as `_design` has them."""
     gaps, n = sums[..., :N_BINS], sums[..., N_BINS]
-    totals = dict(zip(_MEANS, np.moveaxis(sums[..., N_BINS + 1 :], -1, 0), strict=True))
+    totals = dict(zip(means, np.moveaxis(sums[..., N_BINS + 1 :], -1, 0), strict=True))
     totals |= {name: of_bins(gaps) for name, of_bins in _OF_BINS.items()}
-    return {name: totals[name] / n for name in REPLICATED}
+    return {name: total / n for name, total in totals.items()}
 
 
 def spread(
@@ -280,18 +285,19 @@ class Resampler:
         return Sample(np.array(positions, np.int64), answers)
 
     def uncertainty(
-        self, samples: Sequence[Sample]
+        self, samples: Sequence[Sample], names: Sequence[str] = REPLICATED
     ) -> list[dict[str, dict[str, float | np.ndarray]]]:
         """Return the columns of a metric's row beside its value.
 
         Args:
             samples: G of them, each with a question.
+            names: of the metrics, some of `REPLICATED`.
 
         Returns:
             For each sample, by metric: `replicates` [R], `se`, `ci_low`, `ci_high`,
             and `null_mean` and `null_p` where they exist.
         """
-        replicates = replicate(self.weights, samples)
+        replicates = replicate(self.weights, samples, names)
         columns = []
         for index, sample in enumerate(samples):
             nulls = null_test(self._uniforms, sample)
@@ -308,5 +314,7 @@ class Resampler:
                 if name in nulls:
                     rows[name] |= {"null_mean": nulls[name].mean}
                     rows[name] |= {"null_p": nulls[name].p}
+                elif calibrated := METRICS[name].calibrated:
+                    rows[name] |= {"null_mean": calibrated(sample.answers)}
             columns.append(rows)
         return columns

@@ -9,6 +9,7 @@ from polycal.calibration import METRICS, Metric
 from polycal.calibration.metric import HIGHEST, LOWEST
 from polycal.measuring.confidence import token_premium
 from polycal.measuring.readings import LanguageReading
+from polycal.measuring.temperature import is_at_limit
 
 
 def side_metrics(reading: LanguageReading) -> dict[str, float]:
@@ -18,7 +19,7 @@ def side_metrics(reading: LanguageReading) -> dict[str, float]:
         reading: one language.
 
     Returns:
-        Those of `SIDE_METRICS` that the reading has: `temperature` alone of a
+        Those of `SIDE_METRICS` that the reading has: the temperature alone of a
         calibrated one; of others the mass of the letters or the token premium, and
         the comparison with English of all languages but English.
     """
@@ -50,6 +51,13 @@ def _temperature(reading: LanguageReading) -> float | None:
         return None
     logs = np.log(reading.temperatures)
     return float(np.exp(logs.mean())) if len(logs) else math.nan
+
+
+def _censored(reading: LanguageReading) -> float | None:
+    if reading.temperatures is None:
+        return None
+    at_limit = is_at_limit(reading.temperatures)
+    return float(at_limit.mean()) if len(at_limit) else math.nan
 
 
 _RECORDS = (
@@ -85,7 +93,7 @@ _RECORDS = (
     ),
     Metric(
         "temperature",
-        "temperature",
+        "temperature (its fit ends at 0.01 and 100)",
         _temperature,
         "diagnostic",
         "geometric mean of the T that divide the scores; of calibrated rows only",
@@ -93,6 +101,14 @@ _RECORDS = (
         unit="",
         span=(0.01, 100.0),
         geometric=True,
+    ),
+    Metric(
+        "censored",
+        "censored temperature",
+        _censored,
+        "diagnostic",
+        "share of the questions whose T is 0.01 or 100, where the fit ends",
+        "above 0: the best T lies beyond, and a mean of temperatures is a bound only",
     ),
     Metric(
         "agreement",

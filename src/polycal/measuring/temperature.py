@@ -22,6 +22,7 @@ CALIBRATORS = (FROM_ENGLISH, "ts_own", "ts_pool", "ts_loo")
 LOWEST, HIGHEST = 0.01, 100.0  # temperatures; beyond them nothing changes any more
 FOLDS = 2
 
+_NEAR = 1e-6  # of log T, how far a search that ends at a limit may be from it
 _NODES = 24  # of the slope's interpolation over log T
 _STEPS = 60
 _EXACT = 1e-10  # of log T
@@ -131,6 +132,12 @@ def cross_fit(
     if len(languages) < 2:
         del fitted["ts_loo"]
     return fitted
+
+
+def is_at_limit(temperatures: ArrayLike) -> np.ndarray:
+    """Return where a fit ended at a limit: the best temperature lies beyond it."""
+    logs = np.log(np.asarray(temperatures, np.float64))
+    return (logs > np.log(HIGHEST) - _NEAR) | (logs < np.log(LOWEST) + _NEAR)
 
 
 def rescale(scored: FoldedScores, temperatures: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Print what a study costs, before anything runs or in the middle of it."""
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,13 +9,14 @@ from polycal.planning import costs
 from polycal.planning.data_sizes import BYTES_PER_TOKEN
 from polycal.planning.forecast import Forecast, Saving, find_savings, forecast
 from polycal.planning.jobs import Job, Timing, read_timings
+from polycal.planning.power import write_power
 from polycal.planning.sizes import SizedStudy
+from polycal.planning.terminal import align, count, wrap
 from polycal.study.config import load_study
 from polycal.study.grid import expand_runs
 from polycal.study.sources import check_local
 from polycal.verb import verb
 
-_WIDTH = 96
 _STAGES = {
     "tokenize": "one SFT set in one model's tokens",
     "tune": "one training: model, SFT set, smoothing, learning rate, seed",
@@ -34,8 +34,9 @@ def plan(
     gpus: int = 1,
     results: Path = Path("results"),
     resources: Path = Path("resources"),
+    effect: float = 0.02,
 ) -> None:
-    """Print what a study consists of and what the rest of it costs.
+    """Print what a study consists of, what it costs, and what it can show.
 
     Args:
         config: the study's file.
@@ -43,11 +44,14 @@ def plan(
         gpus: number of GPUs that work at a time.
         results: folder that the workflow writes into; it may be absent.
         resources: folder of prepared models and data; it may be absent.
+        effect: difference that a study without claims yet should decide, a fraction.
 
     Raises:
-        InputError: the study or a timing is wrong, a local source does not exist, or
-            the GPU is not known.
+        InputError: the study, a timing or a setting is wrong, a local source does not
+            exist, or the GPU is not known.
     """
+    if not 0 < effect < 1:
+        raise InputError(f"--effect is {effect}; it must be above 0 and below 1")
     if gpus < 1:
         raise InputError(f"--gpus is {gpus}; it must be at least 1")
     loaded = load_study(config)
@@ -65,30 +69,14 @@ def plan(
             *_write_misfits(whole, study.gpu.name),
         ],
         _write_time(whole, gpus),
-        (line for note in whole.notes for line in _wrap(note)),
+        (line for note in whole.notes for line in wrap(note)),
         _write_disk(whole),
         _write_savings(find_savings(study), unit),
+        write_power(study, results, effect),
         _write_facts(study, whole.jobs),
     ]
     texts = ["\n".join(lines) for lines in sections]
     print("\n\n".join(text for text in texts if text))
-
-
-def align(
-    head: Sequence[str], rows: Sequence[Sequence[str]], sides: str
-) -> Iterator[str]:
-    """Yield the lines of a table for a terminal, columns two spaces apart.
-
-    Args:
-        head: names of the columns.
-        rows: their cells.
-        sides: < or > for each column, the side that it is flush with.
-    """
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = zip(line, sides, widths, strict=True)
-        yield "  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip()
 
 
 def _write_jobs(
@@ -111,9 +99,9 @@ def _write_jobs(
     questions = f"{sum(job.questions for job in scorings):,}"
     if not all(job.questions for job in scorings):
         questions = "an unknown number of"
-    yield from _wrap(
-        f"Scored: {_count(sum(job.languages for job in scorings), 'language')} "
-        f"({languages}, for every one of {_count(len(expand_runs(config)), 'model')}), "
+    yield from wrap(
+        f"Scored: {count(sum(job.languages for job in scorings), 'language')} "
+        f"({languages}, for every one of {count(len(expand_runs(config)), 'model')}), "
         f"{questions} questions, each by {' and by '.join(config['scoring'])}."
     )
     for task in config["tasks"]:
@@ -136,8 +124,8 @@ def _write_misfits(whole: Forecast, gpu: str) -> Iterator[str]:
     if parts:
         (n, verb), *others = parts
         rest = "".join(f", and {more:,} {other}" for more, other in others)
-        yield from _wrap(
-            f"{n:,} of {_count(len(trainings), 'training')} {verb} run on one {gpu}"
+        yield from wrap(
+            f"{n:,} of {count(len(trainings), 'training')} {verb} run on one {gpu}"
             f"{rest}: see the warnings below."
         )
 
@@ -163,17 +151,17 @@ def _write_time(whole: Forecast, gpus: int) -> Iterator[str]:
     needed = max((job.devices for job in whole.jobs if not job.done), default=0)
     if needed:
         if needed > gpus:
-            yield f"A job holds {_count(needed, 'GPU')}, more than --gpus {gpus}."
+            yield f"A job holds {count(needed, 'GPU')}, more than --gpus {gpus}."
         gpus = max(needed, gpus)
         wall = sum(_wall_hours(whole.of(stage), gpus) for stage in ("tune", "score"))
         yield (
-            f"With {_count(gpus, 'GPU')} at a time: {_format(wall)} hours, "
+            f"With {count(gpus, 'GPU')} at a time: {_format(wall)} hours, "
             f"{wall / 24:,.1f} days."
         )
     spent = [job for job in whole.jobs if job.done]
     if spent:
         hours = ", ".join(f"{_sum_hours(spent, unit)} {unit}" for unit in units)
-        yield f"Spent by {_count(len(spent), 'finished job')}: {hours}."
+        yield f"Spent by {count(len(spent), 'finished job')}: {hours}."
 
 
 def _sum_hours(jobs: Iterable[Job], unit: str) -> str:
@@ -201,7 +189,7 @@ def _name_source(jobs: Sequence[Job]) -> str:
     parts = []
     samples = {job.kind: job.samples for job in left if job.samples}
     if samples:
-        parts.append(f"measured, median of {_count(sum(samples.values()), 'job')}")
+        parts.append(f"measured, median of {count(sum(samples.values()), 'job')}")
     rest = [job for job in left if not job.samples]
     if any(job.seconds is not None for job in rest):
         parts.append("estimated" if rest[0].devices else "estimated (CPU: rough)")
@@ -294,17 +282,7 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
     ]
     yield "How it is estimated"
     for fact in facts:
-        yield from _wrap(fact, indent="  ")
-
-
-def _wrap(text: str, indent: str = "") -> list[str]:
-    width = _WIDTH - len(indent)
-    lines = textwrap.wrap(text, width, break_on_hyphens=False)
-    return [indent + line for line in lines]
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+        yield from wrap(fact, indent="  ")
 
 
 def _format(value: float) -> str:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from polycal.comparing.conditions import by_condition, label
 from polycal.models.gpu_types import find_gpu
 from polycal.planning.jobs import Job, list_jobs, read_timings
-from polycal.planning.plan import align
 from polycal.planning.sizes import SizedStudy
+from polycal.planning.terminal import align
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study

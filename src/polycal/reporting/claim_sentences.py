@@ -120,6 +120,8 @@ def _spell_numbers(row: Mapping) -> list[str]:
         if row["n_questions_needed"] == row["n_questions_needed"]:
             needed = f"{int(row['n_questions_needed']):,}"
             notes.append(f"{needed} questions would decide this one")
+        if row["n_seeds_needed"] == row["n_seeds_needed"]:
+            notes.append(f"{int(row['n_seeds_needed'])} seeds would decide this one")
     if row["lr_reference"] == row["lr_reference"] and row["lr"] != row["lr_reference"]:
         notes.append(
             f"other learning rate: {number(row['lr_reference'])} → {number(row['lr'])}"

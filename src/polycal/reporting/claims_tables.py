@@ -87,8 +87,8 @@ def list_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
     Returns:
         `statement` and `cases`: `mark`, `kind`, `verdict`, `where`, `values` (before
         and after), `difference` with `interval`, `least` (the smallest effect that the
-        study decides), `needed` (questions that would decide the effect that was seen,
-        where it is not decided) and `note`.
+        study decides), `needed` (questions per language, or seeds, that would decide
+        the effect that was seen, where it is not decided) and `note`.
     """
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
     listed = []
@@ -116,8 +116,11 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
         spell_difference(row[end], unit).removesuffix(" pp")
         for end in ("ci_low", "ci_high")
     )
-    needed = row["n_questions_needed"]
-    is_open = told["kind"] == INCONCLUSIVE and pd.notna(needed)
+    needed = [
+        f"{int(row[f'n_{more}_needed']):,} {more}"
+        for more in ("questions", "seeds")
+        if told["kind"] == INCONCLUSIVE and pd.notna(row[f"n_{more}_needed"])
+    ]
     return case | {
         "values": f"{spell(row['before'], unit)} → {spell(row['after'], unit)}",
         "difference": spell_difference(row["estimate"], unit),
@@ -125,5 +128,5 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
         "least": spell_difference(row["detectable"], unit).removeprefix("+")
         if pd.notna(row["detectable"])
         else NOTHING,
-        "needed": f"{int(needed):,}" if is_open else NOTHING,
+        "needed": " or ".join(needed) or NOTHING,
     }

@@ -82,23 +82,42 @@ def temperature(values: pd.DataFrame, *, title: str = "") -> Figure:
 
 
 def _temperatures(selection: Selection) -> pd.DataFrame:
-    """Return geometric means over seeds of each language's own and pooled fit."""
-    rows = selection.rows("metrics", metric="temperature", subset=ALL)
+    """Return geometric means over seeds of each language's own and pooled fit.
+
+    `censored` is the share of the own fits that ended at a limit.
+    """
+    rows = selection.rows("metrics", subset=ALL)
     rows = rows[rows["calibrator"].isin(["ts_own", "ts_pool"])]
+    rows = rows[rows["metric"].isin(["temperature", "censored"])]
     if rows.empty:
         return rows
     keys = ["facet", "rank", "language", "calibrator", "metric"]
-    means = average(by_condition(rows), keys).droplevel("metric").unstack("calibrator")
-    names = {"ts_own": "own", "ts_pool": "pooled"}
-    return means.rename(columns=names).rename_axis(columns=None).reset_index()
+    means = average(by_condition(rows), keys).unstack(["metric", "calibrator"])
+    columns = {
+        "own": means["temperature", "ts_own"],
+        "pooled": means["temperature", "ts_pool"],
+        "censored": means["censored", "ts_own"],
+    }
+    return pd.DataFrame(columns).reset_index()
 
 
 def caption_temperature(values: pd.DataFrame) -> str:
-    """Give the geometric mean and the range of the languages' own temperatures."""
-    logs = np.log(values.set_index(["facet", "rank"])["own"])
-    ends = np.exp(logs.groupby(level=["facet", "rank"]).agg(["mean", "min", "max"]))
+    """Give the geometric mean and the range of the languages' own temperatures.
+
+    A mean over temperatures that ended at a limit of the fit is called a bound.
+    """
+    values = values.set_index(["facet", "rank"])
+    by_condition = np.log(values["own"]).groupby(level=["facet", "rank"])
+    ends = np.exp(by_condition.agg(["mean", "min", "max"]))
+    is_censored = values["censored"] > 0
+    ends["censored"] = is_censored.groupby(level=["facet", "rank"]).sum()
     texts = pd.Series(
-        [f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, low, high in ends.values],
+        [
+            f"{mean:.2f} ({low:.2f} to {high:.2f}"
+            + (f"; a bound, {n:.0f} at a limit of the fit" if n else "")
+            + ")"
+            for mean, low, high, n in ends.values
+        ],
         index=ends.index,
     )
     start = "Geometric mean and range of the languages' own temperatures –"

@@ -57,8 +57,9 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
         of them share; `differ`: names of the other settings, whose values are in the
         rows; `origins`: `facet`, `repo` and `revision` of each base model and released
         checkpoint, where they are known; `warnings`: one sentence per comparison of
-        different learning rates, and per checkpoint whose tokenizer is not that of its
-        base model, or whose weights are quantised.
+        different learning rates, per run that predicts its own data worse than the
+        untuned model, and per checkpoint whose tokenizer is not that of its base model,
+        or whose weights are quantised.
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
@@ -73,7 +74,8 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
             "condition": label(row["rank"]),
             "seed": row["seed"],
             "lr": number(row["lr"]),
-            "nll": f"{row['validation_nll']:.4f}",
+            "nll": _spell_loss(row["validation_nll"]),
+            "untuned": _spell_loss(row["untuned_nll"]),
             "n_candidates": row["n_candidates"],
             "settings": [values[name][index] for name in differ],
         }
@@ -86,6 +88,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
         "origins": list(_list_origins(runs)),
         "warnings": [
             *_warn(tuned),
+            *_warn_of_losses(tuned),
             *_warn_of_tokenizers(runs),
             *_warn_of_quantised(runs),
         ],
@@ -116,6 +119,21 @@ def _warn_of_quantised(runs: pa.Table) -> Iterator[str]:
                 f"{name_facet(row['model'], row['sft'])}: its weights are quantised "
                 f"({row['quantised']}), so its numbers hold what that changes, too."
             )
+
+
+def _warn_of_losses(tuned: pd.DataFrame) -> Iterator[str]:
+    for row in tuned.to_dict("records"):
+        if row["validation_nll"] > row["untuned_nll"]:  # False where it is not known
+            yield (
+                f"{row['facet']}: {label(row['rank'])}, seed {row['seed']}: training "
+                "made the model worse at held-out conversations of its own SFT set: "
+                f"validation NLL {_spell_loss(row['untuned_nll'])} → "
+                f"{_spell_loss(row['validation_nll'])}."
+            )
+
+
+def _spell_loss(loss: float | None) -> str:
+    return NOTHING if pd.isna(loss) else f"{loss:.4f}"
 
 
 def _spell(value: object) -> str:

@@ -103,6 +103,7 @@ _RECORDS = (
             METRIC,
             Column("value", FLOAT, "the number; its unit and range: docs/metrics.md"),
             Column("se", FLOAT, "standard error over questions; null: no replicates"),
+            Column("se_subjects", FLOAT, "the same over subjects; null: fewer than 10"),
             Column("ci_low", FLOAT, "lower end of the interval; null: no replicates"),
             Column("ci_high", FLOAT, "upper end of the interval; null: no replicates"),
             Column("null_mean", FLOAT, "expected of a calibrated model; ece and gap"),
@@ -142,6 +143,7 @@ _RECORDS = (
             METRIC,
             Column("value", FLOAT, "mean over languages of the mean over seeds"),
             *SEEDS,
+            Column("n_censored", INT, "of temperatures: languages at a limit; or null"),
         ],
     ),
     TableKind(
@@ -159,6 +161,7 @@ _RECORDS = (
             Column("before", FLOAT, "the reference: mean over languages and seeds"),
             Column("after", FLOAT, "the condition: mean over languages and seeds"),
             Column("estimate", FLOAT, "mean over languages of the difference"),
+            Column("by_seed", list_of(FLOAT), "the same, of each seed by itself"),
             Column("se", FLOAT, "standard error, over questions and trainings"),
             Column("se_seeds", FLOAT, "over trainings; null: one seed, so unknown"),
             Column("ci_low", FLOAT, "lower end of the interval"),
@@ -208,6 +211,7 @@ _RECORDS = (
             Column(
                 "n_questions_needed", INT64, "for the effect seen; null: seeds, too"
             ),
+            Column("n_seeds_needed", INT, "the same; null: questions, too, or unknown"),
             Column("n_seeds", INT, "training seeds behind it"),
             Column("n_questions", INT, "questions of the language that has fewest"),
             Column("n_languages", INT, "languages behind the difference"),
@@ -242,6 +246,7 @@ _RECORDS = (
             *RUN,
             Column("lr", FLOAT, "the selected learning rate; null: not trained here"),
             Column("validation_nll", FLOAT, "nats, selects the rate; null as above"),
+            Column("untuned_nll", FLOAT, "the same before training; null: not noted"),
             Column("n_candidates", INT, "that it was selected from; 0 as above"),
             Column("recipe", STRING, "settings of training, JSON; null as above"),
             Column("vocabulary", INT, "tokens of the model; null: unknown"),

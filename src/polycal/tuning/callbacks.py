@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -151,6 +151,30 @@ class TrainingCallback(TrainerCallback):
             self._checkpoints.keep(state.global_step)
         wait_for_all()
         self._last_saved = time.monotonic()
+
+
+class UntunedLoss(TrainerCallback):
+    """Log the validation loss of the untuned model, before the first step."""
+
+    def __init__(self, log: TrainingLog, validate: Callable[[], object]) -> None:
+        """Compute nothing yet.
+
+        Args:
+            log: the training's; one that a checkpoint restored has the loss.
+            validate: adds the loss of the model as it is to the log.
+        """
+        self._log, self._validate = log, validate
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: object,
+    ) -> None:
+        """Validate; here the weights are already sharded over the processes."""
+        if not self._log.lines:
+            self._validate()
 
 
 def _max_over_processes(numbers: list[int], device: torch.device) -> list[int]:

@@ -33,6 +33,7 @@ class Candidate(NamedTuple):
         seed: of the training.
         nll: last plain validation loss; infinite if it diverged.
         diverged: why, or None.
+        untuned_nll: plain validation loss before the first step; None: not noted.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Candidate(NamedTuple):
     seed: int
     nll: float
     diverged: str | None
+    untuned_nll: float | None = None
 
 
 @verb(makes="{out}/", without_pandas=True)
@@ -161,12 +163,15 @@ def _in_order(candidates: list[Candidate]) -> list[Candidate]:
 
 def _note(candidate: Candidate) -> dict[str, object]:
     """Return what selection.json keeps of a candidate."""
-    return {
+    note = {
         "lr": candidate.lr,
         "seed": candidate.seed,
         "nll": candidate.nll if math.isfinite(candidate.nll) else None,
         "diverged": candidate.diverged,
     }
+    if candidate.untuned_nll is not None:
+        note["untuned_nll"] = candidate.untuned_nll
+    return note
 
 
 def _read_candidate(candidate: Path) -> Candidate:
@@ -180,6 +185,9 @@ def _read_candidate(candidate: Path) -> Candidate:
     if not lines.num_rows:
         raise InputError(f"{path} has no validation loss")
     last = max(lines.to_pylist(), key=lambda row: row["step"])
+    first = tables.where(log, split="validation", step=0).to_pylist()
+    untuned = first[0]["nll"] if first else None
     identity = tuple(last[name] for name in _SAME)
     nll = math.inf if diverged else last["nll"]
-    return Candidate(candidate, identity, last["lr"], last["seed"], nll, diverged)
+    found = candidate, identity, last["lr"], last["seed"]
+    return Candidate(*found, nll, diverged, untuned)

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 import json
 import logging
 import math
@@ -25,7 +26,7 @@ from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
 from polycal.study.recipe import Recipe
-from polycal.tuning.callbacks import TrainingCallback
+from polycal.tuning.callbacks import TrainingCallback, UntunedLoss
 from polycal.tuning.chat import choose_template
 from polycal.tuning.checkpoints import Checkpoints
 from polycal.tuning.examples import FILE, Examples
@@ -117,6 +118,8 @@ def train(training: Training) -> None:
         report_to=training.report_to,
         name="/".join(map(str, (*training.identity.values(), recipe.lr))),
     )
+    validate = functools.partial(trainer.validate, validation_set)
+    trainer.add_callback(UntunedLoss(log, validate))
     if is_first:
         training.checkpoints.set_aside_damaged()
     wait_for_all()
@@ -130,7 +133,7 @@ def train(training: Training) -> None:
         sys.exit(128 + callback.signal)
     diverged = callback.diverged
     if not diverged:
-        nll = trainer.validate(validation_set)["nll"]
+        nll = validate()["nll"]
         if not math.isfinite(nll):
             diverged = f"the validation loss is {nll}"
     if n_processes > 1:

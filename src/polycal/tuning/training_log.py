@@ -118,6 +118,7 @@ class TrainingLog:
             "tokens_per_second": None,
         }
         self._append(line)
+        self._since = time.perf_counter()  # the next steps begin here
         _logger.info("validation: loss %.4f, nll %.4f", line["loss"], line["nll"])
         return line
 

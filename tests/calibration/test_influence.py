@@ -1,0 +1,81 @@
+"""Terms of metrics that are no means have the spread of a bootstrap."""
+
+import numpy as np
+import pytest
+
+from polycal import calibration
+from polycal.calibration import METRICS, answer
+
+N = 500
+FIRST_ORDER = [name for name, metric in METRICS.items() if metric.first_order]
+BIASED = [name for name, metric in METRICS.items() if metric.calibrated]
+
+
+def make(chance: np.random.Generator, sharpened: float) -> calibration.Answers:
+    """Answers of a model that is calibrated before its scores are sharpened."""
+    scores = chance.normal(size=(N, 4)) * 1.5
+    probs = calibration.probabilities(scores)
+    gold = (chance.random((N, 1)) > probs.cumsum(axis=1)).sum(axis=1)
+    return answer(scores * sharpened, np.minimum(gold, 3))
+
+
+@pytest.fixture(scope="module")
+def bootstrap():
+    """Over-confident answers, and every metric of 200 resamplings of them."""
+    chance = np.random.default_rng(3)
+    given = make(chance, 1.6)
+    drawn = []
+    for _ in range(200):
+        rows = chance.integers(0, N, N)
+        again = answer(given.scores[rows], given.gold[rows])
+        drawn.append({name: METRICS[name].compute(again) for name in FIRST_ORDER})
+    return given, {name: [each[name] for each in drawn] for name in FIRST_ORDER}
+
+
+def test_all_that_the_docs_name_are_here():
+    """AUROC, equal-mass, debiased and smooth ECE, RMS."""
+    named = {"auroc", "augrc", "ece_mass", "ece_debiased", "smooth_ece", "rms_ce"}
+    assert set(FIRST_ORDER) == named | {"confidence_right", "confidence_wrong"}
+    assert set(BIASED) == {"ece_mass", "smooth_ece", "rms_ce"}
+
+
+@pytest.mark.parametrize("name", FIRST_ORDER)
+def test_the_spread_is_that_of_resampling(bootstrap, name):
+    """And each resampling moves as its terms do: a sign or a share would be seen."""
+    given, drawn = bootstrap
+    terms = METRICS[name].terms(given)
+    assert terms.mean() == pytest.approx(METRICS[name].compute(given), abs=1e-6)
+    se = terms.std(ddof=1) / np.sqrt(N)
+    # Where bins are nearly calibrated, the real spread is smaller.
+    assert 0.85 < se / np.std(drawn[name], ddof=1) < 1.4
+    chance = np.random.default_rng(3)
+    make(chance, 1.6)
+    moved = [terms[chance.integers(0, N, N)].mean() for _ in range(200)]
+    least = 0.85 if "debiased" in name or "mass" in name else 0.95
+    assert np.corrcoef(moved, drawn[name])[0, 1] > least
+
+
+@pytest.mark.parametrize("name", BIASED)
+def test_what_a_calibrated_model_shows_is_known(name):
+    """By drawing calibrated answers; without the bias it is nearly nothing."""
+    chance = np.random.default_rng(0)
+    metric = METRICS[name]
+    drawn = [make(chance, 1.0) for _ in range(60)]
+    shown = np.mean([metric.compute(each) for each in drawn])
+    known = np.mean([metric.calibrated(each) for each in drawn])
+    assert known == pytest.approx(shown, rel=0.08)
+    without = np.mean([metric.debiased(each) for each in drawn])
+    assert without < 0.8 * shown  # the rest is in the interval
+    over = make(chance, 3.0)
+    assert metric.debiased(over) == pytest.approx(metric.compute(over), rel=0.1)
+
+
+def test_what_is_not_defined_has_no_terms():
+    """All answers right: there is no wrong one to rank, and none to be sure of."""
+    scores = np.log([[0.9, 0.1], [0.6, 0.4]])
+    right = answer(scores, [0, 0])
+    for name in ("auroc", "confidence_wrong"):
+        assert np.isnan(METRICS[name].terms(right)).all()
+    assert METRICS["augrc"].terms(right).tolist() == [0, 0]
+    half = METRICS["confidence_right"].terms(answer(scores, [0, 1]))
+    assert half.mean() == pytest.approx(0.9)
