@@ -147,8 +147,8 @@ def test_the_chart_shows_every_language_and_its_numbers(opened):
     page = opened()
     n_marks = len(CODES) * len(CONDITIONS)
     for shape in ("circle", "path"):  # accuracy and confidence
-        assert page.locator(f"#chart [aria-label=dot] {shape}").count() == n_marks
-    bars = page.locator("#chart [aria-label=rule] line")
+        assert page.locator(f"#chart [data-mark=dot] {shape}").count() == n_marks
+    bars = page.locator("#chart [data-mark=rule] line")
     assert bars.count() == n_marks
     for how, (code, name) in zip(
         list(CONDITIONS.values()) * len(CODES),
@@ -172,7 +172,7 @@ def test_the_chart_shows_every_language_and_its_numbers(opened):
     page.locator("[name=metric]").select_option("ece")
     keys = page.locator("#chart .key").all_inner_texts()
     assert [key.strip() for key in keys] == list(CONDITIONS)
-    assert page.locator("#chart [aria-label=dot] circle").count() == n_marks
+    assert page.locator("#chart [data-mark=dot] circle").count() == n_marks
 
 
 def test_what_opens_on_demand_is_no_part_of_the_page_before(opened):
@@ -207,6 +207,24 @@ def test_the_table_of_a_view_can_be_saved(opened):
         100 * by_hand(*CONDITIONS["base"], "en")["accuracy"], abs=1e-3
     )
     assert len(lines) == 1 + len(CODES)
+
+
+OPEN_ALL = "document.querySelectorAll('details').forEach((each) => (each.open = true))"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible_with_everything_opened(chromium, address, scheme):
+    """By axe-core's rules, colours' contrast among them; a language is chosen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = chromium.new_page(color_scheme=scheme)
+    page.goto(address + "#view?lang=he")
+    for _ in range(3):  # what opens holds more that opens
+        page.evaluate(OPEN_ALL)
+        page.wait_for_timeout(200)
+    assert page.locator("details:not([open])").count() == 0
+    found = axe.run(page).response["violations"]
+    page.close()
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
 @pytest.mark.parametrize("width", [400, 1280, 1920])

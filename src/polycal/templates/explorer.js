@@ -189,6 +189,12 @@ function plot(list, byResources) {
       Plot.tip(points, (isWide ? Plot.pointerX : Plot.pointerY)(at({ [across]: "first", title: "words", pointerSize: 0 }))),
     ],
   });
+  // The chart is one picture to a screen reader; the table below has its numbers.
+  node.setAttribute("role", "img");
+  for (const group of node.querySelectorAll("g[aria-label]")) {
+    group.dataset.mark = group.getAttribute("aria-label");
+    for (const name of group.getAttributeNames()) if (name.startsWith("aria-")) group.removeAttribute(name);
+  }
   node.addEventListener("click", () => node.value && choose(node.value.code));
   if (both) return node;
   const keys = facet.conditions.map((name, index) => {
