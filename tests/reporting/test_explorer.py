@@ -227,6 +227,19 @@ def test_the_page_is_accessible_with_everything_opened(chromium, address, scheme
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
+def test_paper_has_every_language_and_no_controls(chromium, address):
+    """What scrolls on the screen is whole in print."""
+    page = chromium.new_page(viewport={"width": 794, "height": 1123})
+    page.goto(address)
+    page.emulate_media(media="print")
+    assert not page.locator("#choices").is_visible()
+    assert not page.locator("nav").is_visible()
+    tall = page.locator(".tall")
+    assert tall.evaluate("node => getComputedStyle(node).maxHeight") == "none"
+    assert tall.evaluate("node => getComputedStyle(node).overflowY") == "visible"
+    page.close()
+
+
 @pytest.mark.parametrize("width", [400, 1280, 1920])
 def test_nothing_sticks_out_at_any_width(chromium, address, width):
     """Wide tables scroll on their own."""
