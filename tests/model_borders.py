@@ -141,7 +141,11 @@ def weight_headers(chance: random.Random, folder: Path) -> str:
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")
     if chance.random() < 0.7:
-        header = spoil_value(chance, _read_header(path))
+        header = _read_header(path)
+        if chance.random() < 0.2:  # what nothing depends on
+            header["__metadata__"] = {"format": "pt", "made by": chance.choice(TEXTS)}
+        else:
+            header = spoil_value(chance, header)
         text = json.dumps(header).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
     else:
