@@ -17,6 +17,7 @@ os.environ.update(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files: with `-n`, no process then ends alone."""
     longest = ["test_workflow.py", "test_slurm.py", "test_walkthroughs.py"]
+    longest += ["test_odd_places.py", "test_borders.py"]
     longest += ["test_launch.py", "test_tune.py", "test_watch.py", "test_score.py"]
     longest += ["test_miniature_model.py", "test_report.py", "test_cli.py"]
     names = dict(zip(longest, range(-len(longest), 0), strict=True))

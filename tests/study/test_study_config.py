@@ -237,3 +237,20 @@ def test_a_name_that_no_path_can_have_is_answered_with_one_that_can():
     config["models"][0]["name"] = "Llama-3.1 8B"
     with pytest.raises(InputError, match=r"lower-case .*; write llama-3\.1-8b"):
         study.complete(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Llama-3.1-8B", "llama-3.1-8b"),
+        (" Étude ü! ", "tude"),
+        ("a" * 63 + "-b", "a" * 63),
+        ("...", ""),
+    ],
+)
+def test_a_suggested_name_is_one_that_a_study_may_have(text, name):
+    """At most 64 characters, and none that a path should not have."""
+    assert study.suggest_name(text) == name
+    if name:
+        models = [{**small_study()["models"][0], "name": study.suggest_name(text)}]
+        study.complete(small_study(models=models))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polycal.errors import InputError
+from polycal.study.config import suggest_name
 from polycal.study.languages import load_languages
 
 _CHOICE = "multiple_choice"
-_LONGEST = 64  # characters of a short name
 _BUILDERS = {"json", "csv", "parquet", "text", "arrow"}  # of files, not of a benchmark
 _logger = logging.getLogger(__name__)
 
@@ -161,8 +161,7 @@ def _split_name(
 
 def _shorten(name: str) -> str:
     """Return a name that a path can hold."""
-    spelt = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")
-    return spelt[:_LONGEST].rstrip("-._") or "model"
+    return suggest_name(name) or "model"
 
 
 def _check_alike(logged: Sequence[Logged]) -> None:

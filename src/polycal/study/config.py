@@ -202,7 +202,9 @@ def explain(
 
 def suggest_name(text: str) -> str:
     """Return a text as a name that a study may use; empty if nothing is left of it."""
-    return re.sub(r"[^a-z0-9._-]+", "-", text.strip().lower()).lstrip("-._")[:100]
+    longest = _read_schema()["$defs"]["name"]["maxLength"]
+    spelt = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).lstrip("-._")
+    return spelt[:longest].rstrip("-._")
 
 
 def _whole_numbers(value: object) -> object:
