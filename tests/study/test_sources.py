@@ -260,3 +260,27 @@ def test_a_language_is_stamped_by_its_own_files():
     task["languages"].append("zu")
     with pytest.raises(InputError, match=r"tasks.own: ./bench does not offer 'zu'"):
         check_local(config)
+
+
+def test_two_tasks_of_one_language_are_one_source():
+    """Of the files of both, so that neither counts as a change of the other."""
+    folder = Path("bench/sw")
+    folder.mkdir(parents=True)
+    for split in ("test", "validation"):
+        (folder / f"{split}.jsonl").write_text("{}")
+    tasks = [
+        {
+            **{"name": split, "repo": "./bench", "languages": ["sw"], "configs": {}},
+            "format": {
+                **{"splits": {"test": split}, "question": "q", "options": ["a", "b"]},
+                "gold": {"g": "index"},
+            },
+        }
+        for split in ("test", "validation")
+    ]
+    (found,) = check_local({"models": [], "sft": [], "tasks": tasks})
+    assert [path.name for path in found.files] == ["test.jsonl", "validation.jsonl"]
+    for _ in range(2):
+        stamp_sources([found], NOTES)
+        note_use([found], NOTES)
+    assert not find_stamp("bench", "sw")

@@ -129,13 +129,15 @@ def check_local(config: Mapping) -> list[Source]:
     Raises:
         InputError: one does not exist, or a benchmark lacks a language.
     """
-    sources = set()
+    files: dict[tuple[Path, str], set[Path]] = {}
     for key, path, entry in list_local(config):
         try:
-            sources.update(_divide(path, entry))
+            for source in _divide(path, entry):
+                # Two tasks may read other splits of one language.
+                files.setdefault(source[:2], set()).update(source.files)
         except InputError as error:
             raise InputError(f"{key}: {error}") from error
-    return sorted(sources)
+    return [Source(*name, tuple(sorted(own))) for name, own in sorted(files.items())]
 
 
 def list_local(config: Mapping) -> Iterator[tuple[str, Path, Mapping]]:
