@@ -99,6 +99,8 @@ def test_letters_that_are_hardly_an_answer_are_named():
     assert "(geometric mean) for base: an answer" in said
     both = pd.concat([levels, levels.assign(facet="n", log_mass=-9.0)])
     assert "for m, base, n, base and n, SFT: an answer" in warn_of_letters(both)
+    bases = both[both["rank"] == -1.0]  # models as they are
+    assert "for m and n: an answer" in warn_of_letters(bases)
     assert warn_of_letters(levels.iloc[1:]) == ""
     assert warn_of_letters(levels.assign(log_mass=float("nan"))) == ""
     assert warn_of_letters(levels.drop(columns="log_mass")) == ""

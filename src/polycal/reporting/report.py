@@ -255,7 +255,7 @@ def _scoring(
     return {
         "name": name,
         "normaliser": normaliser,
-        "answer": describe_answer(levels, changes),
+        "answer": describe_answer(levels, changes, beside),
         "doubts": [
             doubt
             for doubt in (warn_of_chance(levels, n_questions), warn_of_letters(levels))

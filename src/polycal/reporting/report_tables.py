@@ -191,11 +191,13 @@ def warn_of_letters(levels: pd.DataFrame) -> str:
 
 
 def _name_conditions(rows: pd.DataFrame, levels: pd.DataFrame) -> str:
-    """Name the conditions of rows; with the facet where `levels` has several."""
-    several = levels["facet"].nunique() > 1
+    """Name the conditions of rows by facet and condition, where there are several."""
+    if levels["facet"].nunique() == 1:
+        return join([label(rank) for rank in rows["rank"]])
+    alone = levels["rank"].nunique() == 1  # models as they are
     return join(
         [
-            f"{row['facet']}, {label(row['rank'])}" if several else label(row["rank"])
+            row["facet"] if alone else f"{row['facet']}, {label(row['rank'])}"
             for row in rows.to_dict("records")
         ]
     )
