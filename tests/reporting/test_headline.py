@@ -128,7 +128,7 @@ def test_of_two_models_as_they_are_the_difference_is_told():
     beside = changes(*rows).assign(reference="model:m")
     _, told = describe_answer(models, NONE, beside)
     assert told == (
-        "n in place of m raises confidence by 20.0 pp [+19.0, +22.0] and may change "
+        "In place of m, n raises confidence by 20.0 pp [+19.0, +22.0] and may change "
         "accuracy by chance only (−5.0 pp [−6.0, −3.0])."
     )
     asked = describe_answer(models, NONE, beside.assign(reference="task:t"))

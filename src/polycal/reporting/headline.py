@@ -116,7 +116,7 @@ def _describe_other(beside: pd.DataFrame) -> Iterator[str]:
         rows = own.set_index("metric")
         told = join([_change(rows.loc[name], name) for name in _FIRST])
         first = rows["reference"].iloc[0].removeprefix(TO_MODEL)
-        yield f"{rows['facet'].iloc[0]} in place of {first} {told}."
+        yield f"In place of {first}, {rows['facet'].iloc[0]} {told}."
 
 
 def _describe_states(levels: pd.DataFrame) -> list[str]:
