@@ -41,6 +41,7 @@ def test_one_model_is_told_what_sft_and_the_largest_smoothing_change():
             ("m", 0.1, "all", "gap", -0.05, "decrease"),
             ("m", 0.2, "all", "gap", -0.08, "decrease"),
         ),
+        NONE,
     )
     assert told == [
         "Over 3 languages, SFT raises confidence by 24.0 pp [+23.0, +26.0] and leaves "
@@ -59,7 +60,7 @@ def test_without_a_plain_sft_smoothing_is_compared_with_the_base_model():
         for rank in (0.1, 0.2)
         for metric in ("confidence", "accuracy", "gap")
     ]
-    *_, last = describe_answer(levels(), changes(*rows).assign(reference="base"))
+    *_, last = describe_answer(levels(), changes(*rows).assign(reference="base"), NONE)
     assert last.startswith("SFT, smoothing 0.2 raises the gap")
     assert last.endswith("against the base model.")
 
@@ -78,7 +79,7 @@ def test_several_models_are_counted():
         for rank in (0.0, 0.1)
         for metric, verdict in zip(metrics, own, strict=True)
     ]
-    first, second = describe_answer(levels(), changes(*rows))
+    first, second = describe_answer(levels(), changes(*rows), NONE)
     assert first == (
         "SFT against the base model, in 3 models and SFT sets: confidence rises in 2, "
         "accuracy rises in 1 and falls in 1 and the gap rises in 1 and falls in 2."
@@ -86,19 +87,19 @@ def test_several_models_are_counted():
     assert second.startswith("SFT, smoothing 0.1 against SFT, in 3 models and SFT sets")
     assert second.endswith("the gap falls in 3.")
     same = changes(*rows).assign(verdict="inconclusive")
-    told, _ = describe_answer(levels(), same)
+    told, _ = describe_answer(levels(), same, NONE)
     assert "confidence is not shown to change in any, accuracy is not" in told
 
 
 def test_models_as_they_are_have_a_gap():
     """Its side is named; several models have a range."""
-    (told,) = describe_answer(levels(("m", BASE_RANK, 0.6, 0.5)), NONE)
+    (told,) = describe_answer(levels(("m", BASE_RANK, 0.6, 0.5)), NONE, NONE)
     assert told == (
         "Accuracy is 60.0% and confidence 50.0%: the model is under-confident by "
         "10.0 pp."
     )
     rows = ("m", BASE_RANK, 0.6, 0.7), ("n", BASE_RANK, 0.6, 0.5)
-    (told,) = describe_answer(levels(*rows), NONE)
+    (told,) = describe_answer(levels(*rows), NONE, NONE)
     assert (
         told == "Confidence minus accuracy lies between −10.0 pp (n) and +10.0 pp (m)."
     )
@@ -107,7 +108,30 @@ def test_models_as_they_are_have_a_gap():
 def test_what_is_not_compared_is_told_side_by_side():
     """As of a released checkpoint whose tokenizer is not its base model's."""
     rows = ("m", BASE_RANK, 0.4, 0.5), ("m", 0.0, 0.6, 0.9)
-    numbers, reason = describe_answer(levels(*rows), NONE)
+    numbers, reason = describe_answer(levels(*rows), NONE, NONE)
     told = "Accuracy and confidence: base 40.0% and 50.0%; SFT 60.0% and 90.0%."
     assert numbers == told
     assert reason.startswith("They are not compared: their tokenizers differ")
+
+
+def test_of_two_models_as_they_are_the_difference_is_told():
+    """Over all languages; the same model asked in another way is another matter."""
+    rows = [
+        ("n", BASE_RANK, level, metric, size, verdict)
+        for level, factor in (("all", 1), ("low", 3))
+        for metric, size, verdict in (
+            ("confidence", 0.2 * factor, "increase"),
+            ("accuracy", -0.05, "inconclusive"),
+        )
+    ]
+    models = levels(("m", BASE_RANK, 0.4, 0.5), ("n", BASE_RANK, 0.35, 0.7))
+    beside = changes(*rows).assign(reference="model:m")
+    _, told = describe_answer(models, NONE, beside)
+    assert told == (
+        "In place of m, n raises confidence by 20.0 pp [+19.0, +22.0] and may change "
+        "accuracy by chance only (−5.0 pp [−6.0, −3.0])."
+    )
+    asked = describe_answer(models, NONE, beside.assign(reference="task:t"))
+    assert len(asked) == 1
+    third = pd.concat([beside, beside.assign(facet="o")])
+    assert len(describe_answer(models, NONE, third)) == 1

@@ -9,6 +9,7 @@ from polycal.reporting.report_tables import (
     difference_table,
     level_table,
     warn_of_chance,
+    warn_of_letters,
 )
 
 SHORT = ("accuracy", "confidence", "gap", "ece")
@@ -85,3 +86,21 @@ def test_accuracies_that_may_be_chance_are_named():
     assert warn_of_chance(levels, 6400) == ""
     both = pd.concat([levels, levels.assign(facet="n")])
     assert warn_of_chance(both, 64).endswith("for m, base and n, base.")
+
+
+def test_letters_that_are_hardly_an_answer_are_named():
+    """exp(-2.5) is 8.2 %, exp(-2) 13.5 %; unknown of imported scores and of texts."""
+    row = {"facet": "m", "level": "all"}
+    levels = pd.DataFrame(
+        [row | {"rank": rank, "log_mass": m} for rank, m in ((-1.0, -2.5), (0.0, -2.0))]
+    )
+    said = warn_of_letters(levels)
+    assert said.startswith("All letters together hold less than 10% of the probability")
+    assert "(geometric mean) for base: an answer" in said
+    both = pd.concat([levels, levels.assign(facet="n", log_mass=-9.0)])
+    assert "for m, base, n, base and n, SFT: an answer" in warn_of_letters(both)
+    bases = both[both["rank"] == -1.0]  # models as they are
+    assert "for m and n: an answer" in warn_of_letters(bases)
+    assert warn_of_letters(levels.iloc[1:]) == ""
+    assert warn_of_letters(levels.assign(log_mass=float("nan"))) == ""
+    assert warn_of_letters(levels.drop(columns="log_mass")) == ""

@@ -285,25 +285,31 @@ def _list_remedies(model: Model, recipe: Mapping, gpu: Gpu, gpus: int) -> Iterat
 
 
 def find_unscorable(study: SizedStudy) -> Iterator[str]:
-    """Yield a warning per checkpoint whose weights do not fit on its job's GPUs.
+    """Yield a warning per model with a checkpoint that does not fit on a job's GPUs.
 
-    Quantised weights, whose size is not known, are left out.
+    The warning is about the largest; quantised weights, whose size is not known, are
+    left out.
     """
     width = weight_bytes(study.config["scoring_dtype"], on_gpu=True)
-    for run in grid.expand_runs(study.config):
-        model, gpu = study.size_of(run), study.gpu_of(run.model)
-        if not model or not gpu or model.quantised:
-            continue
+    for entry in study.config["models"]:
         # A job holds the GPUs of one node, and fills one after the other.
-        gpus = grid.entry(study.config["models"], run.model)["gpus"]
-        need = width * model.parameters + SCORING_ROOM
-        if need > gpus * gpu.memory:
-            remedies = ["scoring_dtype: bfloat16"] * (width == 4)
-            remedies += [f"gpus: {math.ceil(need / gpu.memory)}", "a smaller model"]
-            name = run.model if run.sft == grid.BASE else f"{run.model}, {run.sft},"
-            yield (
-                f"WARNING: {name} does not fit on {'one' if gpus == 1 else gpus} "
-                f"{gpu.name}: scoring it takes {need / 1e9:.0f} GB, of which "
-                f"{SCORING_ROOM / 1e9:.0f} are not weights; the GPU has "
-                f"{gpu.memory / 1e9:.0f} GB. What would fit: {', '.join(remedies)}."
-            )
+        gpu, gpus = study.gpu_of(entry["name"]), entry["gpus"]
+        runs = [r for r in grid.expand_runs(study.config) if r.model == entry["name"]]
+        sizes = {run: study.size_of(run) for run in runs}
+        needs = {
+            run: width * size.parameters + SCORING_ROOM
+            for run, size in sizes.items()
+            if size and not size.quantised
+        }
+        run = max(needs, key=needs.get, default=None)
+        if not gpu or run is None or needs[run] <= gpus * gpu.memory:
+            continue
+        remedies = ["scoring_dtype: bfloat16"] * (width == 4)
+        remedies += [f"gpus: {math.ceil(needs[run] / gpu.memory)}", "a smaller model"]
+        name = run.model if run.sft == grid.BASE else f"{run.model}, {run.sft},"
+        yield (
+            f"WARNING: {name} does not fit on {'one' if gpus == 1 else gpus} "
+            f"{gpu.name}: scoring it takes {needs[run] / 1e9:.0f} GB, of which "
+            f"{SCORING_ROOM / 1e9:.0f} are not weights; the GPU has "
+            f"{gpu.memory / 1e9:.0f} GB. What would fit: {', '.join(remedies)}."
+        )

@@ -1,11 +1,11 @@
 """The answer of a study in at most three sentences, written from its contrasts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
-from polycal.comparing.conditions import BASE_RANK, label
+from polycal.comparing.conditions import BASE_RANK, TO_MODEL, label
 from polycal.reporting.sentences import join
 from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL, LEVELS
@@ -24,20 +24,25 @@ _APART = (
 )
 
 
-def describe_answer(levels: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
+def describe_answer(
+    levels: pd.DataFrame, changes: pd.DataFrame, beside: pd.DataFrame
+) -> list[str]:
     """Say what SFT and smoothing change over all languages of a task and scoring.
 
     Args:
         levels: rows of `per_level` of the task and scoring.
         changes: rows of `per_change` of the same.
+        beside: rows of `per_side` of the same.
 
     Returns:
         One model and SFT set: what SFT changes, also in the languages with the fewest
         resources, and what the largest smoothing value changes then. Several: in how
-        many of them a number rises or falls. Models as they are: their gap.
+        many of them a number rises or falls. Models as they are: their gap,
+        and of two how they differ.
     """
     if changes.empty:
-        return _describe_states(levels[levels["level"] == ALL])
+        states = _describe_states(levels[levels["level"] == ALL])
+        return [*states, *_describe_other(beside)]
     whole = changes[changes["level"] == ALL]
     if whole["facet"].nunique() > 1:
         return list(_count_facets(whole))
@@ -101,6 +106,17 @@ def _count(verdicts: pd.Series) -> str:
     }
     shown = [f"{verb} in {count}" for verb, count in counts.items() if count]
     return join(shown) or "is not shown to change in any"
+
+
+def _describe_other(beside: pd.DataFrame) -> Iterator[str]:
+    """Yield how the second of two models differs from the first."""
+    own = beside[beside["level"] == ALL]
+    own = own[own["reference"].str.startswith(TO_MODEL)]
+    if own["facet"].nunique() == 1:
+        rows = own.set_index("metric")
+        told = join([_change(rows.loc[name], name) for name in _FIRST])
+        first = rows["reference"].iloc[0].removeprefix(TO_MODEL)
+        yield f"In place of {first}, {rows['facet'].iloc[0]} {told}."
 
 
 def _describe_states(levels: pd.DataFrame) -> list[str]:

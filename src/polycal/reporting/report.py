@@ -30,6 +30,7 @@ from polycal.reporting.report_tables import (
     difference_table,
     level_table,
     warn_of_chance,
+    warn_of_letters,
 )
 from polycal.reporting.sample_tables import select_samples
 from polycal.reporting.selection import Selection
@@ -254,8 +255,12 @@ def _scoring(
     return {
         "name": name,
         "normaliser": normaliser,
-        "answer": describe_answer(levels, changes),
-        "chance": warn_of_chance(levels, n_questions),
+        "answer": describe_answer(levels, changes, beside),
+        "doubts": [
+            doubt
+            for doubt in (warn_of_chance(levels, n_questions), warn_of_letters(levels))
+            if doubt
+        ],
         "facets": facets,
         "figures": [figure for figure in figures if figure["links"]],
         "absent": [figure for figure in figures if not figure["links"]],

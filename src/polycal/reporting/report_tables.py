@@ -12,6 +12,7 @@ from polycal.reporting.sentences import join
 from polycal.reporting.spelling import percent, points, three
 from polycal.study.languages import ALL, LEVELS
 
+_RARE = 0.1  # share of the probability below which letters are hardly an answer
 NOTHING = "–"  # a cell without a number
 
 
@@ -163,14 +164,42 @@ def warn_of_chance(levels: pd.DataFrame, n: int) -> str:
     low = whole[whole["accuracy"] <= chance + noise]
     if low.empty:
         return ""
-    several = levels["facet"].nunique() > 1
-    names = [
-        f"{row['facet']}, {label(row['rank'])}" if several else label(row["rank"])
-        for row in low.to_dict("records")
-    ]
     return (
         f"With {n} questions per language, a mean accuracy of up to "
-        f"{percent(chance + noise)} may be chance, as it may for {join(names)}."
+        f"{percent(chance + noise)} may be chance, as it may for "
+        f"{_name_conditions(low, levels)}."
+    )
+
+
+def warn_of_letters(levels: pd.DataFrame) -> str:
+    """Name the conditions that hardly answer with letters; "" for none, and for texts.
+
+    Args:
+        levels: rows of `per_level` of one task, scoring and normaliser.
+    """
+    if "log_mass" not in levels:
+        return ""
+    whole = levels[levels["level"] == ALL]
+    rare = whole[whole["log_mass"] < math.log(_RARE)]  # not where it is unknown
+    if rare.empty:
+        return ""
+    return (
+        f"All letters together hold less than {_RARE:.0%} of the probability of the "
+        f"next token (geometric mean) for {_name_conditions(rare, levels)}: an answer "
+        "by letters says little of what the model would write."
+    )
+
+
+def _name_conditions(rows: pd.DataFrame, levels: pd.DataFrame) -> str:
+    """Name the conditions of rows by facet and condition, where there are several."""
+    if levels["facet"].nunique() == 1:
+        return join([label(rank) for rank in rows["rank"]])
+    alone = levels["rank"].nunique() == 1  # models as they are
+    return join(
+        [
+            row["facet"] if alone else f"{row['facet']}, {label(row['rank'])}"
+            for row in rows.to_dict("records")
+        ]
     )
 
 

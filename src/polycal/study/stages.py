@@ -21,5 +21,5 @@ STAGES = {
     "find_shifts": 2,
     "draw": 12,
     "tabulate": 5,
-    "report": 15,
+    "report": 16,
 }
