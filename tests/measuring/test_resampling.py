@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from polycal import calibration
 from polycal.calibration import answer
+from polycal.measuring.intervals import spread
 from polycal.measuring.resampling import (
     NULL_DRAWS,
     REPLICATED,
@@ -18,7 +19,6 @@ from polycal.measuring.resampling import (
     null_uniforms,
     question_weights,
     replicate,
-    spread,
 )
 
 IDS = [f"subject/test/{number}" for number in range(400)]

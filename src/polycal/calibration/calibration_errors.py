@@ -119,7 +119,7 @@ CALIBRATION_ERRORS = (
     Metric(
         "smooth_ece",
         "smooth ECE",
-        lambda a: smooth.smooth_ece(*a.top),
+        influence.smooth_value,
         "secondary",
         "sigma where the integral of |g smoothed by a reflected Gaussian| is sigma",
         "ece without bins",

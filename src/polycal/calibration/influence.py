@@ -120,11 +120,17 @@ def smooth_terms(given: Answers) -> np.ndarray:
     return found.value + moved / (1 - found.slope)
 
 
-@functools.lru_cache(maxsize=64)  # the languages of a reading, which are asked twice
+# The languages of a reading are asked twice, one after the other.
+@functools.lru_cache(maxsize=64)
+def smooth_value(given: Answers) -> float:
+    """Return `smooth.smooth_ece`, found once."""
+    return smooth.smooth_ece(*given.top)
+
+
+@functools.lru_cache(maxsize=64)
 def _linearise(given: Answers) -> smooth.Linearised:
-    return smooth.linearise(
-        given.top.confidence, given.top.confidence - given.top.correct
-    )
+    confidence, correct = given.top
+    return smooth.linearise(confidence, confidence - correct, smooth_value(given))
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """Calibration errors without bins."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -56,19 +57,21 @@ class Linearised(NamedTuple):
     debiased: float
 
 
-def linearise(confidence: np.ndarray, residuals: np.ndarray) -> Linearised:
+def linearise(
+    confidence: np.ndarray, residuals: np.ndarray, value: float
+) -> Linearised:
     """Return how smooth ECE depends on single questions.
 
     Args:
         confidence: [N] from 0 to 1, at least one.
         residuals: [N] confidence - correct.
+        value: their smooth ECE.
     """
     waves = _waves(confidence, residuals)
 
     def smoothed(sigma: float) -> float:
         return _integrate(abs(_smooth(waves, sigma)))
 
-    value = _meet(smoothed)
     step = 1e-3 * value
     slope = (smoothed(value + step) - smoothed(value - step)) / (2 * step)
     slope = min(slope, 0.0)
@@ -106,8 +109,12 @@ def _waves(places: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _smooth(waves: np.ndarray, sigma: float) -> np.ndarray:
     """Return what a Gaussian of this width makes of waves, on the grid's nodes."""
-    rates = (np.pi * np.arange(len(waves))) ** 2 / 2
-    return np.fft.irfft(waves * np.exp(-rates * sigma**2))[: CELLS + 1]
+    return np.fft.irfft(waves * np.exp(-_rates(len(waves)) * sigma**2))[: CELLS + 1]
+
+
+@functools.lru_cache(maxsize=2)
+def _rates(n: int) -> np.ndarray:
+    return (np.pi * np.arange(n)) ** 2 / 2
 
 
 def _spread(squares: np.ndarray, sigma: float, n: int) -> np.ndarray:

@@ -164,7 +164,9 @@ def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, objec
                 if metric.role == "primary" or not primary_only
             } | side_metrics(own)
             shared = {"language": code, "subset": subset, "n_questions": len(own.gold)}
-            clustered = errors_by_subject(sample.answers, own.rows["subject"])
+            clustered = {}
+            if not primary_only:
+                clustered = errors_by_subject(sample.answers, own.rows["subject"])
             for metric, value in values.items():
                 is_defined = not np.isnan(value)
                 columns = uncertainty.get(metric, {}) if is_defined else {}

@@ -17,6 +17,7 @@ from polycal.calibration.answers import Answers
 from polycal.calibration.bins import width_bins
 from polycal.calibration.metric import ZERO
 from polycal.errors import InputError
+from polycal.measuring.intervals import spread
 
 REPLICATED = tuple(name for name, metric in METRICS.items() if metric.replicated)
 PRIMARY = tuple(name for name in REPLICATED if METRICS[name].role == "primary")
@@ -51,20 +52,6 @@ class Sample(NamedTuple):
 
     positions: np.ndarray
     answers: Answers
-
-
-class Spread(NamedTuple):
-    """The sampling error of a metric of one sample.
-
-    Attributes:
-        se: standard error over questions.
-        low: lower end of the interval.
-        high: upper end of the interval.
-    """
-
-    se: float
-    low: float
-    high: float
 
 
 class Null(NamedTuple):
@@ -189,29 +176,6 @@ def _metrics(sums: np.ndarray, means: Sequence[str]) -> dict[str, np.ndarray]:
     return {name: total / n for name, total in totals.items()}
 
 
-def spread(
-    values: np.ndarray, *, confidence: float, debiased: float | None = None
-) -> Spread:
-    """Return the standard error of a metric and its interval.
-
-    The interval holds the replicates' percentiles. The replicates of a biased metric
-    (ECE) carry its bias twice, so their percentiles miss the truth; with a debiased
-    value d the interval is [d - (q_high - mean), d + (mean - q_low)], not below 0.
-
-    Args:
-        values: [R] replicates.
-        confidence: of the interval, such as 0.95.
-        debiased: an estimate without bias; None for a metric without bias.
-    """
-    tail = (1 - confidence) / 2
-    low, high = (float(q) for q in np.quantile(values, [tail, 1 - tail]))
-    if debiased is not None:
-        mean = float(values.mean())
-        low, high = debiased - (high - mean), debiased + (mean - low)
-        low, high = max(low, 0.0), max(high, 0.0)
-    return Spread(float(values.std(ddof=1)), low, high)
-
-
 def null_test(uniforms: np.ndarray, sample: Sample) -> dict[str, Null]:
     """Test whether answers are calibrated (consistency test, Broecker & Smith 2007).
 
@@ -298,19 +262,22 @@ class Resampler:
             and `null_mean` and `null_p` where they exist.
         """
         replicates = replicate(self.weights, samples, names)
+        spreads = {}
+        for name, values in replicates.items():
+            debiased = METRICS[name].debiased
+            centres = [debiased(each.answers) for each in samples] if debiased else None
+            spreads[name] = np.array(
+                spread(values, confidence=self._confidence, debiased=centres)
+            ).T.tolist()
         columns = []
         for index, sample in enumerate(samples):
             nulls = null_test(self._uniforms, sample)
             rows: dict[str, dict[str, float | np.ndarray]] = {}
             for name, values in replicates.items():
-                debiased = METRICS[name].debiased
-                se, low, high = spread(
-                    values[:, index],
-                    confidence=self._confidence,
-                    debiased=debiased(sample.answers) if debiased else None,
+                ends = zip(
+                    ("se", "ci_low", "ci_high"), spreads[name][index], strict=True
                 )
-                rows[name] = {"replicates": values[:, index], "se": se}
-                rows[name] |= {"ci_low": low, "ci_high": high}
+                rows[name] = {"replicates": values[:, index], **dict(ends)}
                 if name in nulls:
                     rows[name] |= {"null_mean": nulls[name].mean}
                     rows[name] |= {"null_p": nulls[name].p}
