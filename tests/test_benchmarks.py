@@ -43,6 +43,7 @@ def prepare(task: dict, repository: Path, folder: Path) -> dict[str, Path]:
             task=task["name"],
             language=language,
             name=task["configs"].get(language),
+            max_dropped=task.get("max_dropped"),
             out=paths[language],
         )
     return paths
@@ -94,7 +95,7 @@ def test_the_page_has_both_entries():
 
 def test_belebele_from_its_columns_to_metrics(tmp_path):
     """JSON lines, languages in another order, a number as text, a dropped row."""
-    task = complete(ENTRIES["belebele"])
+    task = complete(ENTRIES["belebele"]) | {"max_dropped": 0.25}
     rows = [belebele_row(passage, number) for passage in (1, 2) for number in (1, 2)]
     configs = {
         "eng_Latn": {"test": rows},
