@@ -84,6 +84,8 @@ def test_accuracies_that_may_be_chance_are_named():
         "as it may for base."
     )
     assert warn_of_chance(levels, 6400) == ""
+    every = warn_of_chance(levels.assign(accuracy=0.2), 64)
+    assert every.endswith("as it may in every condition.")
     both = pd.concat([levels, levels.assign(facet="n")])
     assert warn_of_chance(both, 64).endswith("for m, base and n, base.")
 
