@@ -6,11 +6,18 @@ import pytest
 from drawn import PLACE, study, values_of
 from made_up import CODES, CONDITIONS, N, answer_by_hand, by_hand, mean_by_hand
 from scipy.stats import spearmanr
-from test_sentences import languages
 
 from polycal.comparing.conditions import BASE_RANK
 from polycal.reporting.figures import FIGURES
 from polycal.storage import tables
+
+
+def languages(*rows: tuple, facet: str = "m") -> pd.DataFrame:
+    """Rows of (rank, language, accuracy, confidence)."""
+    columns = ["rank", "language", "accuracy", "confidence"]
+    frame = pd.DataFrame(rows, columns=columns).assign(facet=facet, n_questions=100)
+    gap = frame["confidence"] - frame["accuracy"]
+    return frame.assign(gap=gap, ece=gap.abs(), chance=0.25)
 
 
 def caption(name: str, values: pd.DataFrame | None = None) -> str:

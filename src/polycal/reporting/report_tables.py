@@ -164,10 +164,15 @@ def warn_of_chance(levels: pd.DataFrame, n: int) -> str:
     low = whole[whole["accuracy"] <= chance + noise]
     if low.empty:
         return ""
+    is_everywhere = len(low) == len(whole) > 1
+    where = (
+        "in every condition"
+        if is_everywhere
+        else f"for {_name_conditions(low, levels)}"
+    )
     return (
         f"With {n} questions per language, a mean accuracy of up to "
-        f"{percent(chance + noise)} may be chance, as it may for "
-        f"{_name_conditions(low, levels)}."
+        f"{percent(chance + noise)} may be chance, as it may {where}."
     )
 
 
