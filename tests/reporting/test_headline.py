@@ -47,7 +47,7 @@ def test_one_model_is_told_what_sft_and_the_largest_smoothing_change():
         "Over 3 languages, SFT raises confidence by 24.0 pp [+23.0, +26.0] and leaves "
         "accuracy within the margin (−0.3 pp [−1.3, +1.7]).",
         "In low-resource languages, it lowers confidence by 22.0 pp [−23.0, −20.0] and "
-        "may change accuracy by chance only (+5.0 pp [+4.0, +7.0]).",
+        "is not shown to change accuracy (+5.0 pp [+4.0, +7.0]).",
         "SFT, smoothing 0.2 lowers the gap between confidence and accuracy by 8.0 pp "
         "[−9.0, −6.0], against SFT.",
     ]
@@ -128,8 +128,8 @@ def test_of_two_models_as_they_are_the_difference_is_told():
     beside = changes(*rows).assign(reference="model:m")
     _, told = describe_answer(models, NONE, beside)
     assert told == (
-        "In place of m, n raises confidence by 20.0 pp [+19.0, +22.0] and may change "
-        "accuracy by chance only (−5.0 pp [−6.0, −3.0])."
+        "In place of m, n raises confidence by 20.0 pp [+19.0, +22.0] and is not shown "
+        "to change accuracy (−5.0 pp [−6.0, −3.0])."
     )
     asked = describe_answer(models, NONE, beside.assign(reference="task:t"))
     assert len(asked) == 1

@@ -14,7 +14,7 @@ _CHANGES = {  # by the contrast's verdict
     "increase": "raises {name} by {size}",
     "decrease": "lowers {name} by {size}",
     "equivalent": "leaves {name} within the margin ({size})",
-    "inconclusive": "may change {name} by chance only ({size})",
+    "inconclusive": "is not shown to change {name} ({size})",
 }
 _FIRST = ("confidence", "accuracy")
 # The only reason for which two conditions of a facet are not contrasted.
