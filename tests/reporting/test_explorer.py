@@ -93,6 +93,21 @@ def test_the_table_filters_and_sorts(opened):
     assert page.locator("#explorer thead [aria-sort=ascending]").count() == 1
 
 
+def test_a_sure_change_stands_out(opened):
+    """Bold, and the caption says why."""
+    page = opened("#view?metric=confidence")
+    change = page.locator("#explorer thead button", has_text="change: SFT − base")
+    column = int(change.get_attribute("data-column"))
+    bold = [
+        row.locator("td").nth(column - 1).locator("strong").count()
+        for row in page.locator("#explorer tbody tr").all()
+    ]
+    signs = page.evaluate("data.sure[key('confidence')][facetOf().name]")
+    assert bold == [int(each[1]) for each in signs]
+    assert sum(bold)
+    assert "bold" in page.locator("#explorer caption").inner_text()
+
+
 def test_a_click_shows_a_language_in_every_condition(opened):
     """One diagram per condition, its question as its script runs, and the way back."""
     page = opened()
@@ -251,8 +266,8 @@ def test_nothing_sticks_out_at_any_width(chromium, address, width):
 
 def test_the_page_s_numbers_are_those_of_the_answers(tmp_path):
     """In millionths by language and condition; bins hold every question once."""
-    paths = make_study(tmp_path)
-    explored = explore(paths["metrics"], paths["reliability"], [], ["text"])
+    make_study(tmp_path)
+    explored = explore(tmp_path, [], ["text"])
     assert explored["tasks"] == {"global_mmlu": list(CODES)}
     (facet,) = explored["facets"]
     assert facet["conditions"] == list(CONDITIONS)
@@ -260,7 +275,7 @@ def test_the_page_s_numbers_are_those_of_the_answers(tmp_path):
     assert facet["apart"] == []
     both = frozenset({("miniature", "alpaca-en")})
     other = {"released": Released(both, both)}
-    foreign = explore(paths["metrics"], paths["reliability"], [], ["text"], **other)
+    foreign = explore(tmp_path, [], ["text"], **other)
     assert foreign["facets"] == [facet | {"apart": ["token", "english"]}]
     assert explored["scorings"][0] == "text token"
     for metric in ("accuracy", "confidence", "gap", "ece", "nll"):
@@ -292,7 +307,7 @@ def test_the_page_s_numbers_are_those_of_the_answers(tmp_path):
 def test_an_interval_reaches_as_far_as_the_table_s(tmp_path):
     """Below the value by value - ci_low, above it by ci_high - value."""
     paths = make_study(tmp_path)
-    explored = explore(paths["metrics"], paths["reliability"], [], ["text"])
+    explored = explore(tmp_path, [], ["text"])
     (found,) = explored["values"]["global_mmlu|text|token|none|ece"].values()
     rows = tables.where(
         tables.read(paths["metrics"], "metrics"),
@@ -312,10 +327,37 @@ def test_an_interval_reaches_as_far_as_the_table_s(tmp_path):
             assert drawn == pytest.approx(ends[code, *how], abs=1), (code, how)
 
 
+def test_a_change_is_sure_where_its_band_leaves_0_out(tmp_path):
+    """By language, condition, metric and calibrator, as the contrasts have it."""
+    paths = make_study(tmp_path)
+    sure = explore(tmp_path, [], ["text"])["sure"]
+    rows = tables.read(paths["contrasts"], "contrasts").to_pylist()
+    expected = {
+        (row["calibrator"], row["metric"], row["level"], row["smoothing"]): row
+        for row in rows
+        if row["normaliser"] == "token"
+        and row["reference"] == ("sft" if row["smoothing"] else "base")
+    }
+    seen = set()
+    for (calibrator, metric, code, smoothing), row in expected.items():
+        if (
+            code not in CODES
+            or f"global_mmlu|text|token|{calibrator}|{metric}" not in sure
+        ):
+            continue
+        (signs,) = sure[f"global_mmlu|text|token|{calibrator}|{metric}"].values()
+        own = signs[CODES.index(code)]
+        assert own[0] == "0"  # the base model has changed from nothing
+        is_sure = row["sim_low"] > 0 or row["sim_high"] < 0
+        assert own[2 if smoothing else 1] == "01"[is_sure], (metric, code)
+        seen.add((metric, is_sure))
+    assert {("confidence", True), ("accuracy", False)} <= seen
+
+
 def test_several_seeds_have_no_interval_of_one(tmp_path):
     """The interval of one seed is not that of their mean."""
-    paths = make_study(tmp_path, seeds=(0, 1))
-    explored = explore(paths["metrics"], paths["reliability"], [], ["text"])
+    make_study(tmp_path, seeds=(0, 1))
+    explored = explore(tmp_path, [], ["text"])
     (found,) = explored["values"]["global_mmlu|text|token|none|ece"].values()
     assert set(found) == {"value"}
 

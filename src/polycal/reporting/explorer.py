@@ -19,6 +19,7 @@ from polycal.comparing.conditions import (
     label,
     language_of,
     name_facet,
+    per_change,
     reference,
 )
 from polycal.comparing.released import NONE_RELEASED, Released
@@ -41,8 +42,7 @@ _READING = ["task", "scoring", "normaliser", "calibrator"]
 
 
 def explore(
-    metrics: Path,
-    reliability: Path,
+    folder: Path,
     shifts: list[Path],
     scorings: list[str],
     released: Released = NONE_RELEASED,
@@ -50,8 +50,7 @@ def explore(
     """Return all numbers that a reader of the page can choose.
 
     Args:
-        metrics: the study's metrics table.
-        reliability: the study's bins.
+        folder: of the study's tables: metrics, reliability and contrasts.
         shifts: tables that `polycal find_shifts` wrote.
         scorings: of the page; the first one leads.
         released: the study's released checkpoints.
@@ -62,12 +61,14 @@ def explore(
         no number. `below` and `above` are the distances from the value to the ends of
         its interval, which exist for single seeds only.
     """
-    shown = tables.where(tables.read(metrics, "metrics"), subset="all").to_pandas()
+    shown = tables.where(
+        tables.read(folder / "metrics.parquet", "metrics"), subset="all"
+    ).to_pandas()
     shown = by_condition(
         shown[shown["metric"].isin(METRICS) & shown["scoring"].isin(scorings)]
     )
     shown = shown[(shown["metric"] != "accuracy") | (shown["calibrator"] == "none")]
-    bins = tables.read(reliability, "reliability").to_pandas()
+    bins = tables.read(folder / "reliability.parquet", "reliability").to_pandas()
     bins = bins[bins["scoring"].isin(scorings)]
     bins = by_condition(bins[bins["calibrator"] == "none"])
     codes = {
@@ -101,6 +102,7 @@ def explore(
             name: METRICS[name] for name in METRICS if name in set(shown["metric"])
         },
         "values": _values(shown, codes, facets),
+        "sure": _sure(folder / "contrasts.parquet", codes, facets),
         "bins": dict(_bins(bins, codes, facets)),
         "questions": _questions(shifts, facets),
     }
@@ -185,6 +187,27 @@ def _values(
             del grids["below"], grids["above"]
         values.setdefault("|".join(reading), {})[facet] = grids
     return values
+
+
+def _sure(
+    path: Path, codes: Mapping[str, list], facets: Mapping[str, list]
+) -> dict[str, dict]:
+    """Return for each reading and metric: facet -> what is shown in each language."""
+    rows = per_change(tables.read(path, "contrasts").to_pandas())
+    rows = rows[rows["metric"].isin(METRICS)]
+    rows = rows[(rows["sim_low"] > 0) | (rows["sim_high"] < 0)]
+    shown: dict[tuple, set] = {}
+    keys = [*_READING, "metric", "facet", "level", "rank"]
+    for *key, language, rank in rows[keys].itertuples(index=False, name=None):
+        shown.setdefault(tuple(key), set()).add((language, rank))
+    sure: dict[str, dict] = {}
+    for (*reading, facet), changed in shown.items():
+        if reading[0] in codes and facet in facets:
+            sure.setdefault("|".join(reading), {})[facet] = [
+                "".join("01"[(code, rank) in changed] for rank in facets[facet])
+                for code in codes[reading[0]]
+            ]
+    return sure
 
 
 def _bins(

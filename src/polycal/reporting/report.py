@@ -104,9 +104,7 @@ def report(
         "tables": [
             {"name": name, "link": folders.link(path)} for name, path in paths.items()
         ],
-        "data": to_json(
-            explore(paths["metrics"], paths["reliability"], shifts, scoring, released)
-        ),
+        "data": to_json(explore(tables, shifts, scoring, released)),
         "has_questions": bool(shifts),
         "made_by": _made_by(paths),
     }

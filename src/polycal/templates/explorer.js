@@ -73,7 +73,7 @@ function columns() {
   const list = labels.map((name, index) => ({ name, of: (row) => row.values[index], index }));
   const apart = facetOf().apart.includes(view.scoring.split(" ")[1]);
   for (const [after, before] of apart ? [] : facetOf().compared)
-    list.push({ name: "change: " + labels[after] + " − " + labels[before], change: true, of: (row) =>
+    list.push({ name: "change: " + labels[after] + " − " + labels[before], change: true, after, of: (row) =>
       row.values[after] === null || row.values[before] === null ? null : row.values[after] - row.values[before] });
   return list;
 }
@@ -106,7 +106,9 @@ function draw() {
       up * (typeof value(a) === "string" ? value(a).localeCompare(value(b)) : value(a) - value(b)));
   }
   const metric = tabled(), [title, unit] = data.metrics[metric];
-  table.caption.textContent = title + (unit ? ", " + unit : "") + ": " + facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text;
+  const sure = (data.sure[key(metric)] || {})[facetOf().name];
+  table.caption.textContent = title + (unit ? ", " + unit : "") + ": " + facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text +
+    (sure ? "; a change is bold where its simultaneous band over all languages leaves out 0" : "");
   table.tHead.replaceChildren(make("tr", {}, ...heads.map((head, index) => {
     const sorted = column && Number(column) === index ? (direction === "up" ? "ascending" : "descending") : "none";
     const button = make("button", { type: "button", "data-column": index }, head.name);
@@ -116,7 +118,9 @@ function draw() {
     const pressed = row.code === view.lang;
     const button = make("button", { type: "button", "data-lang": row.code, "aria-pressed": pressed }, row.name + " (" + row.code + ")");
     const cells = shown.map((each) => {
-      const cell = make("td", {}, spell(each.of(row), metric, each.change));
+      const text = spell(each.of(row), metric, each.change);
+      const isSure = each.change && sure && sure[row.order][each.after] === "1";
+      const cell = make("td", {}, isSure ? make("strong", {}, text) : text);
       if (!each.change && row.below && row.below[each.index] !== null) {
         const ends = [each.of(row) - DISTANCE * row.below[each.index], each.of(row) + DISTANCE * row.above[each.index]];
         cell.append(make("small", {}, "[" + ends.map((end) => spell(end, metric)).join(", ") + "]"));
