@@ -1,5 +1,6 @@
 """What a benchmark's languages share, what differs, and what is measured of it."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -110,9 +111,31 @@ def test_questions_that_are_alike_by_chance_are_not_compared(tmp_path):
         )
         for language, own in (("en", golds), ("ja", golds[1:]))
     )
-    with pytest.raises(InputError, match=r"t: (no|only \d+ of 120) question"):
+    with pytest.raises(InputError, match=r"t: only \d+ of 119 questions with the same"):
         compare([en, ja], "intersection")
     assert compare([en], "intersection")["n_common"] == 120
+
+
+def test_agreement_is_judged_by_what_chance_would_give(tmp_path):
+    """Two options, golds 62 to 38: a shift by one row leaves more than half alike.
+
+    Chance: .62^2 + .38^2 = .529, so the limit is .764; one answer in five may differ.
+    """
+    golds = [int(number * 38 % 100 < 38) for number in range(1, 501)]
+    assert sum(golds) == 190
+
+    def write(language: str, own: list[int]):
+        rows = [("test", str(number), gold, 2) for number, gold in enumerate(own)]
+        return write_language(tmp_path, language, rows)
+
+    en = write("en", golds)
+    shifted = sum(one == other for one, other in itertools.pairwise(golds))
+    assert shifted < 0.764 * 499
+    words = rf"only {shifted} of 499 .* same answer in en and et, and chance would give"
+    with pytest.raises(InputError, match=words):
+        compare([en, write("et", golds[1:])], "intersection")
+    some = [1 - gold if number % 5 == 0 else gold for number, gold in enumerate(golds)]
+    assert compare([en, write("th", some)], "intersection")["n_common"] == 400
 
 
 @pytest.mark.parametrize(("n_common", "stops"), [(5, False), (4, True)])

@@ -141,11 +141,16 @@ def test_a_link_restores_the_view(opened):
     assert names(broken) == list(CODES)
     said = broken.locator("#count").inner_text()
     assert said.endswith("does not have: task no, metric no, language no")
+    broken.get_by_label("resources").select_option("low")
+    assert broken.locator("#count").inner_text() == "2 of 5 languages"
 
 
 def test_a_language_is_a_step_that_back_and_escape_undo(opened):
     """A link to a language shows it without scrolling."""
     page = opened()
+    page.locator("[data-lang=sw]").click()
+    page.go_back()
+    assert page.locator("#detail").inner_text() == ""
     page.locator("[data-lang=sw]").click()
     page.locator("[data-lang=he]").click()
     page.go_back()
@@ -216,10 +221,15 @@ def test_the_table_of_a_view_can_be_saved(opened):
     with page.expect_download() as download:
         page.locator("#download").click()
     lines = download.value.path().read_text().splitlines()
-    assert lines[0].startswith('"language","code","resources","class","base","SFT"')
+    own = f'"accuracy, {next(iter(CONDITIONS))}"'
+    assert lines[0].startswith(f'"language","code","resources","class",{own},"low"')
     english = next(line for line in lines if ",en," in line).split(",")
-    assert float(english[4]) == pytest.approx(
-        100 * by_hand(*CONDITIONS["base"], "en")["accuracy"], abs=1e-3
+    value, low, high = map(float, english[4:7])
+    accuracy = 100 * by_hand(*CONDITIONS["base"], "en")["accuracy"]
+    assert value == pytest.approx(accuracy, abs=1e-3)
+    assert low < value < high
+    assert download.value.suggested_filename == (
+        "miniature-alpaca-en-global_mmlu-text-token-accuracy.csv"
     )
     assert len(lines) == 1 + len(CODES)
 

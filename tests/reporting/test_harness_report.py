@@ -99,6 +99,16 @@ def logged(checkpoint, questions, tmp_path_factory):
     return folder / "out", found["results"]
 
 
+def test_a_study_of_somebody_else_s_is_kept(logged, tmp_path):
+    """Before anything is read; the verb's own file is written again."""
+    study = tmp_path / "study.yaml"
+    study.write_text("study: mine\n")
+    with pytest.raises(InputError, match=r"study\.yaml is not of .* --out"):
+        report_samples(folder=logged[0], out=tmp_path)
+    assert study.read_text() == "study: mine\n"
+    assert list(tmp_path.iterdir()) == [study]
+
+
 def test_the_report_of_a_folder_has_the_harness_s_and_polycal_s_own_numbers(
     logged, checkpoint, questions, tmp_path
 ):

@@ -30,7 +30,7 @@ NONE = changes()
 def test_one_model_is_told_what_sft_and_the_largest_smoothing_change():
     """Over all languages, in those with the fewest resources, and with smoothing."""
     told = describe_answer(
-        levels(("m", BASE_RANK, 0.4, 0.5)),
+        levels(("m", BASE_RANK, 0.4, 0.5), ("m", 0.2, 0.4, 0.41)),
         changes(
             ("m", 0.0, "all", "confidence", 0.24, "increase"),
             ("m", 0.0, "all", "accuracy", -0.003, "equivalent"),
@@ -48,8 +48,8 @@ def test_one_model_is_told_what_sft_and_the_largest_smoothing_change():
         "accuracy within the margin (−0.3 pp [−1.3, +1.7]).",
         "In low-resource languages, it lowers confidence by 22.0 pp [−23.0, −20.0] and "
         "is not shown to change accuracy (+5.0 pp [+4.0, +7.0]).",
-        "SFT, smoothing 0.2 lowers the gap between confidence and accuracy by 8.0 pp "
-        "[−9.0, −6.0], against SFT.",
+        "SFT, smoothing 0.2 lowers confidence minus accuracy: from +9.0 pp to +1.0 pp, "
+        "−8.0 pp [−9.0, −6.0] against SFT.",
     ]
 
 
@@ -60,9 +60,10 @@ def test_without_a_plain_sft_smoothing_is_compared_with_the_base_model():
         for rank in (0.1, 0.2)
         for metric in ("confidence", "accuracy", "gap")
     ]
-    *_, last = describe_answer(levels(), changes(*rows).assign(reference="base"), NONE)
-    assert last.startswith("SFT, smoothing 0.2 raises the gap")
-    assert last.endswith("against the base model.")
+    after = levels(("m", 0.2, 0.4, 0.3))
+    told = describe_answer(after, changes(*rows).assign(reference="base"), NONE)
+    assert told[-1].startswith("SFT, smoothing 0.2 raises confidence minus accuracy")
+    assert told[-1].endswith("against the base model.")
 
 
 def test_several_models_are_counted():
@@ -82,7 +83,8 @@ def test_several_models_are_counted():
     first, second = describe_answer(levels(), changes(*rows), NONE)
     assert first == (
         "SFT against the base model, in 3 models and SFT sets: confidence rises in 2, "
-        "accuracy rises in 1 and falls in 1 and the gap rises in 1 and falls in 2."
+        "accuracy rises in 1, falls in 1 and stays within the margin in 1 and the gap "
+        "rises in 1 and falls in 2."
     )
     assert second.startswith("SFT, smoothing 0.1 against SFT, in 3 models and SFT sets")
     assert second.endswith("the gap falls in 3.")
@@ -109,7 +111,7 @@ def test_what_is_not_compared_is_told_side_by_side():
     """As of a released checkpoint whose tokenizer is not its base model's."""
     rows = ("m", BASE_RANK, 0.4, 0.5), ("m", 0.0, 0.6, 0.9)
     numbers, reason = describe_answer(levels(*rows), NONE, NONE)
-    told = "Accuracy and confidence: base 40.0% and 50.0%; SFT 60.0% and 90.0%."
+    told = "Accuracy and confidence – base: 40.0% and 50.0%; SFT: 60.0% and 90.0%."
     assert numbers == told
     assert reason.startswith("They are not compared: their tokenizers differ")
 
@@ -135,3 +137,20 @@ def test_of_two_models_as_they_are_the_difference_is_told():
     assert len(asked) == 1
     third = pd.concat([beside, beside.assign(facet="o")])
     assert len(describe_answer(models, NONE, third)) == 1
+
+
+def test_models_of_different_conditions_are_named_and_counted_apart():
+    """One with SFT beside one without; only one with smoothing; two tokenizers."""
+    metrics = ("confidence", "accuracy", "gap")
+    sft = [("m", 0.0, "all", metric, 0.1, "increase") for metric in metrics]
+    beside = levels(("m", BASE_RANK, 0.4, 0.5), ("n", BASE_RANK, 0.4, 0.5))
+    told, *_ = describe_answer(beside, changes(*sft), NONE)
+    assert told.startswith("Over 3 languages, SFT of m raises confidence by")
+    others = [(name, *row[1:]) for name in "no" for row in sft]
+    smooth = [("m", 0.1, "all", metric, -0.1, "decrease") for metric in metrics]
+    first, second = describe_answer(beside, changes(*sft, *others, *smooth), NONE)
+    assert "in 3 models and SFT sets: confidence rises in 3," in first
+    assert "against SFT, in m: confidence falls in 1," in second
+    apart = [("m", -1.0, 0.4, 0.5), ("m", 0.0, 0.6, 0.9), ("n", -1.0, 0.3, 0.2)]
+    told, _ = describe_answer(levels(*apart), NONE, NONE)
+    assert "m (base: 40.0% and 50.0%; SFT: 60.0% and 90.0%); n (base: 30" in told

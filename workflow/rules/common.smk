@@ -116,7 +116,7 @@ def note_study():
 def end_study():
     """Remove left-overs, and say where the report is, if there is one."""
     # What it cannot remove it names; the results are complete all the same.
-    run_module = [sys.executable, "-m", "polycal", "remove_leftovers"]
+    run_module = [sys.executable, "-P", "-m", "polycal", "remove_leftovers"]
     subprocess.run(run_module, env={**os.environ, "PYTHONPATH": SRC})
     page = os.path.abspath(layout.PAGE)
     if os.path.exists(page):

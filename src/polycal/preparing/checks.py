@@ -26,12 +26,15 @@ _COMPARED = ("task", "language", "split", "question_id", "gold", "subject")
 # Share of all questions below which those that languages have in common may be common
 # by chance, as where rows without an id are numbered and one language lacks the first.
 _LEAST_COMMON = 0.5
+# Chance can be told from agreement of so many common ids, and if answers differ.
+_FEWEST, _MOST_CHANCE = 20, 0.8
 _SHOWN = 5  # questions that a message lists
 _KIND = "check"
 _logger = logging.getLogger(__name__)
 
-# (index of the right option, number of options, subject) -> languages with it.
-Versions = dict[tuple[int, int, str | None], list[str]]
+# Index of the right option, number of options, and subject of a question.
+Version = tuple[int, int, str | None]
+Versions = dict[Version, list[str]]  # the languages with each version of a question
 
 
 @verb(makes="{out}", without_pandas=True)
@@ -81,10 +84,12 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
 
     Raises:
         InputError: the files are not of one benchmark; the questions are not all alike
-            and the policy is `identical`; or less than half of them are alike.
+            and the policy is `identical`; less than half of them are alike; or two
+            languages agree hardly more than by chance.
     """
     languages: dict[str, dict] = {}
     splits: dict[str, dict[str, Versions]] = {"test": {}, "dev": {}}
+    asked: dict[str, dict[str, Version]] = {}
     tasks = set()
     for path in paths:
         table = tables.read(path, "questions")
@@ -100,6 +105,7 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
             tasks.add(task)
             if split == "test":
                 sizes[n] += 1
+                asked.setdefault(language, {})[name] = (gold, n, subject)
             versions = splits[split].setdefault(name, {})
             versions.setdefault((gold, n, subject), []).append(language)
         languages[codes.pop()] = _describe_language(path, table, sizes)
@@ -114,6 +120,8 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
         "digest": None,
         **{split: {"missing": [], "differing": []} for split in splits},
     }
+    if policy == "intersection":
+        _check_agreement(facts["task"], asked)
     if policy != "own":
         facts |= {
             split: _compare_split(questions, languages)
@@ -124,6 +132,36 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
         facts["digest"] = hashlib.sha256("\n".join(common).encode()).hexdigest()
         _report_differences(facts)
     return facts
+
+
+def _check_agreement(task: str, asked: Mapping[str, Mapping[str, Version]]) -> None:
+    """Compare each language's questions with the first one's of the same ids.
+
+    Rows without an id are numbered: where one language lacks the first row, every id
+    names another question, and with two options half of them still look alike.
+
+    Raises:
+        InputError: a language is nearer to chance than to full agreement.
+    """
+    (first, reference), *others = asked.items()
+    for language, own in others:
+        shared = reference.keys() & own.keys()
+        n = len(shared)
+        if n < _FEWEST:
+            continue
+        counts = Counter(reference[name] for name in shared)
+        chance = sum((count / n) ** 2 for count in counts.values())
+        alike = sum(reference[name] == own[name] for name in shared)
+        if chance > _MOST_CHANCE:
+            continue
+        if alike < (1 + chance) / 2 * n:
+            raise InputError(
+                f"{task}: only {alike} of {n} questions with the same id have the same "
+                f"answer in {first} and {language}, and chance would give "
+                f"{round(chance * n)}; name what identifies a question as "
+                "`question_id` in the format, leave the language out, or say "
+                "`questions: own`"
+            )
 
 
 def _describe_language(

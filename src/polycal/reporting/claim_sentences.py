@@ -110,9 +110,6 @@ def _spell_numbers(row: Mapping) -> list[str]:
     if row["verdict"] != INCONCLUSIVE:
         p = row["p_adjusted"]
         notes.append("adjusted p < 0.001" if p < 0.001 else f"adjusted p = {p:.3f}")
-    if row["tipping_sd"] == row["tipping_sd"]:
-        sd = spell_difference(row["tipping_sd"], unit).removeprefix("+")
-        notes.append(f"undone by an sd over trainings of {sd}")
     if row["verdict"] == INCONCLUSIVE:
         if row["detectable"] == row["detectable"]:
             least = spell_difference(row["detectable"], unit).removeprefix("+")
@@ -122,8 +119,18 @@ def _spell_numbers(row: Mapping) -> list[str]:
             notes.append(f"{needed} questions would decide this one")
         if row["n_seeds_needed"] == row["n_seeds_needed"]:
             notes.append(f"{int(row['n_seeds_needed'])} seeds would decide this one")
+    return notes + list_cautions(row)
+
+
+def list_cautions(row: Mapping) -> list[str]:
+    """Say what would undo a verdict, and what else differs between its conditions."""
+    cautions = []
+    if row["tipping_sd"] == row["tipping_sd"]:
+        unit = MEASURED[row["metric"]].unit
+        sd = spell_difference(row["tipping_sd"], unit).removeprefix("+")
+        cautions.append(f"undone by an sd over trainings of {sd}")
     if row["lr_reference"] == row["lr_reference"] and row["lr"] != row["lr_reference"]:
-        notes.append(
+        cautions.append(
             f"other learning rate: {number(row['lr_reference'])} → {number(row['lr'])}"
         )
-    return notes
+    return cautions

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import pandas as pd
 
 from polycal.comparing.conditions import name_facet
-from polycal.comparing.verdicts import INCONCLUSIVE, NOT_JUDGED
+from polycal.comparing.verdicts import HOLDS, INCONCLUSIVE, NOT_JUDGED, REVERSED
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.claim_sentences import MARKS, describe_case
+from polycal.reporting.claim_sentences import MARKS, describe_case, list_cautions
 from polycal.reporting.report_tables import NOTHING
 from polycal.reporting.spelling import spell, spell_difference
+from polycal.study.languages import ALL, LEVELS
 from polycal.study.layout import number
 
 
@@ -67,15 +68,40 @@ def _smoothing(row: Mapping) -> str:
 def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
     case = describe_case(row, facet=several)
     unit = MEASURED[row["metric"]].unit
+    short = spell_difference(row["estimate"], unit)
+    if row["level"] not in (*LEVELS, ALL):
+        short += f" ({row['level']})"  # the language that decided
     return {
         "smoothing": _smoothing(row),
         "mark": case["mark"],
         "kind": case["kind"],
-        "short": ""
-        if case["kind"] == NOT_JUDGED
-        else spell_difference(row["estimate"], unit),
+        "short": "" if case["kind"] == NOT_JUDGED else short,
         "text": f"{row['statement']} {case['where']}: {case['text']}",
     }
+
+
+def find_conflicts(claims: pd.DataFrame, task: str, scoring: str) -> list[str]:
+    """Say which verdicts of a task come out the other way under another scoring.
+
+    Args:
+        claims: rows of a claims table under headline normalisers.
+        task: of the verdicts.
+        scoring: of the verdicts.
+    """
+    rows = claims[claims["task"] == task]
+    kinds = rows["verdict"].str.extract(rf"^({HOLDS}|{REVERSED})", expand=False)
+    rows = rows.assign(kind=kinds).dropna(subset="kind")
+    keys = ["statement", "model", "sft", "smoothing"]
+    own = rows[rows["scoring"] == scoring].set_index(keys)["kind"]
+    told = []
+    for other, theirs in rows[rows["scoring"] != scoring].groupby("scoring"):
+        both = theirs.set_index(keys)[["kind"]].join(own.rename("own"), how="inner")
+        both = both[both["kind"] != both["own"]]
+        if len(both):
+            names = dict.fromkeys(both.index.get_level_values("statement"))
+            quoted = " ".join(f"“{name}”" for name in names)
+            told.append(f"Scored by {other}, verdicts come out the other way: {quoted}")
+    return told
 
 
 def list_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
@@ -109,6 +135,8 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
     unit = MEASURED[row["metric"]].unit
     case = {name: told[name] for name in ("mark", "kind", "verdict", "where")}
     case["note"] = row["reason"] if isinstance(row["reason"], str) else ""
+    if told["kind"] != NOT_JUDGED:
+        case["note"] = "; ".join(filter(None, [case["note"], *list_cautions(row)]))
     names = ("values", "difference", "interval", "least", "needed")
     if told["kind"] == NOT_JUDGED:
         return case | dict.fromkeys(names, NOTHING)

@@ -26,6 +26,8 @@ _SUBJECTS, _CATEGORIES = ("subject", "category"), ("subject_category", "category
 _CULTURE = "cultural_sensitivity_label"
 _WIDTH = 12  # digits of the greatest number of a document
 _NEVER = "./never-read"  # a repository that the report does not need
+_FILE = "study.yaml"
+_MARK = "# Written by `polycal report-samples`, which writes it again."
 _logger = logging.getLogger(__name__)
 
 
@@ -56,6 +58,7 @@ def report_samples(
         InputError: the folder holds no complete run, a sample contradicts the harness's
             own numbers, or languages and models do not fit together.
     """
+    _check_free(out)
     logged = find_logged(folder, languages or {})
     models = sorted({own.model for own in logged})
     tokenizers = _find_tokenizers(tokenizer, models)
@@ -263,8 +266,22 @@ def _write_study(
         ],
         "scoring": sorted(set(scorings.values())),
     }
-    path = out / "study.yaml"
+    path = out / _FILE
     with replacing(path) as temporary:
         text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(f"{_MARK}\n{text}", encoding="utf-8")
     return path
+
+
+def _check_free(out: Path) -> None:
+    """Refuse a folder whose study somebody else wrote.
+
+    Raises:
+        InputError: its study.yaml is not one of this verb.
+    """
+    path = out / _FILE
+    if path.exists() and not path.read_bytes().startswith(_MARK.encode()):
+        raise InputError(
+            f"{path} is not of `polycal report-samples` and is kept; name another "
+            "folder as --out"
+        )

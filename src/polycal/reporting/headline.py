@@ -6,7 +6,7 @@ import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import BASE_RANK, TO_MODEL, label
-from polycal.reporting.sentences import join
+from polycal.reporting.sentences import join, per_condition
 from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL, LEVELS
 
@@ -15,6 +15,17 @@ _CHANGES = {  # by the contrast's verdict
     "decrease": "lowers {name} by {size}",
     "equivalent": "leaves {name} within the margin ({size})",
     "inconclusive": "is not shown to change {name} ({size})",
+}
+_OF_GAP = {
+    "increase": "raises",
+    "decrease": "lowers",
+    "equivalent": "leaves within the margin",
+    "inconclusive": "is not shown to change",
+}
+_MOVES = {
+    "increase": "rises",
+    "decrease": "falls",
+    "equivalent": "stays within the margin",
 }
 _FIRST = ("confidence", "accuracy")
 # The only reason for which two conditions of a facet are not contrasted.
@@ -46,16 +57,21 @@ def describe_answer(
     whole = changes[changes["level"] == ALL]
     if whole["facet"].nunique() > 1:
         return list(_count_facets(whole))
-    return list(_describe_facet(changes, whole))
+    return _describe_facet(levels, changes, whole)
 
 
-def _describe_facet(changes: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
+def _describe_facet(
+    levels: pd.DataFrame, changes: pd.DataFrame, whole: pd.DataFrame
+) -> list[str]:
     first, last = whole["rank"].min(), whole["rank"].max()
+    (facet,) = whole["facet"].unique()
+    # Another model of the study is not compared with anything.
+    of_facet = f" of {facet}" if levels["facet"].nunique() > 1 else ""
     n = int(whole["n_languages"].max())
     languages = f"Over {n} languages" if n > 1 else "In the one language"
     rows = whole[whole["rank"] == first].set_index("metric")
     told = join([_change(rows.loc[name], name) for name in _FIRST])
-    sentences = [f"{languages}, {label(first)} {told}."]
+    sentences = [f"{languages}, {label(first)}{of_facet} {told}."]
     shown = [level for level in LEVELS if level in set(changes["level"])]
     if len(shown) > 1:
         own = changes[(changes["level"] == shown[-1]) & (changes["rank"] == first)]
@@ -64,8 +80,16 @@ def _describe_facet(changes: pd.DataFrame, whole: pd.DataFrame) -> list[str]:
         sentences.append(f"In {shown[-1]}-resource languages, it {told}.")
     if last > first:
         rows = whole[whole["rank"] == last].set_index("metric")
-        told = _change(rows.loc["gap"], "the gap between confidence and accuracy")
-        sentences.append(f"{label(last)} {told}, against {_name_reference(rows)}.")
+        own = levels[(levels["level"] == ALL) & (levels["facet"] == facet)]
+        after = own.set_index("rank").loc[last, "gap"]
+        row = rows.loc["gap"]
+        low, high = (points(row[end], unit="") for end in ("ci_low", "ci_high"))
+        sentences.append(
+            f"{label(last)} {_OF_GAP[row['verdict']]} confidence minus accuracy: from "
+            f"{points(after - row['estimate'])} to {points(after)}, "
+            f"{points(row['estimate'])} [{low}, {high}] against "
+            f"{_name_reference(rows)}."
+        )
     return sentences
 
 
@@ -82,29 +106,36 @@ def _change(row: Mapping, name: str) -> str:
 
 
 def _count_facets(whole: pd.DataFrame) -> list[str]:
-    n = whole["facet"].nunique()
     sentences = []
-    for rank in sorted({whole["rank"].min(), whole["rank"].max()}):
-        own = whole[whole["rank"] == rank]
+    ranks = whole.groupby("facet")["rank"]
+    first, last = ranks.transform("min"), ranks.transform("max")
+    for own in (
+        whole[whole["rank"] == first],
+        whole[(whole["rank"] == last) & (last > first)],
+    ):
+        if own.empty:
+            continue
+        n = own["facet"].nunique()
+        where = f"{n} models and SFT sets" if n > 1 else own["facet"].iloc[0]
         counts = []
         for metric in ("confidence", "accuracy", "gap"):
             verdicts = own.loc[own["metric"] == metric, "verdict"]
             name = "the gap" if metric == "gap" else metric
             counts.append(f"{name} {_count(verdicts)}")
-        against = _name_reference(own)
+        labels = join([label(value) for value in sorted(own["rank"].unique())])
         sentences.append(
-            f"{label(rank)} against {against}, in {n} models and SFT sets: "
-            f"{join(counts)}."
+            f"{labels} against {_name_reference(own)}, in {where}: {join(counts)}."
         )
     return sentences
 
 
 def _count(verdicts: pd.Series) -> str:
-    counts = {
-        "rises": (verdicts == "increase").sum(),
-        "falls": (verdicts == "decrease").sum(),
-    }
-    shown = [f"{verb} in {count}" for verb, count in counts.items() if count]
+    counts = verdicts.value_counts()
+    shown = [
+        f"{verb} in {counts[verdict]}"
+        for verdict, verb in _MOVES.items()
+        if verdict in counts
+    ]
     return join(shown) or "is not shown to change in any"
 
 
@@ -123,12 +154,10 @@ def _describe_states(levels: pd.DataFrame) -> list[str]:
     """Describe what is not compared: models as they are, or two tokenizers."""
     base = levels[levels["rank"] == BASE_RANK].sort_values("gap")
     if len(levels) > len(base):
-        told = [
-            f"{label(row['rank'])} {percent(row['accuracy'])} and "
-            f"{percent(row['confidence'])}"
-            for row in levels.sort_values(["facet", "rank"]).to_dict("records")
-        ]
-        return [f"Accuracy and confidence: {'; '.join(told)}.", _APART]
+        indexed = levels.set_index(["facet", "rank"]).sort_index()
+        told = indexed["accuracy"].map(percent) + " and "
+        told += indexed["confidence"].map(percent)
+        return [f"Accuracy and confidence – {per_condition(told)}.", _APART]
     if len(base) == 1:
         (row,) = base.to_dict("records")
         side = "over" if row["gap"] > 0 else "under"

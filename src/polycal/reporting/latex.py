@@ -37,27 +37,29 @@ def write_levels(tables: Iterable[tuple[str, dict]], title: str) -> str:
         tables: facets with their `level_table`.
         title: what the numbers belong to.
     """
+    return "\n".join(_levels(table, f"{facet}; {title}") for facet, table in tables)
+
+
+def _levels(table: dict, about: str) -> str:
     lines = []
-    for facet, table in tables:
-        lines.append(_group(facet, 5, "bfseries"))
-        for group in table["groups"]:
-            n, rows = group["n"], group["rows"]
-            name = "all" if group["level"] == "all" else f"{group['level']} resource"
-            lines.append(_group(f"{name} ({n})", 5, "itshape"))
-            best = _find_best(rows)
-            for index, row in enumerate(rows):
-                cells = [
-                    _cell(cell["text"], cell["interval"], bold=(index, name) in best)
-                    for name, cell in zip(SHORT, row["cells"], strict=False)
-                ]
-                mark = r"$^\dagger$" if row["single"] else ""
-                lines.append(_row([escape(row["label"]) + mark, *cells]))
+    for group in table["groups"]:
+        n, rows = group["n"], group["rows"]
+        level = "all" if group["level"] == "all" else f"{group['level']} resource"
+        lines.append(_group(f"{level} ({n})", 5))
+        best = _find_best(rows)
+        for index, row in enumerate(rows):
+            cells = [
+                _cell(cell["text"], cell["interval"], bold=(index, name) in best)
+                for name, cell in zip(SHORT, row["cells"], strict=False)
+            ]
+            mark = r"$^\dagger$" if row["single"] else ""
+            lines.append(_row([escape(row["label"]) + mark, *cells]))
     caption = (
-        f"Calibration by resource level: {title}. Means over languages, with "
+        f"Calibration by resource level: {about}. Means over languages, with "
         "intervals in brackets; in bold the best accuracy and ECE of a level and the "
         "gap nearest to 0; a dagger marks a single seed."
     )
-    return _table("lrrrr", f"condition & {_METRICS}", lines, caption, f"levels {title}")
+    return _table("lrrrr", f"condition & {_METRICS}", lines, caption, f"levels {about}")
 
 
 def _find_best(rows: Sequence[dict]) -> set[tuple[int, str]]:
@@ -77,48 +79,53 @@ def write_differences(tables: Iterable[tuple[str, list]], title: str) -> str:
         tables: facets with their `difference_table`.
         title: what the numbers belong to.
     """
-    lines = []
-    for facet, rows in tables:
-        lines.append(_group(facet, 5, "bfseries"))
-        comparison = None
-        for row in rows:
-            if row["comparison"] != comparison:
-                comparison = row["comparison"]
-                lines.append(_group(comparison, 5, "itshape"))
-            cells = [
-                _cell(cell["text"], cell["interval"], bold=cell["bold"])
-                for cell in row["cells"]
-            ]
-            lines.append(_row([f"{row['level']} ({row['n']})", *cells]))
+    return "\n".join(_differences(rows, f"{facet}; {title}") for facet, rows in tables)
+
+
+def _differences(rows: Sequence[dict], about: str) -> str:
+    lines, comparison = [], None
+    for row in rows:
+        if row["comparison"] != comparison:
+            comparison = row["comparison"]
+            lines.append(_group(comparison, 5))
+        cells = [
+            _cell(cell["text"], cell["interval"], bold=cell["bold"])
+            for cell in row["cells"]
+        ]
+        lines.append(_row([f"{row['level']} ({row['n']})", *cells]))
     caption = (
-        f"Changes by resource level: {title}. Percentage points, means over "
+        f"Changes by resource level: {about}. Percentage points, means over "
         "languages, with intervals in brackets; bold where the interval leaves 0 out."
     )
     head = f"resources & {_CHANGES}"
-    return _table("lrrrr", head, lines, caption, f"differences {title}")
+    return _table("lrrrr", head, lines, caption, f"differences {about}")
 
 
-def write_claims(claims: Iterable[dict], title: str) -> str:
+def write_claims(tables: Iterable[tuple[str, list]], title: str) -> str:
     """Return every claim with its verdict and the difference that decided.
 
     Args:
-        claims: as `list_claims` returns them.
+        tables: facets with what `list_claims` returns of each.
         title: what the numbers belong to.
     """
+    return "\n".join(_claims(claims, f"{facet}; {title}") for facet, claims in tables)
+
+
+def _claims(claims: Iterable[dict], about: str) -> str:
     lines = []
     for claim in claims:
         # A statement may be longer than a line.
-        lines.append(_group(claim["statement"], 3, "itshape", r"p{0.95\textwidth}"))
+        lines.append(_group(claim["statement"], 3, r"p{0.95\textwidth}"))
         for case in claim["cases"]:
             number = _cell(case["difference"], case["interval"], bold=False)
             lines.append(_row([escape(case["where"]), escape(case["verdict"]), number]))
     caption = (
-        f"Claims: {title}. The difference that decided, with its interval at the level "
+        f"Claims: {about}. The difference that decided, with its interval at the level "
         "that decided."
     )
     head = "case & verdict & difference"
     return _table(
-        r"p{0.36\textwidth}p{0.22\textwidth}r", head, lines, caption, f"claims {title}"
+        r"p{0.36\textwidth}p{0.22\textwidth}r", head, lines, caption, f"claims {about}"
     )
 
 
@@ -131,7 +138,7 @@ def write_languages(frame: pd.DataFrame, title: str) -> str:
     """
     lines = []
     for facet, own in frame.groupby(frame.columns[0], sort=False):
-        lines.append(_group(str(facet), 7, "bfseries"))
+        lines.append(_group(str(facet), 7))
         for row in own.to_numpy().tolist():
             language, code, level, condition, *numbers = map(escape, map(str, row[1:]))
             lines.append(_row([f"{language} ({code})", level, condition, *numbers]))
@@ -191,8 +198,8 @@ def _row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _group(text: str, width: int, style: str, column: str = "l") -> str:
-    return rf"\multicolumn{{{width}}}{{{column}}}{{\{style} {escape(text)}}} \\"
+def _group(text: str, width: int, column: str = "l") -> str:
+    return rf"\multicolumn{{{width}}}{{{column}}}{{\itshape {escape(text)}}} \\"
 
 
 def _cell(text: str, interval: str, *, bold: bool) -> str:

@@ -40,8 +40,9 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
         title: what the numbers belong to.
     """
     facets, conditions = axes_of(means)
-    shown = 100 * means[["accuracy", "confidence", "chance"]]
-    limits = shown.min(axis=None) - 6, shown.max(axis=None) + 6
+    ends = [f"{metric}_{end}" for metric in _METRICS for end in ("low", "high")]
+    shown = 100 * means[[*_METRICS, "chance", *ends]]
+    limits = shown.min(axis=None) - 3, shown.max(axis=None) + 3
     levels = levels_in(means)
     per_row = 2 if len(facets) == 1 else len(levels)
     figure, panels = make_squares(

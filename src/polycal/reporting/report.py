@@ -20,7 +20,7 @@ from polycal.comparing.conditions import (
 from polycal.comparing.released import Released, find_released
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
-from polycal.reporting.claims_tables import arrange_claims, list_claims
+from polycal.reporting.claims_tables import arrange_claims, find_conflicts, list_claims
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.headline import describe_answer
 from polycal.reporting.page_figures import Folders, show_figures
@@ -29,8 +29,7 @@ from polycal.reporting.report_tables import (
     count_table,
     difference_table,
     level_table,
-    warn_of_chance,
-    warn_of_letters,
+    list_doubts,
 )
 from polycal.reporting.sample_tables import select_samples
 from polycal.reporting.selection import Selection
@@ -87,6 +86,12 @@ def report(
     checked = {check["task"]: check for check in map(read_check, checks)}
     asked = read_metadata(paths["metrics"]).get("asked") or {}
     folders = Folders(tables, figures, out.parent)
+    tasks = [
+        _task(task, measured, claims, folders, released)
+        | _describe_questions(task, checked, asked.get(task, {}))
+        for task in measured["task"].unique()
+    ]
+    lead = tasks[0]
     values = {
         "study": study,
         "description": description,
@@ -95,11 +100,8 @@ def report(
         "run": describe_run(measured, released) | {"normalisers": _pairs(measured)},
         "claims": list_claims(claims),
         "trainings": describe_trainings(listed),
-        "tasks": [
-            _task(task, measured, claims, folders, released)
-            | _describe_questions(task, checked, asked.get(task, {}))
-            for task in measured["task"].unique()
-        ],
+        "tasks": tasks,
+        "conflicts": find_conflicts(claims, lead["name"], lead["scorings"][0]["name"]),
         "n_bins": int(select(paths["reliability"], "reliability")["bin"].nunique()),
         "tables": [
             {"name": name, "link": folders.link(path)} for name, path in paths.items()
@@ -254,11 +256,7 @@ def _scoring(
         "name": name,
         "normaliser": normaliser,
         "answer": describe_answer(levels, changes, beside),
-        "doubts": [
-            doubt
-            for doubt in (warn_of_chance(levels, n_questions), warn_of_letters(levels))
-            if doubt
-        ],
+        "doubts": list_doubts(levels, n_questions),
         "facets": facets,
         "figures": [figure for figure in figures if figure["links"]],
         "absent": [figure for figure in figures if not figure["links"]],

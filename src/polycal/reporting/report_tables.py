@@ -7,6 +7,7 @@ import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import BASE_RANK, TO_MODEL, TO_TASK, label
+from polycal.comparing.reasons import DEGENERATE
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.sentences import join
 from polycal.reporting.spelling import percent, points, three
@@ -147,6 +148,35 @@ def count_table(changes: pd.DataFrame) -> list[dict[str, object]]:
             }
         )
     return rows
+
+
+def list_doubts(levels: pd.DataFrame, n: int) -> list[str]:
+    """Say what makes the answers of a task and scoring hard to believe.
+
+    Args:
+        levels: rows of `per_level` of one task, scoring and normaliser.
+        n: questions per language.
+    """
+    doubts = warn_of_chance(levels, n), warn_of_letters(levels), warn_of_place(levels)
+    return [doubt for doubt in doubts if doubt]
+
+
+def warn_of_place(levels: pd.DataFrame) -> str:
+    """Name the conditions that answer with one letter nearly always; "" for none.
+
+    Args:
+        levels: rows of `per_level` of one task, scoring and normaliser.
+    """
+    if "letter_share" not in levels:
+        return ""
+    one = levels[(levels["level"] == ALL) & (levels["letter_share"] > DEGENERATE)]
+    if one.empty:
+        return ""
+    return (
+        f"In more than {DEGENERATE:.0%} of the questions the answer is the option in "
+        f"one and the same place for {_name_conditions(one, levels)}: such answers "
+        "say nothing of what the model knows."
+    )
 
 
 def warn_of_chance(levels: pd.DataFrame, n: int) -> str:

@@ -10,6 +10,7 @@ from polycal.comparing.conditions import (
     in_resource_order,
     label,
     language_of,
+    name_facet,
     per_change,
 )
 from polycal.reporting import latex
@@ -80,8 +81,9 @@ def _write_latex(name: str, chosen: Selection, frame: pd.DataFrame, title: str) 
     if name == "languages":
         return latex.write_languages(frame, title)
     if name == "claims":
-        claims = chosen.rows("claims")
-        return latex.write_claims(list_claims(claims) if len(claims) else [], title)
+        own = chosen.rows("claims").groupby(["model", "sft"], sort=False)
+        listed = ((name_facet(*names), list_claims(rows)) for names, rows in own)
+        return latex.write_claims(listed, title)
     if name == "levels":
         facets = chosen.per_level().groupby("facet")
         return latex.write_levels(((f, level_table(own)) for f, own in facets), title)

@@ -1,7 +1,8 @@
 """What was run and how it was trained, and warnings about unequal comparisons."""
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -86,13 +87,21 @@ def describe_trainings(runs: pa.Table) -> dict[str, object]:
         "same": [(name, values[name][0]) for name in names if name not in differ],
         "differ": differ,
         "origins": list(_list_origins(runs)),
-        "warnings": [
-            *_warn(tuned),
-            *_warn_of_losses(tuned),
-            *_warn_of_tokenizers(runs),
-            *_warn_of_quantised(runs),
-        ],
+        "warnings": _join_alike(
+            _warn(tuned),
+            _warn_of_losses(tuned),
+            _warn_of_tokenizers(runs),
+            _warn_of_quantised(runs),
+        ),
     }
+
+
+def _join_alike(*warnings: Iterable[tuple[str, str]]) -> list[str]:
+    """Return sentences; those that are said of several facets are said once."""
+    facets: dict[str, list[str]] = {}
+    for facet, sentence in itertools.chain(*warnings):
+        facets.setdefault(sentence, []).append(facet)
+    return [f"{join(names)}: {sentence}" for sentence, names in facets.items()]
 
 
 def _list_origins(runs: pa.Table) -> Iterator[dict[str, str]]:
@@ -103,32 +112,35 @@ def _list_origins(runs: pa.Table) -> Iterator[dict[str, str]]:
             yield {"facet": facet, "repo": row["repo"], "revision": revision}
 
 
-def _warn_of_tokenizers(runs: pa.Table) -> Iterator[str]:
+def _warn_of_tokenizers(runs: pa.Table) -> Iterator[tuple[str, str]]:
     for model, sft in sorted(find_released(runs).other_tokenizer):
         yield (
-            f"{name_facet(model, sft)}: the released checkpoint has another tokenizer "
+            name_facet(model, sft),
+            "the released checkpoint has another tokenizer "
             "than its base model. Their confidences by option texts are compared under "
-            "the normalisers sum and byte only, and those by letters as ever."
+            "the normalisers sum and byte only, and those by letters as ever.",
         )
 
 
-def _warn_of_quantised(runs: pa.Table) -> Iterator[str]:
+def _warn_of_quantised(runs: pa.Table) -> Iterator[tuple[str, str]]:
     for row in runs.to_pylist():
         if row["quantised"]:
             yield (
-                f"{name_facet(row['model'], row['sft'])}: its weights are quantised "
-                f"({row['quantised']}), so its numbers hold what that changes, too."
+                name_facet(row["model"], row["sft"]),
+                f"its weights are quantised ({row['quantised']}), so its numbers hold "
+                "what that changes, too.",
             )
 
 
-def _warn_of_losses(tuned: pd.DataFrame) -> Iterator[str]:
+def _warn_of_losses(tuned: pd.DataFrame) -> Iterator[tuple[str, str]]:
     for row in tuned.to_dict("records"):
         if row["validation_nll"] > row["untuned_nll"]:  # False where it is not known
             yield (
-                f"{row['facet']}: {label(row['rank'])}, seed {row['seed']}: training "
-                "made the model worse at held-out conversations of its own SFT set: "
+                row["facet"],
+                f"{label(row['rank'])}, seed {row['seed']}: training made the "
+                "model worse at held-out conversations of its own SFT set: "
                 f"validation NLL {_spell_loss(row['untuned_nll'])} → "
-                f"{_spell_loss(row['validation_nll'])}."
+                f"{_spell_loss(row['validation_nll'])}.",
             )
 
 
@@ -142,7 +154,7 @@ def _spell(value: object) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _warn(tuned: pd.DataFrame) -> Iterator[str]:
+def _warn(tuned: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield a sentence for each comparison of runs with different rates."""
     for facet, own in tuned.groupby("facet"):
         rates: Mapping[float, list[str]] = {
@@ -153,8 +165,9 @@ def _warn(tuned: pd.DataFrame) -> Iterator[str]:
             start = reference(condition, rates)
             if start is not None and rates[start] != selected:
                 yield (
-                    f"{facet}: {label(condition)} was selected at learning rate "
+                    facet,
+                    f"{label(condition)} was selected at learning rate "
                     f"{' and '.join(selected)}, but its reference {label(start)} at "
                     f"{' and '.join(rates[start])}; their difference mixes the effects "
-                    "of smoothing and of the learning rate."
+                    "of smoothing and of the learning rate.",
                 )

@@ -56,7 +56,9 @@ function fill() {
     }));
     form[name].value = view[name];
   }
-  if (!["high", "mid", "low"].includes(view.level)) view.level = "all";
+  const levels = [...form.level.options].map((each) => each.value);
+  if (view.level && !levels.includes(view.level)) unknown.push("resources " + view.level);
+  if (!levels.includes(view.level)) view.level = "all";
   form.level.value = view.level;
   form.filter.value = view.filter ||= "";
   if (view.lang && !data.tasks[view.task].includes(view.lang)) {
@@ -181,13 +183,13 @@ function plot(list, byResources) {
     height: isWide ? (both ? 60 + 130 * facet.conditions.length : 330) : 60 + 15 * count,
     marginLeft: isWide ? 40 : 46, marginRight: isWide && both ? 110 : 10, marginBottom: 34, marginTop: 26,
     style: { background: "none", fontSize: "11px" },
-    ariaLabel: table.caption.textContent,
+    ariaLabel: (both ? "accuracy and confidence" : data.metrics[view.metric][0]) + ": " + facet.name + ", " + view.task,
     [along]: { domain, label: null, tickFormat: (code) => code.startsWith(" ") ? "" : code, tickSize: 0 },
     [across]: { label: unit || null, grid: true, nice: true },
     ...(both ? { [isWide ? "fy" : "fx"]: { domain: facet.conditions, label: null, padding: 0.12, tickFormat: (name) => name.replace(", smoothing", ",\nsmoothing") } } : {}),
     color: { domain: facet.conditions, range: data.colours.conditions, legend: false },
     marks: [
-      both ? null : rule([0], { stroke: "none" }),
+      unit === "pp" ? (isWide ? Plot.ruleY : Plot.ruleX)([0], { strokeOpacity: 0.5 }) : null,
       ...own,
       heads.length && isWide ? Plot.text(heads, { x: "code", ...(both ? { fy: () => facet.conditions[0] } : {}), frameAnchor: "top-left", textAnchor: "start", dy: -18, text: (row) => row.level + " resources", fill: ink, fontWeight: 600 }) : null,
       Plot.tip(points, (isWide ? Plot.pointerX : Plot.pointerY)(at({ [across]: "first", title: "words", pointerSize: 0 }))),
@@ -312,7 +314,12 @@ function restore() {
   return true;
 }
 function redraw() { fill(); draw(); }
-function update(how) { redraw(); remember(how); }
+function update(how) {
+  fill();
+  unknown = []; // a choice asks for nothing that is not there
+  draw();
+  remember(how);
+}
 function show() {
   if (!restore()) return false;
   redraw();
@@ -321,14 +328,26 @@ function show() {
 }
 
 function download() {
-  const shown = columns(), metric = tabled(), scale = ["%", "pp"].includes(data.metrics[metric][1]) ? 1e4 : 1e6;
+  const facet = facetOf(), names = view.metric === BOTH ? ["accuracy", "confidence"] : [view.metric];
   const quote = (text) => '"' + String(text).replaceAll('"', '""') + '"';
-  const lines = [["language", "code", "resources", "class", ...shown.map((each) => each.name)].map(quote).join(",")];
-  for (const row of rows()) {
-    const numbers = shown.map((each) => each.of(row) === null ? "" : each.of(row) / scale);
-    lines.push([quote(row.name), row.code, row.level, row.joshi, ...numbers].join(","));
-  }
-  const link = make("a", { download: [view.task, view.scoring.replace(" ", "-"), metric].join("-") + ".csv" });
+  const ends = (numbers, place, at, sign) => {
+    const own = numbers[sign < 0 ? "below" : "above"];
+    return own && own[place][at] !== null ? numbers.value[place][at] + sign * DISTANCE * own[place][at] : null;
+  };
+  const columns = names.flatMap((name) => {
+    const numbers = data.values[key(name)][facet.name];
+    const scale = ["%", "pp"].includes(data.metrics[name][1]) ? 1e4 : 1e6;
+    const spelt = (whole) => whole === null ? "" : whole / scale;
+    return facet.conditions.flatMap((condition, at) => [
+      [name + ", " + condition, (place) => spelt(numbers.value[place][at])],
+      ...(numbers.below ? [["low", (place) => spelt(ends(numbers, place, at, -1))], ["high", (place) => spelt(ends(numbers, place, at, 1))]] : []),
+    ]);
+  });
+  const lines = [["language", "code", "resources", "class", ...columns.map(([name]) => name)].map(quote).join(",")];
+  for (const row of rows())
+    lines.push([quote(row.name), row.code, row.level, row.joshi, ...columns.map(([, of]) => of(row.order))].join(","));
+  const named = [view.model, view.sft, view.task, view.scoring, view.metric].join("-").replace(/[^\w.]+/g, "-");
+  const link = make("a", { download: named + ".csv" });
   link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
   link.click();
   URL.revokeObjectURL(link.href);
@@ -351,9 +370,13 @@ table.tBodies[0].addEventListener("click", (event) => {
   if (event.target.dataset.lang) choose(event.target.dataset.lang);
 });
 detail.addEventListener("click", (event) => { if (event.target.id === "close") leave(); });
-document.addEventListener("keydown", (event) => { if (event.key === "Escape" && view.lang) leave(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") { tip.hidden = true; if (view.lang) leave(); } });
 document.getElementById("download").addEventListener("click", download);
-for (const name of ["hashchange", "popstate"]) window.addEventListener(name, show);
+for (const name of ["hashchange", "popstate"]) window.addEventListener(name, () => {
+  if (show() || location.hash || !view.lang) return;
+  view.lang = ""; // back where no language was chosen
+  redraw();
+});
 let width = 0; // that of the drawn chart
 new ResizeObserver(() => {
   if (Math.abs(chart.clientWidth - width) > 8) { width = chart.clientWidth; draw(); }
