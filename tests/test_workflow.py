@@ -205,6 +205,35 @@ def test_local_data_run_by_their_bytes(tmp_path):
     assert "tasks.own: ./bench does not offer 'sw'; it offers: en" in done.stdout
 
 
+def test_a_word_of_the_study_s_own_prepares_its_language_only(tmp_path):
+    """Where the format takes it; what is prepared holds the word."""
+    row = {"question": "Which is a fish?", "a": "eel", "b": "owl", "answer": "A"}
+    format = {"splits": {"test": "test"}, "question": "question", "lead_in": "own"}
+    format |= {"options": ["a", "b"], "gold": {"answer": "letter"}}
+    (tmp_path / "bench").mkdir()
+    for code in ("en", "sw"):
+        (tmp_path / "bench" / f"{code}.jsonl").write_text(json.dumps(row))
+    task = {"name": "own", "repo": "./bench", "format": format}
+    plain = task | {"name": "plain", "format": format | {"lead_in": "Answer:"}}
+    tasks = [each | {"languages": ["en", "sw"]} for each in (task, plain)]
+    write_config(tmp_path, small_study(tasks=tasks))
+    target = [
+        f"resources/tasks/{name}/{code}.parquet"
+        for name in ("own", "plain")
+        for code in ("en", "sw")
+    ]
+    run_study(tmp_path, *target)
+    words = [{"code": "sw", "lead_in": "Jawabu:"}]
+    write_config(tmp_path, small_study(tasks=tasks, languages=words))
+    assert job_counts(tmp_path, "--cores", "1", *target) == {"prepare_task": 1}
+    run_study(tmp_path, *target)
+    found = [
+        tables.read(tmp_path / path, "questions")["lead_in"].to_pylist()
+        for path in target
+    ]
+    assert found == [["Answer:"], ["Jawabu:"], ["Answer:"], ["Answer:"]]
+
+
 def test_an_added_language_runs_for_itself_only(study, finished):
     """Dry: its questions, one score a run, the task's measures, and the aggregates.
 

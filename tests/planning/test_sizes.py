@@ -1,6 +1,7 @@
 """Sizes come from tables, or from what lies on this machine; none is made up."""
 
 import dataclasses
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, DatasetDict
 from paper import paper_study, save_prepared, save_tokenised
 
 from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
+from polycal.planning import data_sizes
 from polycal.planning.data_sizes import Questions
 from polycal.planning.model_sizes import read_table
 from polycal.planning.sizes import SizedStudy, find_fertility
@@ -214,19 +217,61 @@ def test_every_row_has_a_source(name):
     assert all(row["source"].strip() and None not in row for row in rows)
 
 
-def test_a_local_set_tells_its_own_size(tmp_path):
-    """Before it is prepared, by Parquet's footers or the lines of JSON."""
-    folder = tmp_path / "set"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text('{"text": "' + "x" * 388 + '"}\n' * 1)
-    with (folder / "train.jsonl").open("a") as file:
-        file.write('{"text": "' + "x" * 388 + '"}\n')
-    size = alpaca(NOWHERE, repo=str(folder))
-    assert (size.rows, size.download_bytes, size.prepared) == (2, 0, False)
-    assert size.tokens == pytest.approx(100, rel=0.01)
-    pq.write_table(pa.table({"text": ["y" * 400] * 3}), folder / "train.parquet")
-    assert alpaca(NOWHERE, repo=str(folder)).rows == 3
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "json", "csv", "saved"])
+def test_a_local_set_tells_its_own_size(tmp_path, kind):
+    """Before it is prepared, whatever form its files have.
+
+    A long text in a column that the format does not read counts for nothing.
+    """
+    row = {"instruction": "x" * 120, "input": "", "output": "é" * 140}
+    rows = pd.DataFrame([row | {"source": "z" * 999}] * 2 + [row | {"input": "y" * 80}])
+    save_rows(rows, tmp_path / "train", kind)
+    size = alpaca(NOWHERE, repo=str(tmp_path), format="alpaca")
+    assert (size.rows, size.download_bytes, size.prepared) == (3, 0, False)
+    assert size.tokens == pytest.approx((100 + 100 + 120) / 3)
+    assert size.cut(110) == pytest.approx((100 + 100 + 110) / 3)
+
+
+def save_rows(rows, path, kind):
+    """The rows as `path` with a suffix; `saved` is a folder of `save_to_disk`."""
+    if kind == "csv":
+        rows.to_csv(path.with_suffix(".csv"), index=False)
+    elif kind == "parquet":
+        rows.to_parquet(path.with_suffix(".parquet"))
+    elif kind == "saved":
+        DatasetDict({path.name: Dataset.from_pandas(rows)}).save_to_disk(path.parent)
+    else:
+        path = path.with_suffix(f".{kind}")
+        rows.to_json(path, orient="records", lines=kind == "jsonl")
+
+
+def test_a_local_set_that_cannot_be_prepared_is_named(tmp_path):
+    """Before anything runs; one that is still to be made is of unknown size."""
+    (tmp_path / "train.csv").write_text("instruction,answer\na,b\n")
+    with pytest.raises(InputError, match=r"train\.csv lacks the columns input, output"):
+        alpaca(NOWHERE, repo=str(tmp_path), format="alpaca")
     assert alpaca(NOWHERE, repo="./nowhere-at-all") is None
+
+
+def test_a_broken_file_behind_the_first_rows_is_named(tmp_path, monkeypatch):
+    """Texts are read of the first rows only, but every file is counted."""
+    monkeypatch.setattr(data_sizes, "_ROWS", 1)
+    row = {"instruction": "a", "input": "", "output": "b"}
+    rows = Dataset.from_list([row] * 4)
+    rows.save_to_disk(tmp_path, num_shards=2)
+    assert alpaca(NOWHERE, repo=str(tmp_path), format="alpaca").rows == 4
+    data_sizes.measure_local_sft.cache_clear()
+    last = tmp_path / "data-00001-of-00002.arrow"
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"00001-of-.*not a complete Arrow stream"):
+        alpaca(NOWHERE, repo=str(tmp_path), format="alpaca")
+
+
+def test_a_lone_surrogate_in_a_local_set_is_no_error(tmp_path):
+    """Preparing drops its row; a plan is told all the same."""
+    row = {"instruction": "\ud800", "input": "", "output": "x"}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row))
+    assert alpaca(NOWHERE, repo=str(tmp_path), format="alpaca").tokens == 1
 
 
 def test_no_conversation_is_longer_than_max_length(tmp_path):
@@ -241,17 +286,12 @@ def test_a_row_that_is_cut_counts_as_cut(tmp_path):
     """One long conversation among short ones does not make all of them long."""
     folder, recipe = tmp_path / "set", paper_study()["recipe"] | {"max_length": 256}
     folder.mkdir()
-    rows = [{"instruction": "", "output": "x" * 4 * n} for n in (10, 10, 10, 9970)]
+    texts = ["x" * 4 * n for n in (10, 10, 10, 9970)]
+    rows = [{"instruction": "", "input": "", "output": text} for text in texts]
     pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
-    entry = ENTRY | {"repo": str(folder)}
+    entry = ENTRY | {"repo": str(folder), "format": "alpaca"}
     changed = study(NOWHERE, sft=[entry], recipe=recipe)
     assert changed.examples("alpaca") == (4, (3 * 10 + 256) / 4)
-    (folder / "train.parquet").unlink()
-    with (folder / "train.jsonl").open("w") as file:
-        file.writelines(" " * (4 * n - 1) + "\n" for n in (5, 7))  # no rows
-        file.writelines("x" * (4 * n - 1) + "\n" for n in (10, 9970))
-    changed = study(NOWHERE, sft=[entry], recipe=recipe)
-    assert changed.examples("alpaca") == (2, (10 + 256) / 2)
     row = {"sft": "alpaca", "example_id": 0, "input": None}
     texts = ("ab" * 4, "ü" * 1000)
     messages = [{"role": "user", "content": text} for text in texts]
@@ -280,13 +320,7 @@ def test_a_local_benchmark_tells_its_own_size(tmp_path, suffix):
     rows = pd.DataFrame([QUIZ] * 3 + [QUIZ | {"question": ""}])
     (tmp_path / "de").mkdir()
     for split, own in (("test", rows), ("dev", rows[:1])):
-        path = tmp_path / "de" / f"{split}.{suffix}"
-        if suffix == "csv":
-            own.to_csv(path, index=False)
-        elif suffix == "parquet":
-            own.to_parquet(path)
-        else:
-            own.to_json(path, orient="records", lines=suffix == "jsonl")
+        save_rows(own, tmp_path / "de" / split, suffix)
     task = {"name": "quiz", "repo": str(tmp_path), "format": OWN_FORMAT, "configs": {}}
     sized = study(NOWHERE)
     assert sized.questions(task, "de") == Questions(4, 2, 15, 10, 5, 0)

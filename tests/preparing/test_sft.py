@@ -381,6 +381,36 @@ def test_a_local_json_file_is_a_set(tmp_path, form):
     assert counts_of(tmp_path)["dropped_no_answer"] == 1
 
 
+CHAT = messages(("user", "ask"), ("assistant", "answer"))
+OTHER_SHAPES = {
+    "other columns": (
+        sharegpt(("human", "ask"), ("gpt", "answer")),
+        r"{name}\.json lacks the columns messages .it has: conversations, source.; is",
+    ),
+    "other turns": (
+        {"messages": [{"from": "human", "value": "ask"}]},
+        r"40 of 50 rows .*messages is not written as expected",
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", OTHER_SHAPES)
+@pytest.mark.parametrize("first", [True, False])
+def test_two_shapes_of_json_in_one_folder_are_refused(tmp_path, shape, first):
+    """10 of 50 rows would be left; whichever file comes first."""
+    other, message = OTHER_SHAPES[shape]
+    good, bad = ("a", "b") if first else ("b", "a")
+    folder = tmp_path / "repository" / "train"
+    folder.mkdir(parents=True)
+    (folder / f"{good}.json").write_text(json.dumps([CHAT] * 10))
+    (folder / f"{bad}.json").write_text(json.dumps([other] * 40))
+    with pytest.raises(InputError, match=message.format(name=bad)):
+        prepare(tmp_path, "messages", [])
+    assert not (tmp_path / "set.parquet").exists()
+    (folder / f"{bad}.json").write_text(json.dumps([CHAT] * 40))
+    assert prepare(tmp_path, "messages", []).num_rows == 50
+
+
 def test_the_hub_branch_records_the_commit(tmp_path, monkeypatch):
     """A branch is resolved; the facts hold the commit and the digest of the files."""
     commit = "b" * 40

@@ -222,7 +222,7 @@ def test_local_models_need_no_network(tmp_path, monkeypatch, small):
     [
         ("model.gguf", "GGUF files, which are not read"),
         ("pytorch_model.bin", "save the model again with transformers"),
-        ("README.md", "complete the download"),
+        ("README.md", "are required: complete the download$"),
     ],
 )
 def test_a_model_without_weights_is_told_what_to_do(tmp_path, small, name, advice):
@@ -231,3 +231,16 @@ def test_a_model_without_weights_is_told_what_to_do(tmp_path, small, name, advic
     source = write_files(tmp_path / "source", files | {name: b""})
     with pytest.raises(InputError, match=advice):
         prepare(source, tmp_path / "out")
+
+
+def test_a_hub_model_without_weights_may_have_them_in_another_revision(
+    tmp_path, monkeypatch, small
+):
+    """A folder of the user's has no revisions; a repository of the Hub does."""
+    files = {key: held for key, held in small.items() if "safetensors" not in key}
+    snapshot = write_files(tmp_path / "snapshots" / ("c" * 40), files)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: snapshot)
+    with pytest.raises(InputError, match=r"d, or take a revision that has them$"):
+        prepare_model(
+            repo="google/gemma-2-2b", revision="main", model="g", out=tmp_path / "out"
+        )

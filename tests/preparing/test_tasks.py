@@ -325,6 +325,25 @@ def test_a_part_of_a_split_is_not_taken_for_the_whole(tmp_path, lost, message):
         prepare_task(repo=str(folder), **asked, out=tmp_path / "sw.parquet")
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_two_shapes_of_json_in_one_folder_are_refused(tmp_path, names):
+    """10 of 50 questions would be left; whichever file comes first."""
+    folder = tmp_path / "own" / "sw"
+    folder.mkdir(parents=True)
+    good, bad = (folder / f"test-{name}.jsonl" for name in names)
+    asked = {"repo": str(tmp_path / "own"), "format": "global_mmlu", "task": "t"}
+    asked |= {"language": "sw", "out": tmp_path / "sw.parquet"}
+    rows = [global_mmlu_row(n) for n in range(50)]
+    write_file(good, rows[:10])
+    write_file(bad, [mmlu_prox_row(n) for n in range(40)])
+    with pytest.raises(InputError, match=rf"{bad.name} lacks the columns sample_id, "):
+        prepare_task(**asked)
+    assert not (tmp_path / "sw.parquet").exists()
+    write_file(bad, rows[10:])
+    prepare_task(**asked)
+    assert len(rows_of(tmp_path / "sw.parquet")) == 50
+
+
 def test_two_sets_of_parts_in_one_folder_are_refused(tmp_path):
     """Else every question would be there twice."""
     folder = write_repository(tmp_path / "set", {"sw": {"test": [global_mmlu_row()]}})

@@ -5,7 +5,13 @@ from study import small_study
 
 from polycal.errors import InputError
 from polycal.study import config as study
-from polycal.study.formats import load_known, make_format, why_dropped
+from polycal.study.formats import (
+    load_known,
+    make_format,
+    why_dropped,
+    write_out_lead_in,
+)
+from polycal.study.languages import use_languages
 from polycal.study.prompts import LETTERS
 
 DESCRIPTION = {
@@ -236,7 +242,7 @@ def test_a_description_without_meaning_stops_the_study(keys, message):
 
 
 def test_a_study_with_an_unknown_format_or_lead_in_stops():
-    """The first names the formats, the second the file to fill."""
+    """The first names the formats, the second the key to fill."""
     config = small_study()
     config["tasks"][0]["format"] = "mmlu"
     with pytest.raises(
@@ -244,7 +250,7 @@ def test_a_study_with_an_unknown_format_or_lead_in_stops():
     ):
         study.complete(config)
     config["tasks"][0]["format"] = DESCRIPTION | {"lead_in": "own"}
-    with pytest.raises(InputError, match=r"'he' has no lead-in .*lead_ins\.csv"):
+    with pytest.raises(InputError, match=r"'he' has no lead-in .*`languages:`"):
         study.complete(config)
 
 
@@ -257,3 +263,24 @@ def test_json_is_read_as_a_description():
     assert (whole["gold"], whole["lead_in"]) == ({"g": "text"}, "Answer:")
     with pytest.raises(InputError, match="is not JSON"):
         study.complete_format(text)
+
+
+@pytest.mark.parametrize(
+    "format",
+    ["mmlu_prox", DESCRIPTION | {"lead_in": "own"}, "global_mmlu", DESCRIPTION],
+)
+def test_a_study_s_own_word_is_written_into_a_format_that_takes_it(format):
+    """In its language only: any other description would prepare questions again."""
+    use_languages([{"code": "sw", "lead_in": "Jawabu:"}])
+    try:
+        written, other = (write_out_lead_in(format, code) for code in ("sw", "en"))
+    finally:
+        use_languages([])
+    assert other == format
+    if format in ("global_mmlu", DESCRIPTION):
+        assert written == format
+    else:
+        description = study.complete_format(format)
+        assert description["lead_in"] == "own"
+        assert study.complete_format(written) == description | {"lead_in": "Jawabu:"}
+    assert write_out_lead_in(format, "sw") == format

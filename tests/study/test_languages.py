@@ -343,9 +343,13 @@ def test_a_lead_in_is_written_out_or_the_language_s_own():
 
 
 def test_a_language_without_a_word_is_told_where_to_write_it():
-    """The message names the file and the other way out."""
-    with pytest.raises(InputError, match=r"'am' has no lead-in .*lead_ins\.csv, or w"):
+    """Both are keys of the study; nobody has to edit the package."""
+    with pytest.raises(InputError) as caught:
         find_lead_in("own", "am")
+    message = str(caught.value)
+    assert message.startswith("'am' has no lead-in of its own")
+    assert "`lead_in` of the language in the study's `languages:`" in message
+    assert "`lead_in:` out in the task's format" in message
 
 
 ESTONIAN = {"code": "xet", "name": "Xestonian", "script": "Latin", "class": 3}
@@ -381,6 +385,22 @@ def test_a_study_adds_languages_of_its_own(no_study):
         study.complete(config)
 
 
+def test_a_study_gives_languages_a_word(no_study):
+    """A language of its own, one of the table without a word, and one with a word."""
+    words = {"xet": "Vastus:", "am": "መልስ:", "sw": "Jawabu:"}
+    entries = [{"code": code, "lead_in": word} for code, word in words.items()]
+    config = small_study(languages=[ESTONIAN | entries[0], *entries[1:]])
+    config["tasks"][1]["languages"] = ["en", *words]  # mmlu_prox has `own`
+    study.complete(config)
+    assert {code: find_lead_in("own", code) for code in words} == words
+    assert find_lead_in("own", "en") == find_lead_in("Answer:", "sw") == "Answer:"
+    assert load_languages() == {**LANGUAGES, "xet": language_of("xet")}
+    assert "xet" not in load_lead_ins()
+    assert load_lead_ins()["sw"] == "Jibu:"
+    use_languages([])
+    assert find_lead_in("own", "sw") == "Jibu:"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -390,6 +410,9 @@ def test_a_study_adds_languages_of_its_own(no_study):
         ({"code": "en"}, "languages.en: polycal's table .* has it already"),
         ({"code": "Estonian"}, "languages.0.code"),
         ({"colour": "blue"}, "there is no key 'colour'"),
+        ({"lead_in": "Vastus: "}, "languages.xet.lead_in: 'Vastus: ' begins or ends"),
+        ({"lead_in": ""}, "languages.0.lead_in"),
+        ({"code": "en", "lead_in": "A:"}, "or leave `code` and `lead_in` alone in it"),
     ],
 )
 def test_a_study_s_languages_are_checked_as_the_table_is(no_study, change, message):
@@ -397,3 +420,19 @@ def test_a_study_s_languages_are_checked_as_the_table_is(no_study, change, messa
     with pytest.raises(InputError, match=message):
         study.complete(small_study(languages=[ESTONIAN | change]))
     assert load_languages() == LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([{"code": "xet"}], "languages.xet: .*needs name, script, class, source, too"),
+        ([{"code": "xet", "lead_in": "V:"}], "languages.xet: .*lacks it, so the entry"),
+        ([{"code": "sw"}], "languages.sw: polycal's table of languages has it already"),
+        ([{"code": "sw", "lead_in": "J:"}] * 2, "languages.sw: an earlier entry has"),
+        ([ESTONIAN] * 2, "languages.xet: an earlier entry has it; remove one"),
+    ],
+)
+def test_an_entry_says_what_the_table_does_not(no_study, entries, message):
+    """All of a new language, a word alone of a known one, and neither twice."""
+    with pytest.raises(InputError, match=message):
+        study.complete(small_study(languages=entries))

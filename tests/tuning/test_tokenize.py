@@ -13,6 +13,8 @@ from tiny import (
     make_tiny_examples,
     make_tiny_model,
 )
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from polycal.errors import InputError
 from polycal.models.tokens import load_tokenizer
@@ -81,6 +83,37 @@ def test_a_model_s_positions_cut_what_max_length_does_not(tmp_path, caplog):
     assert max(lengths) == 50
     assert facts["counts"]["truncated"] > 0
     assert f"{facts['counts']['truncated']} sequences are cut at 50" in caplog.text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_text_that_the_tokenizer_does_not_know_is_warned_of(tmp_path, caplog, known):
+    """Training would learn to write the unknown token; some of it is no matter.
+
+    20 rows of words the tokenizer knows, or of digits of which it knows none.
+    """
+    base = make_tiny_model(tmp_path / "base")
+    words = ["<unk>", "<s>", "</s>", "what", "is", "red", "user", "assistant"]
+    model = models.WordLevel({word: k for k, word in enumerate(words)}, "<unk>")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    made.chat_template = "{% for m in messages %}{{ m['content'] + ' ' }}{% endfor %}"
+    made.save_pretrained(base)
+    asked, answer = ("what is red", "red") if known else ("1 2 3", "6")
+    turns = [{"role": "user", "content": asked}]
+    turns += [{"role": "assistant", "content": answer}]
+    rows = [{"sft": "s", "example_id": k, "messages": turns} for k in range(20)]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tables.write(table, tmp_path / "toy.parquet", "conversations")
+    folder = make_tiny_examples(
+        tmp_path / "made", base=base, conversations=tmp_path / "toy.parquet"
+    )
+    counts = read_provenance(folder)["counts"]
+    said = "tokens are <unk>: the tokenizer does not know the text"
+    assert counts["unknown_tokens"] == (0 if known else 80)
+    assert (said in caplog.text) == (not known)
+    assert known or f"80 of {counts['tokens']} {said}" in caplog.text
 
 
 def test_a_template_that_refuses_most_of_a_set_stops(tmp_path):

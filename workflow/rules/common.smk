@@ -23,6 +23,7 @@ from polycal.study import config as study
 from polycal.study.asked import note_trainings
 from polycal.study.clock import rewind_future
 from polycal.study.flags import cli_flags
+from polycal.study.formats import write_out_lead_in
 from polycal.study.reading import read_config
 from polycal.study.recipe import Recipe, Rendering
 from polycal.study.scorings import HEADLINE
@@ -173,8 +174,12 @@ def get_source(wildcards):
     """How a task's repository is read: `--format`, and `--name` of the language."""
     task = get_task(wildcards)
     name = task["configs"].get(wildcards.language)
-    settings = {key: task.get(key) for key in ("format", "max_dropped")}
-    return cli_flags({**settings, "name": name})
+    settings = {
+        "format": write_out_lead_in(task["format"], wildcards.language),
+        "max_dropped": task.get("max_dropped"),
+        "name": name,
+    }
+    return cli_flags(settings)
 
 
 def get_checkpoint(wildcards):

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from polycal.errors import InputError
 from polycal.preparing.rows import read_rows
+from polycal.preparing.sft_formats import FORMATS
 from polycal.storage import tables
 from polycal.study.config import complete_format
 from polycal.study.formats import Format, make_format, why_dropped
@@ -69,41 +70,33 @@ def measure_prepared_sft(path: Path, left_out: int) -> SftSet:
         if group.column(n).path_in_schema.endswith("content")
     )
     tokens = text_bytes / BYTES_PER_TOKEN / max(metadata.num_rows, 1)
-    rows, lengths = metadata.num_rows + left_out, _sample_lengths(path, ("messages",))
-    return SftSet(rows, tokens, download_bytes=0, prepared=True, lengths=lengths)
+    lengths, rows = _sample_lengths((path,), ("messages",)), metadata.num_rows
+    return SftSet(
+        rows + left_out, tokens, download_bytes=0, prepared=True, lengths=lengths
+    )
 
 
-def measure_local_sft(repo: str) -> SftSet | None:
-    """Return the size of an SFT set on this machine; None if its rows are not counted.
+@functools.cache
+def measure_local_sft(repo: str, format: str) -> SftSet | None:
+    """Return the size of an SFT set on this machine; None if it is still to be made.
 
-    Rows are those of Parquet's footers, or the lines of JSON lines; a filter of the
-    study is not applied.
+    Rows are counted before the study's filter; texts are those of the first rows.
+
+    Args:
+        repo: the directory or file.
+        format: alpaca, messages or sharegpt.
+
+    Raises:
+        InputError: a file is broken, or lacks the format's columns.
     """
     if not Path(os.path.expanduser(repo)).exists():
         return None
     files = find_local(repo, splits=["train"]).files["train"]
-    if {path.suffix for path in files} - {".parquet", ".jsonl"}:
-        return None
-    n_rows, n_bytes, lengths = 0, 0, []
-    for path in files:
-        if path.suffix == ".parquet":
-            metadata = _read_footer(path)
-            n_rows += metadata.num_rows
-            groups = map(metadata.row_group, range(metadata.num_row_groups))
-            n_bytes += sum(group.total_byte_size for group in groups)
-            lengths += _sample_lengths(path)
-        else:
-            sizes = list(_measure_lines(path))
-            n_rows += len(sizes)
-            n_bytes += sum(sizes)
-            lengths += [size / BYTES_PER_TOKEN for size in sizes]
-    tokens = n_bytes / BYTES_PER_TOKEN / max(n_rows, 1)
+    columns = FORMATS[format].columns
+    lengths = _sample_lengths(tuple(files), columns)
+    n_rows = sum(_count_rows(path, columns) for path in files)
+    tokens = sum(lengths) / max(len(lengths), 1)
     return SftSet(n_rows, tokens, download_bytes=0, prepared=False, lengths=lengths)
-
-
-def _measure_lines(path: Path) -> Iterator[int]:
-    with path.open("rb") as lines:
-        yield from (len(line) for line in lines if line.strip())
 
 
 def _read_footer(path: Path) -> pq.FileMetaData:
@@ -115,12 +108,21 @@ def _read_footer(path: Path) -> pq.FileMetaData:
         ) from error
 
 
+def _count_stream(path: Path) -> int:
+    """Return the rows of an Arrow stream; their values are not read."""
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            return sum(batch.num_rows for batch in stream)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a complete Arrow stream ({error}); bring it here again"
+        ) from error
+
+
 @functools.cache
-def _sample_lengths(path: Path, columns: tuple[str, ...] | None = None) -> list[float]:
-    """Return the tokens of the first rows of a Parquet file."""
-    with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(_ROWS, columns=columns)
-        rows = next(batches, pa.RecordBatch.from_pylist([])).to_pylist()
+def _sample_lengths(files: tuple[Path, ...], columns: tuple[str, ...]) -> list[float]:
+    """Return the tokens of the first rows of an SFT set."""
+    rows = itertools.islice(read_rows(files, columns), _ROWS)
     return [_count_bytes(row) / BYTES_PER_TOKEN for row in rows]
 
 
@@ -130,7 +132,8 @@ def _count_bytes(value: object) -> int:
         return sum(map(_count_bytes, value.values()))
     if isinstance(value, list):
         return sum(map(_count_bytes, value))
-    return len(value.encode()) if isinstance(value, str) else 0
+    # A row with a lone surrogate is dropped when it is prepared, not here.
+    return len(value.encode(errors="surrogatepass")) if isinstance(value, str) else 0
 
 
 @functools.cache
@@ -197,8 +200,11 @@ def _read_questions(
 def _count_rows(path: Path, columns: Sequence[str]) -> int:
     if path.suffix == ".parquet":
         return _read_footer(path).num_rows
+    if path.suffix == ".arrow":
+        return _count_stream(path)
     if path.suffix == ".jsonl":
-        return sum(1 for _ in _measure_lines(path))
+        with path.open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
     return sum(1 for _ in read_rows([path], columns))
 
 

@@ -86,7 +86,7 @@ class SizedStudy:
         ):
             return measure_prepared_sft(path, _count_left_out(facts))
         if grid.is_local(entry["repo"]):
-            return measure_local_sft(entry["repo"])
+            return measure_local_sft(entry["repo"], entry["format"])
         row = read_table("sft_sizes.csv").get(entry["repo"])
         return row and SftSet(
             row["rows"], row["tokens"], row["download_mb"] * 1e6, prepared=False

@@ -177,7 +177,9 @@ def _find_weights(repo: str, source: Path) -> list[str]:
         return ["model.safetensors"]
     if not (source / _INDEX).exists():
         kinds = {path.suffix for path in source.iterdir()}
-        advice = "complete the download, or take a revision that has them"
+        advice = "complete the download"
+        if not is_local(repo):
+            advice += ", or take a revision that has them"
         if ".gguf" in kinds:
             advice = (
                 "it has GGUF files, which are not read, because transformers restores "

@@ -19,7 +19,7 @@ from polycal.study.cells import (
     show,
     spell,
 )
-from polycal.study.languages import find_lead_in
+from polycal.study.languages import OWN_LEAD_IN, find_lead_in, get_study_lead_in
 from polycal.study.prompts import LETTERS
 from polycal.study.reading import load_yaml
 
@@ -177,6 +177,23 @@ class Format:
                 " but ".join(f"{column} is {show(row[column])}" for column in indices)
             )
         return next(iter(indices.values()))
+
+
+def write_out_lead_in(format: str | Mapping, language: str) -> str | Mapping:
+    """Return a format with the word that the study itself gives a language.
+
+    Then another word prepares the language's questions again, and only these. A format
+    that takes no such word is returned as it is.
+
+    Args:
+        format: the name of a known format, or a description.
+        language: its code.
+    """
+    lead_in = get_study_lead_in(language)
+    description = load_known(format) if isinstance(format, str) else format
+    if lead_in is None or description.get("lead_in") != OWN_LEAD_IN:
+        return format
+    return {**description, "lead_in": lead_in}
 
 
 def make_format(description: Mapping) -> Format:

@@ -16,7 +16,6 @@ from types import MappingProxyType
 from polycal.errors import InputError
 
 TABLE = "src/polycal/data/languages.csv"
-LEAD_INS = "src/polycal/data/lead_ins.csv"
 _OF_STUDY = "POLYCAL_LANGUAGES"  # environment variable; JSON
 OWN_LEAD_IN = "own"  # a format's name for the language's own lead-in
 
@@ -109,14 +108,20 @@ def _load_languages(of_study: str) -> Mapping[str, Language]:
     # Spreadsheets write a byte order mark at the start of a file.
     with table.open(encoding="utf-8-sig", newline="") as handle:
         languages = read_languages(handle)
+    described: set[str] = set()
     for entry in json.loads(of_study):
-        language = _read_entry(entry)
-        if language.code in languages:
+        code = entry["code"]
+        if code in described:
+            raise InputError(f"languages.{code}: an earlier entry has it; remove one")
+        described.add(code)
+        _check_lead_in(entry)
+        if code not in languages:
+            languages[code] = _read_entry(entry)
+        elif entry.keys() != {"code", "lead_in"}:
             raise InputError(
-                f"languages.{language.code}: polycal's table of languages, or an "
-                "earlier entry, has it already; remove this one"
+                f"languages.{code}: polycal's table of languages has it already; "
+                "remove this entry, or leave `code` and `lead_in` alone in it"
             )
-        languages[language.code] = language
     return MappingProxyType(languages)
 
 
@@ -136,8 +141,23 @@ def use_languages(entries: Sequence[Mapping]) -> None:
         os.environ[_OF_STUDY] = text
 
 
+def _check_lead_in(entry: Mapping) -> None:
+    lead_in = entry.get("lead_in", "")
+    if lead_in != lead_in.strip():
+        raise InputError(
+            f"languages.{entry['code']}.lead_in: {lead_in!r} begins or ends with white "
+            "space; remove it"
+        )
+
+
 def _read_entry(entry: Mapping) -> Language:
     """Return the language that a study describes; it is checked as a table's row is."""
+    needed = ("name", "script", "class", "source")
+    if missing := [key for key in needed if key not in entry]:
+        raise InputError(
+            f"languages.{entry['code']}: polycal's table of languages lacks it, so the "
+            f"entry needs {', '.join(missing)}, too"
+        )
     joshi_class, source = entry["class"], entry["source"]
     sources = [column for column in COLUMNS if column.endswith("_source")]
     row = {
@@ -255,6 +275,13 @@ def load_lead_ins() -> Mapping[str, str]:
     return MappingProxyType({row["language"]: row["lead_in"] for row in rows})
 
 
+def get_study_lead_in(language: str) -> str | None:
+    """Return the lead-in that the study's `languages:` gives a language, if any."""
+    entries = json.loads(os.environ.get(_OF_STUDY, "[]"))
+    given = {entry["code"]: entry.get("lead_in") for entry in entries}
+    return given.get(language)
+
+
 def find_lead_in(lead_in: str, language: str) -> str:
     """Return a format's `lead_in` in a language: its text, or the language's own.
 
@@ -263,10 +290,11 @@ def find_lead_in(lead_in: str, language: str) -> str:
     """
     if lead_in != OWN_LEAD_IN:
         return lead_in
-    own = load_lead_ins().get(language)
+    own = get_study_lead_in(language) or load_lead_ins().get(language)
     if own is None:
         raise InputError(
-            f"{language!r} has no lead-in of its own (its word for `Answer:`); add a "
-            f"row to {LEAD_INS}, or write `lead_in:` out in the task's format"
+            f"{language!r} has no lead-in of its own (its word for `Answer:`); give it "
+            "as `lead_in` of the language in the study's `languages:`, or write "
+            "`lead_in:` out in the task's format"
         )
     return own
