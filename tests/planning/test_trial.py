@@ -45,7 +45,7 @@ def attempt(tmp_path, monkeypatch, capsys):
         if "--against" in attempt.flags:
             tuned["sft"] = ("alpaca-en",)
         asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",)}
-        make_study(logs.parent / "results", **asked, **tuned)
+        make_study(logs.parent / "results", **asked, **tuned, **attempt.changes)
 
     monkeypatch.setattr(trial, "_run", run)
 
@@ -55,7 +55,7 @@ def attempt(tmp_path, monkeypatch, capsys):
         main(["try", "--model", model, *asked])
         return capsys.readouterr().out
 
-    attempt.commands = commands
+    attempt.commands, attempt.changes = commands, {}
     return attempt
 
 
@@ -87,6 +87,13 @@ def test_the_first_numbers_are_those_of_the_study(attempt, tmp_path):
             assert low <= base <= high
             assert ends[0] <= change <= ends[1]
     assert str(tmp_path / "try-alpaca-en" / PAGE) in text
+
+
+def test_the_questions_are_those_that_were_asked(attempt):
+    """Of 60 questions one language lacks 20, however many were wanted."""
+    attempt.changes = {"left_out": 20}
+    text = attempt("alpaca-en", "--against", "miniature", "--max-questions=1000")
+    assert "\nglobal_mmlu by letters, plain prompt, 40 questions; percent" in text
 
 
 def test_a_model_alone_has_one_column(attempt):

@@ -19,8 +19,8 @@ from polycal.comparing.claims import TO_BASE
 from polycal.errors import InputError
 from polycal.measuring.side_metrics import MEASURED
 from polycal.models.gpus import list_visible_gpus
-from polycal.planning.plan import align
 from polycal.planning.status import find_errors
+from polycal.planning.terminal import align, count
 from polycal.preparing.trial_study import make_study
 from polycal.reporting.report_tables import (
     NOTHING,
@@ -224,10 +224,12 @@ def _write_scoring(
             spelt = [_spell(cells, column, level, metric) for column in columns]
             rows.append([name, MEASURED[metric].short_heading, *spelt])
             name = ""
+    # A trial asks every language the same questions, perhaps fewer than were wanted.
+    n = count(cells[BASE, codes[0], SHORT[0]]["n_questions"], "question")
     yield ""
     yield (
-        f"{task['name']} by {scoring}, {task['prompt']} prompt, "
-        f"{task['max_questions']} questions; percent, with 95 % intervals"
+        f"{task['name']} by {scoring}, {task['prompt']} prompt, {n}; "
+        "percent, with 95 % intervals"
     )
     head = ["language", "", *columns.values()]
     yield from align(head, rows, "<<" + ">" * len(columns))
