@@ -43,7 +43,7 @@ def attempt(tmp_path, monkeypatch, capsys):
         commands.append(command)
         tuned = {"sft": (), "smoothing": (0.0,)}
         if "--against" in attempt.flags:
-            tuned["sft"] = ("alpaca-en",)
+            tuned["sft"] = (attempt.tuned,)
         asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",)}
         make_study(logs.parent / "results", **asked, **tuned, **attempt.changes)
 
@@ -55,7 +55,7 @@ def attempt(tmp_path, monkeypatch, capsys):
         main(["try", "--model", model, *asked])
         return capsys.readouterr().out
 
-    attempt.commands, attempt.changes = commands, {}
+    attempt.commands, attempt.tuned, attempt.changes = commands, "alpaca-en", {}
     return attempt
 
 
@@ -94,6 +94,16 @@ def test_the_questions_are_those_that_were_asked(attempt):
     attempt.changes = {"left_out": 20}
     text = attempt("alpaca-en", "--against", "miniature", "--max-questions=1000")
     assert "\nglobal_mmlu by letters, plain prompt, 40 questions; percent" in text
+
+
+def test_models_of_the_same_name_have_columns_of_two_names(attempt, tmp_path):
+    """Of two owners; the folder is the tuned model's, too."""
+    make_tiny_model(tmp_path / "mine/miniature")
+    attempt.tuned = "miniature-tuned"
+    text = attempt("mine/miniature", "--against", "miniature")
+    head = next(line for line in text.splitlines() if line.startswith("language "))
+    assert head.split() == ["language", "miniature", "miniature-tuned", "difference"]
+    assert str(tmp_path / "try-miniature-tuned" / PAGE) in text
 
 
 def test_a_model_alone_has_one_column(attempt):

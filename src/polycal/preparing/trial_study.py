@@ -92,10 +92,9 @@ def make_study(
         )
     title, sft = tuned.name, []
     if against:
-        title += f" against {base.name}"
-        checkpoints = {base.name: tuned.source}
-        own_name = "tuned" if tuned.name == BASE else tuned.name
-        sft = [{"name": own_name, "checkpoints": checkpoints}]
+        own_name = _name_apart(tuned.name, base.name)
+        title = f"{own_name} against {base.name}"
+        sft = [{"name": own_name, "checkpoints": {base.name: tuned.source}}]
     return {
         "study": title,
         "models": [{"name": base.name, **base.source, "gpus": gpus}],
@@ -103,6 +102,12 @@ def make_study(
         "tasks": [asked],
         "scoring": list(scoring),
     }
+
+
+def _name_apart(name: str, base: str) -> str:
+    """Return the tuned model's name, which a table shows beside its base model's."""
+    name = "tuned" if name == BASE else name  # BASE means no tuning in a study
+    return suggest_name(name, ending="-tuned") if name == base else name
 
 
 def _find_task(task: str, format: str) -> tuple[str, dict[str, str]]:
