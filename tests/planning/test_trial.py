@@ -14,6 +14,7 @@ from tiny import make_tiny_model
 from polycal.cli import main
 from polycal.errors import InputError
 from polycal.planning import trial
+from polycal.preparing import trial_study
 from polycal.study.layout import PAGE
 
 CODES = ("en", "sw")
@@ -149,6 +150,39 @@ def test_the_same_command_goes_on_and_another_replaces_nothing(attempt, tmp_path
         attempt("alpaca-en", "--out=miniature")
     assert len(attempt.commands) == 2
     assert (tmp_path / "try-alpaca-en/study.yaml").read_bytes() == before
+
+
+def test_the_same_command_goes_on_on_another_machine_and_day(
+    attempt, tmp_path, monkeypatch
+):
+    """With the commit and the GPUs that the study began with."""
+    commits, gpus = ["c" * 40], {"GPU-1": "0"}
+
+    def download(repo, *, revision, **_):
+        folder = tmp_path / "hub" / commits[-1]
+        if not folder.exists():
+            make_tiny_model(folder)
+        return folder
+
+    monkeypatch.setattr(trial_study.hub, "download", download)
+    monkeypatch.setattr(trial, "list_visible_gpus", lambda: gpus)
+    asked = ("o/alpaca-en", "--against=o/miniature")
+    assert "Running on a GPU." in attempt(*asked)
+    file = tmp_path / "try-alpaca-en/study.yaml"
+    before = file.read_bytes()
+    commits.append("d" * 40)
+    gpus.clear()
+    assert "Running on the CPU." in attempt(*asked)
+    assert len(attempt.commands) == 2
+    assert file.read_bytes() == before
+    (model,) = yaml.safe_load(before)["models"]
+    assert (model["revision"], model["gpus"]) == ("c" * 40, 1)
+    with pytest.raises(SystemExit, match=r"study.yaml is another study; edit it"):
+        attempt("o/alpaca-en@v2", "--against=o/miniature")
+    # A study that began without a GPU goes on without.
+    assert "Running on the CPU." in attempt(*asked, "--out=other")
+    gpus["GPU-1"] = "0"
+    assert "Running on the CPU." in attempt(*asked, "--out=other")
 
 
 def test_a_finished_job_is_a_line(tmp_path, capsys):

@@ -94,6 +94,8 @@ def test_a_model_of_the_hub_is_pinned_to_the_commit_that_was_found(
     monkeypatch.setattr(trial_study.hub, "download", download)
     study = ask(model="Owner/Model-1B-Instruct@v2", against="Owner/Model-1B")
     assert asked == [("Owner/Model-1B-Instruct", "v2"), ("Owner/Model-1B", "main")]
+    # What was asked for stands in the title, the commit it is today does not.
+    assert study["study"] == "model-1b-instruct@v2 against model-1b"
     (model,) = study["models"]
     assert model["name"] == "model-1b"
     assert (model["repo"], model["revision"]) == ("Owner/Model-1B", COMMIT)

@@ -83,7 +83,7 @@ def try_(
             another study; or the study fails.
     """
     snakefile = _find_workflow()
-    gpus = min(len(list_visible_gpus()), 1)
+    n_visible = len(list_visible_gpus())
     study = make_study(
         model=model,
         against=against,
@@ -93,7 +93,7 @@ def try_(
         max_questions=max_questions,
         prompt=prompt,
         scoring=scoring,
-        gpus=gpus,
+        gpus=min(n_visible, 1),
     )
     complete(study)
     names = [study["models"][0]["name"], *(entry["name"] for entry in study["sft"])]
@@ -103,7 +103,8 @@ def try_(
         *("snakemake", "--cores", cores, "--snakefile", str(snakefile)),
         *("--configfile", str(file), "--directory", str(folder)),
     ]
-    _write_study(file, study, shlex.join(command))
+    study = _keep_study(file, study, shlex.join(command))
+    gpus = min(complete(study)["models"][0]["gpus"], n_visible)
     print(f"The study is {file}\nRunning on {'a GPU' if gpus else 'the CPU'}.")
     _run([sys.executable, "-m", *command, "--quiet", "rules"], folder / "logs")
     print("\n".join(write_first_numbers(folder, study)))
@@ -131,19 +132,20 @@ def _find_workflow() -> Path:
     return snakefile
 
 
-def _write_study(file: Path, study: Mapping, command: str) -> None:
-    """Write a study's file, unless it is there already.
+def _keep_study(file: Path, study: Mapping, command: str) -> Mapping:
+    """Write a study's file, unless it is there already; return the study it holds.
 
     Raises:
         InputError: the folder holds another study, or anything else.
     """
     if file.exists():
-        if read_config(file) != study:
+        kept = read_config(file)
+        if _select_asked(kept) != _select_asked(study):
             raise InputError(
                 f"{file} is another study; edit it and say what its first lines say, "
                 "or choose another folder with --out"
             )
-        return
+        return kept
     if file.parent.exists() and any(file.parent.iterdir()):
         raise InputError(
             f"{file.parent} holds other files; choose another folder with --out"
@@ -157,6 +159,21 @@ def _write_study(file: Path, study: Mapping, command: str) -> None:
             f"#   {command}\n{text}",
             encoding="utf-8",
         )
+    return study
+
+
+def _select_asked(part: object) -> object:
+    """Return a study, or a part of one, without what the machine and the day decide.
+
+    A command that goes on may run where there is no GPU, or after a commit upstream.
+    """
+    if isinstance(part, Mapping):
+        return {
+            key: _select_asked(value)
+            for key, value in part.items()
+            if key not in ("gpus", "revision")
+        }
+    return [_select_asked(item) for item in part] if isinstance(part, list) else part
 
 
 def _run(command: Sequence[str], logs: Path) -> None:
