@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 
+import pyarrow as pa
 import pytest
 import yaml
 from made_up import by_hand, make_study, mean_by_hand
@@ -15,6 +16,7 @@ from polycal.cli import main
 from polycal.errors import InputError
 from polycal.planning import trial
 from polycal.preparing import trial_study
+from polycal.storage import tables
 from polycal.study.layout import PAGE
 
 CODES = ("en", "sw")
@@ -45,8 +47,12 @@ def attempt(tmp_path, monkeypatch, capsys):
         tuned = {"sft": (), "smoothing": (0.0,)}
         if "--against" in attempt.flags:
             tuned["sft"] = (attempt.tuned,)
-        asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",)}
-        make_study(logs.parent / "results", **asked, **tuned, **attempt.changes)
+        asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",), **tuned}
+        paths = make_study(logs.parent / "results", **(asked | attempt.changes))
+        for kind, change in attempt.edits.items():
+            rows = change(tables.read(paths[kind], kind).to_pylist())
+            table = pa.Table.from_pylist(list(rows), tables.SCHEMAS[kind])
+            tables.write(table, paths[kind], kind)
 
     monkeypatch.setattr(trial, "_run", run)
 
@@ -56,7 +62,8 @@ def attempt(tmp_path, monkeypatch, capsys):
         main(["try", "--model", model, *asked])
         return capsys.readouterr().out
 
-    attempt.commands, attempt.tuned, attempt.changes = commands, "alpaca-en", {}
+    attempt.commands, attempt.tuned = commands, "alpaca-en"
+    attempt.changes, attempt.edits = {}, {}  # of the made-up study, and of its tables
     return attempt
 
 
@@ -95,6 +102,30 @@ def test_the_questions_are_those_that_were_asked(attempt):
     attempt.changes = {"left_out": 20}
     text = attempt("alpaca-en", "--against", "miniature", "--max-questions=1000")
     assert "\nglobal_mmlu by letters, plain prompt, 40 questions; percent" in text
+
+
+def test_doubts_are_said_below_the_numbers(attempt):
+    """The page's own: answers by chance, and letters that are hardly an answer.
+
+    With 60 questions, 1.96 sqrt(.25 x .75 / 60) is 11.0 points over 25.
+    """
+
+    def spoil(rows):
+        spoilt = {("none", "accuracy"): 0.3, ("alpaca-en", "log_mass"): -4.0}
+        for row in rows:
+            yield row | {"value": spoilt.get((row["sft"], row["metric"]), row["value"])}
+
+    against = ("alpaca-en", "--against", "miniature")
+    whole = attempt(*against, "--out=whole")
+    assert "chance" not in whole
+    assert "All letters" not in whole
+    attempt.edits = {"summary": spoil}
+    text = " ".join(attempt(*against).split("intervals\n")[1].split())
+    assert (
+        "With 60 questions per language, a mean accuracy of up to 36.0% may be chance, "
+        "as it may for base. All letters together hold less than 10%"
+    ) in text
+    assert "(geometric mean) for SFT: an answer" in text
 
 
 def test_models_of_the_same_name_have_columns_of_two_names(attempt, tmp_path):

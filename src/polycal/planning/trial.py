@@ -20,15 +20,17 @@ from polycal.errors import InputError
 from polycal.measuring.side_metrics import MEASURED
 from polycal.models.gpus import list_visible_gpus
 from polycal.planning.status import find_errors
-from polycal.planning.terminal import align, count
+from polycal.planning.terminal import align, count, wrap
 from polycal.preparing.trial_study import make_study
 from polycal.reporting.report_tables import (
     NOTHING,
     SHORT,
+    list_doubts,
     spell_interval,
     spell_points,
     spelling_of,
 )
+from polycal.reporting.selection import Selection
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import layout
@@ -242,14 +244,18 @@ def _write_scoring(
             rows.append([name, MEASURED[metric].short_heading, *spelt])
             name = ""
     # A trial asks every language the same questions, perhaps fewer than were wanted.
-    n = count(cells[BASE, codes[0], SHORT[0]]["n_questions"], "question")
+    n = cells[BASE, codes[0], SHORT[0]]["n_questions"]
     yield ""
     yield (
-        f"{task['name']} by {scoring}, {task['prompt']} prompt, {n}; "
-        "percent, with 95 % intervals"
+        f"{task['name']} by {scoring}, {task['prompt']} prompt, "
+        f"{count(n, 'question')}; percent, with 95 % intervals"
     )
     head = ["language", "", *columns.values()]
     yield from align(head, rows, "<<" + ">" * len(columns))
+    about = {"task": task["name"], "scoring": scoring, "normaliser": HEADLINE[scoring]}
+    levels = Selection(folder / layout.RESULTS, about).per_level()
+    for doubt in list_doubts(levels, n):
+        yield from wrap(doubt)
 
 
 def _read_cells(folder: Path, task: str, scoring: str) -> dict[tuple, Mapping]:

@@ -29,8 +29,7 @@ from polycal.reporting.report_tables import (
     count_table,
     difference_table,
     level_table,
-    warn_of_chance,
-    warn_of_letters,
+    list_doubts,
 )
 from polycal.reporting.sample_tables import select_samples
 from polycal.reporting.selection import Selection
@@ -254,11 +253,7 @@ def _scoring(
         "name": name,
         "normaliser": normaliser,
         "answer": describe_answer(levels, changes, beside),
-        "doubts": [
-            doubt
-            for doubt in (warn_of_chance(levels, n_questions), warn_of_letters(levels))
-            if doubt
-        ],
+        "doubts": list_doubts(levels, n_questions),
         "facets": facets,
         "figures": [figure for figure in figures if figure["links"]],
         "absent": [figure for figure in figures if not figure["links"]],

@@ -149,6 +149,17 @@ def count_table(changes: pd.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
+def list_doubts(levels: pd.DataFrame, n: int) -> list[str]:
+    """Say what makes the answers of a task and scoring hard to believe.
+
+    Args:
+        levels: rows of `per_level` of one task, scoring and normaliser.
+        n: questions per language.
+    """
+    doubts = warn_of_chance(levels, n), warn_of_letters(levels)
+    return [doubt for doubt in doubts if doubt]
+
+
 def warn_of_chance(levels: pd.DataFrame, n: int) -> str:
     """Name the conditions whose mean accuracy may be that of guessing; "" for none.
 
