@@ -128,6 +128,33 @@ def test_doubts_are_said_below_the_numbers(attempt):
     assert "(geometric mean) for SFT: an answer" in text
 
 
+@pytest.mark.parametrize(("scoring", "is_told"), [("text", True), ("letters", False)])
+def test_a_difference_that_another_tokenizer_forbids_is_explained(
+    attempt, scoring, is_told
+):
+    """Confidences by text count its tokens; those by letters do not."""
+
+    def mark(rows):
+        for row in rows:
+            is_other = row["sft"] != "none"
+            own = {"repo": "o/i", "shares_tokenizer": False} if is_other else {}
+            yield row | own
+
+    attempt.changes = {"scorings": (scoring,)}
+    attempt.edits = {"runs": mark}
+    if is_told:  # as `polycal contrast` does, which knows the runs
+        attempt.edits["contrasts"] = lambda rows: ()
+    text = attempt("alpaca-en", "--against", "miniature", "--scoring", scoring)
+    told = (
+        "The difference of alpaca-en is not shown: its tokenizer is not that of the "
+        "base model, so that confidences by the normaliser token cannot be compared; "
+        "those by letters can be (--scoring letters)."
+    )
+    assert (told in " ".join(text.split())) == is_told
+    accuracy = next(line for line in text.splitlines() if line.startswith("mean of 2"))
+    assert accuracy.endswith(" –") == is_told
+
+
 def test_models_of_the_same_name_have_columns_of_two_names(attempt, tmp_path):
     """Of two owners; the folder is the tuned model's, too."""
     make_tiny_model(tmp_path / "mine/miniature")

@@ -16,6 +16,8 @@ import yaml
 
 import polycal
 from polycal.comparing.claims import TO_BASE
+from polycal.comparing.reasons import explain_tokenizers
+from polycal.comparing.released import find_released
 from polycal.errors import InputError
 from polycal.measuring.side_metrics import MEASURED
 from polycal.models.gpus import list_visible_gpus
@@ -253,9 +255,22 @@ def _write_scoring(
     head = ["language", "", *columns.values()]
     yield from align(head, rows, "<<" + ">" * len(columns))
     about = {"task": task["name"], "scoring": scoring, "normaliser": HEADLINE[scoring]}
-    levels = Selection(folder / layout.RESULTS, about).per_level()
-    for doubt in list_doubts(levels, n):
-        yield from wrap(doubt)
+    for note in _list_notes(folder, study, about, n):
+        yield from wrap(note)
+
+
+def _list_notes(folder: Path, study: Mapping, about: Mapping, n: int) -> Iterator[str]:
+    """Yield why a difference is not there, and what makes the numbers doubtful."""
+    released = find_released(tables.read(folder / layout.table("runs"), "runs"))
+    (model,) = study["models"]
+    for sft in study["sft"]:
+        own = about | {"model": model["name"], "sft": sft["name"]}
+        if reason := explain_tokenizers(own, released):
+            yield (
+                f"The difference of {sft['name']} is not shown: {reason}; those by "
+                "letters can be (--scoring letters)."
+            )
+    yield from list_doubts(Selection(folder / layout.RESULTS, about).per_level(), n)
 
 
 def _read_cells(folder: Path, task: str, scoring: str) -> dict[tuple, Mapping]:
