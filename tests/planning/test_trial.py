@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 
+import pyarrow as pa
 import pytest
 import yaml
 from made_up import by_hand, make_study, mean_by_hand
@@ -14,6 +15,8 @@ from tiny import make_tiny_model
 from polycal.cli import main
 from polycal.errors import InputError
 from polycal.planning import trial
+from polycal.preparing import trial_study
+from polycal.storage import tables
 from polycal.study.layout import PAGE
 
 CODES = ("en", "sw")
@@ -43,9 +46,13 @@ def attempt(tmp_path, monkeypatch, capsys):
         commands.append(command)
         tuned = {"sft": (), "smoothing": (0.0,)}
         if "--against" in attempt.flags:
-            tuned["sft"] = ("alpaca-en",)
-        asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",)}
-        make_study(logs.parent / "results", **asked, **tuned)
+            tuned["sft"] = (attempt.tuned,)
+        asked = {"tasks": {"global_mmlu": CODES}, "scorings": ("letters",), **tuned}
+        paths = make_study(logs.parent / "results", **(asked | attempt.changes))
+        for kind, change in attempt.edits.items():
+            rows = change(tables.read(paths[kind], kind).to_pylist())
+            table = pa.Table.from_pylist(list(rows), tables.SCHEMAS[kind])
+            tables.write(table, paths[kind], kind)
 
     monkeypatch.setattr(trial, "_run", run)
 
@@ -55,7 +62,8 @@ def attempt(tmp_path, monkeypatch, capsys):
         main(["try", "--model", model, *asked])
         return capsys.readouterr().out
 
-    attempt.commands = commands
+    attempt.commands, attempt.tuned = commands, "alpaca-en"
+    attempt.changes, attempt.edits = {}, {}  # of the made-up study, and of its tables
     return attempt
 
 
@@ -87,6 +95,74 @@ def test_the_first_numbers_are_those_of_the_study(attempt, tmp_path):
             assert low <= base <= high
             assert ends[0] <= change <= ends[1]
     assert str(tmp_path / "try-alpaca-en" / PAGE) in text
+
+
+def test_the_questions_are_those_that_were_asked(attempt):
+    """Of 60 questions one language lacks 20, however many were wanted."""
+    attempt.changes = {"left_out": 20}
+    text = attempt("alpaca-en", "--against", "miniature", "--max-questions=1000")
+    assert "\nglobal_mmlu by letters, plain prompt, 40 questions; percent" in text
+
+
+def test_doubts_are_said_below_the_numbers(attempt):
+    """The page's own: answers by chance, and letters that are hardly an answer.
+
+    With 60 questions, 1.96 sqrt(.25 x .75 / 60) is 11.0 points over 25.
+    """
+
+    def spoil(rows):
+        spoilt = {("none", "accuracy"): 0.3, ("alpaca-en", "log_mass"): -4.0}
+        for row in rows:
+            yield row | {"value": spoilt.get((row["sft"], row["metric"]), row["value"])}
+
+    against = ("alpaca-en", "--against", "miniature")
+    whole = attempt(*against, "--out=whole")
+    assert "chance" not in whole
+    assert "All letters" not in whole
+    attempt.edits = {"summary": spoil}
+    text = " ".join(attempt(*against).split("intervals\n")[1].split())
+    assert (
+        "With 60 questions per language, a mean accuracy of up to 36.0% may be chance, "
+        "as it may for base. All letters together hold less than 10%"
+    ) in text
+    assert "(geometric mean) for SFT: an answer" in text
+
+
+@pytest.mark.parametrize(("scoring", "is_told"), [("text", True), ("letters", False)])
+def test_a_difference_that_another_tokenizer_forbids_is_explained(
+    attempt, scoring, is_told
+):
+    """Confidences by text count its tokens; those by letters do not."""
+
+    def mark(rows):
+        for row in rows:
+            is_other = row["sft"] != "none"
+            own = {"repo": "o/i", "shares_tokenizer": False} if is_other else {}
+            yield row | own
+
+    attempt.changes = {"scorings": (scoring,)}
+    attempt.edits = {"runs": mark}
+    if is_told:  # as `polycal contrast` does, which knows the runs
+        attempt.edits["contrasts"] = lambda rows: ()
+    text = attempt("alpaca-en", "--against", "miniature", "--scoring", scoring)
+    told = (
+        "The difference of alpaca-en is not shown: its tokenizer is not that of the "
+        "base model, so that confidences by the normaliser token cannot be compared; "
+        "those by letters can be (--scoring letters)."
+    )
+    assert (told in " ".join(text.split())) == is_told
+    accuracy = next(line for line in text.splitlines() if line.startswith("mean of 2"))
+    assert accuracy.endswith(" –") == is_told
+
+
+def test_models_of_the_same_name_have_columns_of_two_names(attempt, tmp_path):
+    """Of two owners; the folder is the tuned model's, too."""
+    make_tiny_model(tmp_path / "mine/miniature")
+    attempt.tuned = "miniature-tuned"
+    text = attempt("mine/miniature", "--against", "miniature")
+    head = next(line for line in text.splitlines() if line.startswith("language "))
+    assert head.split() == ["language", "miniature", "miniature-tuned", "difference"]
+    assert str(tmp_path / "try-miniature-tuned" / PAGE) in text
 
 
 def test_a_model_alone_has_one_column(attempt):
@@ -132,6 +208,39 @@ def test_the_same_command_goes_on_and_another_replaces_nothing(attempt, tmp_path
         attempt("alpaca-en", "--out=miniature")
     assert len(attempt.commands) == 2
     assert (tmp_path / "try-alpaca-en/study.yaml").read_bytes() == before
+
+
+def test_the_same_command_goes_on_on_another_machine_and_day(
+    attempt, tmp_path, monkeypatch
+):
+    """With the commit and the GPUs that the study began with."""
+    commits, gpus = ["c" * 40], {"GPU-1": "0"}
+
+    def download(repo, *, revision, **_):
+        folder = tmp_path / "hub" / commits[-1]
+        if not folder.exists():
+            make_tiny_model(folder)
+        return folder
+
+    monkeypatch.setattr(trial_study.hub, "download", download)
+    monkeypatch.setattr(trial, "list_visible_gpus", lambda: gpus)
+    asked = ("o/alpaca-en", "--against=o/miniature")
+    assert "Running on a GPU." in attempt(*asked)
+    file = tmp_path / "try-alpaca-en/study.yaml"
+    before = file.read_bytes()
+    commits.append("d" * 40)
+    gpus.clear()
+    assert "Running on the CPU." in attempt(*asked)
+    assert len(attempt.commands) == 2
+    assert file.read_bytes() == before
+    (model,) = yaml.safe_load(before)["models"]
+    assert (model["revision"], model["gpus"]) == ("c" * 40, 1)
+    with pytest.raises(SystemExit, match=r"study.yaml is another study; edit it"):
+        attempt("o/alpaca-en@v2", "--against=o/miniature")
+    # A study that began without a GPU goes on without.
+    assert "Running on the CPU." in attempt(*asked, "--out=other")
+    gpus["GPU-1"] = "0"
+    assert "Running on the CPU." in attempt(*asked, "--out=other")
 
 
 def test_a_finished_job_is_a_line(tmp_path, capsys):

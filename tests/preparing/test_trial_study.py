@@ -53,6 +53,28 @@ def test_a_model_is_compared_with_the_one_it_was_tuned_from(ask, tmp_path):
     assert (task["max_questions"], task["prompt"]) == (9, "plain")
 
 
+@pytest.mark.parametrize(
+    ("last", "own"),
+    [
+        ("Llama", "llama-tuned"),
+        ("x" * 70, "x" * 58 + "-tuned"),  # a name has at most 64 characters
+        ("none", "tuned"),  # none is the name of what was not tuned
+    ],
+)
+def test_two_models_of_the_same_name_are_told_apart(ask, tmp_path, last, own):
+    """Repositories of two owners, as in `me/llama --against meta/llama`."""
+    for owner in ("me", "meta"):
+        make_tiny_model(tmp_path / owner / last)
+    study = ask(model=f"me/{last}", against=f"meta/{last}")
+    name = last.lower()[:64]
+    assert study["study"] == f"{own} against {name}"
+    (model,), (sft,) = study["models"], study["sft"]
+    assert (model["name"], model["repo"]) == (name, str(tmp_path / "meta" / last))
+    assert sft["name"] == own
+    assert sft["checkpoints"][name]["repo"] == str(tmp_path / "me" / last)
+    complete(study)
+
+
 def test_a_model_alone_is_measured_as_it_is(ask):
     """Nothing to compare it with."""
     assert expand_runs(complete(ask(against=None))) == [Run("mine", "none", "0", 0)]
@@ -72,6 +94,8 @@ def test_a_model_of_the_hub_is_pinned_to_the_commit_that_was_found(
     monkeypatch.setattr(trial_study.hub, "download", download)
     study = ask(model="Owner/Model-1B-Instruct@v2", against="Owner/Model-1B")
     assert asked == [("Owner/Model-1B-Instruct", "v2"), ("Owner/Model-1B", "main")]
+    # What was asked for stands in the title, the commit it is today does not.
+    assert study["study"] == "model-1b-instruct@v2 against model-1b"
     (model,) = study["models"]
     assert model["name"] == "model-1b"
     assert (model["repo"], model["revision"]) == ("Owner/Model-1B", COMMIT)

@@ -9,6 +9,7 @@ from polycal.reporting.report_tables import (
     difference_table,
     level_table,
     warn_of_chance,
+    warn_of_place,
     warn_of_letters,
 )
 
@@ -106,3 +107,13 @@ def test_letters_that_are_hardly_an_answer_are_named():
     assert warn_of_letters(levels.iloc[1:]) == ""
     assert warn_of_letters(levels.assign(log_mass=float("nan"))) == ""
     assert warn_of_letters(levels.drop(columns="log_mass")) == ""
+
+
+def test_answers_in_one_place_are_named():
+    """In over nine of ten questions; texts have no letters."""
+    rows = [("m", -1.0, "all", 0.95), ("m", 0.0, "all", 0.9), ("m", 0.0, "low", 1.0)]
+    levels = pd.DataFrame(rows, columns=["facet", "rank", "level", "letter_share"])
+    told = warn_of_place(levels)
+    assert told.startswith("In more than 90% of the questions")
+    assert "for base: such answers" in told
+    assert warn_of_place(levels.drop(columns="letter_share")) == ""

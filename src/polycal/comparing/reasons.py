@@ -36,12 +36,17 @@ def explain_released(claim: Claim, about: Mapping, released: Released) -> str | 
         return None
     if claim.reference != TO_BASE:
         return "the checkpoint is released; smoothing is compared where the study tunes"
-    if not released.is_comparable(*name, about["normaliser"]):
-        return (
-            "its tokenizer is not that of the base model, so that confidences by the "
-            f"normaliser {about['normaliser']} cannot be compared"
-        )
-    return None
+    return explain_tokenizers(about, released)
+
+
+def explain_tokenizers(about: Mapping, released: Released) -> str | None:
+    """Return why a checkpoint is not compared with its base model, if it is not."""
+    if released.is_comparable(about["model"], about["sft"], about["normaliser"]):
+        return None
+    return (
+        "its tokenizer is not that of the base model, so that confidences by the "
+        f"normaliser {about['normaliser']} cannot be compared"
+    )
 
 
 def explain_absence(claim: Claim, rows: pd.DataFrame) -> str:

@@ -16,19 +16,23 @@ import yaml
 
 import polycal
 from polycal.comparing.claims import TO_BASE
+from polycal.comparing.reasons import explain_tokenizers
+from polycal.comparing.released import find_released
 from polycal.errors import InputError
 from polycal.measuring.side_metrics import MEASURED
 from polycal.models.gpus import list_visible_gpus
-from polycal.planning.plan import align
 from polycal.planning.status import find_errors
+from polycal.planning.terminal import align, count, wrap
 from polycal.preparing.trial_study import make_study
 from polycal.reporting.report_tables import (
     NOTHING,
     SHORT,
+    list_doubts,
     spell_interval,
     spell_points,
     spelling_of,
 )
+from polycal.reporting.selection import Selection
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import layout
@@ -83,7 +87,7 @@ def try_(
             another study; or the study fails.
     """
     snakefile = _find_workflow()
-    gpus = min(len(list_visible_gpus()), 1)
+    n_visible = len(list_visible_gpus())
     study = make_study(
         model=model,
         against=against,
@@ -93,7 +97,7 @@ def try_(
         max_questions=max_questions,
         prompt=prompt,
         scoring=scoring,
-        gpus=gpus,
+        gpus=min(n_visible, 1),
     )
     complete(study)
     names = [study["models"][0]["name"], *(entry["name"] for entry in study["sft"])]
@@ -103,7 +107,8 @@ def try_(
         *("snakemake", "--cores", cores, "--snakefile", str(snakefile)),
         *("--configfile", str(file), "--directory", str(folder)),
     ]
-    _write_study(file, study, shlex.join(command))
+    study = _keep_study(file, study, shlex.join(command))
+    gpus = min(complete(study)["models"][0]["gpus"], n_visible)
     print(f"The study is {file}\nRunning on {'a GPU' if gpus else 'the CPU'}.")
     _run([sys.executable, "-m", *command, "--quiet", "rules"], folder / "logs")
     print("\n".join(write_first_numbers(folder, study)))
@@ -131,19 +136,20 @@ def _find_workflow() -> Path:
     return snakefile
 
 
-def _write_study(file: Path, study: Mapping, command: str) -> None:
-    """Write a study's file, unless it is there already.
+def _keep_study(file: Path, study: Mapping, command: str) -> Mapping:
+    """Write a study's file, unless it is there already; return the study it holds.
 
     Raises:
         InputError: the folder holds another study, or anything else.
     """
     if file.exists():
-        if read_config(file) != study:
+        kept = read_config(file)
+        if _select_asked(kept) != _select_asked(study):
             raise InputError(
                 f"{file} is another study; edit it and say what its first lines say, "
                 "or choose another folder with --out"
             )
-        return
+        return kept
     if file.parent.exists() and any(file.parent.iterdir()):
         raise InputError(
             f"{file.parent} holds other files; choose another folder with --out"
@@ -157,6 +163,21 @@ def _write_study(file: Path, study: Mapping, command: str) -> None:
             f"#   {command}\n{text}",
             encoding="utf-8",
         )
+    return study
+
+
+def _select_asked(part: object) -> object:
+    """Return a study, or a part of one, without what the machine and the day decide.
+
+    A command that goes on may run where there is no GPU, or after a commit upstream.
+    """
+    if isinstance(part, Mapping):
+        return {
+            key: _select_asked(value)
+            for key, value in part.items()
+            if key not in ("gpus", "revision")
+        }
+    return [_select_asked(item) for item in part] if isinstance(part, list) else part
 
 
 def _run(command: Sequence[str], logs: Path) -> None:
@@ -224,13 +245,32 @@ def _write_scoring(
             spelt = [_spell(cells, column, level, metric) for column in columns]
             rows.append([name, MEASURED[metric].short_heading, *spelt])
             name = ""
+    # A trial asks every language the same questions, perhaps fewer than were wanted.
+    n = cells[BASE, codes[0], SHORT[0]]["n_questions"]
     yield ""
     yield (
         f"{task['name']} by {scoring}, {task['prompt']} prompt, "
-        f"{task['max_questions']} questions; percent, with 95 % intervals"
+        f"{count(n, 'question')}; percent, with 95 % intervals"
     )
     head = ["language", "", *columns.values()]
     yield from align(head, rows, "<<" + ">" * len(columns))
+    about = {"task": task["name"], "scoring": scoring, "normaliser": HEADLINE[scoring]}
+    for note in _list_notes(folder, study, about, n):
+        yield from wrap(note)
+
+
+def _list_notes(folder: Path, study: Mapping, about: Mapping, n: int) -> Iterator[str]:
+    """Yield why a difference is not there, and what makes the numbers doubtful."""
+    released = find_released(tables.read(folder / layout.table("runs"), "runs"))
+    (model,) = study["models"]
+    for sft in study["sft"]:
+        own = about | {"model": model["name"], "sft": sft["name"]}
+        if reason := explain_tokenizers(own, released):
+            yield (
+                f"The difference of {sft['name']} is not shown: {reason}; those by "
+                "letters can be (--scoring letters)."
+            )
+    yield from list_doubts(Selection(folder / layout.RESULTS, about).per_level(), n)
 
 
 def _read_cells(folder: Path, task: str, scoring: str) -> dict[tuple, Mapping]:

@@ -29,12 +29,14 @@ class Released(NamedTuple):
         repo: Hub id, or the absolute path of a directory.
         revision: the commit of a Hub repository.
         folder: a directory with its configuration and tokenizer.
+        asked: the revision that was asked for, as @revision; "" for none.
     """
 
     name: str
     repo: str
     revision: str | None
     folder: Path
+    asked: str = ""
 
     @property
     def source(self) -> dict[str, str]:
@@ -90,12 +92,13 @@ def make_study(
             splits=[test],
             revision=benchmark.get("revision"),
         )
-    title, sft = tuned.name, []
+    # The title says which revisions were asked for: `polycal try` goes on with a study
+    # of another commit, but not with one of another revision.
+    title, sft = f"{tuned.name}{tuned.asked}", []
     if against:
-        title += f" against {base.name}"
-        checkpoints = {base.name: tuned.source}
-        own_name = "tuned" if tuned.name == BASE else tuned.name
-        sft = [{"name": own_name, "checkpoints": checkpoints}]
+        own_name = _name_apart(tuned.name, base.name)
+        title = f"{own_name}{tuned.asked} against {base.name}{base.asked}"
+        sft = [{"name": own_name, "checkpoints": {base.name: tuned.source}}]
     return {
         "study": title,
         "models": [{"name": base.name, **base.source, "gpus": gpus}],
@@ -103,6 +106,12 @@ def make_study(
         "tasks": [asked],
         "scoring": list(scoring),
     }
+
+
+def _name_apart(name: str, base: str) -> str:
+    """Return the tuned model's name, which a table shows beside its base model's."""
+    name = "tuned" if name == BASE else name  # BASE means no tuning in a study
+    return suggest_name(name, ending="-tuned") if name == base else name
 
 
 def _find_task(task: str, format: str) -> tuple[str, dict[str, str]]:
@@ -127,13 +136,14 @@ def _find_model(repo: str) -> Released:
     Raises:
         InputError: it is not there, or no model of transformers.
     """
-    folder, revision = Path(repo), None
+    folder, revision, asked = Path(repo), None, ""
     if folder.is_dir():
         name, repo = folder.resolve().name, str(folder.absolute())
     elif is_local(repo):
         raise InputError(f"there is no directory {repo}")
     else:
         repo, _, revision = repo.partition("@")
+        asked = revision and f"@{revision}"
         name = repo.rpartition("/")[2]
         patterns = [*WITHOUT_WEIGHTS, ADAPTER]
         folder = hub.download(
@@ -142,7 +152,7 @@ def _find_model(repo: str) -> Released:
         revision = folder.name
     if not any((folder / file).exists() for file in ("config.json", ADAPTER)):
         raise InputError(f"{repo} has no config.json, so it is no transformers model")
-    return Released(suggest_name(name) or "model", repo, revision, folder)
+    return Released(suggest_name(name) or "model", repo, revision, folder, asked)
 
 
 def _check_model(base: Released, tuned: Released, prompt: PromptForm) -> None:

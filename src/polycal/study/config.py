@@ -200,11 +200,16 @@ def explain(
     return f"{where}: {message.strip().splitlines()[0]}"
 
 
-def suggest_name(text: str) -> str:
-    """Return a text as a name that a study may use; empty if nothing is left of it."""
-    longest = _read_schema()["$defs"]["name"]["maxLength"]
+def suggest_name(text: str, ending: str = "") -> str:
+    """Return a text as a name that a study may use; empty if nothing is left of it.
+
+    Args:
+        text: any text; what is too long is cut.
+        ending: comes after the text, and is never cut.
+    """
+    longest = _read_schema()["$defs"]["name"]["maxLength"] - len(ending)
     spelt = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).lstrip("-._")
-    return spelt[:longest].rstrip("-._")
+    return spelt[:longest].rstrip("-._") + ending
 
 
 def _whole_numbers(value: object) -> object:
