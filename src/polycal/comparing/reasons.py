@@ -1,18 +1,63 @@
-"""Why a study cannot judge a claim."""
+"""The rows that judge each claim of a study, or why it has none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
-from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT, Claim
+from polycal.comparing.claims import (
+    CLAIMS,
+    EACH,
+    TO_BASE,
+    TO_OTHERS,
+    TO_SCALED,
+    TO_SFT,
+    Claim,
+)
 from polycal.comparing.released import Released
 from polycal.measuring.readings import UNCALIBRATED
 from polycal.study.grid import BASE
 
 DEGENERATE = 0.9  # share of one position that no benchmark's right options have
+FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
 
 
-def find_degenerate(
+def find_cases(
+    rows: pd.DataFrame, letter_shares: Mapping[tuple, float], released: Released
+) -> Iterator[tuple[Claim, dict[str, object], pd.DataFrame | str]]:
+    """Yield every claim about every condition with its rows, or why it has none.
+
+    Args:
+        rows: of a contrasts table, under the headline normaliser.
+        letter_shares: as `polycal.comparing.verdicts.judge` takes them.
+        released: the study's released checkpoints.
+    """
+    for values, own in rows.groupby(FAMILY, sort=True):
+        about = dict(zip(FAMILY, values, strict=True))
+        smoothed = sorted(set(own["smoothing"]) - {0.0}) or [np.nan]
+        for claim in CLAIMS.values():
+            if claim.scoring not in (None, about["scoring"]):
+                continue
+            for smoothing in [0.0] if claim.reference == TO_BASE else smoothed:
+                here = own[
+                    (own["reference"] == claim.reference)
+                    & (own["smoothing"] == smoothing)
+                    & (own["metric"] == claim.metric)
+                    & (own["calibrator"] == claim.calibrator)
+                ]
+                chosen = here["level"] == claim.level
+                if claim.level == EACH:
+                    chosen = here["sim_low"].notna()
+                full = about | {"smoothing": smoothing}
+                reason = _explain_released(claim, full, released)
+                if reason is None and not chosen.any():
+                    reason = _explain_absence(claim, here)
+                if reason is None:
+                    reason = _find_degenerate(claim, full, letter_shares)
+                yield claim, full, here[chosen] if reason is None else reason
+
+
+def _find_degenerate(
     claim: Claim, about: Mapping, letter_shares: Mapping[tuple, float]
 ) -> str | None:
     """Return why answers at one position leave nothing to judge, if they are so."""
@@ -29,7 +74,7 @@ def find_degenerate(
     return None
 
 
-def explain_released(claim: Claim, about: Mapping, released: Released) -> str | None:
+def _explain_released(claim: Claim, about: Mapping, released: Released) -> str | None:
     """Return why a claim is not judged of a released checkpoint, if it is not."""
     name = about["model"], about["sft"]
     if name not in released.checkpoints:
@@ -44,7 +89,7 @@ def explain_released(claim: Claim, about: Mapping, released: Released) -> str | 
     return None
 
 
-def explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
+def _explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
     """Return why a claim has no row."""
     if len(rows):
         return f"the study has no {claim.level}-resource language"
