@@ -364,6 +364,26 @@ def test_one_language_of_many_may_move_the_other_way_by_chance(others, verdict):
         assert found["confidence"] == pytest.approx(0.975)
 
 
+@pytest.mark.parametrize(
+    ("estimates", "verdict", "errors"),
+    [
+        ((-0.05, -0.05), "holds", 1.959964 + 1.250421),  # both: 0.8944 = 0.8^(1/2) each
+        ((0.0, 0.0), "negligible", 1.959964 + 1.250421),  # both, too
+        ((-0.05, 0.05), "reversed", 2.241403 + 0.841621),  # one, at 2.5 %
+        ((-0.05,), "holds", 1.959964 + 0.841621),
+    ],
+)
+def test_what_every_language_has_to_show_needs_more(estimates, verdict, errors):
+    """The power is that of the claim, not that of one of its languages."""
+    rows = [
+        contrast("everywhere", value, level=f"l{number}", se_seeds=0.0)
+        for number, value in enumerate(estimates)
+    ]
+    (found,) = judged(*rows).to_dict("records")
+    assert found["verdict"] == verdict
+    assert found["detectable"] == pytest.approx(errors * SE, rel=1e-5)
+
+
 def test_a_claim_that_falls_everywhere_is_never_reversed():
     """All of 42 languages fall by 0.2 to 2.3 pp, with questions' noise of 0.5 pp."""
     chance = np.random.default_rng(0)

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from paper import paper_study
+from scipy import stats
 
 from polycal.cli import main
 from polycal.errors import InputError
@@ -36,6 +37,21 @@ def test_one_seed_decides_2_8_standard_errors_of_questions():
     assert found.seeds is None
     twice = find(foresee(paper_study(), 4 * 658, 0.02), "overconfidence")
     assert twice.detectable == pytest.approx(found.detectable / 2)
+
+
+def test_every_language_has_to_be_decided():
+    """Of 42, at a power of 0.8^(1/42) = 99.47 % each; one language's noise, not all's.
+
+    By the power of one language, it would be 1.46 pp; it takes 2.11 pp.
+    """
+    study = paper_study()
+    assert len(study["tasks"][0]["languages"]) == 42
+    found = find(foresee(study, 14_042, 0.02), "everywhere")
+    z = -stats.norm.ppf(0.025 / found.size)
+    se = SD / np.sqrt(14_042)
+    assert found.detectable == pytest.approx((z + 2.555691) * se, rel=1e-5)
+    needed = 14_042 * (found.detectable / 0.02) ** 2
+    assert found.questions == pytest.approx(needed, abs=1)
 
 
 def test_seeds_have_their_noise_by_simulation():

@@ -38,11 +38,13 @@ class Decision(NamedTuple):
         p: two-sided, not adjusted.
         row: label of the contrast.
         share: rows that the level is divided by.
+        together: rows that all have to be shown.
     """
 
     p: float
     row: int
     share: int = 1
+    together: int = 1
 
 
 class Test(NamedTuple):
@@ -175,11 +177,11 @@ def _test(claim: Claim, about: dict[str, object], rows: pd.DataFrame) -> Test:
     return Test(
         claim,
         about,
-        Decision(float(holds.max()), worst),
+        Decision(float(holds.max()), worst, together=len(rows)),
         Decision(
             min(float(against.min()) * len(rows), 1.0), against.idxmin(), len(rows)
         ),
-        Decision(float(within.max()), within.idxmax()),
+        Decision(float(within.max()), within.idxmax(), together=len(rows)),
     )
 
 
@@ -229,7 +231,13 @@ def _decide(
     widest = span[1] - span[0]
     shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
     excess = float(beyond(row["low"], row["high"], row["margin"]))
-    shown |= plan(noise, level, excess=excess, **{n: row[n] for n in _COUNTED[:2]})
+    shown |= plan(
+        noise,
+        level,
+        excess=excess,
+        together=decision.together,
+        **{name: row[name] for name in _COUNTED[:2]},
+    )
     # What bias may hide has to be exceeded, too.
     bias = max(row["estimate"] - row["low"], row["high"] - row["estimate"])
     shown["detectable"] += bias

@@ -118,6 +118,7 @@ def foresee(config: Mapping, n_questions: int, effect: float) -> list[Prospect]:
             n_questions=n_questions,
             n_seeds=n_seeds,
             bias=bias,
+            together=n_languages if claim.level == EACH else 1,
         )
         prospects.append(
             Prospect(
@@ -222,8 +223,8 @@ def _write_assumed(config: Mapping, n: int, effect: float) -> Iterator[str]:
         + ", ".join(f"{sd:.0%} ({name})" for name, sd in OF_QUESTION.items())
         + f"; {SHARED:.0%} of this variance is shared by the languages; sd over "
         f"trainings {_spell(COMMON)} pp in all languages and {_spell(SPECIFIC)} pp in "
-        "one; an ECE may lie above the truth as much as that of a calibrated model "
-        f"with {BINS} bins in use."
+        "one; for everywhere, languages are independent; an ECE may lie above the "
+        f"truth as much as that of a calibrated model with {BINS} bins in use."
     )
     for text in lines:
         yield from wrap(text)
