@@ -433,7 +433,9 @@ def test_a_model_that_answers_one_letter_decides_no_claim(sft):
     """119 of 120 questions are answered by A: its confidence says nothing."""
     rows = pd.DataFrame([contrast("confidence", 0.05), contrast("smoothing", -0.05)])
     for share, verdict in ((119 / 120, "not judged"), (0.5, "holds")):
-        shares = {("m", sft, 0.0, "t", "text"): share}
+        shares = {
+            ("m", sft, 0.0, "t", "text", level): share for level in ("low", "all")
+        }
         _, claims = judge(rows, primary=PRIMARY, alpha=0.05, letter_shares=shares)
         found = claims.set_index("claim")
         assert found.loc["confidence", "verdict"] == verdict
@@ -444,3 +446,35 @@ def test_a_model_that_answers_one_letter_decides_no_claim(sft):
         # The base model's letters are no reason against smoothing and plain SFT.
         other = "holds" if sft == "none" else verdict
         assert found.loc["smoothing", "verdict"] == other
+
+
+@pytest.mark.parametrize(
+    ("level", "untold", "reason"),
+    [
+        ("low", ["confidence"], "99 % of the questions of the low-resource languages"),
+        ("high", [], ""),
+        ("sw", ["everywhere"], "99 % of the questions of Swahili"),
+        ("all", ["smoothing"], "99 % of the questions"),
+    ],
+)
+def test_one_letter_counts_where_the_claim_is(level, untold, reason):
+    """Elsewhere it is 50 %; a mean over all languages would say 75 %."""
+    levels = ("low", "high", "all", "de", "sw")
+    shares = {
+        ("m", "s", 0.0, "t", "text", each): 0.99 if each == level else 0.5
+        for each in levels
+    }
+    rows = pd.DataFrame(
+        [
+            contrast("confidence", 0.05),
+            contrast("smoothing", -0.05),
+            contrast("everywhere", -0.05, level="de"),
+            contrast("everywhere", -0.05, level="sw"),
+        ]
+    )
+    _, claims = judge(rows, primary=PRIMARY, alpha=0.05, letter_shares=shares)
+    claims = claims.set_index("claim").loc[["confidence", "smoothing", "everywhere"]]
+    assert claims.index[claims["verdict"] == "not judged"].tolist() == untold
+    assert claims["reason"].dropna().str.endswith(reason).tolist() == [True] * len(
+        untold
+    )

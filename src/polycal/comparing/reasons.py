@@ -1,6 +1,6 @@
 """The rows that judge each claim of a study, or why it has none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,11 @@ from polycal.comparing.claims import (
     TO_SFT,
     Claim,
 )
+from polycal.comparing.conditions import language_of
 from polycal.comparing.released import Released
 from polycal.measuring.readings import UNCALIBRATED
 from polycal.study.grid import BASE
+from polycal.study.languages import ALL, LEVELS
 
 DEGENERATE = 0.9  # share of one position that no benchmark's right options have
 FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
@@ -53,25 +55,42 @@ def find_cases(
                 if reason is None and not chosen.any():
                     reason = _explain_absence(claim, here)
                 if reason is None:
-                    reason = _find_degenerate(claim, full, letter_shares)
+                    levels = here.loc[chosen, "level"]
+                    reason = _find_degenerate(claim, full, levels, letter_shares)
                 yield claim, full, here[chosen] if reason is None else reason
 
 
 def _find_degenerate(
-    claim: Claim, about: Mapping, letter_shares: Mapping[tuple, float]
+    claim: Claim,
+    about: Mapping,
+    levels: Iterable[str],
+    letter_shares: Mapping[tuple, float],
 ) -> str | None:
-    """Return why answers at one position leave nothing to judge, if they are so."""
+    """Return why answers at one position leave nothing to judge, if they are so.
+
+    A claim about every language cannot be judged if it cannot be in one of them.
+    """
     reference = (BASE, 0.0) if claim.reference == TO_BASE else (about["sft"], 0.0)
     for sft, smoothing in (reference, (about["sft"], about["smoothing"])):
         key = about["model"], sft, smoothing, about["task"], about["scoring"]
-        share = letter_shares.get(key, 0.0)
+        share, level = max(
+            (letter_shares.get((*key, level), 0.0), level) for level in levels
+        )
         if share > DEGENERATE:
             name = "the base model" if sft == BASE else f"SFT, smoothing {smoothing:g}"
             return (
                 f"{name} answers at one position (A, B, ...) in {100 * share:.0f} % of "
-                "the questions"
+                f"the questions{_name_level(level)}"
             )
     return None
+
+
+def _name_level(level: str) -> str:
+    if level == ALL:
+        return ""
+    if level in LEVELS:
+        return f" of the {level}-resource languages"
+    return f" of {language_of(level).name}"
 
 
 def _explain_released(claim: Claim, about: Mapping, released: Released) -> str | None:

@@ -95,8 +95,9 @@ def judge(
             `Noise`.
         primary: the task and scoring that are not exploratory.
         alpha: such as 0.05.
-        letter_shares: (model, sft, smoothing, task, scoring) -> share of the answers at
-            the most frequent position; above `DEGENERATE`, no claim is judged.
+        letter_shares: (model, sft, smoothing, task, scoring, level) -> share of the
+            answers at the most frequent position, in a resource level, `ALL` languages
+            or a single one; above `DEGENERATE`, no claim about them is judged.
         released: the study's released checkpoints; a verdict is about each as it is.
 
     Returns:
