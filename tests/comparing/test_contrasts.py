@@ -13,7 +13,12 @@ from scipy.stats import foldnorm
 
 from polycal import calibration
 from polycal.comparing.aggregate import aggregate
-from polycal.comparing.contrasts import _Facts, _pooled_effects, contrast
+from polycal.comparing.contrasts import (
+    _Facts,
+    _letter_shares,
+    _pooled_effects,
+    contrast,
+)
 from polycal.comparing.pairing import Comparison
 from polycal.comparing.replicates import MeasuredRun, MetricKey, RunMetric
 from polycal.errors import InputError
@@ -605,3 +610,21 @@ def test_models_are_compared_per_token_where_they_share_a_tokenizer():
     unknown = {"model": "e", "reference": "model:d", "normaliser": "token"}
     assert not facts.can_compare(unknown)
     assert facts.can_compare(unknown | {"reference": "task:d"})
+
+
+def test_shares_of_one_letter_are_by_level_and_language():
+    """Swahili 0.99 and 0.97 by two seeds, German 0.5 and 0.3: 0.69 would hide it."""
+    about = {"model": "m", "sft": "s", "smoothing": 0.0, "task": "t", "subset": "all"}
+    about |= {"scoring": "letters", "normaliser": "sum", "calibrator": "none"}
+    rows = [
+        about
+        | {"metric": "letter_share", "seed": seed, "language": code, "value": value}
+        for code, values in {"sw": (0.99, 0.97), "de": (0.5, 0.3)}.items()
+        for seed, value in enumerate(values)
+    ]
+    found = _letter_shares(pa.Table.from_pylist(rows, tables.SCHEMAS["metrics"]))
+    key = ("m", "s", 0.0, "t", "letters")
+    expected = {"sw": 0.98, "low": 0.98, "de": 0.4, "high": 0.4, "all": 0.69}
+    assert found == {
+        (*key, level): pytest.approx(share) for level, share in expected.items()
+    }

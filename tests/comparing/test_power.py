@@ -76,3 +76,21 @@ def test_an_effect_that_is_a_rounding_error_asks_for_no_number_of_questions():
     assert found["n_questions_needed"] is None
     most = plan(Noise(0.01), 0.05, excess=1e-10, n_questions=100)["n_questions_needed"]
     assert most == pytest.approx(100 * (2.801585 * 1e8) ** 2)
+
+
+def test_all_of_42_languages_need_more_than_one_of_them():
+    """Each at 0.8^(1/42) = 99.47 %, 2.5557 standard errors; by simulation, too."""
+    found = plan(Noise(0.01), 0.05, excess=0.02, n_questions=100, together=42)
+    steps = 1.959964 + 2.555691
+    assert found["detectable"] == pytest.approx(steps * 0.01, rel=1e-4)
+    assert found["n_questions_needed"] == np.ceil(100 * (steps * 0.01 / 0.02) ** 2)
+    chance = np.random.default_rng(0)
+    seen = found["detectable"] + 0.01 * chance.normal(size=(20_000, 42))
+    all_shown = (seen > 1.959964 * 0.01).all(axis=1).mean()
+    assert all_shown == pytest.approx(0.8, abs=0.01)
+    trained = Noise(0.001, 0.01, 4.0, 0.002, 40.0)
+    one, each = (
+        plan(trained, 0.05, excess=0.02, n_questions=9, n_seeds=3, together=number)
+        for number in (1, 42)
+    )
+    assert each["n_seeds_needed"] > one["n_seeds_needed"]

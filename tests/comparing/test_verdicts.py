@@ -364,6 +364,26 @@ def test_one_language_of_many_may_move_the_other_way_by_chance(others, verdict):
         assert found["confidence"] == pytest.approx(0.975)
 
 
+@pytest.mark.parametrize(
+    ("estimates", "verdict", "errors"),
+    [
+        ((-0.05, -0.05), "holds", 1.959964 + 1.250421),  # both: 0.8944 = 0.8^(1/2) each
+        ((0.0, 0.0), "negligible", 1.959964 + 1.250421),  # both, too
+        ((-0.05, 0.05), "reversed", 2.241403 + 0.841621),  # one, at 2.5 %
+        ((-0.05,), "holds", 1.959964 + 0.841621),
+    ],
+)
+def test_what_every_language_has_to_show_needs_more(estimates, verdict, errors):
+    """The power is that of the claim, not that of one of its languages."""
+    rows = [
+        contrast("everywhere", value, level=f"l{number}", se_seeds=0.0)
+        for number, value in enumerate(estimates)
+    ]
+    (found,) = judged(*rows).to_dict("records")
+    assert found["verdict"] == verdict
+    assert found["detectable"] == pytest.approx(errors * SE, rel=1e-5)
+
+
 def test_a_claim_that_falls_everywhere_is_never_reversed():
     """All of 42 languages fall by 0.2 to 2.3 pp, with questions' noise of 0.5 pp."""
     chance = np.random.default_rng(0)
@@ -413,7 +433,9 @@ def test_a_model_that_answers_one_letter_decides_no_claim(sft):
     """119 of 120 questions are answered by A: its confidence says nothing."""
     rows = pd.DataFrame([contrast("confidence", 0.05), contrast("smoothing", -0.05)])
     for share, verdict in ((119 / 120, "not judged"), (0.5, "holds")):
-        shares = {("m", sft, 0.0, "t", "text"): share}
+        shares = {
+            ("m", sft, 0.0, "t", "text", level): share for level in ("low", "all")
+        }
         _, claims = judge(rows, primary=PRIMARY, alpha=0.05, letter_shares=shares)
         found = claims.set_index("claim")
         assert found.loc["confidence", "verdict"] == verdict
@@ -424,3 +446,35 @@ def test_a_model_that_answers_one_letter_decides_no_claim(sft):
         # The base model's letters are no reason against smoothing and plain SFT.
         other = "holds" if sft == "none" else verdict
         assert found.loc["smoothing", "verdict"] == other
+
+
+@pytest.mark.parametrize(
+    ("level", "untold", "reason"),
+    [
+        ("low", ["confidence"], "99 % of the questions of the low-resource languages"),
+        ("high", [], ""),
+        ("sw", ["everywhere"], "99 % of the questions of Swahili"),
+        ("all", ["smoothing"], "99 % of the questions"),
+    ],
+)
+def test_one_letter_counts_where_the_claim_is(level, untold, reason):
+    """Elsewhere it is 50 %; a mean over all languages would say 75 %."""
+    levels = ("low", "high", "all", "de", "sw")
+    shares = {
+        ("m", "s", 0.0, "t", "text", each): 0.99 if each == level else 0.5
+        for each in levels
+    }
+    rows = pd.DataFrame(
+        [
+            contrast("confidence", 0.05),
+            contrast("smoothing", -0.05),
+            contrast("everywhere", -0.05, level="de"),
+            contrast("everywhere", -0.05, level="sw"),
+        ]
+    )
+    _, claims = judge(rows, primary=PRIMARY, alpha=0.05, letter_shares=shares)
+    claims = claims.set_index("claim").loc[["confidence", "smoothing", "everywhere"]]
+    assert claims.index[claims["verdict"] == "not judged"].tolist() == untold
+    assert claims["reason"].dropna().str.endswith(reason).tolist() == [True] * len(
+        untold
+    )

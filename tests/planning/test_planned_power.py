@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from paper import paper_study
+from scipy import stats
 
 from polycal.cli import main
 from polycal.errors import InputError
@@ -36,6 +37,21 @@ def test_one_seed_decides_2_8_standard_errors_of_questions():
     assert found.seeds is None
     twice = find(foresee(paper_study(), 4 * 658, 0.02), "overconfidence")
     assert twice.detectable == pytest.approx(found.detectable / 2)
+
+
+def test_every_language_has_to_be_decided():
+    """Of 42, at a power of 0.8^(1/42) = 99.47 % each; one language's noise, not all's.
+
+    By the power of one language, it would be 1.46 pp; it takes 2.11 pp.
+    """
+    study = paper_study()
+    assert len(study["tasks"][0]["languages"]) == 42
+    found = find(foresee(study, 14_042, 0.02), "everywhere")
+    z = -stats.norm.ppf(0.025 / found.size)
+    se = SD / np.sqrt(14_042)
+    assert found.detectable == pytest.approx((z + 2.555691) * se, rel=1e-5)
+    needed = 14_042 * (found.detectable / 0.02) ** 2
+    assert found.questions == pytest.approx(needed, abs=1)
 
 
 def test_seeds_have_their_noise_by_simulation():
@@ -129,6 +145,8 @@ def test_claims_that_there_are_say_it_themselves(tell, tmp_path):
     tables.write(table, tmp_path / "claims.parquet", "claims")
     text = tell()
     assert "Assumed, as" not in text
+    assert "--effect" not in text
+    assert "--effect is not used" in tell("--effect=0.04")
     (line,) = [line for line in text.splitlines() if line.startswith("smoothing ")]
     cells = " ".join(line.split()[1:])
     assert cells == "gap 1 of 3 1 to 3 4,321 to none 9 to none"
@@ -138,6 +156,27 @@ def test_claims_that_there_are_say_it_themselves(tell, tmp_path):
         tell()
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, None),
+        ({"seeds": [0, 1]}, "14,042 questions per language and 2 seeds"),
+        ({"max_questions": 500}, "500 questions per language and 1 seed"),
+    ],
+)
+def test_claims_say_of_which_size_they_are(tell, tmp_path, changes, told):
+    """The study may have grown since; only then is its own size told, too."""
+    table = pa.Table.from_pylist(
+        [row("smoothing", "holds", detectable=0.03)], tables.SCHEMAS["claims"]
+    )
+    tables.write(table, tmp_path / "claims.parquet", "claims")
+    text = " ".join(tell(**changes).split())
+    assert "The claims are of 14,042 questions per language and 1 seed." in text
+    assert ("The study now plans" in text) == bool(told)
+    if told:
+        assert f"The study now plans {told}: run it for claims about it." in text
+
+
 def row(claim: str, verdict: str, **columns: object) -> dict:
     shared = {"claim": claim, "family": "primary", "metric": "gap", "verdict": verdict}
-    return shared | columns
+    return shared | {"n_questions": 14_042, "n_seeds": 1} | columns

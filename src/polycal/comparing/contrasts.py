@@ -14,7 +14,7 @@ import pyarrow as pa
 from polycal.calibration import METRICS
 from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_OTHERS
-from polycal.comparing.conditions import TO_MODEL
+from polycal.comparing.conditions import TO_MODEL, language_of
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
 from polycal.comparing.pairing import (
@@ -127,12 +127,15 @@ def contrast(
 
 
 def _letter_shares(metrics: pa.Table) -> dict[tuple, float]:
-    """Return the mean share of the most frequent position, by condition and scoring."""
+    """Return the mean share of the most frequent position, as `judge` takes it."""
     rows = tables.where(metrics, metric="letter_share", subset=ALL, calibrator="none")
     frame = rows.to_pandas()
     frame = frame[frame["normaliser"] == frame["scoring"].map(HEADLINE)]
-    keys = ["model", "sft", "smoothing", "task", "scoring"]
-    return frame.groupby(keys)["value"].mean().to_dict()
+    codes = frame["language"]
+    levels = (codes, codes.map(lambda code: language_of(code).level), ALL)
+    both = pd.concat([frame.assign(level=level) for level in levels])
+    keys = ["model", "sft", "smoothing", "task", "scoring", "level"]
+    return both.groupby(keys)["value"].mean().to_dict()
 
 
 class _Facts:

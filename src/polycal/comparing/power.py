@@ -10,7 +10,7 @@ from polycal.comparing.inference import Noise, half_width
 
 _MOST = 2**63 - 1  # that a table holds; more is asked where rounding is all there is
 MOST_SEEDS = 100  # that anybody trains
-POWER = 0.8  # probability that an effect of this size is decided
+POWER = 0.8  # probability that a claim with an effect of this size is decided
 
 OF_POWER = ("detectable", "n_questions_needed", "n_seeds_needed")  # of `plan`
 
@@ -23,12 +23,15 @@ def plan(
     n_questions: float,
     n_seeds: int = 1,
     bias: float = 0.0,
+    together: int = 1,
 ) -> dict[str, float | None]:
     """Return the minimum detectable effect, and what would decide the effect seen.
 
     An effect is decided with probability `POWER` if it lies so many standard errors
     beyond what decides: the quantile of the test and that of the power. More questions
-    shrink the noise of questions, and more seeds that of trainings.
+    shrink the noise of questions, and more seeds that of trainings. A claim about every
+    language needs all of them, each with the power's root, as if they were independent:
+    the more they share, the more probable it is that all are decided.
 
     Args:
         noise: of the difference.
@@ -38,15 +41,16 @@ def plan(
         n_seeds: that the noise of trainings is from.
         bias: that may hide a part of the difference, and shrinks with more questions as
             their noise does.
+        together: differences like this one that all have to be decided.
 
     Returns:
         `detectable`: the distance. `n_questions_needed` and `n_seeds_needed`: for the
         difference seen, with as many of the other as there are; None where no number is
         enough, and of seeds where the noise of trainings is unknown.
     """
-    tail = float(special.ndtri(POWER))
-    detectable = _detect(noise, level) + bias
-    room = excess - _detect(Noise(0.0, *noise[1:]), level)
+    tail = float(special.ndtri(POWER ** (1 / together)))
+    detectable = _detect(noise, level, tail) + bias
+    room = excess - _detect(Noise(0.0, *noise[1:]), level, tail)
     steps = float(-special.ndtri(level / 2)) + tail
     needed = None
     if room > 0:
@@ -56,17 +60,18 @@ def plan(
         needed = needed if needed <= _MOST else None
     seeds = None
     if n_seeds > 1 and np.any(noise.se_seeds):
-        seeds = _count_seeds(noise, level, excess - bias, n_seeds)
+        seeds = _count_seeds(noise, level, tail, excess - bias, n_seeds)
     return dict(zip(OF_POWER, (detectable, needed, seeds), strict=True))
 
 
-def _detect(noise: Noise, level: float) -> float:
-    """Return the distance that is decided with probability `POWER`."""
-    shown = float(half_width(noise, confidence=1 - level))
-    return shown + float(special.ndtri(POWER)) * float(noise.se)
+def _detect(noise: Noise, level: float, tail: float) -> float:
+    """Return the distance that is decided with the power of a quantile."""
+    return float(half_width(noise, confidence=1 - level)) + tail * float(noise.se)
 
 
-def _count_seeds(noise: Noise, level: float, excess: float, n_seeds: int) -> int | None:
+def _count_seeds(
+    noise: Noise, level: float, tail: float, excess: float, n_seeds: int
+) -> int | None:
     """Return the fewest seeds that decide a distance, with the same questions."""
 
     def decides(seeds: int) -> bool:
@@ -78,7 +83,7 @@ def _count_seeds(noise: Noise, level: float, excess: float, n_seeds: int) -> int
             noise.specific * shrink,
             max(noise.specific_df * more, 1.0),
         )
-        return _detect(own, level) <= excess
+        return _detect(own, level, tail) <= excess
 
     counts = range(2, MOST_SEEDS + 1)
     first = bisect.bisect_left(counts, True, key=decides)

@@ -1,35 +1,99 @@
-"""Why a study cannot judge a claim."""
+"""The rows that judge each claim of a study, or why it has none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
-from polycal.comparing.claims import TO_BASE, TO_OTHERS, TO_SCALED, TO_SFT, Claim
+from polycal.comparing.claims import (
+    CLAIMS,
+    EACH,
+    TO_BASE,
+    TO_OTHERS,
+    TO_SCALED,
+    TO_SFT,
+    Claim,
+)
+from polycal.comparing.conditions import language_of
 from polycal.comparing.released import Released
 from polycal.measuring.readings import UNCALIBRATED
 from polycal.study.grid import BASE
+from polycal.study.languages import ALL, LEVELS
 
 DEGENERATE = 0.9  # share of one position that no benchmark's right options have
+FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
 
 
-def find_degenerate(
-    claim: Claim, about: Mapping, letter_shares: Mapping[tuple, float]
+def find_cases(
+    rows: pd.DataFrame, letter_shares: Mapping[tuple, float], released: Released
+) -> Iterator[tuple[Claim, dict[str, object], pd.DataFrame | str]]:
+    """Yield every claim about every condition with its rows, or why it has none.
+
+    Args:
+        rows: of a contrasts table, under the headline normaliser.
+        letter_shares: as `polycal.comparing.verdicts.judge` takes them.
+        released: the study's released checkpoints.
+    """
+    for values, own in rows.groupby(FAMILY, sort=True):
+        about = dict(zip(FAMILY, values, strict=True))
+        smoothed = sorted(set(own["smoothing"]) - {0.0}) or [np.nan]
+        for claim in CLAIMS.values():
+            if claim.scoring not in (None, about["scoring"]):
+                continue
+            for smoothing in [0.0] if claim.reference == TO_BASE else smoothed:
+                here = own[
+                    (own["reference"] == claim.reference)
+                    & (own["smoothing"] == smoothing)
+                    & (own["metric"] == claim.metric)
+                    & (own["calibrator"] == claim.calibrator)
+                ]
+                chosen = here["level"] == claim.level
+                if claim.level == EACH:
+                    chosen = here["sim_low"].notna()
+                full = about | {"smoothing": smoothing}
+                reason = _explain_released(claim, full, released)
+                if reason is None and not chosen.any():
+                    reason = _explain_absence(claim, here)
+                if reason is None:
+                    levels = here.loc[chosen, "level"]
+                    reason = _find_degenerate(claim, full, levels, letter_shares)
+                yield claim, full, here[chosen] if reason is None else reason
+
+
+def _find_degenerate(
+    claim: Claim,
+    about: Mapping,
+    levels: Iterable[str],
+    letter_shares: Mapping[tuple, float],
 ) -> str | None:
-    """Return why answers at one position leave nothing to judge, if they are so."""
+    """Return why answers at one position leave nothing to judge, if they are so.
+
+    A claim about every language cannot be judged if it cannot be in one of them.
+    """
     reference = (BASE, 0.0) if claim.reference == TO_BASE else (about["sft"], 0.0)
     for sft, smoothing in (reference, (about["sft"], about["smoothing"])):
         key = about["model"], sft, smoothing, about["task"], about["scoring"]
-        share = letter_shares.get(key, 0.0)
+        share, level = max(
+            (letter_shares.get((*key, level), 0.0), level) for level in levels
+        )
         if share > DEGENERATE:
             name = "the base model" if sft == BASE else f"SFT, smoothing {smoothing:g}"
             return (
                 f"{name} answers at one position (A, B, ...) in {100 * share:.0f} % of "
-                "the questions"
+                f"the questions{_name_level(level)}"
             )
     return None
 
 
-def explain_released(claim: Claim, about: Mapping, released: Released) -> str | None:
+def _name_level(level: str) -> str:
+    if level == ALL:
+        return ""
+    if level in LEVELS:
+        return f" of the {level}-resource languages"
+    return f" of {language_of(level).name}"
+
+
+def _explain_released(claim: Claim, about: Mapping, released: Released) -> str | None:
     """Return why a claim is not judged of a released checkpoint, if it is not."""
     name = about["model"], about["sft"]
     if name not in released.checkpoints:
@@ -49,7 +113,7 @@ def explain_tokenizers(about: Mapping, released: Released) -> str | None:
     )
 
 
-def explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
+def _explain_absence(claim: Claim, rows: pd.DataFrame) -> str:
     """Return why a claim has no row."""
     if len(rows):
         return f"the study has no {claim.level}-resource language"

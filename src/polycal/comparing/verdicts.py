@@ -1,6 +1,6 @@
 """The verdict on each claim of a study, from its contrasts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -8,21 +8,10 @@ import numpy as np
 import pandas as pd
 
 from polycal.calibration import METRICS
-from polycal.comparing.claims import (
-    CLAIMS,
-    DIRECTIONS,
-    EACH,
-    TO_BASE,
-    Claim,
-    inside,
-)
+from polycal.comparing.claims import CLAIMS, DIRECTIONS, EACH, Claim, inside
 from polycal.comparing.inference import Noise, half_width, holm, p_two_sided
 from polycal.comparing.power import OF_POWER, plan, tipping_sd
-from polycal.comparing.reasons import (
-    explain_absence,
-    explain_released,
-    find_degenerate,
-)
+from polycal.comparing.reasons import FAMILY, find_cases
 from polycal.comparing.released import NONE_RELEASED, Released
 from polycal.study.scorings import HEADLINE
 
@@ -31,7 +20,6 @@ INCONCLUSIVE, NOT_JUDGED = "inconclusive", "not judged"
 # What ends a verdict that knows one seed only, and one about a released checkpoint.
 THIS_TRAINING, THIS_CHECKPOINT = " for this training", " for this checkpoint"
 PRIMARY, EXPLORATORY = "primary", "exploratory"
-_FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
 _SHOWN = ("level", "before", "after", "estimate", "margin")
 _COUNTED = ("n_seeds", "n_questions", "n_languages")
 
@@ -50,11 +38,13 @@ class Decision(NamedTuple):
         p: two-sided, not adjusted.
         row: label of the contrast.
         share: rows that the level is divided by.
+        together: rows that all have to be shown.
     """
 
     p: float
     row: int
     share: int = 1
+    together: int = 1
 
 
 class Test(NamedTuple):
@@ -105,8 +95,9 @@ def judge(
             `Noise`.
         primary: the task and scoring that are not exploratory.
         alpha: such as 0.05.
-        letter_shares: (model, sft, smoothing, task, scoring) -> share of the answers at
-            the most frequent position; above `DEGENERATE`, no claim is judged.
+        letter_shares: (model, sft, smoothing, task, scoring, level) -> share of the
+            answers at the most frequent position, in a resource level, `ALL` languages
+            or a single one; above `DEGENERATE`, no claim about them is judged.
         released: the study's released checkpoints; a verdict is about each as it is.
 
     Returns:
@@ -122,10 +113,7 @@ def judge(
         primary.task or rows["task"].min(), primary.scoring or rows["scoring"].min()
     )
     judged, tests = [], {}
-    for claim, about, own in _cases(rows):
-        own = explain_released(claim, about, released) or own
-        if not isinstance(own, str):
-            own = find_degenerate(claim, about, letter_shares) or own
+    for claim, about, own in find_cases(rows, letter_shares, released):
         if isinstance(own, str):
             judged.append(_describe(claim, about) | _reject(own))
         else:
@@ -150,7 +138,7 @@ def judge(
     order = {name: position for position, name in enumerate(CLAIMS)}
     judged.sort(
         key=lambda row: (
-            *(row[name] for name in _FAMILY),
+            *(row[name] for name in FAMILY),
             np.nan_to_num(row["smoothing"], nan=np.inf),
             order[row["claim"]],
         )
@@ -165,30 +153,6 @@ def _describe(claim: Claim, about: dict[str, object]) -> dict[str, object]:
 
 def _reject(reason: str) -> dict[str, object]:
     return {"verdict": NOT_JUDGED, "reason": reason}
-
-
-def _cases(
-    rows: pd.DataFrame,
-) -> Iterator[tuple[Claim, dict[str, object], pd.DataFrame | str]]:
-    """Yield every claim about every condition with its rows, or why it has none."""
-    for values, own in rows.groupby(_FAMILY, sort=True):
-        about = dict(zip(_FAMILY, values, strict=True))
-        smoothed = sorted(set(own["smoothing"]) - {0.0}) or [np.nan]
-        for claim in CLAIMS.values():
-            if claim.scoring not in (None, about["scoring"]):
-                continue
-            for smoothing in [0.0] if claim.reference == TO_BASE else smoothed:
-                here = own[
-                    (own["reference"] == claim.reference)
-                    & (own["smoothing"] == smoothing)
-                    & (own["metric"] == claim.metric)
-                    & (own["calibrator"] == claim.calibrator)
-                ]
-                chosen = here["level"] == claim.level
-                if claim.level == EACH:
-                    chosen = here["sim_low"].notna()
-                found = here[chosen] if chosen.any() else explain_absence(claim, here)
-                yield claim, about | {"smoothing": smoothing}, found
 
 
 def _test(claim: Claim, about: dict[str, object], rows: pd.DataFrame) -> Test:
@@ -214,11 +178,11 @@ def _test(claim: Claim, about: dict[str, object], rows: pd.DataFrame) -> Test:
     return Test(
         claim,
         about,
-        Decision(float(holds.max()), worst),
+        Decision(float(holds.max()), worst, together=len(rows)),
         Decision(
             min(float(against.min()) * len(rows), 1.0), against.idxmin(), len(rows)
         ),
-        Decision(float(within.max()), within.idxmax()),
+        Decision(float(within.max()), within.idxmax(), together=len(rows)),
     )
 
 
@@ -268,7 +232,13 @@ def _decide(
     widest = span[1] - span[0]
     shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
     excess = float(beyond(row["low"], row["high"], row["margin"]))
-    shown |= plan(noise, level, excess=excess, **{n: row[n] for n in _COUNTED[:2]})
+    shown |= plan(
+        noise,
+        level,
+        excess=excess,
+        together=decision.together,
+        **{name: row[name] for name in _COUNTED[:2]},
+    )
     # What bias may hide has to be exceeded, too.
     bias = max(row["estimate"] - row["low"], row["high"] - row["estimate"])
     shown["detectable"] += bias

@@ -34,7 +34,7 @@ def plan(
     gpus: int = 1,
     results: Path = Path("results"),
     resources: Path = Path("resources"),
-    effect: float = 0.02,
+    effect: float | None = None,
 ) -> None:
     """Print what a study consists of, what it costs, and what it can show.
 
@@ -44,13 +44,14 @@ def plan(
         gpus: number of GPUs that work at a time.
         results: folder that the workflow writes into; it may be absent.
         resources: folder of prepared models and data; it may be absent.
-        effect: difference that a study without claims yet should decide, a fraction.
+        effect: difference that a study without claims yet should decide, a fraction;
+            default: 0.02.
 
     Raises:
         InputError: the study, a timing or a setting is wrong, a local source does not
             exist, or the GPU is not known.
     """
-    if not 0 < effect < 1:
+    if effect is not None and not 0 < effect < 1:
         raise InputError(f"--effect is {effect}; it must be above 0 and below 1")
     if gpus < 1:
         raise InputError(f"--gpus is {gpus}; it must be at least 1")

@@ -42,6 +42,7 @@ OF_QUESTION = {
 SHARED = 0.2  # part of this variance that all languages share: a question is the same
 COMMON, SPECIFIC = 0.01, 0.005  # sd over trainings: of all languages, of one by itself
 CORRECTNESS, BINS = 0.2, 10  # variance of an answer, bins in use: they bias an ECE
+EFFECT = 0.02  # that should be decided, where no other is asked for
 _OVERLAP = 0.25  # of smoothing values, see `polycal.comparing.seed_noise`
 _OF_NOTHING = ("stays", "kept")  # claims that hold where there is no difference
 
@@ -64,26 +65,29 @@ class Prospect(NamedTuple):
     seeds: int | None
 
 
-def write_power(study: SizedStudy, results: Path, effect: float) -> Iterator[str]:
+def write_power(
+    study: SizedStudy, results: Path, effect: float | None
+) -> Iterator[str]:
     """Yield the lines about what a study can show.
 
     Args:
         study: the study with the sizes of its benchmarks.
         results: folder that the workflow writes into; it may be absent.
-        effect: that a study without claims should decide, a fraction.
+        effect: that a study without claims should decide, a fraction; None: `EFFECT`.
 
     Raises:
         InputError: the table of claims is broken.
     """
     path = layout.below(results, layout.TABLE, table="claims", suffix="parquet")
-    if path.exists():
-        yield from _write_measured(path)
-        return
     n = _count_questions(study.config, study)
-    if n is None:
+    if path.exists():
+        yield from _write_measured(path, study.config, n)
+        if effect is not None:
+            yield "--effect is not used: claims are planned for the effects they saw."
+    elif n is None:
         yield "What it can show is unknown before its questions are counted."
-        return
-    yield from _write_assumed(study.config, n, effect)
+    else:
+        yield from _write_assumed(study.config, n, EFFECT if effect is None else effect)
 
 
 def foresee(config: Mapping, n_questions: int, effect: float) -> list[Prospect]:
@@ -118,6 +122,7 @@ def foresee(config: Mapping, n_questions: int, effect: float) -> list[Prospect]:
             n_questions=n_questions,
             n_seeds=n_seeds,
             bias=bias,
+            together=n_languages if claim.level == EACH else 1,
         )
         prospects.append(
             Prospect(
@@ -138,6 +143,10 @@ def _count_questions(config: Mapping, study: SizedStudy) -> int | None:
     if None in sizes:
         return None
     return int(min(size.number for size in sizes)) or None
+
+
+def _count_seeds(config: Mapping) -> int:
+    return len(config["seeds"]) if grid.expand_trained(config) else 1
 
 
 def _count_hypotheses(config: Mapping, claim: Claim) -> int:
@@ -170,7 +179,7 @@ def _assume(
     n = 1 if claim.level == EACH else n_languages
     part = SHARED + (1 - SHARED) / n
     questions = OF_QUESTION[claim.metric] * (part / n_questions) ** 0.5
-    n_seeds = len(config["seeds"]) if grid.expand_trained(config) else 1
+    n_seeds = _count_seeds(config)
     if n_seeds == 1:
         return Noise(questions), 1
     smoothings = len(config["smoothing"]) - (claim.reference != TO_BASE)
@@ -188,8 +197,7 @@ def _write_assumed(config: Mapping, n: int, effect: float) -> Iterator[str]:
     prospects = foresee(config, n, effect)
     if not prospects:
         return
-    margin, seeds = config["statistics"]["margin"], len(config["seeds"])
-    trained = bool(grid.expand_trained(config))
+    margin, seeds = config["statistics"]["margin"], _count_seeds(config)
     rows = [
         [
             each.claim.name,
@@ -198,7 +206,7 @@ def _write_assumed(config: Mapping, n: int, effect: float) -> Iterator[str]:
             _spell(each.detectable),
             "none" if each.claim.direction in _OF_NOTHING else _spell(effect),
             _spell_count(each.questions),
-            _spell_count(each.seeds) if trained and seeds > 1 else "-",
+            _spell_count(each.seeds) if seeds > 1 else "-",
         ]
         for each in prospects
     ]
@@ -209,11 +217,11 @@ def _write_assumed(config: Mapping, n: int, effect: float) -> Iterator[str]:
         f"decides: how far a difference has to lie beyond 0 or the margin "
         f"({_spell(margin)} pp) to be decided with a probability of {POWER:.0%}, with "
         f"{count(n, 'question')} of {task} per language and "
-        f"{count(seeds if trained else 1, 'seed')}, while its whole family is not. "
+        f"{count(seeds, 'seed')}, while its whole family is not. "
         "questions, seeds: how many decide this effect, where the other number stays "
         "(none: no number does); the effect none is decided by the margin.",
     ]
-    if trained and seeds == 1:
+    if seeds == 1 and grid.expand_trained(config):
         lines.append(
             "One seed: verdicts are about this training, whose noise nothing shows."
         )
@@ -222,24 +230,29 @@ def _write_assumed(config: Mapping, n: int, effect: float) -> Iterator[str]:
         + ", ".join(f"{sd:.0%} ({name})" for name, sd in OF_QUESTION.items())
         + f"; {SHARED:.0%} of this variance is shared by the languages; sd over "
         f"trainings {_spell(COMMON)} pp in all languages and {_spell(SPECIFIC)} pp in "
-        "one; an ECE may lie above the truth as much as that of a calibrated model "
-        f"with {BINS} bins in use."
+        "one; for everywhere, languages are independent; an ECE may lie above the "
+        f"truth as much as that of a calibrated model with {BINS} bins in use."
     )
     for text in lines:
         yield from wrap(text)
 
 
-def _write_measured(path: Path) -> Iterator[str]:
-    """Yield what a study's claims say about their own power."""
+def _write_measured(path: Path, config: Mapping, n: int | None) -> Iterator[str]:
+    """Yield what a study's claims say about their own power, and of which size it was.
+
+    Args:
+        path: of the table of claims.
+        config: the complete study as it is now, which may be larger.
+        n: its questions; None: unknown.
+    """
     claims = [
         row
         for row in tables.read(path, "claims").to_pylist()
-        if row["family"] == PRIMARY
+        if row["family"] == PRIMARY and row["verdict"] != NOT_JUDGED
     ]
     rows = []
     for name in CLAIMS:
-        own = [row for row in claims if row["claim"] == name]
-        judged = [row for row in own if row["verdict"] != NOT_JUDGED]
+        judged = [row for row in claims if row["claim"] == name]
         if not judged:
             continue
         left = [row for row in judged if row["verdict"] == INCONCLUSIVE]
@@ -274,6 +287,16 @@ def _write_measured(path: Path) -> Iterator[str]:
         "seen and are not decided, where the other number stays (none: no number "
         "does, or nothing shows the noise of trainings)."
     )
+    had = min(row["n_questions"] for row in claims), max(r["n_seeds"] for r in claims)
+    has = had[0] if n is None else n, _count_seeds(config)
+    text = f"The claims are of {_spell_size(*had)}."
+    if has != had:
+        text += f" The study now plans {_spell_size(*has)}: run it for claims about it."
+    yield from wrap(text)
+
+
+def _spell_size(n_questions: int, n_seeds: int) -> str:
+    return f"{count(n_questions, 'question')} per language and {count(n_seeds, 'seed')}"
 
 
 def _sort_counts(counts: Sequence[int | None]) -> list[str]:

@@ -15,7 +15,7 @@ STAGES = {
     "score": 5,
     "measure": 9,
     "aggregate": 4,
-    "contrast": 8,
+    "contrast": 9,
     "analyse": 7,
     "list_runs": 5,
     "find_shifts": 2,
