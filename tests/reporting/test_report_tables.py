@@ -9,8 +9,8 @@ from polycal.reporting.report_tables import (
     difference_table,
     level_table,
     warn_of_chance,
-    warn_of_place,
     warn_of_letters,
+    warn_of_place,
 )
 
 SHORT = ("accuracy", "confidence", "gap", "ece")

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polycal.errors import InputError
+from polycal.preparing.agreement import Version, check_agreement
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
@@ -26,14 +27,10 @@ _COMPARED = ("task", "language", "split", "question_id", "gold", "subject")
 # Share of all questions below which those that languages have in common may be common
 # by chance, as where rows without an id are numbered and one language lacks the first.
 _LEAST_COMMON = 0.5
-# Chance can be told from agreement of so many common ids, and if answers differ.
-_FEWEST, _MOST_CHANCE = 20, 0.8
 _SHOWN = 5  # questions that a message lists
 _KIND = "check"
 _logger = logging.getLogger(__name__)
 
-# Index of the right option, number of options, and subject of a question.
-Version = tuple[int, int, str | None]
 Versions = dict[Version, list[str]]  # the languages with each version of a question
 
 
@@ -121,7 +118,7 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
         **{split: {"missing": [], "differing": []} for split in splits},
     }
     if policy == "intersection":
-        _check_agreement(facts["task"], asked)
+        check_agreement(facts["task"], asked)
     if policy != "own":
         facts |= {
             split: _compare_split(questions, languages)
@@ -132,36 +129,6 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
         facts["digest"] = hashlib.sha256("\n".join(common).encode()).hexdigest()
         _report_differences(facts)
     return facts
-
-
-def _check_agreement(task: str, asked: Mapping[str, Mapping[str, Version]]) -> None:
-    """Compare each language's questions with the first one's of the same ids.
-
-    Rows without an id are numbered: where one language lacks the first row, every id
-    names another question, and with two options half of them still look alike.
-
-    Raises:
-        InputError: a language is nearer to chance than to full agreement.
-    """
-    (first, reference), *others = asked.items()
-    for language, own in others:
-        shared = reference.keys() & own.keys()
-        n = len(shared)
-        if n < _FEWEST:
-            continue
-        counts = Counter(reference[name] for name in shared)
-        chance = sum((count / n) ** 2 for count in counts.values())
-        alike = sum(reference[name] == own[name] for name in shared)
-        if chance > _MOST_CHANCE:
-            continue
-        if alike < (1 + chance) / 2 * n:
-            raise InputError(
-                f"{task}: only {alike} of {n} questions with the same id have the same "
-                f"answer in {first} and {language}, and chance would give "
-                f"{round(chance * n)}; name what identifies a question as "
-                "`question_id` in the format, leave the language out, or say "
-                "`questions: own`"
-            )
 
 
 def _describe_language(
