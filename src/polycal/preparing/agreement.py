@@ -1,4 +1,4 @@
-"""Tell whether equal ids of two languages name the same questions, or agree by chance."""
+"""Tell whether equal ids of two languages name the same questions."""
 
 from collections import Counter
 from collections.abc import Mapping
