@@ -415,15 +415,21 @@ def test_a_claim_that_cannot_be_judged_says_why():
     claims = judge(pd.DataFrame([row]), primary=PRIMARY, alpha=0.05)[1]
     reasons = claims.set_index("claim")["reason"]
     assert set(claims["verdict"]) == {"not judged"}
-    assert set(reasons.index) == set(CLAIMS) - {"vocabulary"}  # under letters only
+    assert reasons.index.tolist() == list(CLAIMS)  # each once
+    assert set(claims["family"]) == {"primary"}
+    assert reasons["vocabulary"] == "it is judged by letters only"
     assert reasons["confidence"] == "the study has no low-resource language"
     assert reasons["smoothing"] == "the study has no label smoothing with its plain SFT"
-    assert claims["smoothing"].isna().sum() == 8
+    assert claims["smoothing"].isna().sum() == 9
     no_smoothing = "the study has no label smoothing with its plain SFT, or no English"
     assert reasons["against_temperature"].startswith(no_smoothing)
     assert reasons["beyond_temperature"].startswith(no_smoothing)
     lettered = row | {"scoring": "letters", "normaliser": "sum"}
     claims = judge(pd.DataFrame([lettered]), primary=PRIMARY, alpha=0.05)[1]
+    (reason,) = claims.query("claim == 'vocabulary'")["reason"]
+    assert reason.startswith("it compares the model with the largest vocabulary")
+    # Where letters are judged, texts do not tell it again.
+    claims = judge(pd.DataFrame([row, lettered]), primary=PRIMARY, alpha=0.05)[1]
     (reason,) = claims.query("claim == 'vocabulary'")["reason"]
     assert reason.startswith("it compares the model with the largest vocabulary")
 

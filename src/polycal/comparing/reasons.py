@@ -34,11 +34,13 @@ def find_cases(
         letter_shares: as `polycal.comparing.verdicts.judge` takes them.
         released: the study's released checkpoints.
     """
+    scorings = set(rows["scoring"])
     for values, own in rows.groupby(FAMILY, sort=True):
         about = dict(zip(FAMILY, values, strict=True))
         smoothed = sorted(set(own["smoothing"]) - {0.0}) or [np.nan]
         for claim in CLAIMS.values():
-            if claim.scoring not in (None, about["scoring"]):
+            elsewhere = claim.scoring not in (None, about["scoring"])
+            if elsewhere and claim.scoring in scorings:
                 continue
             for smoothing in [0.0] if claim.reference == TO_BASE else smoothed:
                 here = own[
@@ -52,6 +54,8 @@ def find_cases(
                     chosen = here["sim_low"].notna()
                 full = about | {"smoothing": smoothing}
                 reason = _explain_released(claim, full, released)
+                if elsewhere:
+                    reason = f"it is judged by {claim.scoring} only"
                 if reason is None and not chosen.any():
                     reason = _explain_absence(claim, here)
                 if reason is None:

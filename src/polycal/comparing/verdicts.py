@@ -131,9 +131,10 @@ def judge(
             )
             if test.claim.level != EACH:
                 contrasts.loc[test.direction.row, "p_adjusted"] = adjusted[0]
+    scorings = set(rows["scoring"])
     for row in judged:
-        about = row["task"], row["scoring"]
-        asked = primary.task, CLAIMS[row["claim"]].scoring or primary.scoring
+        about, own = (row["task"], row["scoring"]), CLAIMS[row["claim"]].scoring
+        asked = primary.task, own if own in scorings else primary.scoring
         row["family"] = PRIMARY if about == asked else EXPLORATORY
     order = {name: position for position, name in enumerate(CLAIMS)}
     judged.sort(
