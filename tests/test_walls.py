@@ -173,3 +173,16 @@ def test_modules_fit_in_a_head():
     """No module is longer than about 300 lines."""
     for source in SOURCES:
         assert len(source.read_text().splitlines()) <= 320, source
+
+
+def test_the_workflow_imports_nothing_from_a_study_s_folder():
+    """Jobs get PYTHONSAFEPATH from the shell's prefix; what Python starts says -P."""
+    rules = sorted((REPOSITORY / "workflow").rglob("*.smk"))
+    started = [
+        line.strip()
+        for path in rules
+        for line in path.read_text().splitlines()
+        if "[sys.executable" in line
+    ]
+    assert started
+    assert [line for line in started if '"-P"' not in line] == []
