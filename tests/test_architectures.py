@@ -401,8 +401,10 @@ def test_a_gemma_reads_bos_in_training_and_in_scoring(
     assert len(scored) > 0
     bos = tokenizer.bos_token_id
     assert {row[0] for row in trained} == {bos}
-    # One for each example of the steps and the validation, one of the first pass.
-    n_examples = 2 * RECIPE.batch_size + read_provenance(out)["counts"]["validation"]
+    # One for each example of the steps and of the validation, which the untuned model
+    # reads, too; one of the first pass.
+    n_validation = read_provenance(out)["counts"]["validation"]
+    n_examples = 2 * RECIPE.batch_size + 2 * n_validation
     assert sum(row.count(bos) for row in trained) == n_examples + 1
     # Three questions packed into one row, and the check's rows of one option.
     assert {(row[0], row.count(bos)) for row in scored} == {(bos, 3), (bos, 1)}

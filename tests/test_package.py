@@ -78,7 +78,7 @@ def test_the_wheel_works_outside_of_the_repository(tmp_path, source, monkeypatch
 EXAMPLES = [
     ".".join(path.relative_to(REPOSITORY / "src").with_suffix("").parts)
     for path in sorted((REPOSITORY / "src").rglob("*.py"))
-    if ">>>" in path.read_text()
+    if ">>> " in path.read_text()
 ]
 
 

@@ -69,12 +69,17 @@ def test_several_models_have_columns_of_their_own():
 def test_a_claim_that_is_judged_nowhere_takes_no_row():
     """It is counted; all of them leave none."""
     unjudged = {"verdict": "not judged", "reason": "it is released"}
+    unjudged |= dict.fromkeys(("estimate", "before", "after"), float("nan"))
     rows = [row("It falls.", "t", 0.0) | unjudged]
     matrix = arrange_claims(frame(*rows, row("It rises.", "t", 0.0)))
     assert [line["statement"] for line in matrix["rows"]] == ["It rises."]
     assert matrix["unjudged"] == 1
     assert dict(matrix["marks"]) == {"✓": "holds"}
     assert arrange_claims(frame(*rows))["rows"] == []
+    # Where another case is judged, the sign of this one stands without a number.
+    other = row("It falls.", "t", 0.0, model="n")
+    (line,) = arrange_claims(frame(*rows, other))["rows"]
+    assert [chip["short"] for (chip,) in line["cells"]] == ["", "−12.0 pp"]
 
 
 def test_a_listed_case_has_what_was_seen_and_what_could_be():

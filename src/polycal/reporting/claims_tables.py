@@ -68,14 +68,16 @@ def _smoothing(row: Mapping) -> str:
 def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
     case = describe_case(row, facet=several)
     unit = MEASURED[row["metric"]].unit
-    short = spell_difference(row["estimate"], unit)
-    if row["level"] not in (*LEVELS, ALL):
-        short += f" ({row['level']})"  # the language that decided
+    short = ""
+    if case["kind"] != NOT_JUDGED:
+        short = spell_difference(row["estimate"], unit)
+        if row["level"] not in (*LEVELS, ALL):
+            short += f" ({row['level']})"  # the language that decided
     return {
         "smoothing": _smoothing(row),
         "mark": case["mark"],
         "kind": case["kind"],
-        "short": "" if case["kind"] == NOT_JUDGED else short,
+        "short": short,
         "text": f"{row['statement']} {case['where']}: {case['text']}",
     }
 
