@@ -85,11 +85,24 @@ def _where(row: Mapping, *, facet: bool) -> str:
     parts = [row["task"], row["scoring"]]
     if facet:
         parts.append(name_facet(row["model"], row["sft"]))
-    if row["smoothing"] and pd.notna(row["smoothing"]):
-        parts.append(f"smoothing {number(row['smoothing'])}")
+    if smoothing := spell_smoothing(row):
+        parts.append(f"smoothing {smoothing}")
     if row["family"] == EXPLORATORY:
         parts.append(EXPLORATORY)
     return ", ".join(parts)
+
+
+def spell_smoothing(row: Mapping) -> str:
+    """Spell the smoothing value of a claim's row; "" for a claim about SFT without."""
+    value = row["smoothing"]
+    return number(value) if value and pd.notna(value) else ""
+
+
+def spell_ends(row: Mapping) -> str:
+    """Spell the interval of the difference that decided, without its unit."""
+    unit = MEASURED[row["metric"]].unit
+    low, high = (spell_difference(row[end], unit).removesuffix(" pp") for end in _ENDS)
+    return f"[{low}, {high}]"
 
 
 def _spell_numbers(row: Mapping) -> list[str]:
@@ -98,11 +111,10 @@ def _spell_numbers(row: Mapping) -> list[str]:
     name, unit = metric.short_heading, metric.unit
     if row["level"] not in (*LEVELS, ALL):
         name += f" of {language_of(row['level']).name}"
-    low, high = (spell_difference(row[end], unit).removesuffix(" pp") for end in _ENDS)
     level = f"{100 * row['confidence']:.4g} % interval"
     notes = [
         f"{name} {spell(row['before'], unit)} → {spell(row['after'], unit)}: "
-        f"{spell_difference(row['estimate'], unit)} [{low}, {high}], {level}"
+        f"{spell_difference(row['estimate'], unit)} {spell_ends(row)}, {level}"
     ]
     if row["verdict"].startswith(NEGLIGIBLE) or row["claim"] in _OF_MARGIN:
         margin = spell_difference(row["margin"], unit)

@@ -7,11 +7,16 @@ import pandas as pd
 from polycal.comparing.conditions import name_facet
 from polycal.comparing.verdicts import HOLDS, INCONCLUSIVE, NOT_JUDGED, REVERSED
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.claim_sentences import MARKS, describe_case, list_cautions
+from polycal.reporting.claim_sentences import (
+    MARKS,
+    describe_case,
+    list_cautions,
+    spell_ends,
+    spell_smoothing,
+)
 from polycal.reporting.report_tables import NOTHING
 from polycal.reporting.spelling import spell, spell_difference
 from polycal.study.languages import ALL, LEVELS
-from polycal.study.layout import number
 
 
 def arrange_claims(claims: pd.DataFrame) -> dict[str, object]:
@@ -35,7 +40,7 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, object]:
     columns: dict[str, None] = {}
     kinds = set()
     for row in shown.to_dict("records"):
-        smoothing = _smoothing(row)
+        smoothing = spell_smoothing(row)
         if several:
             column = name_facet(row["model"], row["sft"])
         else:
@@ -60,11 +65,6 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _smoothing(row: Mapping) -> str:
-    value = row["smoothing"]
-    return number(value) if value and pd.notna(value) else ""
-
-
 def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
     case = describe_case(row, facet=several)
     unit = MEASURED[row["metric"]].unit
@@ -74,7 +74,7 @@ def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
         if row["level"] not in (*LEVELS, ALL):
             short += f" ({row['level']})"  # the language that decided
     return {
-        "smoothing": _smoothing(row),
+        "smoothing": spell_smoothing(row),
         "mark": case["mark"],
         "kind": case["kind"],
         "short": short,
@@ -142,10 +142,6 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
     names = ("values", "difference", "interval", "least", "needed")
     if told["kind"] == NOT_JUDGED:
         return case | dict.fromkeys(names, NOTHING)
-    low, high = (
-        spell_difference(row[end], unit).removesuffix(" pp")
-        for end in ("ci_low", "ci_high")
-    )
     needed = [
         f"{int(row[f'n_{more}_needed']):,} {more}"
         for more in ("questions", "seeds")
@@ -154,7 +150,7 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
     return case | {
         "values": f"{spell(row['before'], unit)} → {spell(row['after'], unit)}",
         "difference": spell_difference(row["estimate"], unit),
-        "interval": f"[{low}, {high}] {100 * row['confidence']:.4g} %",
+        "interval": f"{spell_ends(row)} {100 * row['confidence']:.4g} %",
         "least": spell_difference(row["detectable"], unit).removeprefix("+")
         if pd.notna(row["detectable"])
         else NOTHING,

@@ -6,6 +6,7 @@ import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import BASE_RANK, TO_MODEL, label
+from polycal.reporting.report_tables import spell_interval
 from polycal.reporting.sentences import join, per_condition
 from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL, LEVELS
@@ -83,11 +84,11 @@ def _describe_facet(
         own = levels[(levels["level"] == ALL) & (levels["facet"] == facet)]
         after = own.set_index("rank").loc[last, "gap"]
         row = rows.loc["gap"]
-        low, high = (points(row[end], unit="") for end in ("ci_low", "ci_high"))
         sentences.append(
             f"{label(last)} {_OF_GAP[row['verdict']]} confidence minus accuracy: from "
             f"{points(after - row['estimate'])} to {points(after)}, "
-            f"{points(row['estimate'])} [{low}, {high}] against "
+            f"{points(row['estimate'])} "
+            f"{spell_interval(row['ci_low'], row['ci_high'])} against "
             f"{_name_reference(rows)}."
         )
     return sentences
@@ -101,8 +102,8 @@ def _change(row: Mapping, name: str) -> str:
     size = points(row["estimate"])
     if row["verdict"] in ("increase", "decrease"):
         size = size.lstrip("+−")
-    low, high = (points(row[end], unit="") for end in ("ci_low", "ci_high"))
-    return _CHANGES[row["verdict"]].format(name=name, size=f"{size} [{low}, {high}]")
+    size += f" {spell_interval(row['ci_low'], row['ci_high'])}"
+    return _CHANGES[row["verdict"]].format(name=name, size=size)
 
 
 def _count_facets(whole: pd.DataFrame) -> list[str]:
