@@ -24,10 +24,10 @@ from polycal.models.gpus import list_visible_gpus
 from polycal.planning.status import find_errors
 from polycal.planning.terminal import align, count, wrap
 from polycal.preparing.trial_study import make_study
+from polycal.reporting.doubts import list_doubts
 from polycal.reporting.report_tables import (
     NOTHING,
     SHORT,
-    list_doubts,
     spell_interval,
     spell_points,
     spelling_of,

@@ -21,6 +21,7 @@ from polycal.comparing.released import Released, find_released
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
 from polycal.reporting.claims_tables import arrange_claims, find_conflicts, list_claims
+from polycal.reporting.doubts import list_doubts
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.headline import describe_answer
 from polycal.reporting.page_figures import Folders, show_figures
@@ -29,7 +30,6 @@ from polycal.reporting.report_tables import (
     count_table,
     difference_table,
     level_table,
-    list_doubts,
 )
 from polycal.reporting.sample_tables import select_samples
 from polycal.reporting.selection import Selection
@@ -183,14 +183,15 @@ def _task(
     described = []
     for scoring, normaliser in pairs:
         about = {"task": task, "scoring": scoring, "normaliser": normaliser}
-        judged = claims
+        judged, asked = claims, own
         for name, value in about.items():
-            judged = judged[judged[name] == value]
+            judged, asked = judged[judged[name] == value], asked[asked[name] == value]
         described.append(
             _scoring(
                 Selection(folders.tables, about),
                 folders,
                 released,
+                n_questions=int(asked["n_questions"].min()),
                 leads=(scoring, normaliser) == pairs[0],
             )
             | {"matrix": arrange_claims(judged)}
@@ -215,7 +216,12 @@ def _describe_questions(
 
 
 def _scoring(
-    selection: Selection, folders: Folders, released: Released, *, leads: bool
+    selection: Selection,
+    folders: Folders,
+    released: Released,
+    *,
+    n_questions: int,
+    leads: bool,
 ) -> dict[str, object]:
     """Return the tables and figures of one task, scoring and normaliser.
 
@@ -223,6 +229,7 @@ def _scoring(
         selection: the tables of task, scoring and normaliser.
         folders: of the study.
         released: the study's released checkpoints.
+        n_questions: of the language that has fewest.
         leads: whether the page of the task begins with it.
     """
     are_released = {name_facet(*checkpoint) for checkpoint in released.checkpoints}
@@ -246,7 +253,6 @@ def _scoring(
             }
         )
     name, normaliser = selection.about["scoring"], selection.about["normaliser"]
-    n_questions = int(selection.per_language()["n_questions"].min())
     figures = (
         list(show_figures(selection, folders, leads=leads, n_facets=len(facets)))
         if normaliser == HEADLINE[name]
