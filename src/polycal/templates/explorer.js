@@ -21,17 +21,21 @@ const facetOf = () => data.facets.find((each) => each.model === view.model && ea
 // No calibrator changes accuracy, which is there once.
 const key = (metric) => [view.task, ...view.scoring.split(" "), metric === "accuracy" ? "none" : view.calibrator, metric].join("|");
 const DISTANCE = 10; // millionths, of the distances to the ends of intervals
+// Both ends of an interval in millionths; null where there is none.
+const endsOf = (numbers, place, at) => !numbers.below || numbers.below[place][at] === null ? null :
+  [numbers.value[place][at] - DISTANCE * numbers.below[place][at], numbers.value[place][at] + DISTANCE * numbers.above[place][at]];
+const inPoints = (metric) => ["%", "pp"].includes(data.metrics[metric][1]);
+const perUnit = (metric) => inPoints(metric) ? 1e4 : 1e6; // millionths in 1 of what the page shows
 const unique = (values) => [...new Set(values)];
 const minus = (text) => text.replace("-", "−");
 // Numbers are whole millionths; halves are rounded away from 0, as polycal.reporting.spelling does.
 const spell = (whole, metric, signed) => {
   if (whole === null || whole === undefined) return "–";
-  const unit = data.metrics[metric][1];
-  const points = unit === "%" || unit === "pp";
+  const points = inPoints(metric);
   const digits = Math.sign(whole) * Math.round(Math.abs(whole) / 1000);
   const text = (digits / (points ? 10 : 1000)).toFixed(points ? 1 : 3);
   if (digits === 0) return text.replace("-", "");
-  return (signed || unit === "pp") && whole > 0 ? "+" + text : minus(text);
+  return (signed || data.metrics[metric][1] === "pp") && whole > 0 ? "+" + text : minus(text);
 };
 
 // The options of each choice depend on the choices before it.
@@ -86,7 +90,7 @@ function rows() {
   const wanted = view.filter.toLowerCase();
   const all = data.tasks[view.task].map((code, index) => ({
     code, order: index, ...data.languages[code], values: numbers.value[index],
-    below: numbers.below && numbers.below[index], above: numbers.above && numbers.above[index],
+    ends: (at) => endsOf(numbers, index, at),
   }));
   return all.filter((row) => (view.level === "all" || row.level === view.level) &&
     (row.name.toLowerCase().includes(wanted) || row.code.toLowerCase().startsWith(wanted)));
@@ -123,8 +127,8 @@ function draw() {
       const text = spell(each.of(row), metric, each.change);
       const isSure = each.change && sure && sure[row.order][each.after] === "1";
       const cell = make("td", {}, isSure ? make("strong", {}, text) : text);
-      if (!each.change && row.below && row.below[each.index] !== null) {
-        const ends = [each.of(row) - DISTANCE * row.below[each.index], each.of(row) + DISTANCE * row.above[each.index]];
+      const ends = each.change ? null : row.ends(each.index);
+      if (ends) {
         cell.append(make("small", {}, "[" + ends.map((end) => spell(end, metric)).join(", ") + "]"));
       }
       return cell;
@@ -146,14 +150,14 @@ function reading() {
 // What the chart draws: one row per language and condition, in units of the page.
 function marks(list) {
   const facet = facetOf(), names = view.metric === BOTH ? ["accuracy", "confidence"] : [view.metric];
-  const scale = ["%", "pp"].includes(data.metrics[names[0]][1]) ? 1e4 : 1e6;
+  const scale = perUnit(names[0]);
   return list.flatMap((row) => facet.conditions.map((condition, at) => {
     const place = data.tasks[view.task].indexOf(row.code);
     const wholes = names.map((name) => data.values[key(name)][facet.name].value[place][at]);
     const [first, last] = wholes.map((whole) => whole === null ? NaN : whole / scale);
     const spelt = names.map((name, index) => name + " " + spell(wholes[index], name)).join(", ");
-    const end = (own, sign) => own && own[at] !== null ? first + sign * DISTANCE * own[at] / scale : NaN;
-    return { code: row.code, condition, first, last, low: end(row.below, -1), high: end(row.above, 1), words: row.name + ", " + condition + ": " + spelt };
+    const [low, high] = (names.length === 1 && row.ends(at) || [NaN, NaN]).map((whole) => whole / scale);
+    return { code: row.code, condition, first, last, low, high, words: row.name + ", " + condition + ": " + spelt };
   }));
 }
 
@@ -330,17 +334,13 @@ function show() {
 function download() {
   const facet = facetOf(), names = view.metric === BOTH ? ["accuracy", "confidence"] : [view.metric];
   const quote = (text) => '"' + String(text).replaceAll('"', '""') + '"';
-  const ends = (numbers, place, at, sign) => {
-    const own = numbers[sign < 0 ? "below" : "above"];
-    return own && own[place][at] !== null ? numbers.value[place][at] + sign * DISTANCE * own[place][at] : null;
-  };
   const columns = names.flatMap((name) => {
     const numbers = data.values[key(name)][facet.name];
-    const scale = ["%", "pp"].includes(data.metrics[name][1]) ? 1e4 : 1e6;
-    const spelt = (whole) => whole === null ? "" : whole / scale;
+    const spelt = (whole) => whole === null ? "" : whole / perUnit(name);
+    const end = (place, at, side) => (endsOf(numbers, place, at) || [null, null])[side];
     return facet.conditions.flatMap((condition, at) => [
       [name + ", " + condition, (place) => spelt(numbers.value[place][at])],
-      ...(numbers.below ? [["low", (place) => spelt(ends(numbers, place, at, -1))], ["high", (place) => spelt(ends(numbers, place, at, 1))]] : []),
+      ...(numbers.below ? [["low", (place) => spelt(end(place, at, 0))], ["high", (place) => spelt(end(place, at, 1))]] : []),
     ]);
   });
   const lines = [["language", "code", "resources", "class", ...columns.map(([name]) => name)].map(quote).join(",")];
