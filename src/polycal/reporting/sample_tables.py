@@ -115,12 +115,8 @@ def share_table(shares: pd.DataFrame) -> list[dict[str, object]]:
 def _share(row: Mapping) -> dict[str, str]:
     if pd.isna(row["share"]):
         return {"text": NOTHING, "interval": ""}
-    interval = spell_interval(row["ci_low"], row["ci_high"], _percent)
-    return {"text": _percent(row["share"]), "interval": interval}
-
-
-def _percent(value: float) -> str:
-    return percent(value).replace("-", "−")
+    interval = spell_interval(row["ci_low"], row["ci_high"], percent)
+    return {"text": percent(row["share"]), "interval": interval}
 
 
 def culture_table(cultures: pd.DataFrame) -> list[dict[str, object]]:
