@@ -102,6 +102,34 @@ def test_a_language_with_one_of_two_scorings_is_named(tmp_path):
         )
 
 
+@pytest.mark.parametrize("kind", ["metrics", "reliability"])
+def test_what_an_earlier_training_gave_is_refused(kind, tmp_path):
+    """A run of the same name whose checkpoint is another one now."""
+    run = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0}
+    rows = [run | {"checkpoint": "now"}, run | {"seed": 1, "checkpoint": None}]
+    listed = tables.SCHEMAS["runs"]
+    tables.write(pa.Table.from_pylist(rows, listed), tmp_path / "runs.parquet", "runs")
+
+    def call(**made_from):
+        files = {}
+        for name, make in (("metrics", number), ("reliability", bin_of)):
+            files[name] = []
+            for seed in (0, 1):
+                value = {"value": 0.5} if name == "metrics" else {}
+                row = make("en", **value, seed=seed)
+                path = tmp_path / f"{name}-{seed}.parquet"
+                table = pa.Table.from_pylist([row], tables.SCHEMAS[name])
+                digest = made_from.get(name, "now") if seed == 0 else "any"
+                tables.write(table, path, name, checkpoint=digest)
+                files[name].append(path)
+        checkpoints = tmp_path / "runs.parquet"
+        aggregate(**files, keep=["t=en"], checkpoints=checkpoints, out=tmp_path)
+
+    call()
+    with pytest.raises(InputError, match=f"{kind}-0.* measured from another checkp"):
+        call(**{kind: "before"})
+
+
 def test_a_number_that_is_there_twice_is_refused(call):
     """Otherwise a language would count double."""
     with pytest.raises(InputError, match="some metrics are there twice"):

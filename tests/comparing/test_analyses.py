@@ -417,6 +417,21 @@ def test_a_run_without_its_metrics_is_refused(tmp_path):
         )
 
 
+def test_replicates_of_an_earlier_training_are_refused(tmp_path):
+    """The metrics were measured again, one file of replicates was not."""
+    measured, drawn = made_up()
+    paths = save(tmp_path, measured, drawn)
+    metrics = complete(measured, "metrics")
+    first = Replicates(metrics, paths).runs[0]
+    known = {tuple(first)[:-1]: "now"}
+    with pytest.raises(InputError, match=r"replicates-\d.* from another checkpoint"):
+        Replicates(metrics, paths, known)
+    for path in paths:
+        own = tables.read(path, "replicates")
+        tables.write(own, path, "replicates", checkpoint="now")
+    assert first in Replicates(metrics, paths, known).runs
+
+
 def test_one_run_is_in_memory_at_a_time(tmp_path):
     """The seeds' replicates are summed as they are read, in the order of the runs."""
     measured, drawn = made_up(n_seeds=3, draws=2000)

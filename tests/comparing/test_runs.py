@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from polycal.comparing.released import find_released
-from polycal.comparing.runs import list_runs
+from polycal.comparing.runs import find_checkpoints, list_runs
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.storage.provenance import digest_notes, write_provenance
@@ -44,6 +44,35 @@ def test_a_run_tells_its_rate_its_loss_and_its_recipe(tmp_path):
     assert first["n_candidates"] == 4
     assert first["recipe"] == '{"batch": 8, "epochs": 3.0}'
     assert (tmp_path / "runs.csv").read_text().count("\n") == 4
+
+
+def test_a_checkpoint_s_digest_stands_at_its_run(tmp_path):
+    """Of a trained run, a model and a released checkpoint, where it is known."""
+    run = make_run(tmp_path / "run")
+    write_provenance(run, digest="d1", notes=digest_notes(run))
+    model, tuned = tmp_path / "m", tmp_path / "chat"
+    for folder, facts in (
+        (model, {"digest": "d2"}),
+        (
+            tuned,
+            {"digest": "d3", "model": "m", "sft": "chat", "shares_tokenizer": True},
+        ),
+    ):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        write_provenance(folder, repo="r", revision=None, **facts)
+    list_runs(
+        models=[model, Path("imported")],
+        runs=[run],
+        released=[tuned],
+        out=tmp_path / "runs.parquet",
+    )
+    found = find_checkpoints(tables.read(tmp_path / "runs.parquet", "runs"))
+    assert found == {
+        ("m", "none", 0.0, 0): "d2",
+        ("m", "chat", 0.0, 0): "d3",
+        ("m", "s", 0.1, 0): "d1",
+    }
 
 
 def test_the_loss_before_training_is_that_of_the_selected_rate(tmp_path):

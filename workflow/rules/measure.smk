@@ -64,6 +64,7 @@ rule aggregate:
     input:
         metrics=get_measured("metrics"),
         reliability=get_measured("reliability"),
+        checkpoints=layout.table("runs"),
     output:
         expand(
             layout.TABLE,
@@ -88,6 +89,7 @@ rule aggregate:
         " --reliability {input.reliability:q}"
         " --keep {params.keep:q}"
         " --runs {params.runs:q}"
+        " --checkpoints {input.checkpoints:q}"
         " --out results &> {log:q}"
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from polycal.comparing.averages import average
 from polycal.comparing.conditions import language_of
+from polycal.comparing.runs import check_checkpoint, find_checkpoints
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.study.languages import ALL, LEVELS
@@ -30,6 +31,7 @@ def aggregate(
     reliability: list[Path],
     keep: Sequence[str],
     runs: Sequence[str] = (),
+    checkpoints: Path | None = None,
     out: Path,
 ) -> None:
     """Write the study's metrics, reliability and summary tables, as Parquet and CSV.
@@ -42,12 +44,21 @@ def aggregate(
         keep: TASK=de+fr for each task: its languages; others are left out.
         runs: MODEL/SFT/ls-SMOOTHING/seed-SEED of each run that has to be there, and
             no other; by default whatever the tables hold.
+        checkpoints: the study's runs table; what was measured from another checkpoint
+            than it names is refused.
         out: directory to write into.
 
     Raises:
         InputError: a table is broken, a row is there twice, a run lacks a language,
-            the runs are not those of `runs`, or they were not asked in the same way.
+            the runs are not those of `runs`, they were not asked in the same way, or
+            a table is of another checkpoint.
     """
+    if checkpoints:
+        known = find_checkpoints(tables.read(checkpoints, "runs"))
+        for kind, paths in (("metrics", metrics), ("reliability", reliability)):
+            for path in paths:
+                if row := tables.read_first(path, kind):
+                    check_checkpoint(path, row, known)
     kept = dict(map(_split_kept, keep))
     gathered = {
         "metrics": _gather(metrics, "metrics", kept),

@@ -12,8 +12,9 @@ from polycal.comparing.fronts import fronts
 from polycal.comparing.level_means import level_means
 from polycal.comparing.new_languages import new_languages
 from polycal.comparing.paired import Row, average_seeds
-from polycal.comparing.released import NONE_RELEASED, find_released
+from polycal.comparing.released import find_released
 from polycal.comparing.replicates import MeasuredRun, Replicates
+from polycal.comparing.runs import find_checkpoints
 from polycal.comparing.shares import shares
 from polycal.comparing.slopes import predictors_of, slopes
 from polycal.measuring.measure import CULTURES
@@ -41,7 +42,8 @@ def analyse(
         metrics: the study's metrics table.
         replicates: replicates tables, one for each run and task.
         runs: the study's runs table, by which checkpoints with another tokenizer than
-            their base model's are left out where tokens are counted.
+            their base model's are left out where tokens are counted, and replicates of
+            other checkpoints are refused.
         confidence: confidence level of the intervals.
         out: directory to write into.
 
@@ -51,9 +53,9 @@ def analyse(
     """
     check_confidence(confidence)
     measured = tables.read(metrics, "metrics")
-    loader = Replicates(measured, replicates)
-    predictors = predictors_of(measured)
-    released = find_released(tables.read(runs, "runs")) if runs else NONE_RELEASED
+    listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
+    loader = Replicates(measured, replicates, find_checkpoints(listed))
+    predictors, released = predictors_of(measured), find_released(listed)
     rows: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
     # Conditions of one model and task are compared: the others stay on disk.
     for _, own in groupby(sorted(loader.runs, key=_family), key=_family):

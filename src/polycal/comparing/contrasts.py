@@ -25,6 +25,7 @@ from polycal.comparing.pairing import (
 )
 from polycal.comparing.released import find_released
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
+from polycal.comparing.runs import find_checkpoints
 from polycal.comparing.verdicts import Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
 from polycal.errors import InputError
@@ -56,7 +57,8 @@ def contrast(
         metrics: the study's metrics table.
         replicates: replicates tables, one for each run and task.
         runs: the study's runs table, to compare models by vocabulary, to name the
-            learning rates, and to know released checkpoints.
+            learning rates, to know released checkpoints, and to refuse replicates of
+            other checkpoints.
         margin: fractions that differ by less are equivalent.
         confidence: confidence level of intervals, bands and verdicts.
         primary_task: the task whose claims are not exploratory; default: the first by
@@ -77,14 +79,14 @@ def contrast(
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}; it must be above 0 and below 1")
     measured = tables.read(metrics, "metrics")
-    loader = Replicates(measured, replicates)
+    listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
+    loader = Replicates(measured, replicates, find_checkpoints(listed))
     settings = {"margin": margin, "confidence": confidence}
     frames, by_model = [], []
     for comparisons in pair_conditions(loader.runs):
         for effects in _pooled_effects(comparisons, _load(loader, comparisons)):
             frames.append(describe(effects, **settings))
             by_model += [effect for effect in effects if compares_models(effect)]
-    listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
     facts, released = _Facts(listed.to_pylist()), find_released(listed)
     between = compare_models(by_model, facts.vocabularies)
     frames += [describe([effect], **settings) for effect in between]

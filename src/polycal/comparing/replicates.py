@@ -6,6 +6,7 @@ differences and means of replicates are replicates themselves.
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polycal.comparing.runs import Checkpoints, check_checkpoint
 from polycal.errors import InputError
 from polycal.measuring.resampling import REPLICATED
 from polycal.storage import tables
@@ -66,27 +68,33 @@ class Replicates:
         runs: with replicates, sorted.
     """
 
-    def __init__(self, metrics: pa.Table, paths: Iterable[Path]) -> None:
+    def __init__(
+        self,
+        metrics: pa.Table,
+        paths: Iterable[Path],
+        checkpoints: Checkpoints = MappingProxyType({}),
+    ) -> None:
         """Find the run of each file.
 
         Args:
             metrics: the study's metrics table; it may hold more than the replicates.
             paths: replicates tables, one for each run and task.
+            checkpoints: that the runs have now.
 
         Raises:
-            InputError: a file is broken, or two files are of the same run.
+            InputError: a file is broken or of another checkpoint, or two files are of
+                the same run.
         """
         self._paths: dict[MeasuredRun, Path] = {}
         for path in paths:
-            for first in tables.stream(path, "replicates", rows=1):
-                (row,) = first.to_pylist()
-                run = MeasuredRun(*(row[name] for name in MeasuredRun._fields))
-                if run in self._paths:
-                    raise InputError(
-                        f"{path} and {self._paths[run]} are of the same run"
-                    )
-                self._paths[run] = path
-                break
+            row = tables.read_first(path, "replicates")
+            if row is None:
+                continue
+            check_checkpoint(path, row, checkpoints)
+            run = MeasuredRun(*(row[name] for name in MeasuredRun._fields))
+            if run in self._paths:
+                raise InputError(f"{path} and {self._paths[run]} are of the same run")
+            self._paths[run] = path
         self.runs = sorted(self._paths)
         replicated = metrics.filter(pc.is_in(metrics["metric"], pa.array(REPLICATED)))
         kept = [*_ROW, "value", "null_mean", "n_questions"]

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -13,11 +13,12 @@ from tokenizers import Tokenizer
 from polycal.errors import InputError
 from polycal.models.quantisation import describe_quantisation
 from polycal.storage import tables
-from polycal.storage.provenance import check_notes, read_provenance
+from polycal.storage.provenance import check_notes, read_digest, read_provenance
 from polycal.study.grid import BASE
 from polycal.verb import verb
 
 _IDENTITY = ("model", "sft", "smoothing", "seed")
+Checkpoints = Mapping[tuple[str, str, float, int], str]  # of a run, its digest
 
 
 @verb(makes="{out}", without_pandas=True)
@@ -55,6 +56,33 @@ def list_runs(
     tables.write_csv(table, out.with_suffix(".csv"))
 
 
+def find_checkpoints(runs: pa.Table) -> Checkpoints:
+    """Return the digest of every run of a runs table whose checkpoint is known."""
+    rows = runs.to_pylist()
+    return {_identity(row): row["checkpoint"] for row in rows if row["checkpoint"]}
+
+
+def check_checkpoint(
+    path: Path, row: Mapping[str, object], checkpoints: Checkpoints
+) -> None:
+    """Check that a table was measured from the checkpoint that its run has now.
+
+    Args:
+        path: a measured table.
+        row: any of its rows.
+        checkpoints: by `find_checkpoints`.
+
+    Raises:
+        InputError: it is of another checkpoint, such as one of an earlier training.
+    """
+    known = checkpoints.get(_identity(row))
+    if known and tables.read_metadata(path).get("checkpoint") != known:
+        raise InputError(
+            f"{path} was measured from another checkpoint than the one that its run "
+            "has now; delete it and run again"
+        )
+
+
 def _count_tokens(model: Path) -> int | None:
     """Return the vocabulary size of a model's config, or else of its tokenizer."""
     if not (model / "config.json").exists():
@@ -77,6 +105,7 @@ def _read_origin(folder: Path) -> dict[str, object]:
         return {}
     origin = {name: facts.get(name) for name in ("repo", "revision")}
     return origin | {
+        "checkpoint": read_digest(folder),
         "quantised": describe_quantisation(folder),
         "tokenizer": _digest_splitting(folder),
     }
@@ -115,7 +144,7 @@ def _read_released(folder: Path) -> dict[str, object]:
     return row if size is None else row | {"vocabulary": size}
 
 
-def _identity(row: dict) -> tuple:
+def _identity(row: Mapping) -> tuple:
     return tuple(row[name] for name in _IDENTITY)
 
 
@@ -134,6 +163,7 @@ def _read_run(run: Path) -> dict[str, object]:
             "untuned_nll": fmean(untuned) if None not in untuned else None,
             "n_candidates": len(selection["candidates"]),
             "recipe": json.dumps(recipe, sort_keys=True),
+            "checkpoint": read_digest(run),
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -115,13 +115,6 @@ def _compare(
     statistics = study["statistics"]
     keep = [f"{task}={'+'.join(codes)}" for task, codes in tasks.items()]
     out.mkdir(parents=True, exist_ok=True)
-    aggregate(
-        metrics=paths["metrics"],
-        reliability=paths["reliability"],
-        keep=keep,
-        runs=[run.path for run in runs],
-        out=out,
-    )
     paired = {
         "metrics": out / "metrics.parquet",
         "replicates": paths["replicates"],
@@ -143,6 +136,14 @@ def _compare(
         runs=[path for path in trained if path.exists()],
         released=[path for path in released if path.exists()],
         out=out / "runs.parquet",
+    )
+    aggregate(
+        metrics=paths["metrics"],
+        reliability=paths["reliability"],
+        keep=keep,
+        runs=[run.path for run in runs],
+        checkpoints=out / "runs.parquet",
+        out=out,
     )
     same = same_questions(study["tasks"])
     contrast(

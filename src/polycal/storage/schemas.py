@@ -257,6 +257,7 @@ _RECORDS = (
             ),
             Column("tokenizer", STRING, "digest of how it splits text; null: unknown"),
             Column("quantised", STRING, "how the weights are; null: not, or unknown"),
+            Column("checkpoint", STRING, "digest of its files; null: unknown"),
         ],
     ),
     *ANALYSES,

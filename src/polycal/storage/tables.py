@@ -198,6 +198,13 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(batch_size=rows)
 
 
+def read_first(path: Path, kind: str) -> dict[str, object] | None:
+    """Return a table's first row; None if it is empty. Raises as `stream` does."""
+    for first in stream(path, kind, rows=1):
+        return first.to_pylist()[0]
+    return None
+
+
 @contextlib.contextmanager
 def _opened(path: Path, kind: str) -> Iterator[pq.ParquetFile]:
     # pre_buffer would keep what it reads ahead in memory until the file is closed.

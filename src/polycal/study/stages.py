@@ -17,7 +17,7 @@ STAGES = {
     "aggregate": 4,
     "contrast": 9,
     "analyse": 7,
-    "list_runs": 5,
+    "list_runs": 6,
     "find_shifts": 2,
     "draw": 12,
     "tabulate": 5,
