@@ -38,7 +38,7 @@ rule prepare_model:
     # before it has cost GPU hours. Trainings wait for models and SFT sets.
     priority: 110
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/gpu.yaml"  # with PyTorch, to compare weights with the config
     params:
         stage=stages.STAGES["prepare_model"],
         repo=get_repo("models", "model"),
@@ -58,7 +58,7 @@ rule prepare_released:
         "logs/prepare_released/{model}/{sft}.log",
     priority: 105
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/gpu.yaml"
     params:
         stage=stages.STAGES["prepare_released"],
         repo=get_released_repo,
