@@ -54,6 +54,7 @@ onstart:
     check_gpus()
     workflow.directory_lock = hold_directory()
     note_study()
+    look_when_jobs_end()
 
 
 onsuccess:

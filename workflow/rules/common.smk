@@ -97,6 +97,18 @@ def hold_directory():
     return lock
 
 
+def look_when_jobs_end():
+    """Let Snakemake look for jobs to start when one ends, and at no other time.
+
+    Because it limits the jobs that it starts per second, it looks again a second after
+    every look, so that each job that ends adds one more look a second for good: after
+    100 jobs its own process takes a third of a core. On one machine the limit is of no
+    use.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def note_study():
     """Write down what the study uses: its sources, and its trainings for `end_study`."""
     conditions = {

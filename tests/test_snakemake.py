@@ -1,0 +1,108 @@
+"""Snakemake around jobs that do nothing, or hang: what it costs, how it stops."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from study import (
+    REPOSITORY,
+    jobs_of,
+    small_study,
+    snakemake,
+    snakemake_command,
+    wait_until,
+    write_config,
+)
+
+pytestmark = pytest.mark.slow
+
+# Makes the outputs that a job names, empty. A training takes four seconds, or hangs and
+# hears no Ctrl-C.
+STUB = """import pathlib, signal, sys, time
+
+words = iter(sys.argv)
+if "tune" in sys.argv:
+    if pathlib.Path("hang").exists():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(1000)
+    time.sleep(4)
+for word in words:
+    if word in ("--out", "--metrics", "--reliability", "--replicates", "--model",
+                "--sft", "--global-mmlu", "--mmlu-prox"):
+        path = pathlib.Path(next(words))
+        if path.parts[0] in ("results", "resources"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch() if path.suffix else path.mkdir(exist_ok=True)
+"""
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A study, and the Snakefile of a checkout whose jobs do nothing."""
+    checkout = tmp_path / "checkout"
+    for name in ("workflow", "envs", "profiles", "src"):
+        shutil.copytree(REPOSITORY / name, checkout / name)
+    shutil.copy(REPOSITORY / "Snakefile", checkout)
+    (checkout / "src/polycal/__main__.py").write_text(STUB)
+    directory = tmp_path / "study"
+    write_config(directory, small_study())
+    return directory, checkout / "Snakefile"
+
+
+TRAINING = "results/candidates/miniature/alpaca-en/ls-0/lr-0.001/seed-0"
+
+
+def test_snakemake_looks_for_jobs_when_one_ends_and_then_sleeps(house):
+    """Its own limit per second adds a look a second for every job that ended.
+
+    It looks while a job waits for a core: of two trainings one does.
+    """
+    directory, snakefile = house
+    targets = (TRAINING, TRAINING.replace("0.001", "0.002"))
+    done = snakemake(
+        directory, "--cores", "1", "--verbose", *targets, snakefile=snakefile
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    ended = len(re.findall(r"^Finished jobid", done.stdout, flags=re.MULTILINE))
+    looks = len(re.findall(r"^Ready jobs: ", done.stdout, flags=re.MULTILINE))
+    assert ended >= 5
+    assert 0 < looks <= ended
+
+
+def test_ctrl_c_twice_ends_snakemake_though_a_job_hangs(house):
+    """The job lives on; once it is gone, the next run finishes the study."""
+    directory, snakefile = house
+    (directory / "hang").touch()
+    command = snakemake_command(
+        directory, "--cores", "2", TRAINING, snakefile=snakefile
+    )
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    hanging = []
+    try:
+        hanging = wait_until(lambda: jobs_of("polycal tune", directory))
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) != 0
+        assert set(jobs_of("polycal tune", directory)) == set(hanging)
+    finally:
+        for job in hanging:
+            os.kill(job, signal.SIGKILL)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert not Path(directory / TRAINING).exists()
+    (directory / "hang").unlink()
+    done = snakemake(directory, "--cores", "2", TRAINING, snakefile=snakefile)
+    assert done.returncode == 0, done.stdout[-4000:]
