@@ -1,5 +1,6 @@
 """Random models and made-up questions, small enough for a test."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,20 @@ def make_tokenizer(*, bos: bool = True) -> PreTrainedTokenizerFast:
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe, bos_token="<s>", eos_token="</s>"
+    )
+
+
+def make_swallowing_tokenizer() -> PreTrainedTokenizerFast:
+    """One token for the lead-in's colon and the space that begins every option."""
+    state = json.loads(make_tokenizer().backend_tokenizer.to_str())
+    state["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False}
+    state["pre_tokenizer"] |= {"trim_offsets": True, "use_regex": False}
+    state["model"]["vocab"][":Ġ"] = len(state["model"]["vocab"])
+    state["model"]["merges"].insert(0, [":", "Ġ"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
+        bos_token="<s>",
+        eos_token="</s>",
     )
 
 

@@ -224,8 +224,13 @@ def test_the_tables_say_how_a_task_was_asked(tmp_path):
     """With the dtypes of all runs; runs that were asked in another way are refused."""
     facts = {"shots": 5, "max_questions": 20, "question_seed": 0}
     runs = [
-        save_asked(tmp_path, seed, **facts, dtype=[dtype])
-        for seed, dtype in enumerate(["float32", "bfloat16"])
+        save_asked(tmp_path, seed, **facts, dtype=[dtype], **own)
+        for seed, (dtype, own) in enumerate(
+            [
+                ("float32", {"opens_answer": [True], "own_tokens": 3}),
+                ("bfloat16", {"opens_answer": [False, True], "own_tokens": 2}),
+            ]
+        )
     ]
     metrics, reliability = map(list, zip(*runs, strict=True))
     sources = {"metrics": metrics, "reliability": reliability}
@@ -233,6 +238,9 @@ def test_the_tables_say_how_a_task_was_asked(tmp_path):
     asked = tables.read_metadata(tmp_path / "out" / "metrics.parquet")["asked"]
     assert asked["t"].items() >= facts.items()
     assert asked["t"]["dtype"] == ["bfloat16", "float32"]
+    assert asked["t"]["opens_answer"] == {"m/s": False}
+    assert asked["t"]["own_tokens"] == {"m/s": 3}
+    assert asked["t"]["cut_options"] == {}
     save_asked(tmp_path, 1, **facts | {"max_questions": 100})
     with pytest.raises(InputError, match=r"-1\.parquet has max_questions 100.*20"):
         aggregate(**sources, keep=["t=de"], out=tmp_path / "out")

@@ -224,10 +224,11 @@ def measure_files(folder: Path, *predictions: Path) -> pa.Table:
 def test_files_of_one_run_are_measured_together(tmp_path):
     """However its languages were batched; the dtypes of all of them are noted."""
     rows = {code: row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")}
+    known = {"own_tokens": {"t, en, text": 2, "t, en, letters": 4}}
     whole = save(tmp_path / "w.parquet", list(rows.values()), dtype=["float32"])
     expected = measure_files(tmp_path, whole)
     parts = [
-        save(tmp_path / f"{code}.parquet", [each], dtype=[dtype])
+        save(tmp_path / f"{code}.parquet", [each], dtype=[dtype], **known)
         for (code, each), dtype in zip(
             rows.items(), ("float32", "bfloat16"), strict=True
         )
@@ -235,6 +236,7 @@ def test_files_of_one_run_are_measured_together(tmp_path):
     assert measure_files(tmp_path, *parts).equals(expected)
     facts = tables.read_metadata(tmp_path / "m.parquet")
     assert facts["dtype"] == ["bfloat16", "float32"]
+    assert (facts["own_tokens"], facts["cut_options"]) == (2 * (2 + 4), 0)
 
 
 def test_scores_of_another_checkpoint_are_refused(tmp_path):

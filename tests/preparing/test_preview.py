@@ -1,6 +1,5 @@
 """What `show_prompt` prints is what the engine gives to the model."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,9 +9,12 @@ import pytest
 from repositories import make_repository, mmlu_prox_row
 from study import small_study, write_config
 from tiny import CHAT_TEMPLATE
-from tokenizers import Tokenizer
-from toys import make_model, make_tokenizer, save_checkpoint
-from transformers import PreTrainedTokenizerFast
+from toys import (
+    make_model,
+    make_swallowing_tokenizer,
+    make_tokenizer,
+    save_checkpoint,
+)
 
 from polycal.errors import InputError
 from polycal.models.tokens import to_ids
@@ -204,20 +206,8 @@ def test_options_that_share_a_token_with_their_context_are_counted(config, capsy
     """Before anything runs, over the first questions of the language."""
     _, lines = show(capsys, config, scoring="text")
     assert not [line for line in lines if "share a token" in line]
-    tokenizer = make_tokenizer()
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    # One token for the lead-in's colon and the space that begins every option.
-    state["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False}
-    state["pre_tokenizer"] |= {"trim_offsets": True, "use_regex": False}
-    state["model"]["vocab"][":Ġ"] = len(state["model"]["vocab"])
-    state["model"]["merges"].insert(0, [":", "Ġ"])
-    folder = config.parent / "model"
-    changed = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
-        bos_token="<s>",
-        eos_token="</s>",
-    )
-    save_checkpoint(folder, make_model(max_position_embeddings=400), changed)
+    model = make_model(max_position_embeddings=400)
+    save_checkpoint(config.parent / "model", model, make_swallowing_tokenizer())
     _, lines = show(capsys, config, scoring="text")
     assert lines[-1].startswith(
         "5 of 5 options of the first 2 questions share a token with their context"

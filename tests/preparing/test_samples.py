@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import make_tiny_model
+from toys import make_model, make_swallowing_tokenizer, save_checkpoint
 
 from polycal.cli import main
 from polycal.errors import InputError
@@ -239,6 +240,18 @@ def write_lines(path, *changes) -> Path:
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+def test_options_whose_scores_lack_a_token_are_counted(base, tmp_path):
+    """Where a tokenizer has one token for `: `, and one context of two ends so."""
+    other = save_checkpoint(tmp_path / "m", make_model(), make_swallowing_tokenizer())
+    asked = {"arguments": [["Answer:", f" {text}"] for text in ("2", "1", "0")]}
+    lines = {"acc": 1.0}, {"acc": 1.0, **asked}
+    path = write_lines(tmp_path / "samples.jsonl", *lines)
+    for folder, expected in ((base, {}), (other, {"fish, en, text": 3})):
+        read_in(({"text": path}, None), tmp_path, "text", tokenizer=folder)
+        facts = tables.read_metadata(tmp_path / "en.parquet")
+        assert facts["cut_options"] == expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 import pytest
 
-from polycal.reporting.questions import describe_asked, describe_compared
+from polycal.reporting.questions import (
+    describe_asked,
+    describe_borders,
+    describe_compared,
+)
 
 
 def test_what_is_left_out_is_counted_by_question():
@@ -92,3 +96,32 @@ def test_how_a_task_was_asked_in_words():
         "5 shots as turns, in each checkpoint's own chat template, scored in float32"
     )
     assert describe_asked({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("opens", "words"),
+    [
+        ({"m": True, "m/it": True}, "“Answer:” begins the assistant's turn"),
+        ({"m": False, "m/it": False}, "“Answer:” ends the user's turn"),
+        (
+            {"m": True, "m/it": False},
+            "“Answer:” begins the assistant's turn, but ends the user's for m/it",
+        ),
+    ],
+)
+def test_a_chat_says_where_its_answer_begins(opens, words):
+    """Which checkpoints' templates let the lead-in begin the assistant's turn."""
+    asked = {"prompt": "chat", "opens_answer": opens}
+    expected = f"in each checkpoint's own chat template ({words})"
+    assert describe_asked(asked) == expected
+
+
+def test_tokens_across_the_border_are_told_by_checkpoint():
+    """By polycal and by lm_eval; nothing where no option shares a token."""
+    asked = {"own_tokens": {"m": 4, "m/it": 1200}, "cut_options": {"n": 2}}
+    assert describe_borders(asked) == (
+        "Options that share a token with their context are scored by the tokens of "
+        "their own text: 4 of m and 1,200 of m/it. Options that share a token with "
+        "their context were scored without it by lm-evaluation-harness: 2 of n."
+    )
+    assert describe_borders({"own_tokens": {}, "cut_options": {}}) == ""

@@ -13,7 +13,9 @@ from polycal.comparing.averages import average
 from polycal.comparing.conditions import language_of
 from polycal.comparing.runs import check_checkpoint, find_checkpoints
 from polycal.errors import InputError
+from polycal.measuring.measure import BORDERS
 from polycal.storage import tables
+from polycal.study.grid import BASE
 from polycal.study.languages import ALL, LEVELS
 from polycal.study.layout import RUN_TAIL, number
 from polycal.verb import verb
@@ -21,6 +23,7 @@ from polycal.verb import verb
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
 _ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
+_BY_CHECKPOINT = ("opens_answer", *BORDERS)
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
 
@@ -77,6 +80,9 @@ def aggregate(
 def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     """Return how each task was asked, and the dtypes in which it was scored.
 
+    By checkpoint (MODEL, or MODEL/SFT): whether the lead-in begins the assistant's turn
+    of chat prompts, and how many options share a token with their context, if any.
+
     Raises:
         InputError: two runs were asked a task in another way.
     """
@@ -84,7 +90,10 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     for path in paths:
         facts = tables.read_metadata(path)
         own = {name: facts.get(name) for name in _ASKED}
-        first = asked.setdefault(facts.get("task"), {**own, "dtype": set()})
+        first = asked.setdefault(
+            facts.get("task"),
+            {**own, "dtype": set(), **{name: {} for name in _BY_CHECKPOINT}},
+        )
         for name in _ASKED:
             if own[name] != first[name]:
                 raise InputError(
@@ -92,6 +101,16 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
                     "score and measure it again"
                 )
         first["dtype"] |= set(facts.get("dtype", ()))
+        row = tables.read_first(path, "metrics") or {}
+        checkpoint = row.get("model")
+        if row.get("sft", BASE) != BASE:
+            checkpoint += f"/{row['sft']}"
+        if opens := facts.get("opens_answer"):
+            known = first["opens_answer"]
+            known[checkpoint] = all(opens) and known.get(checkpoint, True)
+        for name in BORDERS:
+            if n := facts.get(name):
+                first[name][checkpoint] = max(n, first[name].get(checkpoint, 0))
     return {
         task: {**own, "dtype": sorted(own["dtype"])}
         for task, own in asked.items()

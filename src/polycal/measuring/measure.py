@@ -36,6 +36,9 @@ from polycal.study.scorings import HEADLINE, NORMALISERS, SCORINGS, Normaliser
 from polycal.verb import verb
 
 _ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
+# Options that share a token with their context: they were scored by the tokens of their
+# own text, or lost that token (lm_eval).
+BORDERS = ("own_tokens", "cut_options")
 _SHARED = ("checkpoint", *_ASKED)  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
 _RUN = ("model", "sft", "smoothing", "seed", "task")
@@ -209,8 +212,13 @@ def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
         kept = keep_compared(compared, scored, origin)
         _check_scores(kept, path)
         pieces.append(kept)
-    dtypes = {dtype for source in sources for dtype in source.get("dtype", ())}
-    facts = {"dtype": sorted(dtypes)}
+    facts: dict[str, object] = {
+        name: sorted({value for source in sources for value in source.get(name, ())})
+        for name in ("dtype", "opens_answer")
+    }
+    for name in BORDERS:
+        counts = [source.get(name) for source in sources]
+        facts[name] = sum(sum(own.values()) for own in counts if own)
     for name in _SHARED:
         facts[name] = sources[0].get(name)
         for path, source in zip(paths, sources, strict=True):

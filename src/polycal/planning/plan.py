@@ -6,6 +6,7 @@ from pathlib import Path
 from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
 from polycal.planning import costs
+from polycal.planning.borders import find_borders
 from polycal.planning.data_sizes import BYTES_PER_TOKEN
 from polycal.planning.forecast import Forecast, Saving, find_savings, forecast
 from polycal.planning.jobs import Job, Timing, read_timings
@@ -63,6 +64,9 @@ def plan(
     devices = [job.devices for job in whole.jobs]
     where = f"{gpus} x {study.gpu.name}" if any(devices) else "CPU"
     unit = "GPU-hours" if all(devices) else "hours"
+    notes = list(whole.notes)
+    if not all(job.done for job in whole.of("score")):
+        notes += find_borders(study)
     sections = [
         [f"Plan of the study {study.config['study']!r} on {where}"],
         [
@@ -70,7 +74,7 @@ def plan(
             *_write_misfits(whole, study.gpu.name),
         ],
         _write_time(whole, gpus),
-        (line for note in whole.notes for line in wrap(note)),
+        (line for note in notes for line in wrap(note)),
         _write_disk(whole),
         _write_savings(find_savings(study), unit),
         write_power(study, results, effect),

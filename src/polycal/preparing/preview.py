@@ -16,8 +16,7 @@ from polycal.study.config import load_study
 from polycal.study.prompts import (
     ChatPrompt,
     Prompt,
-    build_chat,
-    build_prompt,
+    build_asked,
     group_by_subject,
     pick_shots,
 )
@@ -93,21 +92,15 @@ def show_prompt(
     answered = _find_shots(table, row, shots)
     form = prompt or task_entry["prompt"]
     as_turns = (shots_as or task_entry["shots_as"]) == "turns"
-
-    def build(row: Mapping, answered: Sequence[Mapping]) -> Prompt | ChatPrompt:
-        asked = row["question"], row["options"], row["lead_in"], answered
-        if form == "chat":
-            return build_chat(scoring, *asked, as_turns=as_turns)
-        return build_prompt(scoring, *asked)
-
-    built = build(row, answered)
+    how = {"chat": form == "chat", "as_turns": as_turns}
+    built = build_asked(scoring, row, answered, **how)
     test = tables.where(table, split="test").slice(0, _TRIED).to_pylist()
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
     title += "chat, " * (form == "chat")
     title += f"shots: {len(answered)}, as {sft or model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
-    tried = [build(each, ()) for each in test]
+    tried = [build_asked(scoring, each, **how) for each in test]
     folders = list(map(_find_folder, sources))
     tokenizer, configuration = (_pick(folders, names) for names in _FILES)
     lines = _render(built, row["gold"], tried, tokenizer, configuration)

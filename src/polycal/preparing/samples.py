@@ -41,7 +41,9 @@ def import_samples(
 ) -> None:
     """Write the questions and predictions tables of one task, language and run.
 
-    `check_task` and `measure` take them as if polycal had scored them. The scoring is
+    `check_task` and `measure` take them as if polycal had scored them. Options of which
+    the harness left out a token that they share with their context are counted in the
+    metadata (`cut_options`). The scoring is
     `letters` if all continuations are letters, else `text`. The default of
     `question_id` is right only if all languages have the same questions in the same
     order.
@@ -125,7 +127,7 @@ def write_tables(
     _check_names(samples, [label.question_id for label in labels])
     by_letter = all(line.is_by_letter for line in lines)
     scoring = "letters" if by_letter else "text"
-    n_tokens = _count_tokens(samples, lines, by_letter, tokenizer)
+    n_tokens, n_cut = _count_tokens(samples, lines, by_letter, tokenizer)
     question_rows, prediction_rows = [], []
     for line, gold, label, counts in zip(lines, golds, labels, n_tokens, strict=True):
         shared = {**cell, **label._asdict(), "gold": gold}
@@ -149,8 +151,15 @@ def write_tables(
     tables.write(table, questions, "questions", samples=samples.name)
     asked = {cell["language"]: tables.digest(table)}
     table = pa.Table.from_pylist(prediction_rows, tables.SCHEMAS["predictions"])
+    part = f"{cell['task']}, {cell['language']}, {scoring}"
     tables.write(
-        table, out, "predictions", samples=samples.name, questions=asked, **facts
+        table,
+        out,
+        "predictions",
+        samples=samples.name,
+        questions=asked,
+        cut_options={part: n_cut} if n_cut else {},
+        **facts,
     )
     return scoring
 
@@ -167,13 +176,14 @@ def _check_names(samples: Path, names: Sequence[str]) -> None:
 
 def _count_tokens(
     samples: Path, lines: Sequence[Sample], by_letter: bool, folder: Path | None
-) -> list[list[int]]:
+) -> tuple[list[list[int]], int]:
     """Return the tokens of each option that the harness scored, by its own rule.
 
-    Without a tokenizer, a letter has one token.
+    Without a tokenizer, a letter has one token. Returned, too, is the number of options
+    that lost a token which they share with their context.
     """
     if folder is None and by_letter:
-        return [[1] * len(line.continuations) for line in lines]
+        return [[1] * len(line.continuations) for line in lines], 0
     if folder is None:
         raise InputError(
             f"{samples} has scores of texts; name the model's directory with "
@@ -199,7 +209,7 @@ def _count_tokens(
                 f"{line.where}: the option {option!r} has no token of its own after "
                 f"its context; is {folder} the tokenizer of the model that was scored?"
             )
-    return counts
+    return counts, len(asked.crossing)
 
 
 @verb()

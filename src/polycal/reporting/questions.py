@@ -16,10 +16,43 @@ def describe_asked(asked: Mapping) -> str:
         as_turns = " as turns" if asked.get("shots_as") == "turns" else ""
         parts.append(f"{shots} shots{as_turns}")
     if asked.get("prompt") == "chat":
-        parts.append("in each checkpoint's own chat template")
+        parts.append(f"in each checkpoint's own chat template{_describe_turn(asked)}")
     if asked.get("dtype"):
         parts.append(f"scored in {join(asked['dtype'])}")
     return ", ".join(parts)
+
+
+def _describe_turn(asked: Mapping) -> str:
+    """Say where the lead-in of a chat prompt stands; empty if unknown."""
+    opens = asked.get("opens_answer") or {}
+    closed = sorted(name for name, is_open in opens.items() if not is_open)
+    if not opens:
+        return ""
+    if len(closed) == len(opens):
+        return " (“Answer:” ends the user's turn)"
+    text = " (“Answer:” begins the assistant's turn"
+    if closed:
+        text += f", but ends the user's for {join(closed)}"
+    return f"{text})"
+
+
+def describe_borders(asked: Mapping) -> str:
+    """Say how many options share a token with their context; empty if none does.
+
+    Args:
+        asked: as `polycal aggregate` notes it.
+    """
+    sentences = []
+    for name, how in (
+        ("own_tokens", "are scored by the tokens of their own text"),
+        ("cut_options", "were scored without it by lm-evaluation-harness"),
+    ):
+        if counts := asked.get(name):
+            spelt = [f"{n:,} of {checkpoint}" for checkpoint, n in counts.items()]
+            sentences.append(
+                f"Options that share a token with their context {how}: {join(spelt)}."
+            )
+    return " ".join(sentences)
 
 
 def describe_compared(check: Mapping, asked: Mapping) -> str:

@@ -25,7 +25,11 @@ from polycal.reporting.doubts import list_doubts
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.headline import describe_answer
 from polycal.reporting.page_figures import Folders, show_figures
-from polycal.reporting.questions import describe_asked, describe_compared
+from polycal.reporting.questions import (
+    describe_asked,
+    describe_borders,
+    describe_compared,
+)
 from polycal.reporting.report_tables import (
     count_table,
     difference_table,
@@ -212,6 +216,7 @@ def _describe_questions(
     return {
         "compared": describe_compared(checked[task], asked),
         "asked": describe_asked(asked),
+        "borders": describe_borders(asked),
     }
 
 

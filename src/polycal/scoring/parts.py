@@ -4,7 +4,6 @@ Reads a questions table into prompts; makes rows of a predictions table from the
 scores.
 """
 
-import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +21,7 @@ from polycal.storage import tables
 from polycal.study.prompts import (
     ChatPrompt,
     Prompt,
-    build_chat,
-    build_prompt,
+    build_asked,
     group_by_subject,
     is_same_question,
     pick_shots,
@@ -105,17 +103,13 @@ class Part:
         table = tables.read(self.path, "questions")
         test = select(tables.where(table, split="test"), self.names)
         dev = group_by_subject(tables.where(table, split="dev").to_pylist())
-        build = build_prompt
-        if self.key.get("prompt") == "chat":
-            as_turns = self.key["shots_as"] == "turns"
-            build = functools.partial(build_chat, as_turns=as_turns)
         prompts = [
-            build(
+            build_asked(
                 self.key["scoring"],
-                row["question"],
-                row["options"],
-                row["lead_in"],
+                row,
                 pick_shots(dev.get(row["subject"], ()), row, self.key["shots"]),
+                chat=self.key.get("prompt") == "chat",
+                as_turns=self.key.get("shots_as") == "turns",
             )
             for row in test.to_pylist()
         ]

@@ -136,6 +136,19 @@ def build_chat(
     return ChatPrompt(tuple(answered), text, lead_in, candidates, as_turns)
 
 
+def build_asked(
+    scoring: str,
+    row: Mapping,
+    shots: Iterable[Mapping] = (),
+    *,
+    chat: bool,
+    as_turns: bool,
+) -> Prompt | ChatPrompt:
+    """Return the prompt of a row of a questions table, plain or for a chat template."""
+    asked = scoring, row["question"], row["options"], row["lead_in"], shots
+    return build_chat(*asked, as_turns=as_turns) if chat else build_prompt(*asked)
+
+
 def group_by_subject(rows: Iterable[Mapping]) -> dict[str | None, list[Mapping]]:
     """Return the rows of a questions table by subject, in their order."""
     groups: dict[str | None, list[Mapping]] = {}

@@ -1,0 +1,101 @@
+"""Count options that share a token with their context, before anything is scored."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polycal.errors import InputError, join_lines
+from polycal.planning.sizes import SizedStudy
+from polycal.storage import tables
+from polycal.study import grid, layout
+from polycal.study.prompts import build_asked
+
+if TYPE_CHECKING:  # importing it takes seconds
+    from transformers import PreTrainedTokenizerBase
+
+_TRIED = 20  # questions of a language; the border is alike in all of them
+_SHOWN = 5  # languages that a line names
+
+
+def find_borders(study: SizedStudy) -> Iterator[str]:
+    """Yield a warning per checkpoint, task and scoring where tokens cross the border.
+
+    Tried are base models and released checkpoints that are prepared, with the prepared
+    questions; what the study tunes has the tokenizer of its base model. A task that is
+    asked by chat of a model without a chat template gives a warning, too.
+    """
+    config = study.config
+    tried = {task["name"]: _read(study, task) for task in config["tasks"]}
+    untuned = [run for run in grid.expand_runs(config) if run.sft == grid.BASE]
+    for run in [*untuned, *grid.expand_released(config)]:
+        is_base = run.sft == grid.BASE
+        pattern = layout.MODEL if is_base else layout.RELEASED
+        folder = layout.below(study.resources, pattern, model=run.model, sft=run.sft)
+        if not folder.is_dir() or not any(tried.values()):
+            continue
+        from polycal.models.tokens import load_tokenizer
+
+        tokenizer = load_tokenizer(folder)
+        for task, scoring in itertools.product(config["tasks"], config["scoring"]):
+            rows = tried[task["name"]]
+            what = f"{task['name']} by {scoring}, {run.model}"
+            what += "" if is_base else f"/{run.sft}"
+            try:
+                crossing = _count(tokenizer, folder, task, scoring, rows)
+            except InputError as error:
+                yield f"WARNING: {what}: {error}."
+                continue
+            if crossing:
+                yield f"WARNING: {what}: {_describe(crossing, rows)}"
+
+
+def _describe(crossing: Mapping[str, int], rows: Mapping[str, list[dict]]) -> str:
+    n_options = sum(len(row["options"]) for own in rows.values() for row in own)
+    names = sorted(crossing, key=lambda code: -crossing[code])
+    more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+    return (
+        f"{sum(crossing.values()):,} of {n_options:,} options of the first {_TRIED} "
+        f"questions (in {', '.join(names[:_SHOWN])}{more}) share a token with their "
+        "context; they will be scored by the tokens of their own text (own_tokens)."
+    )
+
+
+def _read(study: SizedStudy, task: Mapping) -> dict[str, list[dict]]:
+    """Return the first test questions of a task by prepared language."""
+    rows = {}
+    for code in task["languages"]:
+        names = {"task": task["name"], "language": code}
+        path = layout.below(study.resources, layout.QUESTIONS, **names)
+        if path.is_file():
+            table = tables.where(tables.read(path, "questions"), split="test")
+            rows[code] = table.slice(0, _TRIED).to_pylist()
+    return rows
+
+
+def _count(
+    tokenizer: "PreTrainedTokenizerBase",
+    folder: Path,
+    task: Mapping,
+    scoring: str,
+    rows: Mapping[str, list[dict]],
+) -> dict[str, int]:
+    """Return the options that share a token with their context, by language with any.
+
+    Raises:
+        InputError: the chat template is missing, or does not support a question.
+    """
+    from polycal.models.chat_templates import ChatWriter, RefusedError
+    from polycal.models.tokens import split_prompts
+
+    how = {"chat": task["prompt"] == "chat", "as_turns": task["shots_as"] == "turns"}
+    write = ChatWriter(tokenizer, folder).write if how["chat"] else lambda asked: asked
+    found = {}
+    for code, own in rows.items():
+        try:
+            asked = [write(build_asked(scoring, row, **how)) for row in own]
+        except RefusedError as error:
+            raise InputError(join_lines(str(error))) from error
+        if crossing := split_prompts(tokenizer, asked).crossing:
+            found[code] = len(crossing)
+    return found
