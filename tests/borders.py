@@ -10,6 +10,7 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 from model_borders import (
+    adapters,
     chat_templates,
     configurations,
     tokenizers,
@@ -346,6 +347,7 @@ BORDERS: dict[str, Callable[[random.Random, Path], str]] = {
         configurations,
         weight_indices,
         weight_headers,
+        adapters,
         predictions,
     )
 }

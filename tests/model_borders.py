@@ -8,13 +8,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from peft import LoraConfig, get_peft_model
 from random_faults import TEXTS, spoil_file, spoil_json, spoil_value
 from tiny import CHAT_TEMPLATE, make_tiny_model
+from transformers import AutoModelForCausalLM
 
 from polycal.errors import InputError
+from polycal.models import ADAPTER, ADAPTER_WEIGHTS
 from polycal.models.chat_templates import ChatWriter, RefusedError
 from polycal.models.completeness import check_model
 from polycal.models.tokens import digest_tokenizer, load_tokenizer, tokenize_prompts
+from polycal.preparing.released import prepare_released
 from polycal.preparing.snapshot import prepare_model
 from polycal.study.prompts import Prompt, build_chat
 from polycal.tuning.chat import Chat
@@ -137,7 +141,33 @@ def weight_indices(chance: random.Random, folder: Path) -> str:
 def weight_headers(chance: random.Random, folder: Path) -> str:
     """Weights whose header says something else, or that end early."""
     model = _copy_base(folder)
-    path = model / "model.safetensors"
+    _spoil_weights(chance, model / "model.safetensors")
+    return _prepare(model)
+
+
+def adapters(chance: random.Random, folder: Path) -> str:
+    """What peft saves, of which the configuration or the weights are damaged."""
+    adapter = Path(shutil.copytree(_make_adapter(), folder / "adapter"))
+    if chance.random() < 0.5:
+        spoil_json(chance, adapter / ADAPTER)
+    else:
+        _spoil_weights(chance, adapter / ADAPTER_WEIGHTS)
+    out, names = folder / "prepared", {"model": "m", "sft": "s"}
+    prepare_released(repo=str(adapter), base=_make_base(), **names, out=out)
+    assert (out / "provenance.json").exists()
+    return "table"
+
+
+@functools.cache
+def _make_adapter() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="borders-"))
+    settings = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+    model = AutoModelForCausalLM.from_pretrained(_make_base())
+    get_peft_model(model, settings).save_pretrained(folder)
+    return folder
+
+
+def _spoil_weights(chance: random.Random, path: Path) -> None:
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")
     if chance.random() < 0.7:
@@ -152,7 +182,6 @@ def weight_headers(chance: random.Random, folder: Path) -> str:
         path.write_bytes(content[: 8 + size])
         spoil_file(chance, path)
         path.write_bytes(path.read_bytes() + content[8 + size :])
-    return _prepare(model)
 
 
 def _read_header(path: Path) -> dict:
