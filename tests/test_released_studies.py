@@ -78,6 +78,8 @@ def compared(measured, tmp_path_factory):
         {"name": name, "checkpoints": {"miniature": {"repo": f"./released/{name}"}}}
         for name in NAMES
     ]
+    for entry in sft[1:]:
+        entry["from"] = NAMES[0]
     sft.insert(1, SMALL["sft"][0])
     recipe = {**SMALL["recipe"], "lr": [1e-3]}
     write_study(directory, sft=sft, smoothing=[0.1], seeds=[3], recipe=recipe)
@@ -109,11 +111,13 @@ def test_released_checkpoints_are_compared_with_their_base_model(compared):
     contrasts = tables.read(compared / "results/contrasts.parquet", "contrasts")
     contrasts = contrasts.to_pandas()
     for name in NAMES:
-        own = contrasts[contrasts["sft"] == name]
-        assert set(own["reference"]) == {"base"}
-        assert (own["estimate"] != 0).any(), name  # the adapter's weights do count
         apart = {"token", "english"} if name == "foreign" else set()
-        assert set(own["normaliser"]) == {"sum", "token", "byte", "english"} - apart
+        of_checkpoint = contrasts[contrasts["sft"] == name].groupby("reference")
+        stage = set() if name == "instruct" else {"stage:instruct"}
+        assert of_checkpoint.groups.keys() == {"base", *stage}
+        for _, own in of_checkpoint:
+            assert (own["estimate"] != 0).any(), name  # the adapter's weights do count
+            assert set(own["normaliser"]) == {"sum", "token", "byte", "english"} - apart
     runs = tables.read(compared / "results/runs.parquet", "runs").to_pandas()
     assert runs.set_index("sft")["shares_tokenizer"].dropna().to_dict() == {
         **{"adapter": True, "instruct": True, "foreign": False}
@@ -152,6 +156,7 @@ def test_the_page_says_what_is_released(compared):
     assert "miniature, SFT: foreign: the released checkpoint has another" in page
     assert "./released/instruct" in page
     assert "<dd>1 seed</dd>" in page
+    assert "this checkpoint − instruct" in page
 
 
 def test_the_page_of_a_part_knows_them_too(compared):

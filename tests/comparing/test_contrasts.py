@@ -589,6 +589,43 @@ def test_models_as_they_are_are_compared_with_the_first(tmp_path):
     assert set(rows["reference"]) == {"base"}
 
 
+def test_stages_of_a_post_training_are_paired(measured, tmp_path):
+    """`bold` from `taught`: it differs by what their changes from the base do."""
+    stages = {key: own for key, own in measured.items() if key[1:] == (0, 0)}
+    found = finish(tmp_path, stages, tuned_from=["bold=taught"])
+    rows = found["contrasts"].query("calibrator == 'none' and smoothing == 0")
+    rows = rows.set_index(["reference", "sft", "metric", "level"]).sort_index()
+    stage = rows.loc["stage:taught"]
+    assert set(stage.index.get_level_values("sft")) == {"bold"}
+    bold, taught = (rows.loc["base", sft] for sft in ("bold", "taught"))
+    change, expected = (
+        stage.loc["bold", "estimate"],
+        bold["estimate"] - taught["estimate"],
+    )
+    for key in (("confidence", "all"), ("accuracy", "low"), ("ece", "sw")):
+        assert change[key] == pytest.approx(expected[key])
+        assert abs(change[key]) > 0.01
+    alone = finish(tmp_path, stages)
+    assert alone["claims"].equals(found["claims"])
+    assert "stage:taught" not in set(alone["contrasts"]["reference"])
+    with pytest.raises(InputError, match="--tuned-from takes SFT=EARLIER, not bold"):
+        finish(tmp_path, stages, tuned_from=["bold"])
+
+
+def test_stages_are_compared_per_token_where_they_share_a_tokenizer():
+    """`dpo` has that of `sft`; both have another than the base model."""
+    runs = [
+        {"model": "m", "sft": sft, "smoothing": 0.0, "tokenizer": tokenizer}
+        | {"vocabulary": 9, "lr": None}
+        for sft, tokenizer in (("none", "x"), ("sft", "y"), ("dpo", "y"), ("rl", "z"))
+    ]
+    compared = {"model": "m", "reference": "stage:sft", "normaliser": "token"}
+    facts = _Facts(runs)
+    assert facts.can_compare(compared | {"sft": "dpo"})
+    assert not facts.can_compare(compared | {"sft": "rl"})
+    assert facts.can_compare(compared | {"sft": "rl", "normaliser": "byte"})
+
+
 def test_models_are_compared_per_token_where_they_share_a_tokenizer():
     """By letters, by sums and by bytes they are, whatever their tokenizers."""
     runs = [
@@ -603,11 +640,13 @@ def test_models_are_compared_per_token_where_they_share_a_tokenizer():
         for normaliser in ("sum", "token", "byte", "english")
         if facts.can_compare(
             {"model": model, "reference": "model:a", "normaliser": normaliser}
+            | {"sft": "none"}
         )
     }
     anyhow = {(model, way) for model in "bcde" for way in ("sum", "byte")}
     assert allowed == {*anyhow, ("b", "token"), ("b", "english")}
     unknown = {"model": "e", "reference": "model:d", "normaliser": "token"}
+    unknown |= {"sft": "none"}
     assert not facts.can_compare(unknown)
     assert facts.can_compare(unknown | {"reference": "task:d"})
 

@@ -45,6 +45,7 @@ def test_a_single_seed_is_marked_and_a_released_checkpoint_is_not():
         (0.1, "base", "SFT, smoothing 0.1 − base"),
         (-1.0, "task:plain", "base − the same on plain"),
         (0.1, "task:plain", "SFT, smoothing 0.1 − the same on plain"),
+        (0.0, "stage:dpo", "this checkpoint − dpo"),
     ],
 )
 def test_a_comparison_in_words(rank, reference, words):

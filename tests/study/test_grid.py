@@ -63,14 +63,9 @@ def test_runs_are_base_models_and_every_combination():
 
 
 BOTH = {"m": {"repo": "./i"}, "n": {"repo": "./j"}}
-RELEASED = {
-    "sft": [
-        {"name": "instruct", "checkpoints": BOTH},
-        {"name": "s", "repo": "./s"},
-        {"name": "dpo", "checkpoints": {"n": {"repo": "o/dpo", "revision": "1f"}}},
-    ],
-    "seeds": [3, 4],
-}
+INSTRUCT = {"name": "instruct", "checkpoints": BOTH}
+DPO = {"name": "dpo", "checkpoints": {"n": {"repo": "o/dpo", "revision": "1f"}}}
+RELEASED = {"sft": [INSTRUCT, {"name": "s", "repo": "./s"}, DPO], "seeds": [3, 4]}
 
 
 def test_a_released_checkpoint_is_one_run_of_its_model():
@@ -87,6 +82,15 @@ def test_a_released_checkpoint_is_one_run_of_its_model():
     runs = grid.expand_runs(study)
     assert len(runs) == len(set(runs)) == 2 + 3 + 8
     assert grid.get_checkpoint(study, "n", "dpo")["repo"] == "o/dpo"
+
+
+def test_a_released_checkpoint_names_the_stage_before_it():
+    """Only of the models that it has, which the stage before has, too."""
+    stages = [INSTRUCT, DPO | {"from": "instruct"}]
+    study = config(sft=stages, smoothing=[])
+    check_consistency(study)
+    assert grid.list_stages(study) == {"dpo": "instruct"}
+    assert grid.list_stages(config(**RELEASED)) == {}
 
 
 def test_every_repository_has_its_key():
@@ -238,6 +242,22 @@ def test_a_sound_config_passes():
                 ]
             },
             r"sft\.i: `repo` is for a data set, .* two entries",
+        ),
+        (
+            {"sft": [{"name": "s", "repo": "./s", "from": "i"}]},
+            r"sft\.s\.from: only an entry with `checkpoints` has it",
+        ),
+        (
+            {"sft": [DPO | {"from": "dpo"}, INSTRUCT]},
+            r"sft\.dpo\.from: no entry above it .* the name 'dpo'",
+        ),
+        (
+            {"sft": [INSTRUCT, DPO | {"from": "instrukt"}]},
+            r"sft\.dpo\.from: .* the name 'instrukt'; take one of instruct",
+        ),
+        (
+            {"sft": [DPO, INSTRUCT | {"from": "dpo"}]},
+            r"sft\.instruct\.from: dpo has no checkpoint of m; add it",
         ),
         ({"models": [{"name": "m", "repo": "~/m"}]}, r"models\.m\.repo: .*'~'"),
         (

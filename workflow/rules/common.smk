@@ -333,6 +333,11 @@ def list_same_questions():
     return [f"{task}={first}" for task, first in same.items()]
 
 
+def list_stages():
+    """SFT=EARLIER for each entry of `sft` that was tuned from another one's."""
+    return [f"{sft}={earlier}" for sft, earlier in grid.list_stages(config).items()]
+
+
 def get_measured(kind):
     """What is measured of each run and task: one file of a kind (metrics, ...)."""
     return [

@@ -116,6 +116,7 @@ rule contrast:
             primary_scoring="primary_scoring",
         ),
         same_questions=list_same_questions(),
+        tuned_from=list_stages(),
         first_model=config["models"][0]["name"],
     shell:
         "python -m polycal contrast"
@@ -123,6 +124,7 @@ rule contrast:
         " --replicates {input.replicates:q}"
         " --runs {input.runs:q}"
         " --same-questions {params.same_questions:q}"
+        " --tuned-from {params.tuned_from:q}"
         " --first-model {params.first_model:q}"
         " {params.statistics}"
         " --out results &> {log:q}"

@@ -24,6 +24,7 @@ from polycal.study.layout import number
 FACET = ", SFT: "  # stands between a facet's model and its SFT set
 TO_TASK = "task:"  # a reference: the same condition on the task that is named after it
 TO_MODEL = "model:"  # a reference: the base model that is named after it
+TO_STAGE = "stage:"  # a reference: the released checkpoint that was tuned further
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
 
 
@@ -213,17 +214,17 @@ def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_beside(rows: pd.DataFrame) -> pd.Series:
-    return rows["reference"].str.startswith((TO_TASK, TO_MODEL), na=False)
+    return rows["reference"].str.startswith((TO_TASK, TO_MODEL, TO_STAGE), na=False)
 
 
 def per_side(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Return the differences to another way of asking, or to another base model.
+    """Return the differences to another way of asking, base model or earlier stage.
 
     Args:
         contrasts: rows of a contrasts table of one task, scoring and normaliser.
 
     Returns:
-        The rows against another task or model, with `facet` and `rank`.
+        The rows against another task, model or stage, with `facet` and `rank`.
     """
     if contrasts.empty:
         return contrasts.assign(facet="", rank=0.0)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from polycal.calibration import METRICS
 from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_OTHERS
-from polycal.comparing.conditions import TO_MODEL, language_of
+from polycal.comparing.conditions import TO_MODEL, TO_STAGE, language_of
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
 from polycal.comparing.pairing import (
@@ -22,6 +22,7 @@ from polycal.comparing.pairing import (
     pair_askings,
     pair_conditions,
     pair_models,
+    pair_stages,
 )
 from polycal.comparing.released import find_released
 from polycal.comparing.replicates import MeasuredRun, MetricKey, Replicates, RunMetric
@@ -48,6 +49,7 @@ def contrast(
     primary_task: str | None = None,
     primary_scoring: Scoring | None = None,
     same_questions: Sequence[str] = (),
+    tuned_from: Sequence[str] = (),
     first_model: str | None = None,
     out: Path,
 ) -> None:
@@ -67,6 +69,8 @@ def contrast(
             first by name.
         same_questions: TASK=FIRST for each task that asks the questions of another
             task in another way, to compare the two.
+        tuned_from: SFT=EARLIER for each SFT whose released checkpoints were tuned from
+            those of another one, to compare the two; confidences as below.
         first_model: the model that the others are compared with, where no run is tuned;
             confidences that count tokens only where their tokenizers are the same.
         out: directory to write into.
@@ -110,6 +114,7 @@ def contrast(
     claims = facts.add_rates(claims)
     beside = [
         *pair_askings(loader.runs, same_questions),
+        *pair_stages(loader.runs, tuned_from),
         *pair_models(loader.runs, first_model),
     ]
     for comparisons in beside:
@@ -154,7 +159,7 @@ class _Facts:
             if run["vocabulary"] and run["sft"] == BASE
         }
         self._tokenizers = {
-            run["model"]: run["tokenizer"] for run in runs if run["sft"] == BASE
+            (run["model"], run["sft"]): run["tokenizer"] for run in runs
         }
         self._rates = {
             (run["model"], run["sft"], run["smoothing"]): run["lr"] for run in runs
@@ -162,11 +167,13 @@ class _Facts:
 
     def can_compare(self, effect: Mapping[str, object]) -> bool:
         """Return whether a confidence means the same in both models of an effect."""
-        kind, _, first = effect["reference"].partition(":")
-        if f"{kind}:" != TO_MODEL or effect["normaliser"] not in COUNT_TOKENS:
+        kind, _, name = effect["reference"].partition(":")
+        model, sft = effect["model"], effect["sft"]
+        other = {TO_MODEL: (name, sft), TO_STAGE: (model, name)}.get(f"{kind}:")
+        if not other or effect["normaliser"] not in COUNT_TOKENS:
             return True
-        own = self._tokenizers.get(effect["model"])
-        return own is not None and own == self._tokenizers.get(first)
+        own = self._tokenizers.get((model, sft))
+        return own is not None and own == self._tokenizers.get(other)
 
     def add_rates(self, claims: pd.DataFrame) -> pd.DataFrame:
         """Add the selected learning rates of the two conditions of each claim."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from polycal.comparing.claims import TO_BASE, TO_SCALED, TO_SFT
-from polycal.comparing.conditions import TO_MODEL, TO_TASK
+from polycal.comparing.conditions import TO_MODEL, TO_STAGE, TO_TASK
 from polycal.comparing.replicates import MeasuredRun, MetricKey
 from polycal.errors import InputError
 from polycal.measuring.readings import UNCALIBRATED
@@ -16,8 +16,8 @@ class Comparison(NamedTuple):
     """A condition and its reference.
 
     Attributes:
-        reference: `TO_BASE`, `TO_SFT`, `TO_SCALED`, or `TO_TASK` or `TO_MODEL` with a
-            name.
+        reference: `TO_BASE`, `TO_SFT`, `TO_SCALED`, or `TO_TASK`, `TO_MODEL` or
+            `TO_STAGE` with a name.
         pairs: (before, after) for each seed.
     """
 
@@ -77,9 +77,7 @@ def pair_askings(
     """
     known = set(runs)
     for text in same_questions:
-        task, equals, first = text.partition("=")
-        if not equals:
-            raise InputError(f"--same-questions takes TASK=FIRST, not {text}")
+        task, first = _split(text, "--same-questions takes TASK=FIRST")
         sweeps: dict[tuple, dict[float, list]] = {}
         for run in runs:
             before = run._replace(task=first)
@@ -88,6 +86,35 @@ def pair_askings(
                 sweep.setdefault(run.smoothing, []).append((before, run))
         for sweep in sweeps.values():
             yield [Comparison(f"{TO_TASK}{first}", pairs) for pairs in sweep.values()]
+
+
+def pair_stages(
+    runs: Sequence[MeasuredRun], tuned_from: Sequence[str]
+) -> Iterator[list[Comparison]]:
+    """Yield the comparisons of released checkpoints with those they were tuned from.
+
+    Args:
+        runs: of the study, sorted.
+        tuned_from: SFT=EARLIER for each SFT whose checkpoints were tuned from those of
+            another one.
+
+    Raises:
+        InputError: a text is not SFT=EARLIER.
+    """
+    known = set(runs)
+    for text in tuned_from:
+        sft, earlier = _split(text, "--tuned-from takes SFT=EARLIER")
+        for run in runs:
+            before = run._replace(sft=earlier)
+            if run.sft == sft and before in known:
+                yield [Comparison(f"{TO_STAGE}{earlier}", [(before, run)])]
+
+
+def _split(text: str, usage: str) -> tuple[str, str]:
+    name, equals, other = text.partition("=")
+    if not equals:
+        raise InputError(f"{usage}, not {text}")
+    return name, other
 
 
 def pair_models(

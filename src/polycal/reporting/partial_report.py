@@ -14,7 +14,13 @@ from polycal.reporting.report import report
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study
-from polycal.study.grid import Run, expand_released, expand_runs, same_questions
+from polycal.study.grid import (
+    Run,
+    expand_released,
+    expand_runs,
+    list_stages,
+    same_questions,
+)
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
@@ -152,6 +158,7 @@ def _compare(
         primary_task=statistics["primary_task"],
         primary_scoring=statistics["primary_scoring"],
         same_questions=[f"{task}={first}" for task, first in same.items()],
+        tuned_from=[f"{sft}={stage}" for sft, stage in list_stages(study).items()],
         first_model=study["models"][0]["name"],
     )
     analyse(**paired)

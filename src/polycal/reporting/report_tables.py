@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
-from polycal.comparing.conditions import BASE_RANK, TO_MODEL, TO_TASK, label
+from polycal.comparing.conditions import (
+    BASE_RANK,
+    TO_MODEL,
+    TO_STAGE,
+    TO_TASK,
+    label,
+)
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.spelling import percent, points, three
 from polycal.study.languages import ALL, LEVELS
@@ -152,6 +158,8 @@ def compare(rank: float, reference: str) -> str:
         return f"{label(rank)} − the same on {reference.removeprefix(TO_TASK)}"
     if reference.startswith(TO_MODEL):
         return f"this model − {reference.removeprefix(TO_MODEL)}"
+    if reference.startswith(TO_STAGE):
+        return f"this checkpoint − {reference.removeprefix(TO_STAGE)}"
     start = BASE_RANK if reference == TO_BASE else 0.0
     return f"{label(rank)} − {label(start)}"
 

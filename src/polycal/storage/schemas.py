@@ -152,7 +152,9 @@ _RECORDS = (
         [
             *CONDITION,
             Column(
-                "reference", STRING, f"{REFERENCE.meaning}; or task:NAME, model:NAME"
+                "reference",
+                STRING,
+                f"{REFERENCE.meaning}; or task:, model:, stage:NAME",
             ),
             TASK,
             LEVEL,

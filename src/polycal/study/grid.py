@@ -75,6 +75,11 @@ def expand_released(config: Mapping) -> list[Run]:
     return [run for run in expand_runs(config) if run.sft in names]
 
 
+def list_stages(config: Mapping) -> dict[str, str]:
+    """Return the entries of `sft` that were tuned from another one, by name."""
+    return {sft["name"]: sft["from"] for sft in config["sft"] if sft.get("from")}
+
+
 def get_checkpoint(config: Mapping, model: str, sft: str) -> Mapping:
     """Return `repo` and `revision` of a released checkpoint.
 

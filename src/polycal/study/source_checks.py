@@ -1,6 +1,6 @@
 """Check what a config says of repositories: of models, SFT sets, checkpoints, tasks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from polycal.errors import InputError
 from polycal.study import grid
@@ -28,7 +28,7 @@ def find_unpinned(config: Mapping) -> Iterator[str]:
 
 
 def find_misplaced(config: Mapping) -> Iterator[str]:
-    """Yield a line per released checkpoint of no model, or with a data set's key."""
+    """Yield a line per released checkpoint of no model or stage, or with other keys."""
     models = [model["name"] for model in config["models"]]
     for sft in filter(grid.is_released, config["sft"]):
         for model in sft["checkpoints"]:
@@ -38,8 +38,31 @@ def find_misplaced(config: Mapping) -> Iterator[str]:
                     f"take one of {', '.join(models)}"
                 )
         filled = {key for key, value in sft.items() if value is not None}
-        for key in sorted(filled - {"name", "checkpoints"}):
+        for key in sorted(filled - {"name", "checkpoints", "from"}):
             yield (
                 f"sft.{sft['name']}: `{key}` is for a data set, but the entry has "
                 "`checkpoints`, which are not trained; make two entries of it"
             )
+    yield from _find_lost_stages(config["sft"])
+
+
+def _find_lost_stages(entries: Iterable[Mapping]) -> Iterator[str]:
+    """Yield a line per stage of a post-training without the stage before it."""
+    above: dict[str, Mapping] = {}
+    for sft in entries:
+        key, earlier = f"sft.{sft['name']}.from", sft.get("from")
+        if earlier and not grid.is_released(sft):
+            yield f"{key}: only an entry with `checkpoints` has it; leave it out"
+        elif earlier and earlier not in above:
+            yield (
+                f"{key}: no entry above it has `checkpoints` and the name {earlier!r}; "
+                f"take one of {', '.join(above) or 'those that you add'}, or leave it "
+                "out"
+            )
+        elif earlier and (lacking := sft["checkpoints"].keys() - above[earlier].keys()):
+            yield (
+                f"{key}: {earlier} has no checkpoint of {', '.join(sorted(lacking))}; "
+                "add it, or make two entries"
+            )
+        if grid.is_released(sft):
+            above[sft["name"]] = sft["checkpoints"]
