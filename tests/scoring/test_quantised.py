@@ -1,6 +1,7 @@
 """Checkpoints with quantised weights are scored and marked, and not tuned."""
 
 import functools
+import importlib.util
 import json
 
 import numpy as np
@@ -8,16 +9,20 @@ import pytest
 import torch
 from test_lm_eval import TOLERANCE, ask_lm_eval, make_task
 from tiny import make_tiny_conversations, make_tiny_examples
-from toys import TOY, make_model, make_tokenizer, save_questions
+from toys import TOY, make_model, make_tokenizer, save_checkpoint, save_questions
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from polycal.comparing.runs import list_runs
 from polycal.errors import InputError
+from polycal.models.loading import load_model
 from polycal.models.quantisation import describe_quantisation
+from polycal.preparing.released import prepare_released
 from polycal.preparing.snapshot import prepare_model
 from polycal.reporting.trainings import describe_trainings
 from polycal.scoring.score import score
 from polycal.storage import tables
+from polycal.storage.files import digest
+from polycal.storage.provenance import write_provenance
 from polycal.study.recipe import Recipe
 from polycal.study.scorings import SCORINGS
 from polycal.tuning.tune import tune
@@ -125,6 +130,56 @@ def test_they_are_marked_and_not_tuned(prepare, tmp_path):
             recipe=Recipe(lr=1e-3),
             out=tmp_path / "tuned",
         )
+
+
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [
+        ("gptq", "optimum"),
+        ("awq", "gptqmodel"),
+        ("compressed-tensors", "compressed[-_]tensors"),
+    ],
+)
+def test_a_missing_package_is_named(method, package, tmp_path):
+    """When a base model or a checkpoint is prepared, and when one is scored."""
+    if importlib.util.find_spec(package.replace("[-_]", "_")):
+        pytest.skip(f"{package} is installed")
+    base = save_checkpoint(tmp_path / "base", make_model())
+    model = save_quantised(tmp_path / "model", {"quant_method": method, "bits": 4})
+    own, out = {"repo": str(model), "model": "m"}, tmp_path / "out"
+    questions = [save_questions(tmp_path / "en.parquet")]
+    asked = {"questions": questions, "store": tmp_path / "store"}
+    for act in (
+        lambda: prepare_model(**own, out=out),
+        lambda: prepare_released(**own, base=base, sft="s", out=out),
+        lambda: score(checkpoint=model, **asked, **TOY, out=out),
+    ):
+        with pytest.raises(InputError, match=package) as caught:
+            act()
+        assert len(str(caught.value).splitlines()) == 1
+        assert not out.exists()
+
+
+def save_quantised(folder, settings):
+    """A checkpoint whose configuration alone says that it is quantised."""
+    make_model().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    text = json.dumps(config | {"quantization_config": settings})
+    (folder / "config.json").write_text(text)
+    write_provenance(folder, digest=digest(folder.iterdir()))
+    return folder
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize("method", ["fbgemm_fp8", "higgs", "spqr"])
+def test_weights_for_a_gpu_alone_are_prepared_without_one(method, tmp_path):
+    """As on a cluster's login node; loading them there is one line."""
+    model = save_quantised(tmp_path / "model", {"quant_method": method})
+    prepare_model(repo=str(model), model="m", out=tmp_path / "out")
+    with pytest.raises(InputError, match="GPU") as caught:
+        load_model(tmp_path / "out", dtype=torch.float32, device=torch.device("cpu"))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,12 @@ def load_full(
         )
     except UNREADABLE as error:
         raise unreadable(checkpoint, error) from error
+    except RuntimeError as error:
+        is_full = isinstance(error, torch.OutOfMemoryError)
+        if is_full or not describe_quantisation(checkpoint):
+            raise
+        # Some quantised weights need a GPU.
+        raise unreadable(checkpoint, error) from error
     # transformers would use random weights in place of the missing ones.
     _refuse_weights(checkpoint, "lacks the weights", report["missing_keys"])
     _refuse_weights(
