@@ -37,6 +37,16 @@ def machine(tmp_path, monkeypatch):
     return driver
 
 
+def test_the_memory_is_that_of_the_largest_gpu(machine):
+    """In MiB, as the driver counts; unknown where it says none, as on a Jetson."""
+    machine.write_text(
+        '#!/bin/sh\nprintf "0, 24564 MiB\\n1, 81559 MiB\\n2, [N/A]\\n"\n'
+    )
+    assert gpus.find_memory() == 81559 * 1024**2
+    machine.write_text('#!/bin/sh\necho "0, [N/A]"\n')
+    assert gpus.find_memory() is None
+
+
 def start(count, code=ASK):
     """A job in its own process, as a rule starts it."""
     command = [sys.executable, "-m", "polycal", "with_gpus", "--count", str(count)]

@@ -1,5 +1,6 @@
 """`polycal try`: the study's file, the run of it, and the first numbers."""
 
+import json
 import re
 import shlex
 import sys
@@ -241,6 +242,31 @@ def test_the_same_command_goes_on_on_another_machine_and_day(
     assert "Running on the CPU." in attempt(*asked, "--out=other")
     gpus["GPU-1"] = "0"
     assert "Running on the CPU." in attempt(*asked, "--out=other")
+
+
+def test_a_model_that_does_not_fit_on_the_gpu_is_told_before_it_starts(
+    attempt, tmp_path, monkeypatch
+):
+    """The larger of the two; with a second GPU in the study's file it goes on."""
+    gpus = {"GPU-1": "0", "GPU-2": "1"}
+    monkeypatch.setattr(trial, "list_visible_gpus", lambda: gpus)
+    wide = {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336}
+    wide |= {"vocab_size": 128256, "num_key_value_heads": 8, "num_attention_heads": 32}
+    wide |= {"head_dim": 128}  # of Llama-3.1-8B
+    path = tmp_path / "alpaca-en/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | wide))
+    asked = ("alpaca-en", "--against=miniature")
+    monkeypatch.setattr(trial, "find_memory", lambda: 12e9)
+    message = r"alpaca-en, does not fit on one GPU of this machine: scoring it takes 18"
+    with pytest.raises(SystemExit, match=rf"{message} GB.*gpus: 2.* Change .*study"):
+        attempt(*asked)
+    assert not attempt.commands
+    file = tmp_path / "try-alpaca-en/study.yaml"
+    file.write_text(file.read_text().replace("gpus: 1", "gpus: 2"))
+    assert "Running on a GPU." in attempt(*asked)
+    for memory in (24e9, None):
+        monkeypatch.setattr(trial, "find_memory", lambda memory=memory: memory)
+        assert "Running on a GPU." in attempt(*asked, f"--out=with-{memory}")
 
 
 def test_a_finished_job_is_a_line(tmp_path, capsys):

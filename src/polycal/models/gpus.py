@@ -69,12 +69,20 @@ def list_visible_gpus() -> dict[str, str]:
     return {name: uuids.get(name, name) for name in names}
 
 
-def _ask_driver() -> dict[str, str]:
-    """Return the UUID of every GPU by its number; empty without nvidia-smi.
+def find_memory() -> float | None:
+    """Return the bytes of memory of this machine's largest GPU; None if unknown."""
+    sizes = [size.removesuffix(" MiB") for size in _ask_driver("memory.total").values()]
+    return max((int(n) * 2.0**20 for n in sizes if n.isdecimal()), default=None)
+
+
+def _ask_driver(field: str = "uuid") -> dict[str, str]:
+    """Return the UUID, or another fact, of every GPU by its number.
+
+    Empty without nvidia-smi.
 
     An error of nvidia-smi is raised: running on would use the CPU for days.
     """
-    fields = ["--query-gpu=index,uuid", "--format=csv,noheader"]
+    fields = [f"--query-gpu=index,{field}", "--format=csv,noheader"]
     try:
         answer = subprocess.run(
             ["nvidia-smi", *fields], capture_output=True, text=True, timeout=60

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median_high
+from types import MappingProxyType
 
 from polycal.errors import InputError
 from polycal.models.gpu_types import Gpu
@@ -42,12 +43,27 @@ class SizedStudy:
         sft: short name of a data set -> size, or None if unknown.
     """
 
-    def __init__(self, config: Mapping, gpu: Gpu, resources: Path):
+    def __init__(
+        self,
+        config: Mapping,
+        gpu: Gpu,
+        resources: Path,
+        configurations: Mapping[str, Path] = MappingProxyType({}),
+    ):
+        """Find the sizes.
+
+        Args:
+            config: the complete study.
+            gpu: type of GPU of the jobs whose model asks for one.
+            resources: folder of what is prepared; it may be absent.
+            configurations: directories with config.json, by the model's repository,
+                where it is known without being prepared.
+        """
         self.config, self.gpu, self.resources = config, gpu, resources
+        self._configurations = configurations
         self.models: dict[str, Model | None] = {
-            entry["name"]: find_model(
-                entry["repo"],
-                layout.below(resources, layout.MODEL, model=entry["name"]),
+            entry["name"]: self._find_model(
+                entry["repo"], layout.MODEL, model=entry["name"]
             )
             for entry in config["models"]
         }
@@ -58,7 +74,12 @@ class SizedStudy:
 
     def change(self, sections: Mapping) -> "SizedStudy":
         """Return the study with other values of some sections of its config."""
-        return SizedStudy({**self.config, **sections}, self.gpu, self.resources)
+        changed = {**self.config, **sections}
+        return SizedStudy(changed, self.gpu, self.resources, self._configurations)
+
+    def _find_model(self, repo: str, pattern: str, **names: str) -> Model | None:
+        prepared = layout.below(self.resources, pattern, **names)
+        return find_model(repo, self._configurations.get(repo, prepared))
 
     def size_of(self, run: grid.Run) -> Model | None:
         """Return the size of the checkpoint of a run, or None if unknown.
@@ -69,9 +90,8 @@ class SizedStudy:
         names = {"model": run.model, "sft": run.sft}
         own = None
         if run in grid.expand_released(self.config):
-            folder = layout.below(self.resources, layout.RELEASED, **names)
             repo = grid.get_checkpoint(self.config, **names)["repo"]
-            own = find_model(repo, folder)
+            own = self._find_model(repo, layout.RELEASED, **names)
         return own or self.models[run.model]
 
     def gpu_of(self, model: str) -> Gpu | None:

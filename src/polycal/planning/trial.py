@@ -20,7 +20,10 @@ from polycal.comparing.reasons import explain_tokenizers
 from polycal.comparing.released import find_released
 from polycal.errors import InputError
 from polycal.measuring.side_metrics import MEASURED
-from polycal.models.gpus import list_visible_gpus
+from polycal.models.gpu_types import Gpu
+from polycal.models.gpus import find_memory, list_visible_gpus
+from polycal.planning.costs import find_unscorable
+from polycal.planning.sizes import SizedStudy
 from polycal.planning.status import find_errors
 from polycal.planning.terminal import align, count, wrap
 from polycal.preparing.trial_study import make_study
@@ -83,12 +86,12 @@ def try_(
         out: the study's folder (default: try- and the model's name)
 
     Raises:
-        InputError: a model, the benchmark or a language is not there; the folder holds
-            another study; or the study fails.
+        InputError: a model, the benchmark or a language is not there; a model does not
+            fit on the GPU; the folder holds another study; or the study fails.
     """
     snakefile = _find_workflow()
     n_visible = len(list_visible_gpus())
-    study = make_study(
+    study, configurations = make_study(
         model=model,
         against=against,
         task=task,
@@ -109,6 +112,12 @@ def try_(
     ]
     study = _keep_study(file, study, shlex.join(command))
     gpus = min(complete(study)["models"][0]["gpus"], n_visible)
+    if gpus and (memory := find_memory()):
+        gpu = Gpu("GPU of this machine", 0, memory, "")
+        resources = folder / layout.RESOURCES
+        sized = SizedStudy(complete(study), gpu, resources, configurations)
+        for warning in find_unscorable(sized):
+            raise InputError(f"{warning.removeprefix('WARNING: ')} Change {file}.")
     print(f"The study is {file}\nRunning on {'a GPU' if gpus else 'the CPU'}.")
     _run([sys.executable, "-m", *command, "--quiet", "rules"], folder / "logs")
     print("\n".join(write_first_numbers(folder, study)))

@@ -56,8 +56,10 @@ def make_study(
     prompt: PromptForm,
     scoring: Sequence[Scoring],
     gpus: int,
-) -> dict:
+) -> tuple[dict, dict[str, Path]]:
     """Return a study, with the keys alone that differ from their defaults.
+
+    Returned, too, is a directory with the configuration of each repository of a model.
 
     Args:
         model: Hub id (owner/name, perhaps @revision) or directory.
@@ -99,13 +101,14 @@ def make_study(
         own_name = _name_apart(tuned.name, base.name)
         title = f"{own_name}{tuned.asked} against {base.name}{base.asked}"
         sft = [{"name": own_name, "checkpoints": {base.name: tuned.source}}]
-    return {
+    study = {
         "study": title,
         "models": [{"name": base.name, **base.source, "gpus": gpus}],
         "sft": sft,
         "tasks": [asked],
         "scoring": list(scoring),
     }
+    return study, {found.repo: found.folder for found in (base, tuned)}
 
 
 def _name_apart(name: str, base: str) -> str:
