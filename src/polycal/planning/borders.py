@@ -1,7 +1,7 @@
 """Count options that share a token with their context, before anything is scored."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,17 +37,17 @@ def find_borders(study: SizedStudy) -> Iterator[str]:
         from polycal.models.tokens import load_tokenizer
 
         tokenizer = load_tokenizer(folder)
-        for task, scoring in itertools.product(config["tasks"], config["scoring"]):
-            rows = tried[task["name"]]
-            what = f"{task['name']} by {scoring}, {run.model}"
-            what += "" if is_base else f"/{run.sft}"
+        name = run.model if is_base else f"{run.model}/{run.sft}"
+        for task in config["tasks"]:
+            rows, title = tried[task["name"]], f"WARNING: {task['name']}, {name}"
             try:
-                crossing = _count(tokenizer, folder, task, scoring, rows)
+                found = _count(tokenizer, folder, task, config["scoring"], rows)
             except InputError as error:
-                yield f"WARNING: {what}: {error}."
+                yield f"{title}: {error}."
                 continue
-            if crossing:
-                yield f"WARNING: {what}: {_describe(crossing, rows)}"
+            for scoring, crossing in found.items():
+                if crossing:
+                    yield f"{title}, by {scoring}: {_describe(crossing, rows)}"
 
 
 def _describe(crossing: Mapping[str, int], rows: Mapping[str, list[dict]]) -> str:
@@ -77,10 +77,12 @@ def _count(
     tokenizer: "PreTrainedTokenizerBase",
     folder: Path,
     task: Mapping,
-    scoring: str,
+    scorings: Sequence[str],
     rows: Mapping[str, list[dict]],
-) -> dict[str, int]:
-    """Return the options that share a token with their context, by language with any.
+) -> dict[str, dict[str, int]]:
+    """Return the options that share a token with their context.
+
+    By scoring, and by language with any.
 
     Raises:
         InputError: the chat template is missing, or does not support a question.
@@ -90,12 +92,14 @@ def _count(
 
     how = {"chat": task["prompt"] == "chat", "as_turns": task["shots_as"] == "turns"}
     write = ChatWriter(tokenizer, folder).write if how["chat"] else lambda asked: asked
-    found = {}
-    for code, own in rows.items():
+    found: dict[str, dict[str, int]] = {scoring: {} for scoring in scorings}
+    for (scoring, counts), (code, own) in itertools.product(
+        found.items(), rows.items()
+    ):
         try:
             asked = [write(build_asked(scoring, row, **how)) for row in own]
         except RefusedError as error:
             raise InputError(join_lines(str(error))) from error
         if crossing := split_prompts(tokenizer, asked).crossing:
-            found[code] = len(crossing)
+            counts[code] = len(crossing)
     return found
