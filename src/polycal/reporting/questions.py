@@ -48,7 +48,9 @@ def describe_borders(asked: Mapping) -> str:
         ("cut_options", "were scored without it by lm-evaluation-harness"),
     ):
         if counts := asked.get(name):
-            spelt = [f"{n:,} of {checkpoint}" for checkpoint, n in counts.items()]
+            spelt = [
+                f"{n:,} of {checkpoint}" for checkpoint, n in sorted(counts.items())
+            ]
             sentences.append(
                 f"Options that share a token with their context {how}: {join(spelt)}."
             )
