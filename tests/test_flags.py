@@ -92,6 +92,8 @@ def test_what_is_left_out_has_the_signature_s_default(parser):
         ("--out o --rate nan x", "--rate: invalid finite value: 'nan'"),
         ("--out o --rate 1 --deep yes x", "--deep: invalid true_or_false value"),
         ("--out o --rate 1 --count 1.5 x", "--count: invalid int value"),
+        ("--out o --rate 1 --count -1 x", "--count: -1 is not from 0 to 1024"),
+        ("--out o --rate 1 --count 1025 x", "--count: 1025 is not from 0 to 1024"),
         ("--out o --rate 1 --kinds c --", "--kinds: invalid choice: 'c'"),
         ("--out o --rate 1 --one c x", "--one: invalid choice: 'c'"),
         ("--out o --rate 1 --kinds -- x", "--kinds: expected at least one"),

@@ -1,5 +1,6 @@
 """Snakemake around jobs that do nothing, or hang: what it costs, how it stops."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ if "tune" in sys.argv:
     if pathlib.Path("hang").exists():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        pathlib.Path("hangs").touch()
         time.sleep(1000)
     time.sleep(4)
 for word in words:
@@ -90,7 +92,9 @@ def test_ctrl_c_twice_ends_snakemake_though_a_job_hangs(house):
     )
     hanging = []
     try:
-        hanging = wait_until(lambda: jobs_of("polycal tune", directory))
+        wait_until((directory / "hangs").exists)
+        hanging = jobs_of("polycal tune", directory)
+        assert hanging
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=3)
@@ -99,7 +103,8 @@ def test_ctrl_c_twice_ends_snakemake_though_a_job_hangs(house):
         assert set(jobs_of("polycal tune", directory)) == set(hanging)
     finally:
         for job in hanging:
-            os.kill(job, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job, signal.SIGKILL)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert not Path(directory / TRAINING).exists()

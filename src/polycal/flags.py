@@ -11,6 +11,17 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 
 
+# The smallest and the largest value of flags, by name, as the study's schema has them.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "question_seed": (0, 2**31 - 1),
+    "smoothing": (0, 1),
+    "shots": (0, 1000),
+    "count": (0, 1024),
+    "max_dropped": (0, 1),
+}
+
+
 def finite(text: str) -> float:
     """Return a number that is neither infinite nor NaN."""
     value = float(text)
@@ -83,6 +94,21 @@ def read_args(docstring: str) -> dict[str, str]:
     return {name: " ".join(text.split()).rstrip(".") for name, text in pairs}
 
 
+def _between(
+    low: float, high: float, read: Callable[[str], float]
+) -> Callable[[str], float]:
+    """Return a reader of numbers that refuses those out of bounds."""
+
+    def read_bounded(text: str) -> float:
+        value = read(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return value
+
+    read_bounded.__name__ = read.__name__  # argparse's own message names the type
+    return read_bounded
+
+
 def _add_flag(
     parser: argparse.ArgumentParser,
     flag: str,
@@ -105,6 +131,8 @@ def _add_flag(
         settings["metavar"] = "JSON"
         kind = json_object
     settings["type"] = {bool: true_or_false, float: finite}.get(kind, kind)
+    if bounds := _BOUNDS.get(flag.removeprefix("--")):
+        settings["type"] = _between(*bounds, settings["type"])
     if flag.startswith("--"):
         flag = flag.replace("_", "-")
         settings |= {"required": required, "default": None if required else default}

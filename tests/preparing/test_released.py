@@ -116,6 +116,28 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, base, adapter, spoil, messa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"alora_invocation_tokens": [5, 6]}, "is an activated LoRA, which acts after"),
+        ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+        ({"lora_alpha": None}, "is not an adapter's"),
+        ({"r": 10_000_000}, r"states the rank 10000000, its weights have \[2\]"),
+        ({"rank_pattern": {"q_proj": 3}}, r"states the rank 3, its weights have \[2\]"),
+        ({"target_modules": "*("}, "is not an adapter of"),
+        ({"exclude_modules": "["}, "is not an adapter of"),
+    ],
+)
+def test_an_adapter_s_settings_are_those_of_its_weights(
+    tmp_path, base, adapter, changes, message
+):
+    """An activated one would give its base model's scores, a wrong rank fill memory."""
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(InputError, match=message):
+        prepare(adapter, base, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"hidden_size": 64}, r"size mismatch for .*q_proj"),
         ({"num_hidden_layers": 3}, r"only one of them has .*layers\.2\."),
     ],

@@ -1,6 +1,7 @@
 """Read the configuration (config.json) of a full model; name what is wrong with it."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ SOURCE = {"trust_remote_code": False, "local_files_only": True}
 UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, ImportError),
     *(ArithmeticError, AssertionError, SafetensorError, StrictDataclassError),
+    re.error,  # of the patterns in an adapter's configuration
 )
 
 

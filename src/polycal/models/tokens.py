@@ -113,7 +113,10 @@ def digest_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return how many tokens a model reads at once; a longer prompt loses its start."""
     text = config.get_text_config()
-    return getattr(text, "max_position_embeddings", tokenizer.model_max_length)
+    for name in ("max_position_embeddings", "max_seq_len"):  # the other one is MPT's
+        if (length := getattr(text, name, None)) is not None:
+            return length
+    return tokenizer.model_max_length
 
 
 def to_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:

@@ -1,7 +1,11 @@
 """Bring a checkpoint that somebody released into a directory of its own."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from polycal.errors import InputError
 from polycal.models import ADAPTER, ADAPTER_WEIGHTS
@@ -89,22 +93,68 @@ def prepare_released(
         )
 
 
-def _list_adapter(repo: str, source: Path) -> list[str]:
-    """Return the names of an adapter's files, with those of its tokenizer, if any."""
+def read_adapter(repo: str, source: Path) -> dict[str, object]:
+    """Return an adapter's configuration.
+
+    Raises:
+        InputError: it is not that of a LoRA adapter that always acts.
+    """
     try:
         settings = json.loads((source / ADAPTER).read_text(encoding="utf-8"))
-        kind = settings["peft_type"]
-    except (ValueError, KeyError, TypeError) as error:
+        kind, alpha = settings["peft_type"], settings.get("lora_alpha", 1)
+        is_scaled = math.isfinite(alpha)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f"{repo}: {ADAPTER} is not an adapter's ({error!r})"
         ) from error
     if kind != "LORA":
         raise InputError(f"{repo} is an adapter of the kind {kind}; only LORA is read")
+    if settings.get("alora_invocation_tokens"):  # else its scores are the base model's
+        raise InputError(
+            f"{repo} is an activated LoRA, which acts after its invocation tokens only; "
+            "polycal's prompts have none, take an ordinary LoRA adapter"
+        )
+    if not is_scaled:
+        raise InputError(f"{repo}: lora_alpha is {alpha}; save the adapter again")
+    return settings
+
+
+def _list_adapter(repo: str, source: Path) -> list[str]:
+    """Return the names of an adapter's files, with those of its tokenizer, if any."""
+    settings = read_adapter(repo, source)
     if not (source / ADAPTER_WEIGHTS).exists():
         raise InputError(
             f"{repo} has no {ADAPTER_WEIGHTS}; save the adapter again with peft's "
             "save_pretrained"
         )
     check_complete(repo, source, [ADAPTER_WEIGHTS])
+    _check_ranks(repo, source / ADAPTER_WEIGHTS, settings)
     tokenizer = [name for name in _TOKENIZER if (source / name).exists()]
     return [ADAPTER, ADAPTER_WEIGHTS, *tokenizer]
+
+
+def _check_ranks(repo: str, weights: Path, settings: Mapping[str, object]) -> None:
+    """Refuse ranks that the weights do not have: peft would make matrices of that size.
+
+    Raises:
+        InputError: the configuration states a rank that no matrix has.
+    """
+    pattern = settings.get("rank_pattern")
+    stated = [*(pattern.values() if isinstance(pattern, dict) else ())]
+    stated += [settings["r"]] if "r" in settings and not stated else []
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            ranks = {
+                rank
+                for name in file.keys()  # noqa: SIM118
+                if ".lora_A" in name or ".lora_embedding_A" in name
+                for rank in file.get_slice(name).get_shape()[:1]
+            }
+    except SafetensorError as error:
+        raise InputError(f"{repo}: {ADAPTER_WEIGHTS} is damaged: {error}") from error
+    for rank in stated:
+        if rank not in ranks:
+            raise InputError(
+                f"{repo}: {ADAPTER} states the rank {rank}, its weights have "
+                f"{sorted(ranks)}; save the adapter again"
+            )

@@ -3,7 +3,6 @@
 What is wrong with it is found here, before weights are downloaded.
 """
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from polycal.errors import InputError
 from polycal.models import ADAPTER
 from polycal.preparing import hub
+from polycal.preparing.released import read_adapter
 from polycal.preparing.snapshot import VOCABULARIES, WITHOUT_WEIGHTS
 from polycal.study.config import complete, complete_format, suggest_name
 from polycal.study.grid import BASE, is_local
@@ -165,7 +165,7 @@ def _check_model(base: Released, tuned: Released, prompt: PromptForm) -> None:
         InputError: one line about the model and what to do.
     """
     if not (base.folder / "config.json").exists():
-        settings = json.loads((base.folder / ADAPTER).read_text(encoding="utf-8"))
+        settings = read_adapter(base.repo, base.folder)
         own_base = settings.get("base_model_name_or_path") or "the base model"
         raise InputError(
             f"{base.repo} is a LoRA adapter; name the model that it belongs to: "
