@@ -10,7 +10,6 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 
-
 # The smallest and the largest value of flags, by name, as the study's schema has them.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),

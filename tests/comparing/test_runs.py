@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from polycal.comparing.released import find_released
-from polycal.comparing.runs import find_checkpoints, list_runs
+from polycal.comparing.runs import check_checkpoint, find_checkpoints, list_runs
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.storage.provenance import digest_notes, write_provenance
@@ -67,6 +67,21 @@ def test_a_checkpoint_s_digest_stands_at_its_run(tmp_path):
         released=[tuned],
         out=tmp_path / "runs.parquet",
     )
+    (run / "adapter_config.json").write_text("{}")
+    listed = {"models": [], "runs": [run], "out": tmp_path / "adapter.parquet"}
+    write_provenance(run, digest="d1", base="d2", notes=digest_notes(run))
+    list_runs(**listed)
+    adapters = find_checkpoints(tables.read(tmp_path / "adapter.parquet", "runs"))
+    assert adapters == {("m", "s", 0.1, 0): "d1 on d2"}
+    path = tmp_path / "metrics.parquet"
+    row = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 0}
+    for base in ("d2", "d3"):
+        table = tables.SCHEMAS["runs"].empty_table()
+        tables.write(table, path, "runs", checkpoint="d1", base=base)
+        if base == "d2":
+            check_checkpoint(path, row, adapters)
+    with pytest.raises(InputError, match="from another checkpoint"):
+        check_checkpoint(path, row, adapters)
     found = find_checkpoints(tables.read(tmp_path / "runs.parquet", "runs"))
     assert found == {
         ("m", "none", 0.0, 0): "d2",

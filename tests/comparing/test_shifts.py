@@ -159,6 +159,15 @@ def test_scores_of_untold_questions_are_refused(given):
         find_shifts(**given)
 
 
+def test_scores_of_an_earlier_training_are_refused(given, tmp_path):
+    """The run of that name has another checkpoint now."""
+    run = {"model": "m", "sft": "s", "smoothing": 0.0, "seed": 0, "checkpoint": "now"}
+    table = pa.Table.from_pylist([run], tables.SCHEMAS["runs"])
+    tables.write(table, tmp_path / "runs.parquet", "runs")
+    with pytest.raises(InputError, match="q was measured from another checkpoint"):
+        find_shifts(**given, runs=tmp_path / "runs.parquet")
+
+
 def test_a_question_that_one_model_lacks_is_not_compared(given):
     """Whichever it is; with a third run, its probabilities are empty there."""
     base, tuned = given["predictions"]

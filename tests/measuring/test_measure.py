@@ -224,7 +224,7 @@ def measure_files(folder: Path, *predictions: Path) -> pa.Table:
 def test_files_of_one_run_are_measured_together(tmp_path):
     """However its languages were batched; the dtypes of all of them are noted."""
     rows = {code: row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")}
-    known = {"own_tokens": {"t, en, text": 2, "t, en, letters": 4}}
+    known = {"own_tokens": {"t, en, text": 2, "t, en, letters": 4, "t, fr, text": 9}}
     whole = save(tmp_path / "w.parquet", list(rows.values()), dtype=["float32"])
     expected = measure_files(tmp_path, whole)
     parts = [
@@ -254,6 +254,27 @@ def test_scores_of_another_checkpoint_are_refused(tmp_path):
     (tmp_path / "run/provenance.json").write_text('{"digest": "abd"}')
     with pytest.raises(InputError, match=r"p\.parquet holds scores of another .*run;"):
         measure(**asked, n_replicates=10)
+
+
+@pytest.mark.parametrize(("base", "noted"), [("b1", "b1"), ("b1", None), (None, "b2")])
+def test_an_adapter_on_another_base_model_is_refused(tmp_path, base, noted):
+    """Its own files are the same; a full model's scores know no base model."""
+    rows = [row("en", "letters", 0, np.log([0.9, 0.1]))]
+    scores = save(tmp_path / "p.parquet", rows, checkpoint="abc", base=base)
+    asked = {
+        "predictions": [scores],
+        "check": save_check(tmp_path / "c.json", {"en"}),
+        "checkpoint": tmp_path / "run",
+        **{kind: tmp_path / kind for kind in ("metrics", "reliability", "replicates")},
+    }
+    (tmp_path / "run").mkdir()
+    known = {"digest": "abc", "base": noted}
+    (tmp_path / "run/provenance.json").write_text(json.dumps(known))
+    measure(**asked, n_replicates=10)
+    save(tmp_path / "p.parquet", rows, checkpoint="abc", base="b3")
+    if noted:
+        with pytest.raises(InputError, match=r"another .*run on its base model;"):
+            measure(**asked, n_replicates=10)
 
 
 def test_what_is_asked_for_is_what_is_measured_and_noted(tmp_path):

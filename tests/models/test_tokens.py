@@ -4,10 +4,15 @@ import pytest
 from tokenizers import Tokenizer, normalizers
 from tokenizers.models import BPE
 from toys import make_model, make_tokenizer, save_checkpoint
-from transformers import PreTrainedTokenizerFast
+from transformers import BloomConfig, LlamaConfig, MptConfig, PreTrainedTokenizerFast
 
 from polycal.errors import InputError
-from polycal.models.tokens import load_tokenizer, split_prompts, tokenize_prompts
+from polycal.models.tokens import (
+    load_tokenizer,
+    read_length,
+    split_prompts,
+    tokenize_prompts,
+)
 from polycal.study.prompts import Prompt
 
 
@@ -73,3 +78,12 @@ def test_white_space_at_the_end_of_a_context_is_the_option_s():
     assert tokens.contexts[0] == tokens.contexts[1]
     assert not tokens.crossing
     assert all(all(ids) for ids in tokens.continuations[0])
+
+
+def test_every_type_of_model_says_how_many_tokens_it_reads():
+    """MPT has another name for it; Bloom has no limit but the tokenizer's."""
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 77
+    assert read_length(MptConfig(max_seq_len=32), tokenizer) == 32
+    assert read_length(LlamaConfig(max_position_embeddings=64), tokenizer) == 64
+    assert read_length(BloomConfig(), tokenizer) == 77

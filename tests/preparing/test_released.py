@@ -116,7 +116,7 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, base, adapter, spoil, messa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"alora_invocation_tokens": [5, 6]}, "is an activated LoRA, which acts after"),
+        ({"alora_invocation_tokens": [5, 6]}, "is an activated LoRA, which acts only"),
         ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
         ({"lora_alpha": None}, "is not an adapter's"),
         ({"r": 10_000_000}, r"states the rank 10000000, its weights have \[2\]"),

@@ -625,6 +625,14 @@ def test_options_that_share_a_token_with_their_context_are_scored_whole(
     facts = [tables.read_metadata(path)["own_tokens"] for path in tables_read]
     assert facts == [{"toy, en, letters": n_options}, {}]
     assert f"{n_options} of {n_options} options share a token" in caplog.text
+    one = call(
+        "en",
+        name="one",
+        checkpoint=swallowing,
+        scoring=["letters"],
+        max_questions=1,
+    )
+    assert tables.read_metadata(one)["own_tokens"] == {"toy, en, letters": 4}
 
 
 def test_letters_that_are_one_token_are_refused(call, tmp_path):

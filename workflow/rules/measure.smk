@@ -42,6 +42,7 @@ rule find_shifts:
         predictions=get_compared_predictions,
         questions=get_task_questions,
         check=layout.CHECK,
+        runs=layout.table("runs"),
     output:
         layout.SHIFTS,
     log:
@@ -57,6 +58,7 @@ rule find_shifts:
         " --questions {input.questions:q}"
         " --check {input.check:q}"
         " --scoring {params.scoring}"
+        " --runs {input.runs:q}"
         " --out {output:q} &> {log:q}"
 
 

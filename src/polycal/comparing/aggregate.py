@@ -13,7 +13,7 @@ from polycal.comparing.averages import average
 from polycal.comparing.conditions import language_of
 from polycal.comparing.runs import check_checkpoint, find_checkpoints
 from polycal.errors import InputError
-from polycal.measuring.measure import BORDERS
+from polycal.measuring.predictions import ASKED, BORDERS
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL, LEVELS
@@ -22,7 +22,6 @@ from polycal.verb import verb
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
-_ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
 _BY_CHECKPOINT = ("opens_answer", *BORDERS)
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
@@ -89,12 +88,12 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     asked: dict[str, dict[str, object]] = {}
     for path in paths:
         facts = tables.read_metadata(path)
-        own = {name: facts.get(name) for name in _ASKED}
+        own = {name: facts.get(name) for name in ASKED}
         first = asked.setdefault(
             facts.get("task"),
             {**own, "dtype": set(), **{name: {} for name in _BY_CHECKPOINT}},
         )
-        for name in _ASKED:
+        for name in ASKED:
             if own[name] != first[name]:
                 raise InputError(
                     f"{path} has {name} {own[name]}, other runs have {first[name]}; "

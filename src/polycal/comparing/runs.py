@@ -11,13 +11,15 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from polycal.errors import InputError
+from polycal.models import ADAPTER
 from polycal.models.quantisation import describe_quantisation
 from polycal.storage import tables
-from polycal.storage.provenance import check_notes, read_digest, read_provenance
+from polycal.storage.provenance import check_notes, read_provenance
 from polycal.study.grid import BASE
 from polycal.verb import verb
 
 _IDENTITY = ("model", "sft", "smoothing", "seed")
+_ON = " on "  # between the digests of an adapter and of its base model
 Checkpoints = Mapping[tuple[str, str, float, int], str]  # of a run, its digest
 
 
@@ -75,8 +77,11 @@ def check_checkpoint(
     Raises:
         InputError: it is of another checkpoint, such as one of an earlier training.
     """
-    known = checkpoints.get(_identity(row))
-    if known and tables.read_metadata(path).get("checkpoint") != known:
+    known, made = checkpoints.get(_identity(row)), tables.read_metadata(path)
+    digest = made.get("checkpoint")
+    if known and _ON in known:
+        digest = f"{digest}{_ON}{made.get('base')}"
+    if known and digest != known:
         raise InputError(
             f"{path} was measured from another checkpoint than the one that its run "
             "has now; delete it and run again"
@@ -105,10 +110,23 @@ def _read_origin(folder: Path) -> dict[str, object]:
         return {}
     origin = {name: facts.get(name) for name in ("repo", "revision")}
     return origin | {
-        "checkpoint": read_digest(folder),
+        "checkpoint": _digest_checkpoint(folder, facts),
         "quantised": describe_quantisation(folder),
         "tokenizer": _digest_splitting(folder),
     }
+
+
+def _digest_checkpoint(folder: Path, facts: Mapping[str, object]) -> str | None:
+    """Return the digest of a checkpoint; an adapter's names its base model's, too.
+
+    Args:
+        folder: of the checkpoint.
+        facts: its provenance.
+    """
+    digest, base = facts.get("digest"), facts.get("base")
+    if digest and base and (folder / ADAPTER).exists():
+        return f"{digest}{_ON}{base}"
+    return digest
 
 
 def _digest_splitting(folder: Path) -> str | None:
@@ -153,6 +171,10 @@ def _read_run(run: Path) -> dict[str, object]:
     selection, recipe = _read_json(run, "selection"), _read_json(run, "recipe")
     check_notes(run)
     try:
+        facts = read_provenance(run)
+    except FileNotFoundError:
+        facts = {}
+    try:
         identity = {name: recipe.pop(name) for name in _IDENTITY}
         del recipe["lr"]  # the selected one, which has a column
         losses, untuned = _losses(selection, "nll"), _losses(selection, "untuned_nll")
@@ -163,7 +185,7 @@ def _read_run(run: Path) -> dict[str, object]:
             "untuned_nll": fmean(untuned) if None not in untuned else None,
             "n_candidates": len(selection["candidates"]),
             "recipe": json.dumps(recipe, sort_keys=True),
-            "checkpoint": read_digest(run),
+            "checkpoint": _digest_checkpoint(run, facts),
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from polycal.calibration import probabilities
 from polycal.comparing.conditions import BASE_RANK
+from polycal.comparing.runs import check_checkpoint, find_checkpoints
 from polycal.errors import InputError
 from polycal.measuring.confidence import option_scores
 from polycal.preparing.checks import keep_compared, read_check
@@ -28,6 +29,7 @@ def find_shifts(
     questions: list[Path],
     check: Path,
     scoring: Scoring,
+    runs: Path | None = None,
     out: Path,
 ) -> None:
     """Write the `shifts` table of one model, SFT set and task.
@@ -42,11 +44,12 @@ def find_shifts(
         questions: questions tables of the task.
         check: JSON file that check_task wrote of the task.
         scoring: scoring to read, with its headline normaliser.
+        runs: the study's runs table; predictions of other checkpoints are refused.
         out: Parquet file to write.
 
     Raises:
-        InputError: a table is broken, or the predictions are not of a base model and
-            of tuned ones of one SFT set.
+        InputError: a table is broken or of another checkpoint, or the predictions are
+            not of a base model and of tuned ones of one SFT set.
     """
     compared = read_check(check)
     # Condition order -> (language, question) -> probabilities of its options.
@@ -54,8 +57,12 @@ def find_shifts(
     # The same, with the tokens of the options.
     counts: dict[float, dict[tuple, list[int]]] = {}
     models, sets = set(), set()
+    known = find_checkpoints(tables.read(runs, "runs")) if runs else {}
     for path in predictions:
-        scored = tables.where(tables.read(path, "predictions"), scoring=scoring)
+        scored = tables.read(path, "predictions")
+        for first in scored.slice(0, 1).to_pylist():
+            check_checkpoint(path, first, known)
+        scored = tables.where(scored, scoring=scoring)
         origin = tables.read_metadata(path).get("questions", {})
         scored = keep_compared(compared, scored, origin)
         models |= set(scored["model"].unique().to_pylist())

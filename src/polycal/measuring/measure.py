@@ -4,7 +4,7 @@ A row of the metrics table is one metric of one run, task, language and reading
 (`polycal.measuring.readings`) of its scores.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from polycal import calibration
 from polycal.calibration import METRICS
 from polycal.errors import InputError
 from polycal.measuring.clusters import errors_by_subject
+from polycal.measuring.predictions import RUN, read_predictions
 from polycal.measuring.readings import (
     UNCALIBRATED,
     LanguageReading,
@@ -28,24 +29,14 @@ from polycal.measuring.resampling import (
     check_confidence,
 )
 from polycal.measuring.side_metrics import side_metrics
-from polycal.preparing.checks import keep_compared, read_check
+from polycal.preparing.checks import read_check
 from polycal.storage import tables
-from polycal.storage.provenance import read_digest
 from polycal.study.languages import ALL
-from polycal.study.scorings import HEADLINE, NORMALISERS, SCORINGS, Normaliser
+from polycal.study.scorings import HEADLINE, NORMALISERS, Normaliser
 from polycal.verb import verb
 
-_ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
-# Options that share a token with their context: they were scored by the tokens of their
-# own text, or lost that token (lm_eval).
-BORDERS = ("own_tokens", "cut_options")
-_SHARED = ("checkpoint", *_ASKED)  # by all predictions of a run and task
 CULTURES = ("CS", "CA")  # subsets that a benchmark may annotate
-_RUN = ("model", "sft", "smoothing", "seed", "task")
 _READING = ("scoring", "normaliser", "calibrator")
-# What a benchmark may lack, and what is not known of imported scores.
-_MAY_BE_NULL = {"subject", "category", "culture", "log_mass", "truncated"}
-_ROUNDING = 1e-3  # nats that a log-likelihood of float32 may lie above 0
 
 
 @verb(makes="{metrics}", without_pandas=True)
@@ -89,15 +80,10 @@ def measure(
         raise InputError(f"n_replicates is {n_replicates}; it must be from 2 to 100000")
     check_confidence(confidence)
     compared = read_check(check)
-    scored, facts = _read(predictions, compared)
-    if checkpoint and facts["checkpoint"] != read_digest(checkpoint):
-        raise InputError(
-            f"{predictions[0]} holds scores of another checkpoint than {checkpoint}; "
-            "delete it and run again"
-        )
+    scored, facts = read_predictions(predictions, compared, checkpoint)
     facts["task"] = compared["task"]
     facts["compared"] = {name: compared[name] for name in ("policy", "digest")}
-    run = {name: scored[name][0].as_py() for name in _RUN} if len(scored) else {}
+    run = {name: scored[name][0].as_py() for name in RUN} if len(scored) else {}
     resampler = Resampler(
         resampled_as or compared["task"],
         scored["question_id"].unique().to_pylist(),
@@ -189,112 +175,6 @@ def _keeps_replicates(reading: Reading, row: Mapping[str, object]) -> bool:
     metric = METRICS[row["metric"]]
     compared = metric.may_carry_claim and metric.is_fraction and not metric.debiased
     return row["subset"] == ALL or (plain and compared)
-
-
-def _read(paths: Sequence[Path], compared: Mapping) -> tuple[pa.Table, dict]:
-    """Return the rows that a check keeps, and facts about their origin.
-
-    Raises:
-        InputError: as `measure`.
-    """
-    pieces, sources, seen = [], [], set()
-    for path in paths:
-        scored, source = tables.read(path, "predictions"), tables.read_metadata(path)
-        languages = set(scored["language"].unique().to_pylist())
-        if languages & seen:
-            raise InputError(
-                f"{path}: {'+'.join(sorted(languages & seen))} is in another file, too"
-            )
-        seen |= languages
-        sources.append(source)
-        origin = source.get("questions")
-        origin = origin if isinstance(origin, dict) else {}
-        kept = keep_compared(compared, scored, origin)
-        _check_scores(kept, path)
-        pieces.append(kept)
-    facts: dict[str, object] = {
-        name: sorted({value for source in sources for value in source.get(name, ())})
-        for name in ("dtype", "opens_answer")
-    }
-    for name in BORDERS:
-        counts = [source.get(name) for source in sources]
-        facts[name] = sum(sum(own.values()) for own in counts if own)
-    for name in _SHARED:
-        facts[name] = sources[0].get(name)
-        for path, source in zip(paths, sources, strict=True):
-            if source.get(name) != facts[name]:
-                raise InputError(
-                    f"{path} and {paths[0]} differ in {name}; score one of them again"
-                )
-    scored = pa.concat_tables(pieces)
-    if len(scored.select(list(_RUN)).group_by(_RUN).aggregate([])) > 1:
-        raise InputError("the predictions are of several runs; measure each by itself")
-    return scored, facts
-
-
-def _check_scores(rows: pa.Table, path: Path) -> None:
-    """Check that every option has a log-likelihood and counts, and gold is an option.
-
-    Raises:
-        InputError: the first row that is not so, by file, language and question.
-    """
-    n_options = _count(rows, "logprobs")
-    lists = {name: _count(rows, name) for name in ("n_tokens", "n_bytes")}
-    gold = rows["gold"].fill_null(-1).to_numpy()
-    mass = rows["log_mass"].fill_null(0).to_numpy()
-    unknown = pc.is_in(rows["scoring"], pa.array(SCORINGS)).to_numpy()
-    problems = (
-        *(
-            (rows[name].is_null().to_numpy(), f"it has no {name}")
-            for name in rows.column_names
-            if name not in _MAY_BE_NULL
-        ),
-        (~unknown, f"its scoring is none of {', '.join(SCORINGS)}"),
-        (
-            _owns(rows, "logprobs", lambda v: ~np.isfinite(v) | (v > _ROUNDING)),
-            "its scores {logprobs} are not finite log-likelihoods up to 0",
-        ),
-        (
-            ~np.isfinite(mass) | (mass > _ROUNDING),
-            "its log_mass {log_mass} is no finite log-probability up to 0",
-        ),
-        (
-            (gold < 0) | (gold >= n_options),
-            "the right option is number {gold} of {n_options}, from 0",
-        ),
-        *(
-            (
-                (lengths != n_options) | _owns(rows, name, lambda v: ~(v >= 1)),
-                f"its {name} {{{name}}} are no counts of {{n_options}} options",
-            )
-            for name, lengths in lists.items()
-        ),
-    )
-    any_bad = np.any([is_bad for is_bad, _ in problems], axis=0)
-    if not any_bad.any():
-        return
-    first = int(np.argmax(any_bad))
-    what = next(text for is_bad, text in problems if is_bad[first])
-    (row,) = rows.slice(first, 1).to_pylist()
-    raise InputError(
-        f"{path}: {row['language']}, question {row['question_id']} ({row['scoring']}): "
-        f"{what.format(**row, n_options=n_options[first])}; delete the file and score "
-        "again"
-    )
-
-
-def _count(rows: pa.Table, name: str) -> np.ndarray:
-    """Return the length [N] of a column's lists; 0 where there is none."""
-    return pc.list_value_length(rows[name]).fill_null(0).to_numpy()
-
-
-def _owns(
-    rows: pa.Table, name: str, is_bad: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Return which rows [N] have a bad value in a column of lists; null is NaN."""
-    owner = np.repeat(np.arange(len(rows)), _count(rows, name))
-    bad = is_bad(pc.list_flatten(rows[name]).to_numpy().astype(float))
-    return np.isin(np.arange(len(rows)), owner[bad])
 
 
 def _is_of(rows: pa.Table, subset: str) -> np.ndarray:

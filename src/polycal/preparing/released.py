@@ -22,7 +22,7 @@ from polycal.preparing.snapshot import (
     naming,
 )
 from polycal.storage.files import digest, replacing_folder
-from polycal.storage.provenance import write_provenance
+from polycal.storage.provenance import read_digest, write_provenance
 from polycal.verb import verb
 
 _OF_MODEL = ("config.json", "generation_config.json")
@@ -44,7 +44,8 @@ def prepare_released(
     A full model is taken and checked as `prepare_model` takes a base model. Of a LoRA
     adapter, its configuration and safetensors weights are taken, and the tokenizer: its
     own, or the base model's where it has none. `provenance.json` has the keys model,
-    sft, repo, revision (the resolved commit), digest (of all other files) and
+    sft, repo, revision (the resolved commit), digest (of all other files),
+    base (the digest of an adapter's base model; else null) and
     shares_tokenizer (whether texts have the tokens that the base model's tokenizer
     gives them).
 
@@ -89,6 +90,7 @@ def prepare_released(
             repo=repo,
             revision=revision,
             digest=digest(temporary.iterdir()),
+            base=read_digest(base) if is_adapter else None,
             shares_tokenizer=digests[0] == digests[1],
         )
 
@@ -111,8 +113,8 @@ def read_adapter(repo: str, source: Path) -> dict[str, object]:
         raise InputError(f"{repo} is an adapter of the kind {kind}; only LORA is read")
     if settings.get("alora_invocation_tokens"):  # else its scores are the base model's
         raise InputError(
-            f"{repo} is an activated LoRA, which acts after its invocation tokens only; "
-            "polycal's prompts have none, take an ordinary LoRA adapter"
+            f"{repo} is an activated LoRA, which acts only after its invocation "
+            "tokens; polycal's prompts have none, take an ordinary LoRA adapter"
         )
     if not is_scaled:
         raise InputError(f"{repo}: lora_alpha is {alpha}; save the adapter again")

@@ -5,7 +5,7 @@ scores.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,18 @@ class Part:
             at, column = rows.column_names.index("log_mass"), rows.field("log_mass")
             rows = rows.set_column(at, column, pa.nulls(len(rows), column.type))
         return rows, facts
+
+    def count_own_tokens(self, facts: Mapping[str, object]) -> int:
+        """Return how many options of asked questions are scored by their own tokens.
+
+        Args:
+            facts: of an entry that `pick` used. Those of before count all questions
+                together.
+        """
+        noted = facts.get("own_tokens", 0)
+        if isinstance(noted, int):
+            return noted
+        return sum(noted.get(name, 0) for name in self.names)
 
     def read_questions(self) -> tuple[pa.Table, list[Prompt] | list[ChatPrompt]]:
         """Return the asked questions' rows, and a prompt for each."""

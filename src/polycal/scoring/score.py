@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -157,7 +158,7 @@ def score(
             replaced,
         )
     counts = {
-        str(part): sum(facts.get("own_tokens", 0) for facts in entries)
+        str(part): sum(map(part.count_own_tokens, entries))
         for part, (_, entries) in zip(parts, picked, strict=True)
     }
     own_tokens = {name: count for name, count in counts.items() if count}
@@ -225,7 +226,9 @@ def _score_missing(
                     with _naming(part, test, checkpoint):
                         scored = engine.score_tokens(asked, follow)
                     table = part.make_rows(test, scored, checkpoint)
-                    noted = facts | {"own_tokens": len(asked.crossing)}
+                    names = test["question_id"].to_pylist()
+                    crossing = Counter(names[index] for index, _ in asked.crossing)
+                    noted = facts | {"own_tokens": dict(crossing)}
                     store.put(part.key, table, name=part.entry, **noted)
                     work.add(part.n_questions, time.perf_counter() - begin, part)
         missing = taken

@@ -259,7 +259,7 @@ _RECORDS = (
             ),
             Column("tokenizer", STRING, "digest of how it splits text; null: unknown"),
             Column("quantised", STRING, "how the weights are; null: not, or unknown"),
-            Column("checkpoint", STRING, "digest of its files; null: unknown"),
+            Column("checkpoint", STRING, "its digest (on its base's); null: unknown"),
         ],
     ),
     *ANALYSES,
