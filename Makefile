@@ -25,19 +25,21 @@ base: $(VENV)/.installed-run  ## train the embedded study's base model again (an
 test: $(VENV)/.installed-dev $(VENV)/.installed-real  ## run all tests, the slow ones too, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --hypothesis-profile=ci
 
-check: $(VENV)/.installed-dev  ## style and the tests that take seconds, for the inner loop
+check: $(VENV)/.installed-dev  ## style, types and the tests that take seconds, for the inner loop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not slow" $(QUICK)
 
 mutants: $(VENV)/.installed-mutants  ## list changes of the numerical code that no test notices
 	$(BIN)/python benchmarks/mutants.py
 
-lint: $(VENV)/.installed-dev  ## check style and workflow
+lint: $(VENV)/.installed-dev  ## check style, types and workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint envs/Dockerfile; fi
 

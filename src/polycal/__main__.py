@@ -1,5 +1,6 @@
 """`python -m polycal VERB ...`, and the command `polycal`."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ def run() -> None:
 
     from polycal.cli import main
 
-    if sys.stdout:  # a terminal without the letters of a study's name shows escapes
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal without the letters of a study's name shows escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.raiseExceptions = False  # a log on a full disk gives no tracebacks
     try:

@@ -12,8 +12,9 @@ import keyword
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polycal
 from polycal.errors import InputError, join_lines
@@ -27,7 +28,7 @@ _MARKED = re.compile(r'^@verb\([^)]*\)\ndef (\w+)\(.*?"""(.*?)(?:\n|""")', re.M 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; bad input and full disks end it with one line and exit code 1."""
     own_process = arguments is None
-    arguments = list(sys.argv[1:] if own_process else arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and not arguments[0].startswith("-"):
         arguments[0] = arguments[0].replace("-", "_")  # show-prompt is show_prompt
     verbs = list_verbs()
@@ -48,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = collect(head, options)
         # A product has one lock; of several machines the first one takes it for all.
         helps = any(getattr(value, "node_rank", 0) for value in chosen.values())
-        alone = product and not helps
-        with exclusive(product) if alone else contextlib.nullcontext():
+        with exclusive(product) if product and not helps else contextlib.nullcontext():
             module = importlib.import_module(module_of(path))
             getattr(module, head.__name__)(**chosen)
     except InputError as error:
@@ -79,7 +79,7 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
 
 
-def read_head(path: Path, verb: str) -> Callable[..., None]:
+def read_head(path: Path, verb: str) -> Any:
     """Return a verb's function with its signature, docstring and marks, but no body.
 
     Only the imports that the signature needs are executed, so that the flags of a verb
@@ -91,7 +91,8 @@ def read_head(path: Path, verb: str) -> Callable[..., None]:
     """
     name = f"{verb}_" if keyword.iskeyword(verb) else verb
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    head = next(n for n in tree.body if getattr(n, "name", None) == name)
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    head = next(function for function in functions if function.name == name)
     del head.body[1:]  # all but the docstring
     names = {node.id for node in ast.walk(head) if isinstance(node, ast.Name)}
     imports = []
@@ -99,7 +100,7 @@ def read_head(path: Path, verb: str) -> Callable[..., None]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             node.names = [a for a in node.names if (a.asname or a.name) in names]
             imports += [node] if node.names else []
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     # Docstrings stay, whatever PYTHONOPTIMIZE says: help is made of them.
     code = compile(ast.Module([*imports, head], []), str(path), "exec", optimize=0)
     exec(code, space)
@@ -125,7 +126,7 @@ def build_parser(verbs: Mapping[str, tuple[Path, str]]) -> argparse.ArgumentPars
     return parser
 
 
-def build_verb_parser(head: Callable[..., None]) -> argparse.ArgumentParser:
+def build_verb_parser(head: Any) -> argparse.ArgumentParser:
     """Return the parser of one verb.
 
     Args:
@@ -147,7 +148,7 @@ def parsers_of_verbs() -> dict[str, argparse.ArgumentParser]:
     }
 
 
-def find_product(makes: str | None, options: Mapping[str, object]) -> Path | None:
+def find_product(makes: str | None, options: Mapping[str, Any]) -> Path | None:
     """Return the path that a verb makes, which one process makes at a time.
 
     Args:

@@ -25,7 +25,7 @@ def join_lines(text: object) -> str:
     return line.encode("utf-8", "backslashreplace").decode()
 
 
-def summarise(error: Exception) -> str:
+def summarise(error: BaseException) -> str:
     """Return a library's exception in one line: type, and start of the message."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."

@@ -9,6 +9,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 # The smallest and the largest value of flags, by name, as the study's schema has them.
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -36,7 +37,7 @@ def true_or_false(text: str) -> bool:
     return text.lower() == "true"
 
 
-def json_object(text: str) -> dict[str, object]:
+def json_object(text: str) -> dict[str, Any]:
     """Return a JSON object."""
     value = json.loads(text)
     if not isinstance(value, dict):
@@ -67,7 +68,7 @@ def add_flags(parser: argparse.ArgumentParser, function: Callable) -> None:
             _add_flag(parser, flag, parameter.annotation, default, texts[name])
 
 
-def collect(function: Callable, options: Mapping[str, object]) -> dict[str, object]:
+def collect(function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a function's arguments, with the fields of each dataclass made one.
 
     Args:
@@ -79,7 +80,8 @@ def collect(function: Callable, options: Mapping[str, object]) -> dict[str, obje
         kind = parameter.annotation
         if dataclasses.is_dataclass(kind):
             names = [field.name for field in dataclasses.fields(kind)]
-            arguments[name] = kind(**{each: options[each] for each in names})
+            made = {each: options[each] for each in names}
+            arguments[name] = parameter.annotation(**made)
         else:
             arguments[name] = options[name]
     return arguments
@@ -111,11 +113,11 @@ def _between(
 def _add_flag(
     parser: argparse.ArgumentParser,
     flag: str,
-    kind: object,
-    default: object,
+    kind: Any,
+    default: Any,
     text: str,
 ) -> None:
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
         # `int | None`: the flag takes an int.
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
@@ -129,7 +131,8 @@ def _add_flag(
     if Mapping in (kind, typing.get_origin(kind)):
         settings["metavar"] = "JSON"
         kind = json_object
-    settings["type"] = {bool: true_or_false, float: finite}.get(kind, kind)
+    readers: dict[Any, Any] = {bool: true_or_false, float: finite}
+    settings["type"] = readers.get(kind, kind)
     if bounds := _BOUNDS.get(flag.removeprefix("--")):
         settings["type"] = _between(*bounds, settings["type"])
     if flag.startswith("--"):

@@ -23,8 +23,7 @@ def verb(
     """
 
     def mark(function: Function) -> Function:
-        function.makes = makes
-        function.without_pandas = without_pandas
+        vars(function).update(makes=makes, without_pandas=without_pandas)
         return function
 
     return mark

@@ -197,7 +197,7 @@ def test_doses_find_the_optimum(study):
 def test_the_size_of_the_gap_is_that_of_each_language():
     """A gap of +.1 and one of -.1 are no gap of 0 on average."""
     draws = {code: np.full(50, value) for code, value in (("en", 0.1), ("de", -0.1))}
-    gaps = Numbers({"en": 0.1, "de": -0.1}, draws)
+    gaps = Numbers({"en": 0.1, "de": -0.1}, draws, {}, {})
     plain, smooth = (Condition("m", "s", x, *WAY.values()) for x in (0.0, 0.1))
     rows = doses({plain: {"gap": gaps}, smooth: {"gap": gaps}}, 0.95)
     np.testing.assert_allclose(only(rows, level="all")["values"], [0.1, 0.1])
@@ -383,7 +383,10 @@ def test_a_front_is_of_one_reading():
 
     def numbers(accuracy: float, ece: float) -> dict[str, Numbers]:
         made = {"accuracy": accuracy, "ece": ece}
-        return {k: Numbers({"en": v}, {"en": np.full(9, v)}) for k, v in made.items()}
+        return {
+            k: Numbers({"en": v}, {"en": np.full(9, v)}, {}, {})
+            for k, v in made.items()
+        }
 
     def place(sft: str, **changes: str) -> Condition:
         return Condition("m", sft, 0.0, *(WAY | changes).values())
@@ -463,8 +466,10 @@ def test_a_slope_is_that_of_the_changes():
     shared_noise = random.normal(size=(7, 4000))
     values = dict(zip(steps, (0.5, 0.2, 0.3, 0.6, 0.1, 0.7, 0.9), strict=True))
     raised = dict(zip(steps, (0.6, 0.32, 0.44, 0.76, 0.22, 0.84, 0.0), strict=True))
-    before = Numbers(values, dict(zip(steps, shared_noise, strict=True)))
-    after = Numbers(raised, dict(zip(steps, shared_noise + errors, strict=True)))
+    before = Numbers(values, dict(zip(steps, shared_noise, strict=True)), {}, {})
+    after = Numbers(
+        raised, dict(zip(steps, shared_noise + errors, strict=True)), {}, {}
+    )
     base = Condition("m", "none", 0.0, *WAY.values())
     tuned = base._replace(sft="s")
     study = {base: {"gap": before, "ece": after}, tuned: {"gap": after}}
@@ -484,8 +489,8 @@ def test_a_slope_is_that_of_the_changes():
     # Too few replicates for an inverse, and nothing to differ in: no line, no error.
     few = {
         place: {
-            "gap": Numbers(
-                held["gap"].value, {c: d[:3] for c, d in held["gap"].draws.items()}
+            "gap": held["gap"]._replace(
+                draws={c: d[:3] for c, d in held["gap"].draws.items()}
             )
         }
         for place, held in study.items()
@@ -512,7 +517,7 @@ def test_what_lacks_a_metric_is_passed_over():
     """One condition without ECE does not hide the others."""
 
     def numbers(*names: str) -> dict[str, Numbers]:
-        return {k: Numbers({"en": 0.5}, {"en": np.full(5, 0.5)}) for k in names}
+        return {k: Numbers({"en": 0.5}, {"en": np.full(5, 0.5)}, {}, {}) for k in names}
 
     whole = ("accuracy", "confidence", "ece", "gap")
     base = Condition("m", "none", 0.0, *WAY.values())

@@ -1,7 +1,7 @@
 """The record of a metric, from which every list of metrics is derived."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Metric(NamedTuple):
 
     name: str
     heading: str
-    compute: Callable[..., float | None]
+    compute: Callable[..., Any]
     role: str
     formula: str
     use: str

@@ -151,9 +151,9 @@ def _reflected(places: np.ndarray, values: np.ndarray) -> np.ndarray:
     at = places * CELLS
     left = np.minimum(at.astype(int), CELLS - 1)
     right = at - left
-    grid = np.bincount(left, values * (1 - right), minlength=CELLS + 1)
-    grid += np.bincount(left + 1, values * right, minlength=CELLS + 1)
-    grid /= len(places)
+    lower = np.bincount(left, values * (1 - right), minlength=CELLS + 1)
+    upper = np.bincount(left + 1, values * right, minlength=CELLS + 1)
+    grid = (lower + upper) / len(places)
     grid[[0, -1]] *= 2  # an end is its own mirror image
     return np.concatenate([grid, grid[-2:0:-1]])
 

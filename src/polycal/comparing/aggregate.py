@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,8 @@ _RUN = ["model", "sft", "smoothing", "seed", "task"]
 @verb(makes="{out}/metrics.parquet")
 def aggregate(
     *,
-    metrics: list[Path],
-    reliability: list[Path],
+    metrics: Sequence[Path],
+    reliability: Sequence[Path],
     keep: Sequence[str],
     runs: Sequence[str] = (),
     checkpoints: Path | None = None,
@@ -76,7 +77,7 @@ def aggregate(
         tables.write_study(table, out, kind, asked=asked)
 
 
-def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
+def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Return how each task was asked, and the dtypes in which it was scored.
 
     By checkpoint (MODEL, or MODEL/SFT): whether the lead-in begins the assistant's turn
@@ -85,12 +86,12 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, object]]:
     Raises:
         InputError: two runs were asked a task in another way.
     """
-    asked: dict[str, dict[str, object]] = {}
+    asked: dict[str, dict[str, Any]] = {}
     for path in paths:
         facts = tables.read_metadata(path)
         own = {name: facts.get(name) for name in ASKED}
         first = asked.setdefault(
-            facts.get("task"),
+            facts.get("task") or "",
             {**own, "dtype": set(), **{name: {} for name in _BY_CHECKPOINT}},
         )
         for name in ASKED:

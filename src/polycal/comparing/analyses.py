@@ -73,7 +73,8 @@ def analyse(
         rows["doses"] += doses(study, confidence)
         rows["slopes"] += slopes(study, predictors, confidence)
         rows["fronts"] += fronts(study)
-        rows["cultures"] += cultures(*(studies[name] for name in CULTURES), confidence)
+        sensitive, agnostic = (studies[name] for name in CULTURES)
+        rows["cultures"] += cultures(sensitive, agnostic, confidence)
     for kind, own in rows.items():
         table = pa.Table.from_pylist(own, tables.SCHEMAS[kind])
         tables.write_study(table, out, kind, confidence=confidence)

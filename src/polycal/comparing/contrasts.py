@@ -6,6 +6,7 @@ over languages.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,7 +166,7 @@ class _Facts:
             (run["model"], run["sft"], run["smoothing"]): run["lr"] for run in runs
         }
 
-    def can_compare(self, effect: Mapping[str, object]) -> bool:
+    def can_compare(self, effect: Mapping[str, Any]) -> bool:
         """Return whether a confidence means the same in both models of an effect."""
         kind, _, name = effect["reference"].partition(":")
         model, sft = effect["model"], effect["sft"]
@@ -233,10 +234,14 @@ def _effect(
     Raises:
         InputError: the two were measured on different languages.
     """
-    keys = comparison.key_before(key), key
+    before = comparison.key_before(key)
+    if before is None:
+        return None
     sides = [
         (own, [loaded[run] for run in runs])
-        for own, runs in zip(keys, zip(*comparison.pairs, strict=True), strict=True)
+        for own, runs in zip(
+            (before, key), zip(*comparison.pairs, strict=True), strict=True
+        )
     ]
     if not all(own in metrics for own, side in sides for metrics in side):
         return None
@@ -255,7 +260,8 @@ def _effect(
     return Effect(
         condition | {"reference": comparison.reference, "task": one.task} | reading,
         languages,
-        *(_side(own, side) for own, side in sides),
+        _side(*sides[0]),
+        _side(*sides[1]),
         loaded[one][key].n_questions,
     )
 
@@ -263,7 +269,7 @@ def _effect(
 def _side(key: MetricKey, runs: Sequence[Mapping[MetricKey, RunMetric]]) -> Side:
     """Return one metric of the runs of a condition."""
     metrics = [metrics[key] for metrics in runs]
-    drawn = sum(metric.replicates.T.astype(np.float64) for metric in metrics)
+    drawn: Any = sum(metric.replicates.T.astype(np.float64) for metric in metrics)
     if METRICS[key.metric].debiased is None:
         bias = np.zeros(len(metrics[0].languages))
     else:

@@ -26,7 +26,7 @@ def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
             several seeds show it, that of trainings, pooled over smoothing values.
     """
     both = [condition for condition in sensitive if condition in agnostic]
-    cases = [(None, None, condition) for condition in both]
+    cases: list[tuple] = [(None, None, condition) for condition in both]
     cases += [case for case in contrasted(sensitive) if set(case[1:]) <= set(both)]
     alike: dict[tuple, list[tuple[Condition | None, Condition]]] = {}
     for reference, before, after in cases:

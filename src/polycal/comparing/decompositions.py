@@ -1,7 +1,7 @@
 """Decomposition of a change of ECE into confidence, accuracy and cancellation."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -138,7 +138,7 @@ class _Change:
         return np.mean([getattr(self._seeds[code], part) for code in codes], axis=0)
 
     def estimate(
-        self, part: str, codes: list[str], confidence: float, **noise: object
+        self, part: str, codes: list[str], confidence: float, **noise: Any
     ) -> Row:
         """Return a part's mean over languages with its `interval`."""
         value = np.mean([getattr(self._values[code], part) for code in codes])

@@ -1,7 +1,7 @@
 """A paired difference between conditions, with its intervals, bands and verdicts."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ class Effect(NamedTuple):
         n_questions: [L] of each language.
     """
 
-    key: dict[str, object]
+    key: dict[str, Any]
     languages: list[str]
     before: Side
     after: Side

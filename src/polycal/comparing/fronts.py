@@ -37,7 +37,7 @@ def pareto_front(
     other_error[..., own, own] = error  # nothing is its own rival
     as_good = (other >= mine) & (other_error <= my_error)
     better = (other > mine) | (other_error < my_error)
-    return ~(as_good & better).any(axis=-1)
+    return np.logical_not((as_good & better).any(axis=-1))
 
 
 def front_probability(

@@ -4,7 +4,7 @@ NumPy arrays in, numbers out.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,19 +24,19 @@ class Noise(NamedTuple):
         specific_df: degrees of freedom of `specific`, at least 1.
     """
 
-    questions: ArrayLike
-    common: ArrayLike = 0.0
+    questions: Any  # an array, or one number
+    common: Any = 0.0
     common_df: float = 1.0
-    specific: ArrayLike = 0.0
+    specific: Any = 0.0
     specific_df: float = 1.0
 
     @property
-    def se_seeds(self) -> np.ndarray:
+    def se_seeds(self) -> Any:
         """Return the standard errors [L] for other trainings."""
         return np.hypot(self.common, self.specific)
 
     @property
-    def se(self) -> np.ndarray:
+    def se(self) -> Any:
         """Return the standard errors [L] for other questions and trainings."""
         return np.hypot(self.questions, self.se_seeds)
 

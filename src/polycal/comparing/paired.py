@@ -1,9 +1,8 @@
 """The conditions of a study by metric and language, averaged over seeds."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from polycal.comparing.seed_noise import SeedVariance
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL, LEVELS
 
-Row = dict[str, object]  # of a table
+Row = dict[str, Any]  # of a table
 
 
 class Condition(NamedTuple):
@@ -50,8 +49,8 @@ class Numbers(NamedTuple):
 
     value: dict[str, float]
     draws: dict[str, np.ndarray]
-    bias: Mapping[str, float] = MappingProxyType({})
-    seeds: Mapping[str, np.ndarray] = MappingProxyType({})
+    bias: dict[str, float]
+    seeds: dict[str, np.ndarray]
 
     def sizes(self) -> "Numbers":
         """Return the absolute values."""

@@ -128,7 +128,7 @@ def pair_models(
         runs: of the study, sorted.
         first: the model that the others are compared with; None: none is.
     """
-    if any(run.sft != BASE for run in runs):
+    if first is None or any(run.sft != BASE for run in runs):
         return
     known = set(runs)
     for run in runs:

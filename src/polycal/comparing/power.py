@@ -2,6 +2,7 @@
 
 import bisect
 import math
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -24,7 +25,7 @@ def plan(
     n_seeds: int = 1,
     bias: float = 0.0,
     together: int = 1,
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """Return the minimum detectable effect, and what would decide the effect seen.
 
     An effect is decided with probability `POWER` if it lies so many standard errors

@@ -1,6 +1,7 @@
 """The rows that judge each claim of a study, or why it has none."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
 
 def find_cases(
     rows: pd.DataFrame, letter_shares: Mapping[tuple, float], released: Released
-) -> Iterator[tuple[Claim, dict[str, object], pd.DataFrame | str]]:
+) -> Iterator[tuple[Claim, dict[str, Any], pd.DataFrame | str]]:
     """Yield every claim about every condition with its rows, or why it has none.
 
     Args:

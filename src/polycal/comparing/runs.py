@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pyarrow as pa
 from tokenizers import Tokenizer
@@ -65,7 +66,7 @@ def find_checkpoints(runs: pa.Table) -> Checkpoints:
 
 
 def check_checkpoint(
-    path: Path, row: Mapping[str, object], checkpoints: Checkpoints
+    path: Path, row: Mapping[str, Any], checkpoints: Checkpoints
 ) -> None:
     """Check that a table was measured from the checkpoint that its run has now.
 
@@ -102,7 +103,7 @@ def _count_tokens(model: Path) -> int | None:
     return Tokenizer.from_file(str(path)).get_vocab_size()
 
 
-def _read_origin(folder: Path) -> dict[str, object]:
+def _read_origin(folder: Path) -> dict[str, Any]:
     """Return the repository and its commit; nothing where nobody noted them."""
     try:
         facts = read_provenance(folder)
@@ -147,7 +148,7 @@ def _digest_splitting(folder: Path) -> str | None:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_released(folder: Path) -> dict[str, object]:
+def _read_released(folder: Path) -> dict[str, Any]:
     """Return the row of a released checkpoint."""
     try:
         facts = read_provenance(folder)
@@ -166,7 +167,7 @@ def _identity(row: Mapping) -> tuple:
     return tuple(row[name] for name in _IDENTITY)
 
 
-def _read_run(run: Path) -> dict[str, object]:
+def _read_run(run: Path) -> dict[str, Any]:
     """Return the row of one run; its rate was selected by this mean loss."""
     selection, recipe = _read_json(run, "selection"), _read_json(run, "recipe")
     check_notes(run)
@@ -194,7 +195,7 @@ def _read_run(run: Path) -> dict[str, object]:
         ) from error
 
 
-def _losses(selection: dict, name: str) -> list[float | None]:
+def _losses(selection: dict, name: str) -> list[Any]:
     """Return a plain validation loss of the selected rate, one per seed."""
     return [
         candidate.get(name)

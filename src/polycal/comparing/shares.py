@@ -123,9 +123,10 @@ def shares(study: Study, confidence: float) -> list[Row]:
     for plain, smoothed in sweeps.items():
         for metric in _SHARED_OUT:
             base = plain._replace(sft=BASE)
-            held = {each: study[each].get(metric) for each in (base, plain, *smoothed)}
-            if None in held.values():
+            conditions = (base, plain, *smoothed)
+            if any(metric not in study[each] for each in conditions):
                 continue
+            held = {each: study[each][metric] for each in conditions}
             for level, codes in levels_of(shared(held.values())).items():
                 added = Difference(held[plain], held[base], codes)
                 removed = {

@@ -79,7 +79,7 @@ def meta_regression(
     reach = half_width(noise, confidence=confidence)
     low, high, p_value = slope - reach, slope + reach, p_two_sided(slope, noise)
     numbers = (intercept, slope, se, low, high, p_value, line.tau)
-    return Slope(*map(float, numbers), len(x))
+    return Slope._make([*map(float, numbers), len(x)])
 
 
 def slopes(
@@ -95,13 +95,15 @@ def slopes(
     rows = []
     for reference, before, after in contrasted(study):
         for metric in SAMPLED:
-            pair = [study[before].get(metric), study[after].get(metric)]
-            if None in pair:
+            if metric not in study[before] or metric not in study[after]:
                 continue
-            base, tuned = pair
+            base, tuned = study[before][metric], study[after][metric]
             for name, predict in predictors.items():
-                known = {code: predict(after, code) for code in shared(pair)}
-                known = {code: x for code, x in known.items() if x is not None}
+                known = {
+                    code: x
+                    for code in shared((base, tuned))
+                    if (x := predict(after, code)) is not None
+                }
                 if len(known) < FEWEST:
                     continue
                 effects = [tuned.value[code] - base.value[code] for code in known]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ class Test(NamedTuple):
     """
 
     claim: Claim
-    about: dict[str, object]
+    about: dict[str, Any]
     holds: Decision
     reversed: Decision
     negligible: Decision
@@ -112,7 +112,8 @@ def judge(
     primary = Primary(
         primary.task or rows["task"].min(), primary.scoring or rows["scoring"].min()
     )
-    judged, tests = [], {}
+    judged = []
+    tests: dict[tuple, list] = {}
     for claim, about, own in find_cases(rows, letter_shares, released):
         if isinstance(own, str):
             judged.append(_describe(claim, about) | _reject(own))
@@ -147,16 +148,16 @@ def judge(
     return contrasts, pd.DataFrame(judged)
 
 
-def _describe(claim: Claim, about: dict[str, object]) -> dict[str, object]:
+def _describe(claim: Claim, about: dict[str, Any]) -> dict[str, Any]:
     names = {"claim": claim.name, "statement": claim.statement, "metric": claim.metric}
     return names | {"level": claim.level, "reason": None} | about
 
 
-def _reject(reason: str) -> dict[str, object]:
+def _reject(reason: str) -> dict[str, Any]:
     return {"verdict": NOT_JUDGED, "reason": reason}
 
 
-def _test(claim: Claim, about: dict[str, object], rows: pd.DataFrame) -> Test:
+def _test(claim: Claim, about: dict[str, Any], rows: pd.DataFrame) -> Test:
     """Test a claim by one contrast, or by those of all languages.
 
     A claim about each language holds if it holds for the one that speaks most against
@@ -194,7 +195,7 @@ def _p_beyond(distance: pd.Series, rows: pd.DataFrame) -> pd.Series:
 
 
 def _noise(rows: pd.DataFrame) -> Noise:
-    return Noise(*(rows[name].to_numpy(float) for name in Noise._fields))
+    return Noise._make(rows[name].to_numpy(float) for name in Noise._fields)
 
 
 def _decide(
@@ -203,7 +204,7 @@ def _decide(
     adjusted: tuple[float, float],
     levels: tuple[float, float],
     released: Released,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return verdict and numbers: the row that decided, at the level that did.
 
     Without a verdict it is the row that came nearest to one.
@@ -227,7 +228,7 @@ def _decide(
         verdict = INCONCLUSIVE
     row = contrasts.loc[decision.row]
     level /= decision.share
-    noise = Noise(*(float(row[name]) for name in Noise._fields))
+    noise = Noise._make(float(row[name]) for name in Noise._fields)
     half = float(half_width(noise, confidence=1 - level))
     span = METRICS[row["metric"]].span
     widest = span[1] - span[0]
@@ -272,7 +273,7 @@ def _rests_on_gap(row: pd.Series, noise: Noise) -> bool:
     return 2 * larger > float(p_two_sided(least, noise))
 
 
-def _explain_gap(row: pd.Series, level: float, *, one: bool) -> dict[str, object]:
+def _explain_gap(row: pd.Series, level: float, *, one: bool) -> dict[str, Any]:
     """Return why a claim about over-confidence is not decided, if for want of it.
 
     Args:

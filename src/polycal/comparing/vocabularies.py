@@ -81,7 +81,7 @@ def compare_models(
         ]
         yield one._replace(
             key=one.key | {"reference": TO_OTHERS},
-            before=Side(*expected, one.before.bias),
+            before=Side._make([*expected, one.before.bias]),
         )
 
 

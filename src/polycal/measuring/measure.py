@@ -6,6 +6,7 @@ A row of the metrics table is one metric of one run, task, language and reading
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -120,7 +121,7 @@ def measure(
         tables.write(table, path, kind, **facts, statistics=statistics)
 
 
-def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, object]]:
+def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, Any]]:
     """Yield a metrics row of each subset, language and metric, with its `replicates`.
 
     A subset has few questions and a calibrator changes no answer: both get the primary
@@ -153,7 +154,7 @@ def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, objec
                 if metric.role == "primary" or not primary_only
             } | side_metrics(own)
             shared = {"language": code, "subset": subset, "n_questions": len(own.gold)}
-            clustered = {}
+            clustered: Mapping[str, float] = {}
             if not primary_only:
                 clustered = errors_by_subject(sample.answers, own.rows["subject"])
             for metric, value in values.items():
@@ -164,7 +165,7 @@ def _numbers(reading: Reading, resampler: Resampler) -> Iterator[dict[str, objec
                 yield {**shared, "metric": metric, "value": value, **columns}
 
 
-def _keeps_replicates(reading: Reading, row: Mapping[str, object]) -> bool:
+def _keeps_replicates(reading: Reading, row: Mapping[str, Any]) -> bool:
     """Return whether a row's replicates are written.
 
     Those of all questions are, and those that compare the cultures: what may carry a

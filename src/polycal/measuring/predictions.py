@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,8 @@ def read_predictions(
     Raises:
         InputError: as `measure`.
     """
-    pieces, sources, seen = [], [], set()
+    pieces, sources = [], []
+    seen: set[tuple] = set()
     for path in paths:
         scored, source = tables.read(path, "predictions"), tables.read_metadata(path)
         languages = set(scored["language"].unique().to_pylist())
@@ -52,7 +54,7 @@ def read_predictions(
         kept = keep_compared(compared, scored, origin)
         _check_scores(kept, path)
         pieces.append(kept)
-    facts: dict[str, object] = {
+    facts: dict[str, Any] = {
         name: sorted({value for source in sources for value in source.get(name, ())})
         for name in ("dtype", "opens_answer")
     }

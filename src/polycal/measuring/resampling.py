@@ -8,7 +8,7 @@ alone: files that were measured apart fit together.
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -250,7 +250,7 @@ class Resampler:
 
     def uncertainty(
         self, samples: Sequence[Sample], names: Sequence[str] = REPLICATED
-    ) -> list[dict[str, dict[str, float | np.ndarray]]]:
+    ) -> list[dict[str, dict[str, Any]]]:
         """Return the columns of a metric's row beside its value.
 
         Args:

@@ -8,7 +8,7 @@ parallel questions would leak otherwise.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev
@@ -198,7 +198,7 @@ def _pool(
         )
         for code, curve in curves.items()
     }
-    total = sum(slopes.values())
+    total: Any = sum(slopes.values())
     rest = {code: _root(total - slope, low, high) for code, slope in slopes.items()}
     return _root(total, low, high), rest
 

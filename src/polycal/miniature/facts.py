@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from babel import Locale
 from babel.core import get_global
@@ -170,7 +171,8 @@ def load_world(*, seed: int) -> World:
         {(KINDS[fact.kind][0], fact.given) for fact in facts}
         | {(KINDS[fact.kind][1], fact.answer) for fact in facts}
     )
-    names, fallbacks = {}, dict.fromkeys(locales, 0)
+    names: dict[tuple[str, str], dict[str, Any]] = {}
+    fallbacks = dict.fromkeys(locales, 0)
     for what, code in used:
         names[what, code] = {}
         for language, locale in locales.items():
@@ -223,7 +225,5 @@ def _find_name(locale: Locale, code: str, what: str) -> str | None:
 
 def _read_sentences() -> dict[tuple[str, str], str]:
     table = files("polycal.miniature") / "sentences.csv"
-    with table.open(encoding="utf-8", newline="") as handle:
-        return {
-            (row["language"], row["key"]): row["text"] for row in csv.DictReader(handle)
-        }
+    lines = table.read_text(encoding="utf-8").split("\n")
+    return {(row["language"], row["key"]): row["text"] for row in csv.DictReader(lines)}

@@ -79,7 +79,9 @@ def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) ->
 
 def _global_mmlu_row(question: Question, world: World, language: str) -> dict:
     kind = question.fact.kind
-    options = [world.name_answer(kind, code, language) for code in question.options]
+    options: list[str | None] = [
+        world.name_answer(kind, code, language) for code in question.options
+    ]
     return {
         "sample_id": f"{kind}/{question.split}/{question.number}",
         "subject": kind,
@@ -121,7 +123,9 @@ def _mmlu_prox_row(
     number: int, question: Question, world: World, language: str
 ) -> dict:
     kind = question.fact.kind
-    options = [world.name_answer(kind, code, language) for code in question.options]
+    options: list[str | None] = [
+        world.name_answer(kind, code, language) for code in question.options
+    ]
     options += [None] * (len(LETTERS) - len(options))
     return {
         "question_id": number,

@@ -30,8 +30,7 @@ class Gpu:
 def list_gpus() -> dict[str, Gpu]:
     """Return the known GPU types by name, in the table's order."""
     table = files("polycal") / "data" / "gpus.csv"
-    with table.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").split("\n")))
     return {
         row["gpu"]: Gpu(
             row["gpu"],

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -110,17 +111,17 @@ def load_model(
             or all GPUs together have too little memory.
     """
     check_directory(checkpoint)
-    is_adapter = (checkpoint / ADAPTER).exists()
+    full, is_adapter = checkpoint, (checkpoint / ADAPTER).exists()
     if is_adapter:
         if base is None:
             raise InputError(f"{checkpoint} is an adapter; give its base model, too")
         check_adapter(checkpoint)
         check_directory(base)
         check_content(base)
+        full = base
     check_content(checkpoint)
-    full = base if is_adapter else checkpoint
     settings = choose_dropout(full, attention_dropout)
-    placement: dict[str, object] = {}
+    placement: dict[str, Any] = {}
     if four_bits:
         placement["device_map"] = {"": device}
         placement["quantization_config"] = BitsAndBytesConfig(
@@ -143,7 +144,7 @@ def load_model(
     if device is None:
         _check_spread(model, full)
     if is_adapter:
-        model = load_adapter(model, checkpoint, base)
+        model = load_adapter(model, checkpoint, full)
     return model.eval() if placement else model.to(device).eval()
 
 
@@ -189,7 +190,7 @@ def load_full(
     checkpoint: Path,
     dtype: torch.dtype,
     settings: dict[str, float],
-    placement: dict[str, object],
+    placement: dict[str, Any],
 ) -> PreTrainedModel:
     """Load a full model whose weights are those of its architecture.
 

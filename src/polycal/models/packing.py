@@ -100,7 +100,7 @@ def plan_rows(
         yield Row(prompt, kept, {branch: members})
 
 
-def count_shared(contexts: Sequence[Sequence[int]]) -> int:
+def count_shared(contexts: Sequence[list[int]]) -> int:
     """Return how many tokens all contexts begin with; 0 if too few to share.
 
     Every context keeps at least its last token, whose prediction is scored.
@@ -193,7 +193,7 @@ def pad_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]
     return batch
 
 
-def pad(rows: Sequence[Sequence[int]], fill: int) -> np.ndarray:
+def pad(rows: Sequence[Sequence[int] | np.ndarray], fill: int) -> np.ndarray:
     """Return rows as an int64 array [rows, longest], padded on the right."""
     padded = np.full((len(rows), max(map(len, rows))), fill, np.int64)
     for line, row in zip(padded, rows, strict=True):

@@ -88,7 +88,9 @@ def sum_logprobs(
         rows: in the same order.
         continuations: token ids of every continuation of every prompt.
     """
-    owners, slots, targets, starts = [], [], [], []
+    slots: list[int] = []
+    targets: list[int] = []
+    owners, starts = [], []
     n_scored = 0
     for row in rows:
         root, next_slot = n_scored, n_scored + 1
@@ -128,7 +130,8 @@ def _read(model: PreTrainedModel, rows: Sequence[Row], plan: Plan) -> torch.Tens
     The plan gets the rows' segments.
     """
     columns: tuple[list[int], ...] = ([], [], [])
-    kept, starts = [], []
+    kept: list[int] = []
+    starts = []
     for row in rows:
         starts.append(len(columns[0]))
         parts = (row.tokens(), row.positions(), row.segments())

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from jinja2 import Environment, nodes
 from jinja2.compiler import CodeGenerator, Frame
@@ -94,7 +95,7 @@ class _LimitedEnvironment(ImmutableSandboxedEnvironment):
             self._until_look = _UNTIMED
         return True
 
-    def keep(self, value: object) -> object:
+    def keep(self, value: Any) -> Any:
         """Return a value that the template made, or raise if it is too large."""
         size = _measure(value)
         self._spend(1 + size // 1000)
@@ -157,7 +158,7 @@ class _LimitedEnvironment(ImmutableSandboxedEnvironment):
 
         return limited
 
-    def _parse(self, *source: str | None) -> nodes.Template:
+    def _parse(self, *source: Any) -> nodes.Template:
         """Parse a template; make every loop take a step per item."""
         tree = super()._parse(*source)
         for loop in tree.find_all(nodes.For):
@@ -235,8 +236,8 @@ def limited_rendering(today: datetime | None = None) -> Iterator[None]:
     """
     original = chat_template_utils._compile_jinja_template
 
-    def compile_limited(source: str) -> object:
-        template = _compile(original, source)
+    def compile_limited(source: str) -> Any:
+        template: Any = _compile(original, source)
         template.environment.begin(today)
         return template
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tokenizers import Encoding
 from transformers import (
@@ -99,7 +99,7 @@ def digest_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     Args:
         tokenizer: any tokenizer.
     """
-    facts: dict[str, object] = {"vocabulary": tokenizer.get_vocab()}
+    facts: dict[str, Any] = {"vocabulary": tokenizer.get_vocab()}
     if tokenizer.is_fast:
         state = json.loads(tokenizer.backend_tokenizer.to_str())
         facts = {name: state[name] for name in ("normalizer", "pre_tokenizer", "model")}

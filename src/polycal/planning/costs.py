@@ -301,7 +301,7 @@ def find_unscorable(study: SizedStudy) -> Iterator[str]:
             for run, size in sizes.items()
             if size and not size.quantised
         }
-        run = max(needs, key=needs.get, default=None)
+        run = max(needs, key=lambda one: needs[one], default=None)
         if not gpu or run is None or needs[run] <= gpus * gpu.memory:
             continue
         remedies = ["scoring_dtype: bfloat16"] * (width == 4)

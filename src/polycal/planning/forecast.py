@@ -198,7 +198,7 @@ def _list_variants(study: SizedStudy) -> Iterator[tuple[str, dict]]:
         yield from _list_training_variants(study)
     sizes = {name: model.parameters for name, model in study.models.items() if model}
     if len(config["models"]) > 1 and sizes:
-        largest = max(sizes, key=sizes.get)
+        largest = max(sizes, key=lambda name: sizes[name])
         kept = [entry for entry in config["models"] if entry["name"] != largest]
         yield f"without {largest}, the largest model", {"models": kept}
     if len(config["scoring"]) > 1:
@@ -221,7 +221,11 @@ def _list_training_variants(study: SizedStudy) -> Iterator[tuple[str, dict]]:
     if recipe["epochs"] > 1 and not recipe["max_steps"]:
         yield "epochs: 1", {"recipe": {**recipe, "epochs": 1}}
     sizes = {name: study.examples(name) for name in study.sft}
-    known = {name: size for name, size in sizes.items() if size[0] is not None}
+    known = {
+        name: (examples, tokens)
+        for name, (examples, tokens) in sizes.items()
+        if examples is not None
+    }
     if any(examples > CAP for examples, _ in known.values()):
         capped = [
             {**entry, "max_examples": min(CAP, entry["max_examples"] or CAP)}

@@ -185,8 +185,9 @@ def _list_scorings(study: SizedStudy, timings: Mapping[str, Timing]) -> Iterator
         room = grid.count_room(vars(run), task["name"])
         for name in grid.batch_languages(task["languages"], existing, per_job, room):
             languages = name.split("+")
-            sizes = [study.questions(task, code, run.model) for code in languages]
-            known, flop = None not in sizes, None
+            found = [study.questions(task, code, run.model) for code in languages]
+            sizes = [one for one in found if one is not None]
+            known, flop = len(sizes) == len(found), None
             if size and known:
                 flop = sum(
                     costs.scoring_flop(size, one, config["scoring"], task)

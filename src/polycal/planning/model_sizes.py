@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pyarrow import csv
 
@@ -66,7 +67,7 @@ class Model:
 
 
 @functools.cache
-def read_table(name: str) -> dict[str, dict[str, object]]:
+def read_table(name: str) -> dict[str, dict[str, Any]]:
     """Return the rows of a table in `data/`, by their first column."""
     flags = csv.ConvertOptions(true_values=["yes"], false_values=["no"])
     with (files("polycal") / "data" / name).open("rb") as file:

@@ -179,11 +179,10 @@ def _sum_hours(jobs: Iterable[Job], unit: str) -> str:
 
 def _wall_hours(jobs: Sequence[Job], gpus: int) -> float:
     """Return the hours until the rest of a stage is done; at least its longest job."""
-    left = [job for job in jobs if job.devices and not job.done and job.seconds]
-    if not left:
-        return 0.0
-    shared = sum(job.device_seconds for job in left) / gpus
-    return max(shared, *(job.seconds for job in left)) / 3600
+    left = [(job.seconds, job.devices) for job in jobs if job.devices and not job.done]
+    known = [(seconds, devices) for seconds, devices in left if seconds]
+    shared = sum(seconds * devices for seconds, devices in known) / gpus
+    return max([shared, *(seconds for seconds, _ in known)]) / 3600
 
 
 def _name_source(jobs: Sequence[Job]) -> str:

@@ -140,9 +140,8 @@ def _count_questions(config: Mapping, study: SizedStudy) -> int | None:
     """Return the questions of the primary task's smallest language; None: unknown."""
     task = grid.entry(config["tasks"], config["statistics"]["primary_task"])
     sizes = [study.questions(task, code) for code in task["languages"]]
-    if None in sizes:
-        return None
-    return int(min(size.number for size in sizes)) or None
+    numbers = [size.number if size else 0 for size in sizes]
+    return int(min(numbers)) or None
 
 
 def _count_seeds(config: Mapping) -> int:

@@ -4,7 +4,7 @@ Files on this machine are counted; the tables in `data/` list what is on the Hub
 unknown size is None, never a guess.
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,9 +108,10 @@ class SizedStudy:
         if grid.is_local(entry["repo"]):
             return measure_local_sft(entry["repo"], entry["format"])
         row = read_table("sft_sizes.csv").get(entry["repo"])
-        return row and SftSet(
-            row["rows"], row["tokens"], row["download_mb"] * 1e6, prepared=False
-        )
+        if row is None:
+            return None
+        size = row["download_mb"] * 1e6
+        return SftSet(row["rows"], row["tokens"], size, prepared=False)
 
     def examples(
         self, sft: str, model: str | None = None
@@ -180,7 +181,7 @@ class SizedStudy:
         if path.is_file():
             number = count_prepared_questions(path, task["repo"])
         row = read_table("benchmark_sizes.csv").get(task["repo"])
-        most = task.get("max_questions") or math.inf
+        most = task.get("max_questions") or sys.maxsize
         if row is None:
             read = None
             if number is not None:

@@ -83,7 +83,7 @@ def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
                 silences.append(f"silent for {seconds / 60:.0f} minutes: {path}")
         done, waiting = len(own) - len(left), len(left) - begun - failed
         measured = all(job.samples and job.seconds is not None for job in left)
-        hours = sum(job.seconds for job in left) / 3600 if measured else None
+        hours = sum(job.seconds or 0 for job in left) / 3600
         counts = map(str, (len(own), done, begun, failed, waiting))
         rows.append([stage, *counts, f"{hours:.1f}" if measured else "?"])
     head = ["jobs", "all", "done", "begun", "failed", "waiting", "hours left"]

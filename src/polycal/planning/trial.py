@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -175,7 +176,7 @@ def _keep_study(file: Path, study: Mapping, command: str) -> Mapping:
     return study
 
 
-def _select_asked(part: object) -> object:
+def _select_asked(part: Any) -> Any:
     """Return a study, or a part of one, without what the machine and the day decide.
 
     A command that goes on may run where there is no GPU, or after a commit upstream.
@@ -200,9 +201,9 @@ def _run(command: Sequence[str], logs: Path) -> None:
         InputError: a job failed; its own line says why.
     """
     begin, rule, others = time.time(), "", []
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", **pipes) as process:
-        for line in _until_end(process.stdout):
+        for line in _until_end(process.stdout or ()):
             if finished := re.match(r"Finished jobid: \d+ \(Rule: (\w+)\)", line):
                 rule = finished[1]
             elif counted := re.match(r"(\d+) of (\d+) steps", line):
@@ -273,7 +274,7 @@ def _list_notes(folder: Path, study: Mapping, about: Mapping, n: int) -> Iterato
     released = find_released(tables.read(folder / layout.table("runs"), "runs"))
     (model,) = study["models"]
     for sft in study["sft"]:
-        own = about | {"model": model["name"], "sft": sft["name"]}
+        own = {**about, "model": model["name"], "sft": sft["name"]}
         if reason := explain_tokenizers(own, released):
             yield (
                 f"The difference of {sft['name']} is not shown: {reason}; those by "
@@ -291,7 +292,7 @@ def _read_cells(folder: Path, task: str, scoring: str) -> dict[tuple, Mapping]:
         table = tables.read(folder / layout.table(kind), kind)
         return tables.where(table, **keys, calibrator="none", **more).to_pylist()
 
-    cells = {}
+    cells: dict[tuple, Mapping] = {}
     for row in read("metrics", subset=ALL):
         own = row | {"estimate": row["value"]}
         cells[row["sft"], row["language"], row["metric"]] = own

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,7 @@ from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.storage.provenance import provenance
 from polycal.study.prompts import LETTERS
+from polycal.study.scorings import Policy
 from polycal.verb import verb
 
 _COMPARED = ("task", "language", "split", "question_id", "gold", "subject")
@@ -38,7 +39,7 @@ Versions = dict[Version, list[str]]  # the languages with each version of a ques
 def check_task(
     *,
     questions: list[Path],
-    policy: Literal["intersection", "identical", "own"],
+    policy: Policy,
     out: Path,
 ) -> None:
     """Compare a benchmark's languages and write which questions they share.
@@ -64,7 +65,7 @@ def _digest(facts: Mapping) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
+def compare(paths: Sequence[Path], policy: str) -> dict[str, Any]:
     """Compare several languages: questions, answers, numbers of options, subjects.
 
     Args:
@@ -133,7 +134,7 @@ def compare(paths: Sequence[Path], policy: str) -> dict[str, object]:
 
 def _describe_language(
     path: Path, table: pa.Table, sizes: Counter[int]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the counts of a language's test split and the digest of its table."""
     counts = tables.read_metadata(path).get("counts", {}).get("test", {})
     dropped = {
@@ -235,7 +236,7 @@ def _report_differences(facts: Mapping) -> None:
     )
 
 
-def read_check(path: Path) -> dict[str, object]:
+def read_check(path: Path) -> dict[str, Any]:
     """Read what `check_task` wrote.
 
     Raises:

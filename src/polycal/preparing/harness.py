@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polycal.errors import InputError
 from polycal.study.cells import read_text
@@ -45,12 +46,12 @@ class Sample:
     """
 
     where: str
-    doc: Mapping[str, object]
+    doc: Mapping[str, Any]
     context: str
     continuations: list[str]
     logprobs: list[float]
     target: str
-    metrics: Mapping[str, object]
+    metrics: Mapping[str, Any]
 
     @property
     def options(self) -> list[str]:
@@ -75,7 +76,7 @@ class Sample:
         asked = [texts[name] for name in _PASSAGES if name in texts]
         asked += [texts[name] for name in _QUESTIONS if name in texts][:1]
         text = "\n".join(asked) or json.dumps(self.doc, ensure_ascii=False)
-        return read_text(text, f"{self.where}: its document")
+        return read_text(text, f"{self.where}: its document") or ""
 
     @property
     def is_by_letter(self) -> bool:
@@ -94,7 +95,7 @@ class Sample:
                 f"{self.where}: {field!r} of its document is {value!r}, which names "
                 f"nothing; its fields are {', '.join(map(str, self.doc))}"
             )
-        return read_text(str(value), f"{self.where}: {field!r} of its document")
+        return read_text(str(value), f"{self.where}: {field!r} of its document") or ""
 
 
 def read_samples(path: Path) -> list[Sample]:
@@ -174,8 +175,8 @@ def find_golds(samples: Sequence[Sample]) -> list[int]:
                 reason = f"its target {sample.target!r} names none of its options"
                 reason += f" ({len(sample.options)})"
             else:
-                reason = next(_contradictions(sample, index), None)
-            if reason:
+                reason = next(_contradictions(sample, index), "")
+            if index is None or reason:
                 objections[name] = number, f"{sample.where}: {reason}"
                 break
             golds[name].append(index)

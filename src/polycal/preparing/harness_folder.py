@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polycal.errors import InputError
 from polycal.study.config import suggest_name
@@ -40,7 +41,7 @@ class Logged:
     language: str
     part: str
     n_samples: int | None
-    facts: dict[str, object]
+    facts: dict[str, Any]
 
 
 def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
@@ -109,7 +110,7 @@ def _describe(
 ) -> Logged:
     task, language, part = _split_name(name, config, languages)
 
-    def get(section: str, *keys: str) -> object:
+    def get(section: str, *keys: str) -> Any:
         """Return what stands under these keys; None where one is missing."""
         value = results.get(section)
         for key in keys:

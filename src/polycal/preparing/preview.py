@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -196,13 +196,15 @@ def _render(
         tokenize_prompts,
     )
 
-    tokenizer, prompt = load_tokenizer(folder), asked
+    tokenizer = load_tokenizer(folder)
+    written: list[Any] = [asked, *tried]
     if isinstance(asked, ChatPrompt):
         writer = ChatWriter(tokenizer, folder)
         try:
-            prompt, *tried = map(writer.write, (asked, *tried))
+            written = [writer.write(each) for each in written]
         except RefusedError as error:
             raise InputError(join_lines(str(error))) from error
+    prompt, *tried = written
     tokenized = tokenize_prompts(tokenizer, [prompt])
     (context,), (candidates,) = tokenized.contexts, tokenized.continuations
     longest = max(map(len, candidates))

@@ -144,7 +144,8 @@ def _json_rows(path: Path, columns: Sequence[str], asked_by: str) -> Iterator[di
         file.seek(0)
         while True:
             start = position
-            position = _BETWEEN.match(buffer, start).end()
+            gap = _BETWEEN.match(buffer, start)
+            position = gap.end() if gap else start
             between += buffer[start:position]  # since the last row, over chunks
             try:
                 row, position = decoder.raw_decode(buffer, position)

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -100,7 +100,7 @@ def write_tables(
     golds: Sequence[int],
     labels: Sequence[Label],
     *,
-    identity: Mapping[str, object],
+    identity: Mapping[str, Any],
     cell: Mapping[str, str],
     tokenizer: Path | None,
     questions: Path,
@@ -146,7 +146,7 @@ def write_tables(
             "truncated": None,
         }
         question_rows.append(shared | question)
-        prediction_rows.append(identity | shared | prediction)
+        prediction_rows.append({**identity, **shared, **prediction})
     table = pa.Table.from_pylist(question_rows, tables.SCHEMAS["questions"])
     tables.write(table, questions, "questions", samples=samples.name)
     asked = {cell["language"]: tables.digest(table)}
@@ -246,7 +246,7 @@ def export_samples(*, predictions: Path, questions: Path, out: Path) -> None:
                 file.write(json.dumps(sample, ensure_ascii=False) + "\n")
 
 
-def _make_sample(number: int, row: Mapping, question: Mapping) -> dict[str, object]:
+def _make_sample(number: int, row: Mapping, question: Mapping) -> dict[str, Any]:
     options = question["options"]
     continuations = LETTERS[: len(options)] if row["scoring"] == "letters" else options
     best = max(range(len(options)), key=row["logprobs"].__getitem__)

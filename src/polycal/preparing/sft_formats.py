@@ -81,4 +81,4 @@ def read_content(content: object) -> str:
         return ""
     if not isinstance(content, str):
         raise InputError(f"its content is {show(content)}, not a text")
-    return read_text(content, "its content")
+    return read_text(content, "its content") or ""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -96,7 +97,7 @@ def read_task(
     language: str,
     name: str | None = None,
     max_dropped: float | None = None,
-) -> tuple[pa.Table, dict[str, object]]:
+) -> tuple[pa.Table, dict[str, Any]]:
     """Read one language of a benchmark.
 
     Texts keep their leading and trailing white space, which prompts strip. Rows are in

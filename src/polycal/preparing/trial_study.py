@@ -6,7 +6,7 @@ What is wrong with it is found here, before weights are downloaded.
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from polycal.errors import InputError
 from polycal.models import ADAPTER
@@ -78,7 +78,12 @@ def make_study(
     """
     name, benchmark = _find_task(task, format)
     codes = [code for text in languages for code in text.split(",") if code]
-    asked = {"name": name, **benchmark, "prompt": prompt, "languages": codes}
+    asked: dict[str, Any] = {
+        "name": name,
+        **benchmark,
+        "prompt": prompt,
+        "languages": codes,
+    }
     asked["max_questions"] = max_questions
     # Checked without the models, whose names are known only when they are found.
     entry = {"name": "model", "repo": "./model"}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -111,7 +112,7 @@ def make_squares(
     extra: float = 0.0,
     per_row: int | None = None,
     least: float = 6.0,
-) -> tuple[Figure, Iterator[tuple[Axes, str, object]]]:
+) -> tuple[Figure, Iterator[tuple[Axes, str, Any]]]:
     """Lay out square panels: a row per facet, with a panel for each column.
 
     Args:
@@ -131,7 +132,7 @@ def make_squares(
     width, height = _MARGIN + per_row * _WIDE, extra + len(facets) * block
     figure, box = make_canvas(width, height, title=title, least=least)
 
-    def panels() -> Iterator[tuple[Axes, str, object]]:
+    def panels() -> Iterator[tuple[Axes, str, Any]]:
         for row, facet in enumerate(facets):
             top = TOP + extra + row * block
             write_facet(figure, box, facet, left=0.08, top=top + 0.08)
@@ -174,7 +175,8 @@ def make_lines(codes: Iterable[str]) -> Lines:
 
     Each level begins with a line of its own, which has no code.
     """
-    lines, level = [], None
+    lines: list[tuple[str, str | None]] = []
+    level = None
     for code in in_resource_order(codes):
         language = language_of(code)
         if language.level != level:

@@ -1,6 +1,7 @@
 """Claims as sentences: the verdict, with both values, interval and what it rests on."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -36,7 +37,7 @@ _WORDS = {
 }
 
 
-def describe_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
+def describe_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each claim with its verdicts, in the table's order.
 
     Args:

@@ -1,6 +1,7 @@
 """The verdicts on claims as tables: at a glance, and one by one with their numbers."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ from polycal.reporting.spelling import spell, spell_difference
 from polycal.study.languages import ALL, LEVELS
 
 
-def arrange_claims(claims: pd.DataFrame) -> dict[str, object]:
+def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
     """Return the claims of one task and scoring at a glance: claims down.
 
     Args:
@@ -106,7 +107,7 @@ def find_conflicts(claims: pd.DataFrame, task: str, scoring: str) -> list[str]:
     return told
 
 
-def list_claims(claims: pd.DataFrame) -> list[dict[str, object]]:
+def list_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Return every claim with a row per case: what was seen, and what could be seen.
 
     Args:

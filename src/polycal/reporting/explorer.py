@@ -5,8 +5,9 @@ does.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.colors import to_hex
@@ -43,10 +44,10 @@ _READING = ["task", "scoring", "normaliser", "calibrator"]
 
 def explore(
     folder: Path,
-    shifts: list[Path],
-    scorings: list[str],
+    shifts: Sequence[Path],
+    scorings: Sequence[str],
     released: Released = NONE_RELEASED,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return all numbers that a reader of the page can choose.
 
     Args:
@@ -108,7 +109,7 @@ def explore(
     }
 
 
-def _facet(name: str, conditions: list[float], released: Released) -> dict[str, object]:
+def _facet(name: str, conditions: list[float], released: Released) -> dict[str, Any]:
     """Return a facet's conditions, and the indices (after, before) of comparisons.
 
     `apart` are the normalisers under which nothing is compared.
@@ -133,7 +134,7 @@ def _facet(name: str, conditions: list[float], released: Released) -> dict[str, 
     }
 
 
-def _in_order(shown: pd.DataFrame, scorings: list[str]) -> list[str]:
+def _in_order(shown: pd.DataFrame, scorings: Sequence[str]) -> list[str]:
     """Return `scoring normaliser` by scoring, each with its headline first."""
     pairs = shown[["scoring", "normaliser"]].drop_duplicates()
     pairs = sorted(
@@ -244,7 +245,7 @@ def _bins(
         )
 
 
-def _questions(paths: list[Path], facets: Mapping[str, list]) -> dict[str, dict]:
+def _questions(paths: Sequence[Path], facets: Mapping[str, list]) -> dict[str, dict]:
     """Return task and facet -> language -> its questions.
 
     Probabilities are in 1/1000, a list per condition of the facet; null where the

@@ -1,5 +1,6 @@
 """The report of what lm-evaluation-harness logged, from its output folder."""
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
 from polycal.study.config import load_study
+from polycal.study.scorings import Policy
 from polycal.verb import verb
 
 # Fields of a document that may name its question in every language, and its groups.
@@ -37,7 +39,7 @@ def report_samples(
     folder: Path,
     tokenizer: Path | None = None,
     languages: Mapping | None = None,
-    policy: str = "intersection",
+    policy: Policy = "intersection",
     out: Path,
 ) -> None:
     """Write the study and the report of an output folder of lm-evaluation-harness.
@@ -51,7 +53,7 @@ def report_samples(
             under its short name; needed where options are texts.
         languages: codes of languages that polycal does not know by the harness's name,
             as JSON: {NAME of a language or task: CODE}.
-        policy: which questions are compared: intersection, identical or own.
+        policy: which questions are compared, if languages lack different ones.
         out: folder to write the study into.
 
     Raises:
@@ -102,17 +104,16 @@ def report_samples(
                 for code in codes
                 if (task, model, code) in cells
             ]
-            kinds = {
-                kind: layout.below(
-                    results, layout.MEASURED, kind=kind, task=task, **run
-                )
-                for kind in ("metrics", "reliability", "replicates")
-            }
+            measured = functools.partial(
+                layout.below, results, layout.MEASURED, task=task, **run
+            )
             if own:
                 measure(
                     predictions=own,
                     check=check,
-                    **kinds,
+                    metrics=measured(kind="metrics"),
+                    reliability=measured(kind="reliability"),
+                    replicates=measured(kind="replicates"),
                     n_replicates=statistics["replicates"],
                     seed=statistics["seed"],
                     confidence=statistics["confidence"],
@@ -243,7 +244,7 @@ def _write_study(
     models: Sequence[str],
     tasks: Mapping[str, Sequence[str]],
     scorings: Mapping[str, str],
-    policy: str,
+    policy: Policy,
     logged: Sequence[Logged],
     out: Path,
 ) -> Path:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from polycal.errors import InputError
@@ -37,7 +37,7 @@ class Folders(NamedTuple):
 
 def show_figures(
     selection: Selection, folders: Folders, *, leads: bool, n_facets: int
-) -> Iterator[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     """Yield the figures of one task, scoring and normaliser in the page's order.
 
     A figure has `name`, `caption`, how to read it as `reading`, `links` to its files,

@@ -170,7 +170,7 @@ def _stamp(paths: Mapping[str, Sequence[Path]]) -> list[tuple[int, int] | None]:
     A job that measures a run again writes its files one after the other: metrics and
     replicates that are read meanwhile may be of two measurements.
     """
-    stamps = []
+    stamps: list[tuple[int, int] | None] = []
     for path in itertools.chain.from_iterable(paths.values()):
         try:
             facts = path.stat()

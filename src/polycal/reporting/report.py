@@ -6,6 +6,7 @@ From the study's tables and figures to a dictionary of plain values, which
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -144,7 +145,7 @@ def _select_claims(path: Path, scorings: Sequence[str]) -> pd.DataFrame:
     return _sort(rows[rows["normaliser"] == rows["scoring"].map(HEADLINE)], scorings)
 
 
-def _in_order(metrics: pd.DataFrame, scorings: list[str]) -> pd.DataFrame:
+def _in_order(metrics: pd.DataFrame, scorings: Sequence[str]) -> pd.DataFrame:
     """Return the rows of these scorings, in their order.
 
     Raises:
@@ -176,7 +177,7 @@ def _task(
     claims: pd.DataFrame,
     folders: Folders,
     released: Released,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Describe one task, and each of its scorings, the leading one first."""
     own = metrics[metrics["task"] == task]
     pairs = _pairs(own)
@@ -227,7 +228,7 @@ def _scoring(
     *,
     n_questions: int,
     leads: bool,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the tables and figures of one task, scoring and normaliser.
 
     Args:

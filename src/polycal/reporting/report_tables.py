@@ -1,6 +1,8 @@
 """The tables of the page, with their numbers spelt out."""
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -57,9 +59,7 @@ COLUMNS = [
 ]
 
 
-def level_table(
-    levels: pd.DataFrame, *, is_released: bool = False
-) -> dict[str, object]:
+def level_table(levels: pd.DataFrame, *, is_released: bool = False) -> dict[str, Any]:
     """Return resource level x condition, with intervals where there are some.
 
     Args:
@@ -79,23 +79,22 @@ def level_table(
     return {"columns": [heading for _, heading, _ in columns], "groups": groups}
 
 
-def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, object]:
+def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, Any]:
     cells = []
     for metric, _, spell in columns:
-        ends = [row.get(f"{end}_{metric}") for end in ("low", "high")]
-        known = all(end is not None and pd.notna(end) for end in ends)
+        low, high = (row.get(f"{end}_{metric}", math.nan) for end in ("low", "high"))
         cells.append(
             {
                 "value": row[metric],
                 "text": spell(row[metric]) if pd.notna(row[metric]) else NOTHING,
-                "interval": spell_interval(*ends, spell) if known else "",
+                "interval": "" if pd.isna(low) else spell_interval(low, high, spell),
             }
         )
     single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
     return {"label": label(row["rank"]), "single": single, "cells": cells}
 
 
-def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
+def difference_table(changes: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the change from each condition's reference, per resource level.
 
     Args:
@@ -122,7 +121,7 @@ def difference_table(changes: pd.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
-def count_table(changes: pd.DataFrame) -> list[dict[str, object]]:
+def count_table(changes: pd.DataFrame) -> list[dict[str, Any]]:
     """Count the languages in which a number is shown to rise and to fall.
 
     A change counts if its simultaneous band leaves out 0.
@@ -164,7 +163,7 @@ def compare(rank: float, reference: str) -> str:
     return f"{label(rank)} − {label(start)}"
 
 
-def _change(row: Mapping) -> dict[str, object]:
+def _change(row: Mapping) -> dict[str, Any]:
     return {
         "text": spell_points(row["estimate"]),
         "interval": spell_interval(row["ci_low"], row["ci_high"]),

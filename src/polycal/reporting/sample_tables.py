@@ -4,6 +4,7 @@ From rows of the study's tables of one facet to rows of cells, which are texts.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -86,7 +87,7 @@ def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, st
     return rows
 
 
-def share_table(shares: pd.DataFrame) -> list[dict[str, object]]:
+def share_table(shares: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a row per smoothing and level: the share of SFT's change that it removes.
 
     Args:
@@ -119,7 +120,7 @@ def _share(row: Mapping) -> dict[str, str]:
     return {"text": percent(row["share"]), "interval": interval}
 
 
-def culture_table(cultures: pd.DataFrame) -> list[dict[str, object]]:
+def culture_table(cultures: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a row per condition and level: sensitive minus agnostic questions.
 
     Args:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from polycal.errors import InputError
@@ -82,7 +83,7 @@ def _share(element: ElementTree.Element) -> None:
     children = list(element)
     if element.tag == "g" and len(children) > 1:
         for name in ("style", "clip-path"):
-            values = {child.get(name) for child in children}
+            values: Any = {child.get(name) for child in children}
             marks = all(child.tag in ("use", "path") for child in children)
             if (
                 marks

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from polycal.study.grid import BASE
 from polycal.study.layout import number
 
 
-def describe_run(metrics: pd.DataFrame, released: Released) -> dict[str, object]:
+def describe_run(metrics: pd.DataFrame, released: Released) -> dict[str, Any]:
     """Describe what was run; seeds and smoothing values are those of trainings.
 
     Args:
@@ -47,7 +48,7 @@ def describe_run(metrics: pd.DataFrame, released: Released) -> dict[str, object]
     }
 
 
-def describe_trainings(runs: pa.Table) -> dict[str, object]:
+def describe_trainings(runs: pa.Table) -> dict[str, Any]:
     """Return selected rates, recipes, and warnings about comparisons.
 
     Args:

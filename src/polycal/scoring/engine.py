@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,9 +103,7 @@ class Engine:
                 config.model_type,
             )
 
-    def score(
-        self, prompts: Sequence[Prompt] | Sequence[ChatPrompt]
-    ) -> list[PromptScores]:
+    def score(self, prompts: Sequence[Prompt | ChatPrompt]) -> list[PromptScores]:
         """Score all continuations of all prompts.
 
         Args:
@@ -119,7 +118,7 @@ class Engine:
         """
         return self.score_tokens(self.tokenize(prompts))
 
-    def tokenize(self, prompts: Sequence[Prompt] | Sequence[ChatPrompt]) -> Tokenized:
+    def tokenize(self, prompts: Sequence[Prompt | ChatPrompt]) -> Tokenized:
         """Return the tokens of prompts; this needs no device.
 
         Raises:
@@ -127,9 +126,8 @@ class Engine:
                 continuation has no token, or a continuation is longer than the model's
                 context.
         """
-        if self._chat:
-            prompts = [self._write(*numbered) for numbered in enumerate(prompts)]
-        tokenized = tokenize_prompts(self._tokenizer, prompts)
+        written = [self._write(*numbered) for numbered in enumerate(prompts)]
+        tokenized = tokenize_prompts(self._tokenizer, written)
         for index, (context, tokens) in enumerate(
             zip(tokenized.contexts, tokenized.continuations, strict=True)
         ):
@@ -146,9 +144,9 @@ class Engine:
                 )
         return tokenized
 
-    def _write(self, index: int, asked: ChatPrompt) -> Prompt:
+    def _write(self, index: int, asked: Any) -> Prompt:
         try:
-            return self._chat.write(asked)
+            return self._chat.write(asked) if self._chat else asked
         except RefusedError as error:
             raise UnscorableError(index, join_lines(str(error))) from error
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +51,7 @@ class Part:
     """
 
     path: Path
-    key: dict[str, object]
+    key: dict[str, Any]
     names: tuple[str, ...]
     entry: str
     fewer_shots: int
@@ -98,7 +98,7 @@ class Part:
             rows = rows.set_column(at, column, pa.nulls(len(rows), column.type))
         return rows, facts
 
-    def count_own_tokens(self, facts: Mapping[str, object]) -> int:
+    def count_own_tokens(self, facts: Mapping[str, Any]) -> int:
         """Return how many options of asked questions are scored by their own tokens.
 
         Args:
@@ -110,7 +110,7 @@ class Part:
             return noted
         return sum(noted.get(name, 0) for name in self.names)
 
-    def read_questions(self) -> tuple[pa.Table, list[Prompt] | list[ChatPrompt]]:
+    def read_questions(self) -> tuple[pa.Table, list[Prompt | ChatPrompt]]:
         """Return the asked questions' rows, and a prompt for each."""
         table = tables.read(self.path, "questions")
         test = select(tables.where(table, split="test"), self.names)
@@ -170,7 +170,7 @@ class Part:
 def list_parts(
     paths: Iterable[Path],
     scorings: Sequence[str],
-    settings: dict[str, object],
+    settings: dict[str, Any],
     ask: Callable[[pa.Table], list[str]] = ask_all,
 ) -> list[Part]:
     """Return the parts of some questions tables, in the order of the output.

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -241,7 +241,7 @@ def _load(
     prompt: str,
     dtype: str,
     max_tokens: int | None,
-) -> tuple["Engine", dict[str, object]]:
+) -> tuple["Engine", dict[str, Any]]:
     """Return an engine, and facts for the store: device, dtype, form of the prompt."""
     begin = time.perf_counter()
     from polycal.models import loading as models  # torch and transformers: seconds
@@ -259,7 +259,7 @@ def _load(
     )
     models.check_rows(network, tokenizer, checkpoint)
     engine = Engine(network, tokenizer, chat=chat, max_tokens=max_tokens)
-    facts = {
+    facts: dict[str, Any] = {
         "device": models.describe_device(device),
         "dtype": str(picked).removeprefix("torch."),
     }

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     """
 
     rows: pa.Table
-    facts: dict[str, object]
+    facts: dict[str, Any]
 
 
 class Store:
@@ -39,7 +39,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
 
-    def get(self, key: Mapping[str, object]) -> list[Entry]:
+    def get(self, key: Mapping[str, Any]) -> list[Entry]:
         """Return the entries of a key; that of all questions is the first.
 
         Raises:
@@ -64,7 +64,7 @@ class Store:
 
     def put(
         self,
-        key: Mapping[str, object],
+        key: Mapping[str, Any],
         table: pa.Table,
         *,
         name: str = "",
@@ -82,12 +82,12 @@ class Store:
         tables.write(table, path, "predictions", key=dict(key), **facts)
 
     def lock(
-        self, key: Mapping[str, object], *, wait: bool
+        self, key: Mapping[str, Any], *, wait: bool
     ) -> AbstractContextManager[bool]:
         """Return the lock of a key; see `polycal.storage.files.exclusive`."""
         return exclusive(self._path(key), wait=wait)
 
-    def _path(self, key: Mapping[str, object], name: str = "") -> Path:
+    def _path(self, key: Mapping[str, Any], name: str = "") -> Path:
         text = json.dumps(key, sort_keys=True, ensure_ascii=True)
         stem = hashlib.sha256(text.encode()).hexdigest()
         return self._folder / f"{stem}{name and '/'}{name}.parquet"

@@ -8,6 +8,7 @@ import json
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import polycal
 from polycal.errors import InputError
@@ -19,7 +20,7 @@ _AGAIN = "delete the folder and run again"
 LIBRARIES = ("torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
 
-def provenance(**facts: object) -> dict[str, object]:
+def provenance(**facts: object) -> dict[str, Any]:
     """Return facts about a result together with versions of the software.
 
     Without time and host, so the same inputs and software give the same bytes.
@@ -77,14 +78,14 @@ def write_provenance(folder: Path, **facts: object) -> None:
     (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _digest_facts(facts: dict[str, object]) -> str:
+def _digest_facts(facts: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of facts as JSON holds them, without their digest."""
     held = {key: value for key, value in facts.items() if key != "content"}
     text = json.dumps(json.loads(json.dumps(held)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_provenance(folder: Path) -> dict[str, object]:
+def read_provenance(folder: Path) -> dict[str, Any]:
     """Read a folder's `provenance.json`.
 
     Raises:

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,7 +50,7 @@ class Writer:
         """Append to an open file; `writing` makes one."""
         self._sink, self._kind = sink, kind
         self.num_rows = 0
-        self.facts: dict[str, object] = {}  # stored at the end, when counts are known
+        self.facts: dict[str, Any] = {}  # stored at the end, when counts are known
 
     def add(self, table: pa.Table) -> None:
         """Append rows.
@@ -198,7 +199,7 @@ def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(batch_size=rows)
 
 
-def read_first(path: Path, kind: str) -> dict[str, object] | None:
+def read_first(path: Path, kind: str) -> dict[str, Any] | None:
     """Return a table's first row; None if it is empty. Raises as `stream` does."""
     for first in stream(path, kind, rows=1):
         return first.to_pylist()[0]
@@ -244,7 +245,7 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_metadata(path: Path) -> dict[str, object]:
+def read_metadata(path: Path) -> dict[str, Any]:
     """Return a table's kind and its writer's facts; empty for a foreign file.
 
     Raises:
@@ -255,7 +256,7 @@ def read_metadata(path: Path) -> dict[str, object]:
         return _made_by(pq.read_metadata(path))
 
 
-def _made_by(metadata: pq.FileMetaData) -> dict[str, object]:
+def _made_by(metadata: pq.FileMetaData) -> dict[str, Any]:
     facts = json.loads((metadata.metadata or {}).get(b"polycal", b"{}"))
     if not isinstance(facts, dict):
         raise ValueError("its metadata is no list of facts")

@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from polycal.errors import InputError
 from polycal.study.prompts import LETTERS
@@ -80,7 +81,7 @@ def read_label(row: Mapping, column: str | None) -> str | None:
     return read_text(label, column)
 
 
-def _from_letter(answer: object, column: str, _: list[str]) -> int:
+def _from_letter(answer: Any, column: str, _: list[str]) -> int:
     letter = answer.strip().upper() if isinstance(answer, str) else answer
     if letter not in list(LETTERS):
         raise InputError(
@@ -89,12 +90,12 @@ def _from_letter(answer: object, column: str, _: list[str]) -> int:
     return LETTERS.index(letter)
 
 
-def _from_label(answer: object, column: str, options: list[str]) -> int:
+def _from_label(answer: Any, column: str, options: list[str]) -> int:
     is_letter = isinstance(answer, str) and answer.strip().isalpha()
     return (_from_letter if is_letter else _from_number)(answer, column, options)
 
 
-def _from_index(answer: object, column: str, _: list[str]) -> int:
+def _from_index(answer: Any, column: str, _: list[str]) -> int:
     try:
         whole = int(answer)
         if isinstance(answer, bool) or float(answer) != whole:
@@ -106,22 +107,22 @@ def _from_index(answer: object, column: str, _: list[str]) -> int:
     return whole
 
 
-def _from_number(answer: object, column: str, options: list[str]) -> int:
+def _from_number(answer: Any, column: str, options: list[str]) -> int:
     return _from_index(answer, column, options) - 1
 
 
-def _from_text(answer: object, column: str, options: list[str]) -> int:
-    answer = read_text(answer, column)
-    if options.count(answer) != 1:
-        many = "none" if answer not in options else "more than one"
+def _from_text(answer: Any, column: str, options: list[str]) -> int:
+    text = read_text(answer, column)
+    if text is None or options.count(text) != 1:
+        many = "none" if text not in options else "more than one"
         raise InputError(
-            f"{column} is {show(answer)}, which is {many} of the options; {HINT}"
+            f"{column} is {show(text)}, which is {many} of the options; {HINT}"
         )
-    return options.index(answer)
+    return options.index(text)
 
 
 # How a column tells the right option -> (cell, column, options) -> index.
-GOLD_FORMS: dict[str, Callable[[object, str, list[str]], int]] = {
+GOLD_FORMS: dict[str, Callable[[Any, str, list[str]], int]] = {
     "letter": _from_letter,
     "index": _from_index,
     "number": _from_number,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 
@@ -56,9 +57,9 @@ def complete(config: Mapping) -> dict:
     Raises:
         InputError: a value has no meaning; one line says where and what to do.
     """
-    config = copy.deepcopy(dict(config))
-    _fill(config, _read_schema())
-    config = _whole_numbers(config)
+    copied = copy.deepcopy(dict(config))
+    _fill(copied, _read_schema())
+    config = _whole_numbers(copied)
     statistics = config["statistics"]
     statistics.setdefault("primary_task", config["tasks"][0]["name"])
     statistics.setdefault("primary_scoring", config["scoring"][0])
@@ -191,8 +192,8 @@ def explain(
             f"letter or a digit; write {suggest_name(value) or 'another one'}"
         )
     known = list(known)
-    has_keys = isinstance(value, Mapping) and known
-    unknown = set(value) - set(known) if has_keys else set()
+    keys_of_value = value.keys() if isinstance(value, Mapping) and known else set()
+    unknown = keys_of_value - set(known)
     for key in sorted(unknown, key=str):
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
@@ -212,7 +213,7 @@ def suggest_name(text: str, ending: str = "") -> str:
     return spelt[:longest].rstrip("-._") + ending
 
 
-def _whole_numbers(value: object) -> object:
+def _whole_numbers(value: Any) -> Any:
     """Return the config with 1.0 as 1: the schema accepts both, a path does not."""
     if isinstance(value, Mapping):
         return {key: _whole_numbers(item) for key, item in value.items()}

@@ -7,6 +7,7 @@ itself.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from polycal.errors import InputError
 from polycal.study.cells import (
@@ -108,7 +109,7 @@ class Format:
                 name the row.
         """
         subject = read_label(row, self.subject)
-        question = {
+        question: dict[str, Any] = {
             "question_id": self.name_row(row, number),
             "subject": subject,
             "category": read_label(row, self.category) if self.category else subject,
@@ -136,7 +137,7 @@ class Format:
         blank = {column for column, part in parts.items() if is_blank(part)}
         if blank - set(self.optional) or len(blank) == len(parts):
             return None
-        return "\n".join(part for column, part in parts.items() if column not in blank)
+        return "\n".join(part for part in parts.values() if part and not is_blank(part))
 
     def _read_options(self, row: Mapping) -> list[str | None]:
         if len(self.options) == 1:
@@ -236,15 +237,15 @@ def make_format(description: Mapping) -> Format:
             f"format.lead_in: {lead_in!r} begins or ends with white space; remove it, "
             "because candidates begin with a space of their own"
         )
-    single = {name: description.get(name) for name in ("subject", "category")}
     return Format(
         splits=splits,
         culture=description.get("culture"),
         missing_options=description["missing_options"],
         gold=dict(description["gold"]),
         lead_in=lead_in,
+        subject=description.get("subject"),
+        category=description.get("category"),
         **many,
-        **single,
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from polycal.errors import InputError
 from polycal.study.layout import CANDIDATE_TAIL, RUN_TAIL, number
@@ -112,7 +113,7 @@ def candidate_paths(config: Mapping, model: str, sft: str, smoothing: str) -> li
     ]
 
 
-def count_room(run: Mapping[str, object], task: str) -> int:
+def count_room(run: Mapping[str, Any], task: str) -> int:
     """Return the characters that the name of a scoring job's languages may have.
 
     File systems allow 255 bytes. A temporary file adds a host and a process to a name;
@@ -148,7 +149,8 @@ def batch_languages(
         Sorted names that together hold each language exactly once, and perhaps
         languages that the study no longer asks for.
     """
-    wanted, covered, names = set(languages), set(), []
+    wanted, names = set(languages), []
+    covered: set[str] = set()
     for name in sorted(existing, key=lambda name: (-name.count("+"), name)):
         in_file = set(name.split("+"))
         if in_file & wanted and not in_file & covered:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from polycal.errors import InputError
 
@@ -106,8 +107,7 @@ def load_languages() -> Mapping[str, Language]:
 def _load_languages(of_study: str) -> Mapping[str, Language]:
     table = files("polycal") / "data" / "languages.csv"
     # Spreadsheets write a byte order mark at the start of a file.
-    with table.open(encoding="utf-8-sig", newline="") as handle:
-        languages = read_languages(handle)
+    languages = read_languages(table.read_text(encoding="utf-8-sig").split("\n"))
     described: set[str] = set()
     for entry in json.loads(of_study):
         code = entry["code"]
@@ -224,7 +224,8 @@ def _parse(
         text = f"Joshi class {joshi_class} is {_LEVEL_OF_CLASS[joshi_class]}, not "
         raise fault("level", text + cells["level"])
     flags = {column: cells[column] == "yes" for column in _FLAGS}
-    return Language(**cells | flags | {"joshi_class": joshi_class})
+    fields: dict[str, Any] = cells | flags | {"joshi_class": joshi_class}
+    return Language(**fields)
 
 
 def _fault(line: int, column: str, text: str) -> InputError:
@@ -270,8 +271,7 @@ def load_lead_ins() -> Mapping[str, str]:
     step by step that follows them there.
     """
     table = files("polycal") / "data" / "lead_ins.csv"
-    with table.open(encoding="utf-8-sig", newline="") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").split("\n")))
     return MappingProxyType({row["language"]: row["lead_in"] for row in rows})
 
 

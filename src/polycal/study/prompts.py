@@ -167,7 +167,7 @@ def pick_shots(dev: Sequence[Mapping], row: Mapping, shots: int) -> list[Mapping
         row: the question that is asked.
         shots: number of answered questions before it; there may be fewer.
     """
-    picked = []
+    picked: list[Mapping] = []
     for candidate in dev:
         if len(picked) == shots:
             break

@@ -1,13 +1,14 @@
 """Read YAML: polycal's own files fast, and a user's config with precise errors."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from polycal.errors import InputError
 
 
-def load_yaml(text: str) -> object:
+def load_yaml(text: str) -> Any:
     """Read YAML that polycal or a repository ships, with the C library if installed.
 
     It is ten times as fast as PyYAML's own reader, but its errors name no line.
@@ -21,7 +22,7 @@ def load_yaml(text: str) -> object:
 class _Loader(yaml.SafeLoader):
     """Refuses duplicate keys, of which YAML would silently keep the last."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Compose a mapping as written; keys merged by `<<` are added later."""
         node = super().compose_mapping_node(anchor)
         seen: dict[tuple[str, str], int] = {}
@@ -38,7 +39,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_config(path: Path) -> object:
+def read_config(path: Path) -> Any:
     """Read a config file without filling in defaults.
 
     Raises:

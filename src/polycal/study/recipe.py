@@ -8,6 +8,7 @@ Standard library only, because the workflow imports it at every start.
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from polycal.errors import InputError
 
@@ -20,7 +21,7 @@ BOS = ("auto", "always", "never")
 _LARGEST = {"epochs": 10_000}
 
 
-def _setting(text: str, default: object = dataclasses.MISSING) -> dataclasses.Field:
+def _setting(text: str, default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"help": text})
 
 

@@ -7,6 +7,8 @@ SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 # How a question is written: as plain text, or with the checkpoint's chat template.
 PromptForm = Literal["plain", "chat"]
 ShotsForm = Literal["text", "turns"]
+# Which questions are compared, if languages lack different ones.
+Policy = Literal["intersection", "identical", "own"]
 # Divisors of an option text's summed log-likelihood before the softmax. A letter is one
 # token and one byte, so division would not change it.
 Normaliser = Literal["sum", "token", "byte", "english"]

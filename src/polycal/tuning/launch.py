@@ -97,11 +97,12 @@ def _forwarding_signals() -> Iterator[None]:
 
     def forward(number: int, _: object) -> None:
         children = multiprocessing.active_children()
-        if not children:
+        pids = [child.pid for child in children if child.pid is not None]
+        if not pids:
             sys.exit(128 + number)
-        for child in children:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL if number in forwarded else number)
+                os.kill(pid, signal.SIGKILL if number in forwarded else number)
         forwarded.add(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}

@@ -108,7 +108,7 @@ class _Settings(NamedTuple):
     final: Final
     chunk: int
     dtype: torch.dtype
-    needed: tuple[bool, bool, bool]  # gradients of hidden, weight, bias
+    needed: tuple[bool, ...]  # gradients of hidden, weight, bias
 
 
 class _HeadLoss(torch.autograd.Function):

@@ -52,7 +52,7 @@ class Machines:
                     f"{self.nodes - 1}, unless srun starts the command on every machine"
                 )
             object.__setattr__(self, "node_rank", int(os.environ[_SRUN_NODE]))
-        if not 0 <= self.node_rank < self.nodes:
+        if self.node_rank not in range(self.nodes):
             raise InputError(
                 f"--node-rank is {self.node_rank}; it must be 0 to {self.nodes - 1}"
             )

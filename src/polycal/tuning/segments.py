@@ -42,9 +42,7 @@ def _attend_segments(
     lengths = list(segments or (query.shape[2],))
     outputs = [
         attend(
-            *parts,
-            _mask(parts[0], sliding_window),
-            scaling,
+            *(*parts, _mask(parts[0], sliding_window), scaling),
             softcap=softcap,
             dropout=dropout,
         )

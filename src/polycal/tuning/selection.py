@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from polycal.errors import InputError
 from polycal.storage import tables
@@ -161,7 +161,7 @@ def _in_order(candidates: list[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda candidate: (candidate.lr, candidate.seed))
 
 
-def _note(candidate: Candidate) -> dict[str, object]:
+def _note(candidate: Candidate) -> dict[str, Any]:
     """Return what selection.json keeps of a candidate."""
     note = {
         "lr": candidate.lr,

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -20,7 +21,7 @@ def format_report(
     tokenizer: PreTrainedTokenizerBase,
     *,
     title: str,
-    settings: Mapping[str, object],
+    settings: Mapping[str, Any],
     source: Mapping[str, int],
     counts: Mapping[str, int],
     tally: Tally,

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
 from polycal.errors import InputError
 from polycal.models.configurations import read_config
@@ -59,7 +60,9 @@ def tokenize(
     positions = read_length(read_config(base), tokenizer)
     settings = dataclasses.asdict(rendering)
     facts = tables.read_metadata(conversations)
-    source = {key: facts.get(key) for key in ("repo", "format", "filter")}
+    source: dict[str, Any] = {
+        key: facts.get(key) for key in ("repo", "format", "filter")
+    }
     source["counts"] = facts.get("counts", {})
     with replacing_folder(out) as temporary:
         path = temporary / FILE

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -226,7 +227,7 @@ class SmoothingTrainer(Trainer):
         super().log(logs, start_time)
 
     @torch.no_grad()
-    def validate(self, examples: Sequence[Example]) -> dict[str, object]:
+    def validate(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Log both losses of held-out examples, and return the line."""
         self.model.eval()
         size = self.args.per_device_train_batch_size

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import torch
@@ -32,7 +32,7 @@ class Totals(NamedTuple):
 
     def plus(self, other: "Totals") -> "Totals":
         """Return the sums over the tokens of both."""
-        return Totals(*map(sum, zip(self, other, strict=True)))
+        return Totals._make(map(sum, zip(self, other, strict=True)))
 
     def means(self) -> dict[str, float | int]:
         """Return both losses per token and the tokens, as columns of a line."""
@@ -54,7 +54,7 @@ class TrainingLog:
     def __init__(
         self,
         path: Path | None,
-        identity: Mapping[str, object],
+        identity: Mapping[str, Any],
         throughput: Throughput | None = None,
     ) -> None:
         """Begin with no line.
@@ -65,7 +65,7 @@ class TrainingLog:
             throughput: adds speed and memory to each line; None: leaves them null.
         """
         self._path, self._identity, self._throughput = path, identity, throughput
-        self.lines: list[dict[str, object]] = []
+        self.lines: list[dict[str, Any]] = []
         self.totals = Totals()
         self._since = time.perf_counter()
 
@@ -75,7 +75,7 @@ class TrainingLog:
 
     def close_line(
         self, step: int, *, of: int, learning_rate: float, grad_norm: float | None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """Write the line about the steps since the last one, and return it.
 
         Args:
@@ -107,7 +107,7 @@ class TrainingLog:
         )
         return line
 
-    def add_validation(self, step: int, totals: Totals) -> dict[str, object]:
+    def add_validation(self, step: int, totals: Totals) -> dict[str, Any]:
         """Write a line about held-out examples, and return it."""
         line = {
             "step": step,
@@ -127,7 +127,7 @@ class TrainingLog:
         rows = [{**self._identity, **line} for line in self.lines]
         return pa.Table.from_pylist(rows, tables.SCHEMAS["training_log"])
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Return the state that `restore` takes; JSON can hold it."""
         smoothed, plain, *counts = self.totals
         return {
@@ -141,13 +141,13 @@ class TrainingLog:
         self.lines, self.totals = list(state["lines"]), Totals(*state["totals"])
         self._since = time.perf_counter() - state["seconds"]
 
-    def _append(self, line: dict[str, object]) -> None:
+    def _append(self, line: dict[str, Any]) -> None:
         self.lines.append(line)
         if self._path:
             tables.write(self.table(), self._path, "training_log")
 
 
-def _describe_throughput(line: Mapping[str, object]) -> str:
+def _describe_throughput(line: Mapping[str, Any]) -> str:
     """Return the known speed and memory of a line, as text."""
     if "tflops" not in line:
         return ""
