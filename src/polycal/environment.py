@@ -67,9 +67,6 @@ def restart_with_settings(*, but: str = "") -> None:
 
     glibc reads its own when a process starts, so setting them here would be too late.
     Only for a process that has done nothing yet and runs nothing else.
-
-    Args:
-        but: a setting that is left out.
     """
     added = missing(os.environ, pick_settings(os.environ))
     added.pop(but, None)

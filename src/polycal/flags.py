@@ -69,12 +69,7 @@ def add_flags(parser: argparse.ArgumentParser, function: Callable) -> None:
 
 
 def collect(function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a function's arguments, with the fields of each dataclass made one.
-
-    Args:
-        function: the verb.
-        options: parsed flags by name.
-    """
+    """Return a function's arguments, with the fields of each dataclass made one."""
     arguments = {}
     for name, parameter in inspect.signature(function).parameters.items():
         kind = parameter.annotation

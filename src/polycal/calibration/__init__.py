@@ -1,6 +1,13 @@
 """Calibration metrics of multiple-choice answers: NumPy arrays in, numbers out.
 
 The names are those of the literature; each docstring gives the formula and its source.
+In every function, `confidence` [N] is from 0 to 1 and `correct` [N] 0 or 1, one of each
+per question; `probs` [N, K] are probabilities of options, `scores` [N, K] are nats and
+-inf where a question has fewer than K options, and `gold` [N] is the index of the right
+option. `n_bins` is the number of bins, and `ties` are the `blocks` of confidences,
+where they are known. Vectors of other lengths or values raise a ValueError; a number
+about no questions is NaN.
+
 All arithmetic is float64. Bins of equal width have the edges i/M; a bin holds its lower
 edge and not its upper one, and the last bin holds 1 (as netcal does; torchmetrics puts
 exactly 1.0 into a hidden bin of its own). Questions of equal confidence are never told

@@ -47,10 +47,6 @@ class Answers:
 def answer(scores: ArrayLike, gold: ArrayLike) -> Answers:
     """Probabilities, confidence and correctness of scored questions.
 
-    Args:
-        scores: [N, K] nats; -inf where a question has fewer than K options.
-        gold: [N] index of the right option.
-
     Raises:
         ValueError: as `probabilities`, or a right option is missing.
     """
@@ -80,9 +76,6 @@ def probabilities(scores: ArrayLike) -> np.ndarray:
     With the mean log-probability of an option's tokens as its score, this is the
     normalised inverse perplexity: exp(L/T) / sum exp(L/T) = (1/ppl) / sum (1/ppl).
 
-    Args:
-        scores: [N, K] nats; -inf where a question has fewer than K options.
-
     Returns:
         [N, K] probabilities; 0 where the score is -inf.
 
@@ -103,10 +96,6 @@ def top_label(probs: ArrayLike, gold: ArrayLike) -> TopLabel:
     Of equally probable options the first one is taken (as `lm_eval` does); `tie_rate`
     tells how often that mattered, `tie_credit` what another rule would give.
 
-    Args:
-        probs: [N, K] probabilities.
-        gold: [N] index of the right option.
-
     Raises:
         ValueError: an index lies outside 0 to K - 1, or there is not one per question.
     """
@@ -119,10 +108,6 @@ def top_label(probs: ArrayLike, gold: ArrayLike) -> TopLabel:
 
 def tie_credit(probs: ArrayLike, gold: ArrayLike) -> np.ndarray:
     """What each answer is worth if the most probable options share it.
-
-    Args:
-        probs: [N, K] probabilities.
-        gold: [N] index of the right option.
 
     Returns:
         [N] 1 / number of equally probable best options where the right one is among
@@ -139,11 +124,7 @@ def tie_credit(probs: ArrayLike, gold: ArrayLike) -> np.ndarray:
 
 
 def tie_rate(probs: ArrayLike) -> float:
-    """Share of the questions with several equally probable best options.
-
-    Args:
-        probs: [N, K] probabilities.
-    """
+    """Share of the questions with several equally probable best options."""
     return _mean(_best(probs).sum(axis=1) > 1)
 
 
@@ -151,9 +132,6 @@ def letter_shares(probs: ArrayLike) -> np.ndarray:
     """How often each place is the answer: [K] shares of the questions.
 
     A model that answers one letter whatever is asked has a share near 1.
-
-    Args:
-        probs: [N, K] probabilities.
     """
     probs = np.asarray(probs, np.float64)
     chosen = np.bincount(probs.argmax(axis=1), minlength=probs.shape[1])
@@ -164,9 +142,6 @@ def chance(scores: ArrayLike) -> float:
     """Mean of 1 / number of options: the accuracy of guessing.
 
     It is also the lowest possible mean confidence.
-
-    Args:
-        scores: [N, K] nats; -inf where a question has fewer than K options.
     """
     return _mean(1 / (~np.isneginf(np.asarray(scores, np.float64))).sum(axis=1))
 

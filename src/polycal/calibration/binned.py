@@ -36,9 +36,6 @@ def overconfidence(confidence: ArrayLike, correct: ArrayLike) -> float:
 
     Returns:
         From -1 to 1; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     return float((confidence - correct).mean()) if len(correct) else math.nan
@@ -48,17 +45,6 @@ def ece(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     """Expected calibration error: sum_b n_b/n |acc_b - conf_b|.
 
     Naeini et al. 2015 and Guo et al. 2017, top label, bins of equal width.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: number of bins.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
 
     Example:
         >>> round(ece([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 1], n_bins=10), 6)
@@ -74,17 +60,6 @@ def ece_mass(
     """Expected calibration error with bins of equal mass; ties stay in one bin.
 
     Nguyen and O'Connor 2015; the binning is `mass_bins`.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: number of bins.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     return _first(_gaps(confidence, correct, mass_bins(confidence, n_bins)))
@@ -96,14 +71,6 @@ def cancellation(
     """What of the ECE is over- and under-confidence that cancel: ECE - |gap|.
 
     0 where all bins err to the same side; then every way of binning gives the gap.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: number of bins.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     total = ece(confidence, correct, n_bins=n_bins)
     return max(total - abs(overconfidence(confidence, correct)), 0.0)
@@ -144,17 +111,6 @@ def rms_ce(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -
 
     Hendrycks et al. 2019 (arXiv 1812.04606), but with fixed bins of equal width, and
     all of them: the code published there leaves out the most confident one.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: number of bins.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     return _second(_gaps(confidence, correct, width_bins(confidence, n_bins)))
@@ -173,12 +129,6 @@ def rms_mass(
         confidence: [N] from 0 to 1.
         correct: [N] 0 or 1.
         size: questions of a bin.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     return _second(_gaps(confidence, correct, rank_bins(confidence, size)))
@@ -193,16 +143,9 @@ def rms_hendrycks(confidence: ArrayLike, correct: ArrayLike) -> float:
     were published with it only. Here ties are broken by the order of the rows (there,
     by an unstable sort).
 
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-
     Returns:
         A fraction; NaN for fewer than 100 questions, where the original stops with an
         IndexError.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     n_bins = len(correct) // OF_A_MASS_BIN
@@ -232,9 +175,6 @@ def mce(
 
     Returns:
         A fraction; NaN where no bin counts.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     found = _gaps(confidence, correct, width_bins(confidence, n_bins))
@@ -251,16 +191,8 @@ def ece_debiased(
     is closed, that of the folded normal distribution: s sqrt(2/pi) exp(-d^2 / 2 s^2) +
     |d| (1 - 2 Phi(-|d|/s)), with s_b^2 = acc_b (1 - acc_b) / n_b.
 
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: number of bins of equal width.
-
     Returns:
         A fraction, which may be below 0; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     found = _gaps(confidence, correct, width_bins(confidence, n_bins))
@@ -270,12 +202,7 @@ def ece_debiased(
 
 
 def folded_normal_mean(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """E|X| of normal X, element by element; |mean| where the spread is 0.
-
-    Args:
-        mean: of X.
-        spread: standard deviation of X.
-    """
+    """E|X| of normal X, element by element; |mean| where the spread is 0."""
     safe = np.where(spread > 0, spread, 1.0)
     scaled = abs(mean) / safe
     erf = np.array([math.erf(each / math.sqrt(2)) for each in scaled])
@@ -290,17 +217,6 @@ def l2_debiased(
 
     The l2 calibration error without its upward bias: Broecker 2012, Kumar et al. 2019.
     Bins of equal mass; one question's variance is unknown, so its bin counts as 0.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: number of bins.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     if not len(correct):

@@ -49,10 +49,6 @@ def width_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
     are i/M as Python divides, because `numpy.linspace(0, 1, 11)` has 0.6000000000000001
     and would put 0.6 into the bin below it.
 
-    Args:
-        confidence: [N] from 0 to 1.
-        n_bins: M.
-
     Raises:
         ValueError: M is below 1.
     """
@@ -68,10 +64,6 @@ def mass_bins(confidence: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
     The question of rank r (from 0) is in bin floor(M r / N). Equal confidences stay
     together, in the bin of their mean rank, so that bins may differ in size or be
     empty: with ties, equal mass does not exist.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        n_bins: M.
 
     Example:
         >>> mass_bins(np.array([0.2, 0.9, 0.4, 0.9]), 2).tolist()
@@ -116,11 +108,6 @@ def reliability_bins(
     confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
 ) -> Bins:
     """Questions, confidence and right answers per bin of equal width.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        n_bins: M.
 
     Raises:
         ValueError: the lengths differ, or a value lies outside 0 to 1 or is NaN.

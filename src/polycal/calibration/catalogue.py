@@ -15,10 +15,6 @@ from polycal.calibration.metric import HIGHEST, LOWEST, SIGNED, ZERO, Metric
 def all_metrics(scores: ArrayLike, gold: ArrayLike) -> dict[str, float]:
     """Compute every metric of the catalogue.
 
-    Args:
-        scores: [N, K] nats; -inf where a question has fewer than K options.
-        gold: [N] index of the right option.
-
     Raises:
         ValueError: as `answer`.
 

@@ -27,10 +27,6 @@ def brier(probs: ArrayLike, gold: ArrayLike) -> float:
     """Brier score over all options: mean_i sum_k (p_ik - [k = gold_i])^2, 0 to 2.
 
     Brier 1950, with options that a question lacks at probability 0.
-
-    Args:
-        probs: [N, K] probabilities.
-        gold: [N] index of the right option.
     """
     return float(brier_terms(probs, gold).mean())
 
@@ -42,15 +38,7 @@ def brier_terms(probs: ArrayLike, gold: ArrayLike) -> np.ndarray:
 
 
 def brier_top(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """Brier score of the chosen option: mean_i (confidence_i - correct_i)^2, 0 to 1.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-
-    Raises:
-        ValueError: as `reliability_bins`.
-    """
+    """Brier score of the chosen option: mean_i (confidence_i - correct_i)^2, 0 to 1."""
     confidence, correct = checked(confidence, correct)
     return float(((confidence - correct) ** 2).mean()) if len(correct) else float("nan")
 
@@ -60,10 +48,6 @@ def nll(scores: ArrayLike, gold: ArrayLike) -> float:
 
     From scores and not from probabilities, so that a very small probability is not
     rounded to zero first.
-
-    Args:
-        scores: [N, K] nats; -inf where a question has fewer than K options.
-        gold: [N] index of the right option.
     """
     return float(nll_terms(scores, gold).mean())
 
@@ -84,14 +68,6 @@ def corp(
     With S the score of the confidences, C that of their isotonic recalibration and R
     that of the mean correctness: miscalibration S - C, discrimination R - C,
     uncertainty R; no bins, no tuning parameter (arXiv 2008.03033).
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        ties: `blocks` of the two, where they are known.
-
-    Raises:
-        ValueError: as `reliability_bins`.
 
     Example:
         >>> parts = corp([0.9, 0.9, 0.6, 0.6], [1, 1, 0, 1])

@@ -33,17 +33,9 @@ def auroc(
 
     The area under the ROC curve of confidence as a predictor of correctness.
 
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        ties: `blocks` of the two, where they are known.
-
     Returns:
         From 0 to 1, 0.5 if confidence tells nothing; NaN where all answers are right
         or all are wrong.
-
-    Raises:
-        ValueError: as `reliability_bins`.
 
     Example:
         >>> auroc([0.9, 0.7, 0.7, 0.4], [1, 1, 0, 0])
@@ -59,16 +51,7 @@ def auroc(
 def risk_coverage(
     confidence: ArrayLike, correct: ArrayLike, *, ties: Blocks | None = None
 ) -> RiskCoverage:
-    """The risk-coverage curve, El-Yaniv and Wiener 2010.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        ties: `blocks` of the two, where they are known.
-
-    Raises:
-        ValueError: as `reliability_bins`.
-    """
+    """The risk-coverage curve, El-Yaniv and Wiener 2010."""
     errors = _errors(confidence, correct, ties)
     given = np.arange(1, len(errors) + 1)
     return RiskCoverage(given / max(len(errors), 1), np.cumsum(errors) / given)
@@ -81,16 +64,8 @@ def aurc(
 
     Geifman et al. 2019.
 
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        ties: `blocks` of the two, where they are known.
-
     Returns:
         A fraction, lower is better; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     risk = risk_coverage(confidence, correct, ties=ties).risk
     return float(risk.mean()) if len(risk) else math.nan
@@ -105,16 +80,8 @@ def augrc(
     so. The area (by trapezoids from coverage 0) is (1 - AUROC) a (1 - a) + (1 - a)^2/2
     with the accuracy a: unlike AURC it gives the most confident errors no extra weight.
 
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-        ties: `blocks` of the two, where they are known.
-
     Returns:
         From 0 to 0.5, lower is better; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     errors = _errors(confidence, correct, ties)
     if not len(errors):
@@ -137,9 +104,6 @@ def accuracy_at_coverage(
         correct: [N] 0 or 1.
         coverage: their share, above 0; rounded up to whole questions.
         ties: `blocks` of the two, where they are known.
-
-    Returns:
-        A fraction; NaN for no questions.
 
     Raises:
         ValueError: as `reliability_bins`, or the coverage is not in (0, 1].

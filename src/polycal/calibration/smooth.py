@@ -23,16 +23,6 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
     absolute value. The result is where it equals sigma, so that there is nothing to
     tune. The reflected Gaussian is diagonal in cosines: smoothing is a transform, a
     multiplication and a transform back.
-
-    Args:
-        confidence: [N] from 0 to 1.
-        correct: [N] 0 or 1.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     confidence, correct = checked(confidence, correct)
     if not len(correct):
@@ -168,12 +158,6 @@ def ks(confidence: ArrayLike, correct: ArrayLike, *, signed: bool = False) -> fl
         confidence: [N] from 0 to 1.
         correct: [N] 0 or 1.
         signed: keep the sign of the largest sum; above 0 is over-confident.
-
-    Returns:
-        A fraction; NaN for no questions.
-
-    Raises:
-        ValueError: as `reliability_bins`.
     """
     found = blocks(*checked(confidence, correct))
     if not len(found.n):

@@ -82,9 +82,6 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
 
     By checkpoint (MODEL, or MODEL/SFT): whether the lead-in begins the assistant's turn
     of chat prompts, and how many options share a token with their context, if any.
-
-    Raises:
-        InputError: two runs were asked a task in another way.
     """
     asked: dict[str, dict[str, Any]] = {}
     for path in paths:
@@ -184,9 +181,6 @@ def summarise(metrics: pd.DataFrame) -> pa.Table:
 
     Each language's mean over seeds has the same weight; `average` says what a mean is.
     The standard deviation is that of the seeds' means over languages.
-
-    Args:
-        metrics: a metrics table.
 
     Returns:
         A summary table with the levels high, mid, low and all, where they have a

@@ -15,10 +15,6 @@ def average(rows: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
 
     Temperatures of 1 and 4 are 2 on average: each divides scores, so twice as much and
     half as much are equally far away.
-
-    Args:
-        rows: with `metric`, `value` and the keys.
-        keys: that the mean is taken by, `metric` among them.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(rows["value"].to_numpy(np.float64, na_value=np.nan))

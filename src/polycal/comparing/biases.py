@@ -14,10 +14,6 @@ def bound_bias(ece: RunMetric, gap: RunMetric) -> np.ndarray:
     - The true ECE is at least the true |gap|, so the bias is at most E[ECE] - |gap|:
       the measured cancellation ECE - |gap|, and what the noise of the gap adds to |gap|
       near 0, the mean of a folded normal distribution minus |gap|.
-
-    Args:
-        ece: of a run.
-        gap: of the same run and reading.
     """
     spread = gap.replicates.std(axis=1, ddof=1, dtype=np.float64)
     size = abs(gap.values)

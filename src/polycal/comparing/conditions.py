@@ -1,6 +1,7 @@
 """The conditions of a study side by side: base, SFT, and SFT with each smoothing.
 
-Input: rows of a study's tables; output: the frames that figures and the page show.
+Input: rows of a study's tables about one task, scoring and normaliser; output: the
+frames that figures and the page show.
 """
 
 from collections.abc import Iterable, Mapping
@@ -95,9 +96,6 @@ def reference(rank: float, ranks: Iterable[float]) -> float | None:
 def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
     """Average over seeds: a row per facet, rank and language, a column per metric.
 
-    Args:
-        metrics: rows of a metrics table of one task, scoring and normaliser.
-
     Returns:
         The metrics under their names, and `n_questions`.
     """
@@ -110,10 +108,6 @@ def per_language(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def per_level(summary: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return a row per facet, rank and level, with a column per metric.
-
-    Args:
-        summary: rows of a summary table of one task, scoring and normaliser.
-        means: rows of a level_means table of the same.
 
     Returns:
         The metrics under their names, the ends of their intervals as `low_{metric}` and
@@ -135,9 +129,6 @@ def per_level(summary: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
 def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
     """Pool bins over seeds: n, confidence and accuracy per line and bin.
 
-    Args:
-        reliability: rows of a reliability table of one task, scoring and normaliser.
-
     Returns:
         The bins with questions, by facet, rank and language; `share` is a bin's share
         of the questions of its line.
@@ -150,9 +141,6 @@ def per_bin(reliability: pd.DataFrame) -> pd.DataFrame:
 
 def per_level_bin(reliability: pd.DataFrame) -> pd.DataFrame:
     """Pool bins over the seeds and the languages of a level, and over all languages.
-
-    Args:
-        reliability: rows of a reliability table of one task, scoring and normaliser.
 
     Returns:
         As `per_bin`, with `level` and `n_languages` in place of the language.
@@ -197,9 +185,6 @@ def mark_sure(values: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
 def per_change(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Return the differences of each condition to its `reference`, by facet and rank.
 
-    Args:
-        contrasts: rows of a contrasts table of one task, scoring and normaliser.
-
     Returns:
         The rows with `facet` and `rank`; none of an SFT with smoothing against the
         base model where the study has an SFT without.
@@ -219,9 +204,6 @@ def _is_beside(rows: pd.DataFrame) -> pd.Series:
 
 def per_side(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Return the differences to another way of asking, base model or earlier stage.
-
-    Args:
-        contrasts: rows of a contrasts table of one task, scoring and normaliser.
 
     Returns:
         The rows against another task, model or stage, with `facet` and `rank`.

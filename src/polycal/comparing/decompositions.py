@@ -79,10 +79,6 @@ def decompositions(study: Study, confidence: float) -> list[Row]:
     """Return the parts of each change of ECE, by language and level.
 
     ECE is decomposed language by language; the parts are averaged for a level.
-
-    Args:
-        study: the conditions.
-        confidence: of the intervals.
     """
     rows = []
     for (reference, *_), pairs in by_sweep(study).items():

@@ -21,20 +21,7 @@ _DOSED = {
 
 
 class Dose(NamedTuple):
-    """The response of a metric to the smoothing value.
-
-    Attributes:
-        fitted: [D] isotonic fit, falling or rising, whichever is nearer.
-        monotone: share of the replicates that fall (or rise) throughout unfitted.
-        slope: least-squares slope of the metric over smoothing, per unit of smoothing.
-        slope_low: of its bootstrap interval (percentiles).
-        slope_high: the same.
-        optimum: the smoothing with the lowest value.
-        optimum_low: of the interval of the replicates' optima, a tried value.
-        optimum_high: the same.
-        chosen: [D] share of the replicates in which each smoothing is surely the
-            optimum.
-    """
+    """The response of a metric to smoothing, as columns of the table `doses`."""
 
     fitted: np.ndarray
     monotone: float
@@ -114,12 +101,7 @@ def dose_response(
 
 
 def doses(study: Study, confidence: float) -> list[Row]:
-    """Return the dose-response of every metric that can be minimised, by level.
-
-    Args:
-        study: the conditions.
-        confidence: of the intervals.
-    """
+    """Return the dose-response of every metric that can be minimised, by level."""
     rows = []
     for conditions in _sweeps(study):
         smoothing = [condition.smoothing for condition in conditions]

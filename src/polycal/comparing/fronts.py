@@ -60,9 +60,6 @@ def fronts(study: Study) -> list[Row]:
     """Return accuracy and ECE of all conditions, and which are on their model's front.
 
     Calibrators compete, too: they are another means to the same end.
-
-    Args:
-        study: the conditions.
     """
     groups: dict[tuple, list[Condition]] = {}
     for condition, numbers in study.items():

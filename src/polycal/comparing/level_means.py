@@ -21,10 +21,6 @@ def level_means(study: Study, confidence: float) -> list[Row]:
     The interval holds the noise of questions, which is that of the mean and not of its
     languages, because translations of one question are not independent; that of
     trainings, where several seeds show it; and what the bias of an ECE may be.
-
-    Args:
-        study: the conditions.
-        confidence: of the intervals.
     """
     rows = []
     for conditions in _alike(study):

@@ -24,17 +24,7 @@ from polycal.comparing.seed_noise import SeedVariance, pool_seeds
 
 
 class Sample(NamedTuple):
-    """The mean effect over languages, and what another language would show.
-
-    Attributes:
-        estimate: the mean, languages weighted by their precision.
-        se: standard error, languages as a sample of languages.
-        ci_low: lower end of the interval of the mean.
-        ci_high: upper end.
-        tau: standard deviation of the languages' own effects around the mean.
-        new_low: lower end of the prediction interval of another language's effect.
-        new_high: upper end.
-    """
+    """What other languages would show, as columns of the table `new_languages`."""
 
     estimate: float
     se: float
@@ -94,12 +84,7 @@ def generalise(
 
 
 def new_languages(study: Study, confidence: float) -> list[Row]:
-    """Return the mean and the predicted effect of each change, by level.
-
-    Args:
-        study: the conditions.
-        confidence: of the intervals.
-    """
+    """Return the mean and the predicted effect of each change, by level."""
     rows = []
     for (reference, *_), pairs in by_sweep(study).items():
         for metric in SAMPLED:

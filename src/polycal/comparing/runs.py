@@ -70,11 +70,6 @@ def check_checkpoint(
 ) -> None:
     """Check that a table was measured from the checkpoint that its run has now.
 
-    Args:
-        path: a measured table.
-        row: any of its rows.
-        checkpoints: by `find_checkpoints`.
-
     Raises:
         InputError: it is of another checkpoint, such as one of an earlier training.
     """

@@ -107,12 +107,7 @@ def _excess(
 
 
 def shares(study: Study, confidence: float) -> list[Row]:
-    """Return the share of what SFT added that each smoothing removes, by level.
-
-    Args:
-        study: the conditions.
-        confidence: of the intervals.
-    """
+    """Return the share of what SFT added that each smoothing removes, by level."""
     sweeps: dict[Condition, list[Condition]] = {}
     for condition in study:
         if condition.smoothing:

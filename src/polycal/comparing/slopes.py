@@ -19,18 +19,7 @@ Predictor = Callable[[Condition, str], float | None]
 
 
 class Slope(NamedTuple):
-    """A line through the effects of languages.
-
-    Attributes:
-        intercept: the effect where the predictor is 0.
-        slope: change of the effect per unit of the predictor.
-        se: standard error of the slope, languages as a sample of languages.
-        ci_low: lower end of the interval of the slope.
-        ci_high: upper end.
-        p_value: two-sided, of no slope.
-        tau: standard deviation of the languages' own effects around the line.
-        n_languages: how many.
-    """
+    """A line through the effects of languages, as columns of the table `slopes`."""
 
     intercept: float
     slope: float
@@ -123,11 +112,7 @@ def slopes(
 
 
 def predictors_of(metrics: pa.Table) -> dict[str, Predictor]:
-    """Return what an effect may depend on: resources, and the tokenizer.
-
-    Args:
-        metrics: the study's metrics table, for the token premium: text scoring.
-    """
+    """Return what an effect may depend on: resources, and the tokenizer."""
     premiums = tables.where(metrics, metric="token_premium", subset=ALL).to_pandas()
     by_language = premiums.groupby(["model", "task", "language"])["value"].mean()
     premium_of = by_language.to_dict()

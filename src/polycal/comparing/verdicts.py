@@ -208,13 +208,6 @@ def _decide(
     """Return verdict and numbers: the row that decided, at the level that did.
 
     Without a verdict it is the row that came nearest to one.
-
-    Args:
-        test: of the claim.
-        contrasts: with the rows that the decisions name.
-        adjusted: p-values of the direction and of being negligible.
-        levels: that the unadjusted ones were compared with.
-        released: the study's released checkpoints.
     """
     direction = DIRECTIONS[test.claim.direction]
     decision, p, level = test.direction, adjusted[0], levels[0]

@@ -56,10 +56,6 @@ def token_premium(rows: pa.Table, english: pa.Table) -> float:
     Petrov et al. 2023 (arXiv 2305.15425): above 1, the tokenizer cuts the language
     into more pieces.
 
-    Args:
-        rows: of a predictions table, scored by option text.
-        english: the `parallel` rows.
-
     Returns:
         A ratio of sums; 1 for English itself, NaN for no rows.
     """

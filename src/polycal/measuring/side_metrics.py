@@ -15,9 +15,6 @@ from polycal.measuring.temperature import is_at_limit
 def side_metrics(reading: LanguageReading) -> dict[str, float]:
     """Compute the metrics of a reading that its probabilities alone do not give.
 
-    Args:
-        reading: one language.
-
     Returns:
         Those of `SIDE_METRICS` that the reading has: the temperature alone of a
         calibrated one; of others the mass of the letters or the token premium, and

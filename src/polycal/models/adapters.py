@@ -32,11 +32,6 @@ def load_adapter(
     peft leaves a layer as it is whose adapter has another name, and scores would be
     those of the base model; here every weight of either has to be in the other.
 
-    Args:
-        model: the base model.
-        checkpoint: directory of the adapter.
-        base: directory of the base model, for messages.
-
     Raises:
         InputError: it is not an adapter of this model.
     """

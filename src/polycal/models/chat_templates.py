@@ -72,10 +72,6 @@ class ChatWriter:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, checkpoint: Path) -> None:
         """Try the template.
 
-        Args:
-            tokenizer: of the checkpoint.
-            checkpoint: the path that messages name.
-
         Raises:
             InputError: the tokenizer has no chat template, or several and no default.
         """

@@ -22,9 +22,6 @@ def check_model(checkpoint: Path) -> None:
     weights have a shape and no content. So its renamed and tied weights count as they
     do when the weights are read, and a model of any size takes seconds.
 
-    Args:
-        checkpoint: directory of a full model.
-
     Raises:
         InputError: the configuration or the tokenizer cannot be read; the model is not
             a causal decoder; a weight is missing, superfluous or of another shape; or
@@ -83,13 +80,6 @@ def _check_packages(checkpoint: Path, config: PreTrainedConfig) -> None:
     """Refuse quantised weights that nothing installed here can read.
 
     What else they need, such as a GPU, is known where they are loaded.
-
-    Args:
-        checkpoint: its directory, which the message names.
-        config: its configuration.
-
-    Raises:
-        InputError: transformers does not know the method, or its package is missing.
     """
     from transformers.quantizers import AutoHfQuantizer  # imports PyTorch
 

@@ -241,11 +241,7 @@ def load_full(
 
 
 def _refuse_weights(checkpoint: Path, problem: str, names: Collection[str]) -> None:
-    """Refuse a checkpoint if there are weights with a problem.
-
-    Raises:
-        InputError: there are; the first ones are named.
-    """
+    """Refuse a checkpoint if there are weights with a problem."""
     if names:
         shown = ", ".join(sorted(names)[:_SHOWN])
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -263,11 +259,6 @@ def check_rows(
     Padding and the placeholders of images and sounds may exceed them, because polycal
     reads text only and pads with any token: Gemma-3's smallest models have no row for
     their tokenizer's image token.
-
-    Args:
-        model: a causal language model, adapters included.
-        tokenizer: its tokenizer.
-        checkpoint: the path that the message names.
 
     Raises:
         InputError: there are too few rows.

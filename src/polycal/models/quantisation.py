@@ -11,9 +11,6 @@ def describe_quantisation(checkpoint: Path) -> str | None:
 
     None for weights that are not quantised, and for a directory without a readable
     config.json, such as that of a LoRA adapter.
-
-    Args:
-        checkpoint: a directory.
     """
     try:
         config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))

@@ -95,9 +95,6 @@ def digest_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 
     Special tokens, templates and padding do not: a chat model that adds them to its
     base model's tokenizer has the same digest.
-
-    Args:
-        tokenizer: any tokenizer.
     """
     facts: dict[str, Any] = {"vocabulary": tokenizer.get_vocab()}
     if tokenizer.is_fast:
@@ -166,10 +163,6 @@ def split_prompts(
     are those of the joint text after as many tokens as the context alone has. Where
     the joint text does not begin with the context's tokens, one of them has letters of
     both, and the split loses a part of the continuation: `crossing` names it.
-
-    Args:
-        tokenizer: any tokenizer.
-        prompts: any number of them.
     """
     contexts = to_ids(tokenizer, [prompt.context.rstrip() for prompt in prompts])
     # Moving white space across the border does not change the joint text.
@@ -199,10 +192,6 @@ def tokenize_prompts(
 
     They are those of `split_prompts`, except for the continuations in `crossing`. These
     get the tokens of their own text, which follow the tokens of the context alone.
-
-    Args:
-        tokenizer: any tokenizer.
-        prompts: any number of them.
     """
     split = split_prompts(tokenizer, prompts)
     adds_space = bool(split.crossing) and _adds_space(tokenizer)

@@ -55,12 +55,7 @@ class Questions:
 
 
 def measure_prepared_sft(path: Path, left_out: int) -> SftSet:
-    """Return the size of a conversations table.
-
-    Args:
-        path: the table.
-        left_out: conversations that the cap of the study left out of it.
-    """
+    """Return the size of a conversations table."""
     metadata = pq.read_metadata(path)
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     text_bytes = sum(
@@ -157,10 +152,6 @@ def measure_local_questions(task: Mapping, language: str) -> Questions | None:
 
     None if the benchmark is still to be made. The number is that of its rows, of which
     preparing may drop some; texts are those of the first rows.
-
-    Args:
-        task: the benchmark's entry in the study.
-        language: its code.
 
     Raises:
         InputError: the language or its columns are not there.

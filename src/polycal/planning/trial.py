@@ -127,11 +127,7 @@ def try_(
 
 
 def _find_workflow() -> Path:
-    """Return the Snakefile of the checkout that the package lies in.
-
-    Raises:
-        InputError: the package is not in a checkout, or Snakemake is not installed.
-    """
+    """Return the Snakefile of the checkout that the package lies in."""
     snakefile = Path(polycal.__file__).parents[2] / "Snakefile"
     if not snakefile.exists():
         raise InputError(
@@ -147,11 +143,7 @@ def _find_workflow() -> Path:
 
 
 def _keep_study(file: Path, study: Mapping, command: str) -> Mapping:
-    """Write a study's file, unless it is there already; return the study it holds.
-
-    Raises:
-        InputError: the folder holds another study, or anything else.
-    """
+    """Write a study's file, unless it is there already; return the study it holds."""
     if file.exists():
         kept = read_config(file)
         if _select_asked(kept) != _select_asked(study):
@@ -191,15 +183,7 @@ def _select_asked(part: Any) -> Any:
 
 
 def _run(command: Sequence[str], logs: Path) -> None:
-    """Run Snakemake; print a line for each finished job.
-
-    Args:
-        command: that starts it.
-        logs: folder of the jobs' logs.
-
-    Raises:
-        InputError: a job failed; its own line says why.
-    """
+    """Run Snakemake; print a line for each finished job."""
     begin, rule, others = time.time(), "", []
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, errors="replace", **pipes) as process:

@@ -154,12 +154,7 @@ def _describe_language(
 def _compare_split(
     questions: Mapping[str, Versions], languages: Iterable[str]
 ) -> dict[str, list[dict]]:
-    """Return the questions that languages lack, grouped by them, and those that differ.
-
-    Args:
-        questions: the versions of every question of a split, by id.
-        languages: all languages of the benchmark.
-    """
+    """Return the questions that languages lack, by languages, and those that differ."""
     missing: dict[tuple[str, ...], list[str]] = {}
     differing = []
     for name, versions in questions.items():
@@ -188,11 +183,7 @@ def list_left_out(check: Mapping) -> set[str]:
 
 
 def _report_differences(facts: Mapping) -> None:
-    """Log what differs between languages.
-
-    Raises:
-        InputError: as `compare`.
-    """
+    """Log what differs between languages."""
     differences = []
     for split in ("test", "dev"):
         for group in facts[split]["missing"]:

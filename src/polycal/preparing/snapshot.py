@@ -96,10 +96,6 @@ def fetch_repository(
 def list_files(repo: str, source: Path) -> list[str]:
     """Return the names of the files of a full model that are needed.
 
-    Args:
-        repo: its name in messages.
-        source: directory of the repository.
-
     Raises:
         InputError: a file is missing or truncated.
     """
@@ -110,10 +106,6 @@ def list_files(repo: str, source: Path) -> list[str]:
 
 def check_copy(repo: str, folder: Path) -> None:
     """Refuse a copy that is not a causal model with a tokenizer that fits it.
-
-    Args:
-        repo: its name in messages.
-        folder: the copy.
 
     Raises:
         InputError: as `check_model`.
@@ -168,11 +160,7 @@ def has_weights(source: Path) -> bool:
 
 
 def _find_weights(repo: str, source: Path) -> list[str]:
-    """Return the names of the weight files, by transformers' order of precedence.
-
-    Raises:
-        InputError: there are none, or a file of the index is missing.
-    """
+    """Return the names of the weight files, by transformers' order of precedence."""
     if (source / "model.safetensors").exists():
         return ["model.safetensors"]
     if not (source / _INDEX).exists():

@@ -166,13 +166,6 @@ def _read_split(
 ) -> tuple[list[dict], dict[str, int]]:
     """Read the questions of one split.
 
-    Args:
-        source: how the benchmark is written.
-        files: of the split.
-        language: its code.
-        title: name of the split in messages.
-        max_dropped: as in `prepare_task`.
-
     Returns:
         Questions in source order, and counts: rows in the source, rows dropped by
         reason, questions that are kept although two of their options are equal, and
@@ -229,11 +222,7 @@ def _report_faults(
     title: str,
     max_dropped: float | None,
 ) -> None:
-    """Log faulty rows; refuse too many rows that would be dropped.
-
-    Raises:
-        InputError: there are too many of them, or no question is left.
-    """
+    """Log faulty rows; refuse too many rows that would be dropped."""
     shown = list_faults(faults, len(faults))
     limits = dict(_LIMITS)
     if faults:

@@ -139,11 +139,7 @@ def _find_task(task: str, format: str) -> tuple[str, dict[str, str]]:
 
 
 def _find_model(repo: str) -> Released:
-    """Return a model's repository, with its small files on this machine.
-
-    Raises:
-        InputError: it is not there, or no model of transformers.
-    """
+    """Return a model's repository, with its small files on this machine."""
     folder, revision, asked = Path(repo), None, ""
     if folder.is_dir():
         name, repo = folder.resolve().name, str(folder.absolute())
@@ -164,11 +160,7 @@ def _find_model(repo: str) -> Released:
 
 
 def _check_model(base: Released, tuned: Released, prompt: PromptForm) -> None:
-    """Refuse an adapter alone, and a chat prompt without a template.
-
-    Raises:
-        InputError: one line about the model and what to do.
-    """
+    """Refuse an adapter alone, and a chat prompt without a template."""
     if not (base.folder / "config.json").exists():
         settings = read_adapter(base.repo, base.folder)
         own_base = settings.get("base_model_name_or_path") or "the base model"

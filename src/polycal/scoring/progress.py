@@ -31,13 +31,7 @@ class Progress:
     def follow(
         self, options: Iterable[_Item], *, n_options: int, n_questions: int
     ) -> Iterator[_Item]:
-        """Yield the scored options of a part, and log progress meanwhile.
-
-        Args:
-            options: as they are scored.
-            n_options: number of options.
-            n_questions: number of questions that they belong to.
-        """
+        """Yield the scored options of a part, and log progress meanwhile."""
         for count, option in enumerate(options, start=1):
             yield option
             if time.monotonic() - self._last_line >= self._every:

@@ -34,9 +34,6 @@ def replacing(path: Path) -> Iterator[Path]:
     one or none, never half of one. If the body raises, nothing is left. The temporary
     file of a killed process is removed by the next writer of the same path.
 
-    Args:
-        path: the final name of a file.
-
     Yields:
         A name that does not exist yet; the body creates a file there.
 
@@ -53,9 +50,6 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Context manager: write a folder beside `path`, then rename it; see `replacing`.
-
-    Args:
-        path: the final name of a folder. An older one is removed as a whole.
 
     Yields:
         An empty folder. The body writes the result's files and `provenance.json`, by

@@ -183,11 +183,6 @@ def read(path: Path, kind: str) -> pa.Table:
 def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield a table of the given kind piece by piece; few rows are in memory.
 
-    Args:
-        path: the file.
-        kind: a key of `SCHEMAS`.
-        rows: maximum number of rows in a piece.
-
     Yields:
         Its rows in order.
 

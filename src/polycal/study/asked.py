@@ -30,11 +30,6 @@ class Asked(NamedTuple):
 def note_trainings(notes: Path, study: str, asked: Iterable[str]) -> None:
     """Write which trainings a study asks for, and when it dropped others.
 
-    Args:
-        notes: folder with one file per study that was started here.
-        study: its name.
-        asked: addresses of its candidates.
-
     Raises:
         InputError: this function did not write the study's file.
     """

@@ -28,10 +28,6 @@ class Card:
     def __init__(self, repo: str, folder: Path) -> None:
         """Read the header.
 
-        Args:
-            repo: name of the repository in messages.
-            folder: with README.md.
-
         Raises:
             InputError: the header is not YAML of the expected form.
         """

@@ -21,10 +21,6 @@ def rewind_future(logs: Path, folders: Iterable[Path]) -> int:
     Nothing is looked at but the logs, as long as none of them is dated in the future.
     Files of somebody else's are left as they are.
 
-    Args:
-        logs: folder of the workflow's logs, which are written as long as it runs.
-        folders: what to look through besides: its products.
-
     Returns:
         The number of files that were dated back.
     """

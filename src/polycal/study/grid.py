@@ -118,10 +118,6 @@ def count_room(run: Mapping[str, Any], task: str) -> int:
 
     File systems allow 255 bytes. A temporary file adds a host and a process to a name;
     SLURM's plugin names a folder by all that tells a job apart.
-
-    Args:
-        run: the names that a path of predictions is made of.
-        task: short name of the benchmark.
     """
     others = "_".join(map(str, (*run.values(), task, "")))
     return min(_ROOM, _LONGEST_NAME - len(others))

@@ -179,9 +179,6 @@ def _read_entry(entry: Mapping) -> Language:
 def read_languages(lines: Iterable[str]) -> dict[str, Language]:
     """Read a table with the columns `COLUMNS`, in any order; return languages by code.
 
-    Args:
-        lines: of a CSV file.
-
     Raises:
         InputError: one line that names the file, the line and the column.
     """

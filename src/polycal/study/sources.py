@@ -123,9 +123,6 @@ def check_local(config: Mapping) -> list[Source]:
     A benchmark is a source for each language, so that another language's file is no
     reason to prepare the others again.
 
-    Args:
-        config: the complete study.
-
     Raises:
         InputError: one does not exist, or a benchmark lacks a language.
     """
@@ -144,9 +141,6 @@ def list_local(config: Mapping) -> Iterator[tuple[str, Path, Mapping]]:
     """Yield the key, the path and the entry of each repository on this machine.
 
     What the workflow makes itself (the embedded study's) is left out.
-
-    Args:
-        config: the complete study.
 
     Raises:
         InputError: one does not exist.

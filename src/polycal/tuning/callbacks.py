@@ -44,14 +44,7 @@ class TrainingCallback(TrainerCallback):
         minutes: float,
         vocabulary: int,
     ) -> None:
-        """Start the clock of the checkpoints.
-
-        Args:
-            checkpoints: the training's.
-            log: the training's.
-            minutes: between two checkpoints.
-            vocabulary: size of the model's vocabulary.
-        """
+        """Start the clock of the checkpoints."""
         self._checkpoints, self._log = checkpoints, log
         self._minutes, self._uniform_nll = minutes, math.log(vocabulary)
         self._last_saved = time.monotonic()
@@ -157,12 +150,7 @@ class UntunedLoss(TrainerCallback):
     """Log the validation loss of the untuned model, before the first step."""
 
     def __init__(self, log: TrainingLog, validate: Callable[[], object]) -> None:
-        """Compute nothing yet.
-
-        Args:
-            log: the training's; one that a checkpoint restored has the loss.
-            validate: adds the loss of the model as it is to the log.
-        """
+        """Compute nothing yet."""
         self._log, self._validate = log, validate
 
     def on_train_begin(

@@ -89,9 +89,6 @@ class Chat:
         after it, else the first token of the next turn (GLM-4), or EOS after the last
         turn. A turn that opens a conversation has no span, because it answers nothing.
 
-        Args:
-            row: of a conversations table.
-
         Raises:
             RefusedError: the template does not support the conversation.
             InputError: a rendering exceeds `template_limits`.
@@ -175,9 +172,6 @@ def _find_begin(before: str, through: str, content: str, where: str) -> int:
 
     Some prompts for an answer are not what answers are written after (DeepSeek-R1's
     opens a thought); there the turn is sought by its content.
-
-    Raises:
-        RefusedError: the template does not write the content as it is.
     """
     if through.startswith(before):
         return len(before)

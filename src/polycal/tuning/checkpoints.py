@@ -93,9 +93,6 @@ class Checkpoints:
     def keep(self, step: int) -> None:
         """Make the written checkpoint of a step complete; remove the others.
 
-        Args:
-            step: optimiser steps done.
-
         Raises:
             OSError: the disk is full.
         """

@@ -53,9 +53,6 @@ def find_and_remove(results: Path) -> Leftovers:
 
     Checkpoints of a running training stay.
 
-    Args:
-        results: folder that the workflow writes into.
-
     Raises:
         InputError: `note_trainings` did not write a file of the notes.
         OSError: a checkpoint cannot be removed.

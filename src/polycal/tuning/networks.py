@@ -18,12 +18,6 @@ def make_network(
     A bfloat16 weight would round most of AdamW's small steps away. A frozen base model
     under an adapter has the dtype of the arithmetic, or 4 bits.
 
-    Args:
-        base: directory of the base model.
-        recipe: method, dropout and the adapter's settings.
-        dtype: of the arithmetic.
-        device: of the weights.
-
     Raises:
         InputError: the model cannot be read, or lacks what the recipe asks for.
     """

@@ -132,11 +132,7 @@ def _group(candidates: list[Candidate]) -> dict[float, list[Candidate]]:
 
 
 def _best_rate(candidates: list[Candidate]) -> float:
-    """Return the rate with the lowest mean loss over seeds.
-
-    Raises:
-        InputError: every rate has a candidate that diverged.
-    """
+    """Return the rate with the lowest mean loss over seeds."""
     losses: dict[float, list[float]] = defaultdict(list)
     for candidate in candidates:
         losses[candidate.lr].append(candidate.nll)

@@ -26,16 +26,7 @@ def format_report(
     counts: Mapping[str, int],
     tally: Tally,
 ) -> str:
-    """Return the report.
-
-    Args:
-        tokenizer: of the examples.
-        title: the first line.
-        settings: how the sequences were written.
-        source: counts of the conversations table.
-        counts: what became of its conversations.
-        tally: their lengths, and the examples to show in full.
-    """
+    """Return the report."""
     lines = [
         title,
         ", ".join(f"{name} {value}" for name, value in settings.items()),

@@ -68,13 +68,7 @@ class Throughput:
     def of_line(
         self, *, tokens: int, targets: int, seconds: float
     ) -> dict[str, float | None]:
-        """Return the columns `tflops`, `mfu` and `memory_gib` of a line of the log.
-
-        Args:
-            tokens: number of tokens that all processes read.
-            targets: number of target tokens among them.
-            seconds: wall time.
-        """
+        """Return the columns `tflops`, `mfu` and `memory_gib` of a line of the log."""
         flop = tokens * self._per_token + targets * self._per_target
         return {
             "tflops": flop / seconds / 1e12,

@@ -76,14 +76,7 @@ class TrainingLog:
     def close_line(
         self, step: int, *, of: int, learning_rate: float, grad_norm: float | None
     ) -> dict[str, Any]:
-        """Write the line about the steps since the last one, and return it.
-
-        Args:
-            step: optimiser steps done.
-            of: all optimiser steps.
-            learning_rate: at this step.
-            grad_norm: before clipping.
-        """
+        """Write the line about the steps since the last one, and return it."""
         seconds = time.perf_counter() - self._since
         line = {
             "step": step,
