@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from polycal.errors import InputError
 from polycal.models import ADAPTER, ADAPTER_WEIGHTS
 from polycal.models.chat_templates import ChatWriter, RefusedError
-from polycal.models.completeness import check_model
+from polycal.models.meta_loading import check_model
 from polycal.models.tokens import digest_tokenizer, load_tokenizer, tokenize_prompts
 from polycal.preparing.released import prepare_released
 from polycal.preparing.snapshot import prepare_model

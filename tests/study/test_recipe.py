@@ -30,7 +30,7 @@ from polycal.study.recipe import Recipe, Rendering
 )
 def test_a_value_without_meaning_is_named(setting, value):
     """The message says which setting it is and what it holds."""
-    with pytest.raises(InputError, match=rf"{setting} .*{value}"):
+    with pytest.raises(InputError, match=rf"^{setting}: .*{value}"):
         Recipe(**{"lr": 1e-4, setting: value})
 
 
@@ -45,14 +45,8 @@ def test_a_value_without_meaning_is_named(setting, value):
 )
 def test_a_rendering_without_meaning_is_named(setting, value):
     """As in a recipe."""
-    with pytest.raises(InputError, match=rf"{setting} .*{value}"):
+    with pytest.raises(InputError, match=rf"^{setting}: .*{value}"):
         Rendering(**{setting: value})
-
-
-def test_the_batch_must_be_whole_micro_batches():
-    """Otherwise a step would see another number of sequences than the config says."""
-    with pytest.raises(InputError, match="batch_size 10 is not a multiple"):
-        Recipe(lr=1e-4, batch_size=10, micro_batch_size=4)
 
 
 def test_steps_are_counted_by_epoch_with_its_last_short_batch():

@@ -430,7 +430,7 @@ def test_the_turns_of_a_conversation_are_never_split(tmp_path):
 
 
 def test_bad_settings_are_named_before_the_model_is_loaded(call, monkeypatch):
-    """Smoothing, seed, and layers that the model does not have."""
+    """Smoothing, seed, a batch, and layers that the model does not have."""
     with pytest.raises(InputError, match="lora_target_modules 'nowhere' does not fit"):
         call(method="lora", lora_target_modules="nowhere")
     monkeypatch.setattr(models, "load_model", None)
@@ -438,3 +438,5 @@ def test_bad_settings_are_named_before_the_model_is_loaded(call, monkeypatch):
         call(smoothing=1)
     with pytest.raises(InputError, match="seed is -1"):
         call(seed=-1)
+    with pytest.raises(InputError, match="batch_size 10 is not a multiple"):
+        call(batch_size=10, micro_batch_size=4)

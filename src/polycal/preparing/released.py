@@ -61,7 +61,7 @@ def prepare_released(
         InputError: the repository is not available, or is neither a complete causal
             model nor a LoRA adapter of the base model.
     """
-    from polycal.models.completeness import check_adapter
+    from polycal.models.meta_loading import check_adapter
     from polycal.models.tokens import digest_tokenizer, load_tokenizer
 
     adapter = (ADAPTER, ADAPTER_WEIGHTS)

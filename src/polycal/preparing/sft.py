@@ -25,6 +25,7 @@ from polycal.preparing.sft_formats import (
 from polycal.storage import tables
 from polycal.storage.files import digest
 from polycal.study.completeness import (
+    FAULTY,
     MOST_DROPPED,
     MOST_FAULTY,
     SHOWN,
@@ -38,12 +39,11 @@ from polycal.verb import verb
 _BATCH = 4096  # conversations that are Python objects at one time
 _logger = logging.getLogger(__name__)
 
-_FAULTY = "dropped_faulty"
 _ADVICE = "correct `format:` or the rows, or allow it with `max_dropped`"
 _LIMITS = {
     "dropped_no_answer": (MOST_DROPPED, _ADVICE),
     "dropped_empty_answer": (MOST_DROPPED, _ADVICE),
-    _FAULTY: (MOST_FAULTY, _ADVICE),
+    FAULTY: (MOST_FAULTY, _ADVICE),
 }
 
 
@@ -210,7 +210,7 @@ class _Conversations:
                 messages = to_messages(source, row)
                 second = read_content(row[source.input]) if source.input else ""
             except InputError as error:
-                self.counts[_FAULTY] += 1
+                self.counts[FAULTY] += 1
                 if len(self.faults) < SHOWN:
                     self.faults.append(f"{where}: {error}")
                 continue
@@ -230,16 +230,18 @@ class _Conversations:
                 }
         if self._filter:
             self._filter.check()
-        limits = dict(_LIMITS)
-        if self.faults:
-            limits[_FAULTY] = (MOST_FAULTY, f"{self.describe_faults()}; {_ADVICE}")
         rows = self.counts["rows"] - self.counts["dropped_by_filter"]
-        counts = {**self.counts, "rows": rows}
-        check_dropped(f"{self._repo}, train", counts, limits, self._max_dropped)
+        check_dropped(
+            f"{self._repo}, train",
+            {**self.counts, "rows": rows},
+            _LIMITS,
+            self._max_dropped,
+            self.describe_faults(),
+        )
 
     def describe_faults(self) -> str:
         """Return the first faulty rows as a part of a message."""
-        return list_faults(self.faults, self.counts[_FAULTY])
+        return list_faults(self.faults, self.counts[FAULTY])
 
 
 def _to_table(rows: Iterable[dict]) -> pa.Table:

@@ -111,7 +111,7 @@ def check_copy(repo: str, folder: Path) -> None:
         InputError: as `check_model`.
     """
     # Imports PyTorch, where it is installed.
-    from polycal.models.completeness import check_model
+    from polycal.models.meta_loading import check_model
 
     with naming(repo, folder):
         check_model(folder)

@@ -1,7 +1,7 @@
 """Read a benchmark in its own columns into one questions table per language."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from polycal.preparing.rows import read_rows
 from polycal.storage import tables
 from polycal.storage.files import digest
 from polycal.study.completeness import (
+    FAULTY,
     MOST_DROPPED,
     MOST_FAULTY,
     check_dropped,
@@ -32,7 +33,7 @@ from polycal.verb import verb
 
 _logger = logging.getLogger(__name__)
 
-_FAULTY, _REPEATED = "dropped_faulty", "dropped_repeated_row"
+_REPEATED = "dropped_repeated_row"
 _ALLOW = ", or allow it with `max_dropped`"
 _LIMITS = {
     BLANK_OPTION: (
@@ -43,7 +44,7 @@ _LIMITS = {
         MOST_DROPPED,
         f"name columns that may be blank as `optional` in `format:`{_ALLOW}",
     ),
-    _FAULTY: (MOST_FAULTY, f"correct `format:` or the rows{_ALLOW}"),
+    FAULTY: (MOST_FAULTY, f"correct `format:` or the rows{_ALLOW}"),
     _REPEATED: (MOST_DROPPED, f"look for files that are there twice{_ALLOW}"),
 }
 
@@ -199,9 +200,16 @@ def _read_split(
                 f"{', '.join(differ)}; are the columns of `question_id` right?"
             )
             ambiguous.add(name)
-    counts[_FAULTY] = len(faults) + len(ambiguous)
+    counts[FAULTY] = len(faults) + len(ambiguous)
     questions = [kept[name] for name in kept if name not in ambiguous]
-    _report_faults(faults, questions, counts, title, max_dropped)
+    shown = list_faults(faults, len(faults))
+    if not questions:
+        seen = f"{title} holds no question that can be used ({counts})"
+        raise InputError(f"{seen}; {shown}" if faults else seen)
+    # Two rows of one id are one fault.
+    check_dropped(title, counts | {FAULTY: len(faults)}, _LIMITS, max_dropped, shown)
+    if faults:
+        _logger.warning("%s: a faulty row is dropped: %s", title, shown)
     counts["duplicate_options"] = sum(
         len(set(one["options"])) < len(one["options"]) for one in questions
     )
@@ -213,24 +221,3 @@ def _read_split(
             *(title, counts["duplicate_questions"]),
         )
     return questions, counts
-
-
-def _report_faults(
-    faults: Sequence[str],
-    questions: Sequence[dict],
-    counts: dict[str, int],
-    title: str,
-    max_dropped: float | None,
-) -> None:
-    """Log faulty rows; refuse too many rows that would be dropped."""
-    shown = list_faults(faults, len(faults))
-    limits = dict(_LIMITS)
-    if faults:
-        limits[_FAULTY] = (MOST_FAULTY, f"{shown}; {_LIMITS[_FAULTY][1]}")
-    if not questions:
-        seen = f"{title} holds no question that can be used ({counts})"
-        raise InputError(f"{seen}; {shown}" if faults else seen)
-    # Two rows of one id are one fault.
-    check_dropped(title, counts | {_FAULTY: len(faults)}, limits, max_dropped)
-    if faults:
-        _logger.warning("%s: a faulty row is dropped: %s", title, shown)

@@ -11,6 +11,7 @@ MOST_FAULTY = 0.01
 MOST_DROPPED = 0.1
 _FEWEST = 10  # rows of which one may be dropped, though 1 % of them is less than one
 SHOWN = 3  # faulty rows that a message lists
+FAULTY = "dropped_faulty"  # rows that contradict themselves or the format
 _logger = logging.getLogger(__name__)
 
 
@@ -29,6 +30,7 @@ def check_dropped(
     counts: Mapping[str, int],
     limits: Mapping[str, tuple[float, str]],
     max_dropped: float | None = None,
+    faults: str = "",
 ) -> None:
     """Refuse a source of which too many rows were dropped.
 
@@ -39,6 +41,7 @@ def check_dropped(
         counts: `rows`, and the rows that were dropped by reason.
         limits: reason -> share that may be dropped, and what a user should look at.
         max_dropped: the study's own share, in place of each limit.
+        faults: the first faulty rows, as `list_faults` returns them.
 
     Raises:
         InputError: a reason is above its limit.
@@ -49,6 +52,7 @@ def check_dropped(
         most = share if max_dropped is None else max_dropped
         if counts[reason] > max(spared, most * rows):
             name = reason.removeprefix("dropped_").replace("_", " ")
+            advice = f"{faults}; {advice}" if reason == FAULTY else advice
             raise InputError(
                 f"{title}: {counts[reason]} of {rows} rows are dropped "
                 f"({name}), more than {most:.0%}; {advice}"

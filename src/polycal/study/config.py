@@ -111,7 +111,18 @@ def complete_format(format: str | Mapping) -> dict:
     return format
 
 
-def _fill(value: dict, schema: Mapping, *, prefix: Iterable[str] = ()) -> None:
+def check_setting(name: str, value: object) -> None:
+    """Refuse a value of a recipe that the schema refuses; of `lr`, a single rate.
+
+    Raises:
+        InputError: the value has no meaning.
+    """
+    schema = _read_schema()
+    part = schema["properties"]["recipe"]["properties"][name]
+    _fill(value, part.get("items", part) | {"$defs": schema["$defs"]}, prefix=[name])
+
+
+def _fill(value: object, schema: Mapping, *, prefix: Iterable[str] = ()) -> None:
     """Set every absent key to its default, in place.
 
     Args:

@@ -2,7 +2,6 @@
 
 `Rendering` is how conversations become token sequences, once per model and SFT set;
 `Recipe` is how a model is trained on them. The command line has a flag per field.
-Standard library only, because the workflow imports it at every start.
 """
 
 import dataclasses
@@ -11,14 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from polycal.errors import InputError
-
-METHODS = ("full", "lora")
-DTYPES = ("auto", "float32", "bfloat16")
-REDUCTIONS = ("mean", "sum")
-CHAT_TEMPLATES = ("auto", "own", "tulu", "alpaca")
-BOS = ("auto", "always", "never")
-# As in the schema of a study; a training beyond would not end.
-_LARGEST = {"epochs": 10_000}
 
 
 def _setting(text: str, default: Any = dataclasses.MISSING) -> Any:
@@ -47,14 +38,7 @@ class Rendering:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        _check_choices(self, chat_template=CHAT_TEMPLATES, bos=BOS)
-        if not _fits(self.max_length, "a whole number of at least 2"):
-            raise InputError(
-                f"max_length is {self.max_length}; it must be a whole number of at "
-                "least 2"
-            )
-        if self.max_length > 10**7:
-            raise InputError(f"max_length is {self.max_length}; it must be at most 1e7")
+        _check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,34 +89,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        _check_choices(self, method=METHODS, loss_reduction=REDUCTIONS, dtype=DTYPES)
-        ranges = {
-            "above 0": ("lr", "epochs", "lora_alpha"),
-            "at least 0": ("weight_decay", "max_grad_norm"),
-            "at least 0 and below 1": (
-                *("warmup_ratio", "attention_dropout", "lora_dropout"),
-            ),
-            "above 0 and below 1": ("validation_fraction",),
-            "a whole number of at least 1": (
-                *("max_steps", "batch_size", "micro_batch_size", "lora_rank"),
-            ),
-        }
-        for wanted, names in ranges.items():
-            for name in names:
-                value = getattr(self, name)
-                if value is not None and not _fits(value, wanted):
-                    raise InputError(f"{name} is {value}; it must be {wanted}")
-                most = _LARGEST.get(name, 10**9)
-                if value is not None and value > most:
-                    raise InputError(f"{name} is {value}; it must be at most {most}")
+        _check(self)
         if self.load_in_4bit and self.method != "lora":
             raise InputError(
                 f"load_in_4bit needs method lora, not {self.method}; change one of them"
-            )
-        if self.batch_size % self.micro_batch_size:
-            raise InputError(
-                f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
-                f"{self.micro_batch_size}; a step would not see batch_size sequences"
             )
 
     def count_steps(self, n_examples: int) -> int:
@@ -145,21 +105,9 @@ class Recipe:
         return math.ceil(self.epochs * math.ceil(n_examples / self.batch_size))
 
 
-def _check_choices(settings: object, **allowed: tuple[str, ...]) -> None:
-    for name, choices in allowed.items():
-        value = getattr(settings, name)
-        if value not in choices:
-            raise InputError(f"{name} {value!r} is not one of {', '.join(choices)}")
+def _check(settings: Rendering | Recipe) -> None:
+    """Refuse values that a study's schema refuses in its `recipe`."""
+    from polycal.study.config import check_setting  # jsonschema takes 0.1 s to import
 
-
-def _fits(value: float, wanted: str) -> bool:
-    if not math.isfinite(value):
-        return False
-    return {
-        "above 0": value > 0,
-        "at least 0": value >= 0,
-        "at least 0 and below 1": 0 <= value < 1,
-        "above 0 and below 1": 0 < value < 1,
-        "a whole number of at least 1": value >= 1 and value == int(value),
-        "a whole number of at least 2": value >= 2 and value == int(value),
-    }[wanted]
+    for name, value in vars(settings).items():
+        check_setting(name, value)

@@ -1,4 +1,4 @@
-"""Check a full model before a study pays for it, by the headers of its weights."""
+"""Check a full model by loading it onto the meta device, before a study pays for it."""
 
 import importlib.util
 import logging

@@ -12,7 +12,7 @@ from toys import make_model, make_tokenizer, save_checkpoint
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from polycal.errors import InputError, summarise
-from polycal.models.completeness import check_model
+from polycal.models.meta_loading import check_model
 from polycal.models.loading import load_model
 
 
