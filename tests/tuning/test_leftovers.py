@@ -32,7 +32,7 @@ def no_grace(request, monkeypatch):
 
 
 def remove(folder: Path) -> int:
-    return find_and_remove(folder).removed
+    return find_and_remove(folder)[0]
 
 
 def kept(folder: Path) -> set[str]:

@@ -34,6 +34,8 @@ class TrainingCallback(TrainerCallback):
         signal: number of the signal that ended the training, or 0.
         diverged: why the training counts as diverged, part of a sentence; None: it has
             not.
+        validate: adds the validation loss of the model as it is to the log; called
+            before the first step, for the loss of the untuned model.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class TrainingCallback(TrainerCallback):
         self._last_saved = time.monotonic()
         self.signal = 0
         self.diverged: str | None = None
+        self.validate: Callable[[], object] = lambda: None
         self._name = f"log-{process_rank()}.json"  # within a checkpoint
 
     def restore(self, checkpoint: Path) -> None:
@@ -84,6 +87,17 @@ class TrainingCallback(TrainerCallback):
             yield
         finally:
             restore_handlers()
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: object,
+    ) -> None:
+        """Validate; here the weights are already sharded over the processes."""
+        if not self._log.lines:  # no checkpoint restored the untuned model's loss
+            self.validate()
 
     def on_step_end(
         self,
@@ -144,25 +158,6 @@ class TrainingCallback(TrainerCallback):
             self._checkpoints.keep(state.global_step)
         wait_for_all()
         self._last_saved = time.monotonic()
-
-
-class UntunedLoss(TrainerCallback):
-    """Log the validation loss of the untuned model, before the first step."""
-
-    def __init__(self, log: TrainingLog, validate: Callable[[], object]) -> None:
-        """Compute nothing yet."""
-        self._log, self._validate = log, validate
-
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: object,
-    ) -> None:
-        """Validate; here the weights are already sharded over the processes."""
-        if not self._log.lines:
-            self._validate()
 
 
 def _max_over_processes(numbers: list[int], device: torch.device) -> list[int]:

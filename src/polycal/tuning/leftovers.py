@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from polycal.storage.files import exclusive
 from polycal.study import layout
@@ -11,18 +10,6 @@ from polycal.tuning.checkpoints import measure_checkpoints, remove_checkpoints
 from polycal.verb import verb
 
 GRACE = 24 * 3600  # seconds: running a study briefly with fewer values is harmless
-
-
-class Leftovers(NamedTuple):
-    """What `find_and_remove` did.
-
-    Attributes:
-        removed: bytes of the removed checkpoints.
-        waiting: bytes of checkpoints whose training was dropped less than a day ago.
-    """
-
-    removed: int
-    waiting: int
 
 
 @verb()
@@ -48,10 +35,14 @@ def remove_leftovers(*, results: Path = Path("results")) -> None:
         )
 
 
-def find_and_remove(results: Path) -> Leftovers:
+def find_and_remove(results: Path) -> tuple[int, int]:
     """Remove checkpoints of trainings that are done, or were dropped a day ago.
 
     Checkpoints of a running training stay.
+
+    Returns:
+        Bytes of the removed checkpoints, and of those whose training was dropped less
+        than a day ago.
 
     Raises:
         InputError: `note_trainings` did not write a file of the notes.
@@ -72,4 +63,4 @@ def find_and_remove(results: Path) -> Leftovers:
             if is_idle:
                 removed += measure_checkpoints(folder)
                 remove_checkpoints(folder)
-    return Leftovers(removed, waiting)
+    return removed, waiting

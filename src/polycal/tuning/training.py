@@ -26,7 +26,7 @@ from polycal.storage import tables
 from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
 from polycal.study.recipe import Recipe
-from polycal.tuning.callbacks import TrainingCallback, UntunedLoss
+from polycal.tuning.callbacks import TrainingCallback
 from polycal.tuning.chat import choose_template
 from polycal.tuning.checkpoints import Checkpoints
 from polycal.tuning.examples import FILE, Examples
@@ -118,8 +118,7 @@ def train(training: Training) -> None:
         report_to=training.report_to,
         name="/".join(map(str, (*training.identity.values(), recipe.lr))),
     )
-    validate = functools.partial(trainer.validate, validation_set)
-    trainer.add_callback(UntunedLoss(log, validate))
+    callback.validate = validate = functools.partial(trainer.validate, validation_set)
     if is_first:
         training.checkpoints.set_aside_damaged()
     wait_for_all()
