@@ -91,10 +91,7 @@ def band_width(
 ) -> np.ndarray:
     """Return the half width [L] of the band that holds L differences at once.
 
-    Args:
-        replicates: [R, L].
-        noise: of the L differences.
-        confidence: such as 0.95.
+    The arguments are those of `max_t`.
     """
     band = max_t(replicates, noise, confidence=confidence) * noise.se
     # A few draws of Student's t with 1 or 2 degrees of freedom miss its far tail.

@@ -95,10 +95,7 @@ def null_uniforms(task: str, questions: Sequence[str], *, seed: int) -> np.ndarr
 
     They are from 0 to 1; an answer is right where its confidence is above.
 
-    Args:
-        task: short name of the benchmark.
-        questions: ids of Q questions.
-        seed: of the study.
+    The arguments are those of `question_weights`.
     """
     uniforms = np.empty((len(questions), NULL_DRAWS), np.float32)
     for row, question in zip(uniforms, questions, strict=True):
@@ -225,12 +222,7 @@ class Resampler:
     ) -> None:
         """Draw the weights of all questions.
 
-        Args:
-            task: short name of the benchmark.
-            questions: ids of the questions of any language.
-            replicates: how many.
-            seed: of the study.
-            confidence: of the intervals, such as 0.95.
+        The arguments are those of `question_weights`; `confidence` is of intervals.
         """
         names = sorted(set(questions))
         self._positions = {name: position for position, name in enumerate(names)}

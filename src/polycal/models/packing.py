@@ -178,10 +178,8 @@ def pack_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row
 def pad_batch(waiting: list[Row], max_tokens: int, max_scored: int) -> list[Row]:
     """Remove the rows of one padded forward pass from the end of a list.
 
-    Args:
-        waiting: rows by length, shortest first; at least one.
-        max_tokens: limit for the tokens of all rows, padding included.
-        max_scored: as in `pack_batch`.
+    The arguments are those of `pack_batch`; rows are by length, shortest first, and
+    padding counts as tokens.
     """
     batch = [waiting.pop()]
     n_scored = batch[0].n_scored

@@ -19,7 +19,7 @@ from polycal.errors import InputError
 from polycal.preparing.agreement import Version, check_agreement
 from polycal.storage import tables
 from polycal.storage.files import replacing
-from polycal.storage.provenance import provenance
+from polycal.storage.provenance import digest_facts, provenance
 from polycal.study.prompts import LETTERS
 from polycal.study.scorings import Policy
 from polycal.verb import verb
@@ -53,16 +53,10 @@ def check_task(
         InputError: as `compare`.
     """
     facts = provenance(kind=_KIND, **compare(questions, policy))
-    facts["content"] = _digest(facts)
+    facts["content"] = digest_facts(facts)
     text = json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False)
     with replacing(out) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _digest(facts: Mapping) -> str:
-    """Return the SHA-256 of a check without this digest."""
-    rest = {key: value for key, value in facts.items() if key != "content"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def compare(paths: Sequence[Path], policy: str) -> dict[str, Any]:
@@ -246,7 +240,7 @@ def read_check(path: Path) -> dict[str, Any]:
             all(isinstance(own["questions"], str) for own in languages.values()),
             isinstance(test["missing"], list),
             isinstance(test["differing"], list),
-            "content" not in check or check["content"] == _digest(check),
+            "content" not in check or check["content"] == digest_facts(check),
         ]
         if all(known):
             return check

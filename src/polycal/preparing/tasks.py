@@ -107,14 +107,7 @@ def read_task(
     answers, an id with two texts) are dropped up to a limit; their counts by split and
     reason are logged and returned as `counts` among the facts.
 
-    Args:
-        repo: a Hub id or a local directory in the Hub's layout.
-        revision: the commit of a Hub id; only noted for a directory.
-        format: the name of a known format, or a description (also as JSON).
-        task: the short name that the study gives the benchmark.
-        language: its code.
-        name: the language's config in the repository; by default the code.
-        max_dropped: as in `prepare_task`.
+    The arguments are those of `prepare_task`; a format may be a description, too.
 
     Returns:
         A questions table, and the facts of its origin.

@@ -60,17 +60,7 @@ def make_study(
     """Return a study, with the keys alone that differ from their defaults.
 
     Returned, too, is a directory with the configuration of each repository of a model.
-
-    Args:
-        model: Hub id (owner/name, perhaps @revision) or directory.
-        against: the same of the model that it was tuned from; None: no other model.
-        task: name of a known benchmark, or the directory of one.
-        format: of a benchmark in a directory.
-        languages: codes.
-        max_questions: of every language.
-        prompt: plain or chat.
-        scoring: how options are scored.
-        gpus: that a job takes.
+    The arguments are those of `polycal try`, and the GPUs that a job takes.
 
     Raises:
         InputError: a model, the benchmark or one of its languages is not there, or a
@@ -78,12 +68,7 @@ def make_study(
     """
     name, benchmark = _find_task(task, format)
     codes = [code for text in languages for code in text.split(",") if code]
-    asked: dict[str, Any] = {
-        "name": name,
-        **benchmark,
-        "prompt": prompt,
-        "languages": codes,
-    }
+    asked = {"name": name, **benchmark, "prompt": prompt, "languages": codes}
     asked["max_questions"] = max_questions
     # Checked without the models, whose names are known only when they are found.
     entry = {"name": "model", "repo": "./model"}
@@ -122,7 +107,7 @@ def _name_apart(name: str, base: str) -> str:
     return suggest_name(name, ending="-tuned") if name == base else name
 
 
-def _find_task(task: str, format: str) -> tuple[str, dict[str, str]]:
+def _find_task(task: str, format: str) -> tuple[str, dict[str, Any]]:
     """Return the name of a task, and what a study says of its repository."""
     known = load_yaml(_TASKS.read_text(encoding="utf-8"))
     if task in known:

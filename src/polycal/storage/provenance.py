@@ -73,12 +73,12 @@ def write_provenance(folder: Path, **facts: object) -> None:
     `content` is a digest of them, because later stages copy some.
     """
     written = provenance(**facts)
-    written["content"] = _digest_facts(written)
+    written["content"] = digest_facts(written)
     text = json.dumps(written, indent=2, sort_keys=True)
     (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _digest_facts(facts: dict[str, Any]) -> str:
+def digest_facts(facts: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of facts as JSON holds them, without their digest."""
     held = {key: value for key, value in facts.items() if key != "content"}
     text = json.dumps(json.loads(json.dumps(held)), sort_keys=True)
@@ -99,7 +99,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not JSON ({error}); {_AGAIN}") from error
     if not isinstance(facts, dict):
         raise InputError(f"{path} is no list of facts; {_AGAIN}")
-    if "content" in facts and facts["content"] != _digest_facts(facts):
+    if "content" in facts and facts["content"] != digest_facts(facts):
         raise InputError(f"{path} has changed since it was written; {_AGAIN}")
     return facts
 

@@ -119,13 +119,8 @@ def build_chat(
 ) -> ChatPrompt:
     """Return a question under `letters` or `text` scoring, for a chat template.
 
-    Args:
-        scoring: as in `build_prompt`.
-        question: its text.
-        options: their texts.
-        lead_in: beginning of the answer.
-        shots: as in `build_prompt`.
-        as_turns: whether each shot is a turn of the user and one of the assistant.
+    The arguments are those of `build_prompt`; `as_turns` makes each shot a turn of the
+    user and one of the assistant.
     """
     write = _WRITERS[scoring]
     answered = []

@@ -21,12 +21,7 @@ def find_saved(
     A language is a folder below, whether it was saved by itself or as a member of a
     DatasetDict of languages. A Dataset without splits is the first one.
 
-    Args:
-        repo: name of the folder in messages.
-        folder: to look into.
-        name: the config (in a benchmark: the language); None: the folder is one set.
-        splits: the splits that are needed.
-        optional: splits that are taken if they are there.
+    The arguments are those of `polycal.study.repositories.pick_files`.
 
     Raises:
         InputError: the folder lacks the language, a split or a file.

@@ -12,11 +12,6 @@ _SRUN_NODE = "SLURM_NODEID"  # srun sets it on each machine
 class Machines:
     """The machines of one training, and this machine's rank.
 
-    Attributes:
-        nodes: number of machines.
-        node_rank: of this machine, from 0; rank 0 writes the result. None: srun's.
-        rendezvous: HOST:PORT on machine 0, needed with several machines; None for one.
-
     Raises:
         InputError: a value is missing or out of range.
     """

@@ -42,28 +42,15 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """The arguments of `train`.
-
-    Attributes:
-        base: directory of the base model.
-        examples: directory of the tokenised SFT set.
-        origin: provenance of the examples.
-        identity: columns that name the run: model, sft, smoothing, seed.
-        recipe: every other setting.
-        out: directory to write.
-        key: of everything that determines the result.
-        checkpoints: of this training.
-        minutes: between two checkpoints.
-        report_to: trackers that also show the log.
-    """
+    """The arguments of `train`: those of `tune`, checked."""
 
     base: Path
     examples: Path
-    origin: dict
-    identity: dict
+    origin: dict  # provenance of the examples
+    identity: dict  # columns that name the run: model, sft, smoothing, seed
     recipe: Recipe
     out: Path
-    key: str
+    key: str  # of everything that determines the result
     checkpoints: Checkpoints
     minutes: float
     report_to: tuple[str, ...]
