@@ -12,8 +12,8 @@ from toys import make_model, make_tokenizer, save_checkpoint
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from polycal.errors import InputError, summarise
-from polycal.models.meta_loading import check_model
 from polycal.models.loading import load_model
+from polycal.models.meta_loading import check_model
 
 
 @pytest.fixture

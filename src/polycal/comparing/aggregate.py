@@ -99,7 +99,7 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
                 )
         first["dtype"] |= set(facts.get("dtype", ()))
         row = tables.read_first(path, "metrics") or {}
-        checkpoint = row.get("model")
+        checkpoint = row.get("model", "")
         if row.get("sft", BASE) != BASE:
             checkpoint += f"/{row['sft']}"
         if opens := facts.get("opens_answer"):

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polycal.errors import InputError, join_lines
 from polycal.planning.sizes import SizedStudy
@@ -90,14 +90,17 @@ def _count(
     from polycal.models.chat_templates import ChatWriter, RefusedError
     from polycal.models.tokens import split_prompts
 
-    how = {"chat": task["prompt"] == "chat", "as_turns": task["shots_as"] == "turns"}
-    write = ChatWriter(tokenizer, folder).write if how["chat"] else lambda asked: asked
+    chat, as_turns = task["prompt"] == "chat", task["shots_as"] == "turns"
+    write: Any = ChatWriter(tokenizer, folder).write if chat else lambda asked: asked
     found: dict[str, dict[str, int]] = {scoring: {} for scoring in scorings}
     for (scoring, counts), (code, own) in itertools.product(
         found.items(), rows.items()
     ):
         try:
-            asked = [write(build_asked(scoring, row, **how)) for row in own]
+            asked = [
+                write(build_asked(scoring, row, chat=chat, as_turns=as_turns))
+                for row in own
+            ]
         except RefusedError as error:
             raise InputError(join_lines(str(error))) from error
         if crossing := split_prompts(tokenizer, asked).crossing:

@@ -1,5 +1,6 @@
 """Print one prompt of a study exactly as a model is given it, before anything runs."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,15 +93,17 @@ def show_prompt(
     answered = _find_shots(table, row, shots)
     form = prompt or task_entry["prompt"]
     as_turns = (shots_as or task_entry["shots_as"]) == "turns"
-    how = {"chat": form == "chat", "as_turns": as_turns}
-    built = build_asked(scoring, row, answered, **how)
+    ask = functools.partial(
+        build_asked, scoring, chat=form == "chat", as_turns=as_turns
+    )
+    built = ask(row, answered)
     test = tables.where(table, split="test").slice(0, _TRIED).to_pylist()
     title = f"{task}, {language}, question {row['question_id']}, {scoring}, "
     title += "chat, " * (form == "chat")
     title += f"shots: {len(answered)}, as {sft or model_name} sees it"
     if len(answered) < shots:
         title += f" ({shots} shots were asked for, its subject has no more)"
-    tried = [build_asked(scoring, each, **how) for each in test]
+    tried = [ask(each) for each in test]
     folders = list(map(_find_folder, sources))
     tokenizer, configuration = (_pick(folders, names) for names in _FILES)
     lines = _render(built, row["gold"], tried, tokenizer, configuration)
