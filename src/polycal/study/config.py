@@ -105,9 +105,7 @@ def complete_format(format: str | Mapping) -> dict:
     if isinstance(format, str):
         format = load_known(format)
     format = copy.deepcopy(dict(format))
-    schema = _read_schema()
-    part = schema["$defs"]["format"] | {"$defs": schema["$defs"]}
-    _fill(format, part, prefix=["format"])
+    _fill(format, _read_schema()["$defs"]["format"], prefix=["format"])
     return format
 
 
@@ -117,9 +115,8 @@ def check_setting(name: str, value: object) -> None:
     Raises:
         InputError: the value has no meaning.
     """
-    schema = _read_schema()
-    part = schema["properties"]["recipe"]["properties"][name]
-    _fill(value, part.get("items", part) | {"$defs": schema["$defs"]}, prefix=[name])
+    part = _read_schema()["properties"]["recipe"]["properties"][name]
+    _fill(value, part.get("items", part), prefix=[name])
 
 
 def _fill(value: object, schema: Mapping, *, prefix: Iterable[str] = ()) -> None:
@@ -127,11 +124,11 @@ def _fill(value: object, schema: Mapping, *, prefix: Iterable[str] = ()) -> None
 
     Args:
         value: a study, or a part of one.
-        schema: of the value.
+        schema: of the value; `$defs` are the study's.
         prefix: keys that lead to the value.
     """
-    errors = _validator(schema).iter_errors(value)
-    error = jsonschema.exceptions.best_match(errors)
+    schema = {**schema, "$defs": _read_schema()["$defs"]}
+    error = jsonschema.exceptions.best_match(_validator(schema).iter_errors(value))
     if error:
         keys = [*prefix, *error.absolute_path]
         known = error.schema.get("properties", ())
