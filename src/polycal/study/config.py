@@ -173,14 +173,7 @@ def explain(
     *,
     known: Iterable[str] = (),
 ) -> str:
-    """Return one line about a value that the schema refuses; name YAML's usual traps.
-
-    Args:
-        path: keys and list positions that lead to the value.
-        message: the schema's own message.
-        value: the value itself.
-        known: keys that are allowed there.
-    """
+    """Return one line about a value that the schema refuses; name YAML's traps."""
     keys = [str(key) for key in path]
     where = ".".join(keys) or "the study"
     if "languages" in keys and isinstance(value, bool):
