@@ -32,7 +32,7 @@ def ask(tmp_path, monkeypatch):
             **{"format": "global_mmlu", "languages": ["en,sw"], "max_questions": 9},
             **{"prompt": "plain", "scoring": ["letters"], "gpus": 0},
         }
-        return make_study(**(asked | changes))
+        return make_study(**(asked | changes))[0]
 
     return ask
 

@@ -185,7 +185,7 @@ def test_a_diverged_training_ends_at_once_and_select_passes_it_over(
     call, tmp_path, caplog
 ):
     """A rate that no training bears: no weights, a reason, and another is selected."""
-    bad = call("bad", lr=1e9, max_steps=50)
+    bad = call("bad", lr=10.0, max_steps=50, warmup_ratio=0, max_grad_norm=0)
     lines = tables.read(bad / "training_log.parquet", "training_log").to_pylist()
     assert len(lines) < 10
     assert {path.name for path in bad.iterdir()} == {
