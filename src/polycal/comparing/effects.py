@@ -1,6 +1,6 @@
 """A paired difference between conditions, with its intervals, bands and verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,9 @@ from polycal.study.languages import ALL, LEVELS
 
 # Metrics that count right answers.
 _OF_CORRECTNESS = {"accuracy"} | {m.name for m in METRICS.values() if m.of_bins}
+# Columns that some metrics do not have, and that of verdicts on claims.
+_OPTIONAL = ("p_adjusted", "margin", "p_equivalence", "p_noninferiority")
+_OPTIONAL += ("p_nonsuperiority", "p_before", "p_after")
 
 
 class Side(NamedTuple):
@@ -143,55 +146,43 @@ def _describe_one(
     band = np.full(len(estimate), np.nan)
     band[:n] = band_width(replicates, _first(noise, n), confidence=confidence)
     widest = metric.span[1] - metric.span[0]
-    frame = pd.DataFrame(
-        {
-            "level": [*effect.languages, *groups.names],
-            "before": groups.extend(effect.before.seeds.mean(axis=0)),
-            "after": groups.extend(effect.after.seeds.mean(axis=0)),
-            "estimate": estimate,
-            "by_seed": list(groups.extend(effect.seeds).T),
-            "low": low,
-            "high": high,
-            "se": noise.se,
-            "se_seeds": noise.se_seeds if varied.known else np.nan,
-            "ci_low": np.maximum(low - half, -widest),
-            "ci_high": np.minimum(high + half, widest),
-            "sim_low": np.maximum(low - band, -widest),
-            "sim_high": np.minimum(high + band, widest),
-            "p_value": p_two_sided(np.maximum(low, 0) + np.minimum(high, 0), noise),
-            "p_adjusted": np.nan,
-            "margin": np.nan,
-            "p_equivalence": np.nan,
-            "p_noninferiority": np.nan,
-            "p_nonsuperiority": np.nan,
-            "p_before": np.nan,
-            "p_after": np.nan,
-            "sd_seeds": _spread(groups.extend(effect.seeds)),
-            "n_languages": [1] * n + groups.sizes.tolist(),
-            "n_questions": [
-                *effect.n_questions,
-                *(effect.n_questions[own > 0].min() for own in groups.means.T),
-            ],
-        }
-    )
-    frame = frame.assign(**noise._asdict())
+    columns: dict[str, Any] = {
+        "level": [*effect.languages, *groups.names],
+        "before": groups.extend(effect.before.seeds.mean(axis=0)),
+        "after": groups.extend(effect.after.seeds.mean(axis=0)),
+        "estimate": estimate,
+        "by_seed": list(groups.extend(effect.seeds).T),
+        "low": low,
+        "high": high,
+        "se": noise.se,
+        "se_seeds": noise.se_seeds if varied.known else np.nan,
+        "ci_low": np.maximum(low - half, -widest),
+        "ci_high": np.minimum(high + half, widest),
+        "sim_low": np.maximum(low - band, -widest),
+        "sim_high": np.minimum(high + band, widest),
+        "p_value": p_two_sided(np.maximum(low, 0) + np.minimum(high, 0), noise),
+        "sd_seeds": _spread(groups.extend(effect.seeds)),
+        "n_languages": [1] * n + groups.sizes.tolist(),
+        "n_questions": [
+            *effect.n_questions,
+            *(effect.n_questions[own > 0].min() for own in groups.means.T),
+        ],
+        "n_seeds": n_seeds,
+    }
+    columns |= dict.fromkeys(_OPTIONAL, np.nan) | noise._asdict() | effect.key
     if metric.span == SIGNED:
-        for name, side, own in zip(
-            ("p_before", "p_after"),
-            (effect.before, effect.after),
-            varied_sides,
-            strict=True,
-        ):
+        sides = ("p_before", effect.before), ("p_after", effect.after)
+        for (name, side), own in zip(sides, varied_sides, strict=True):
             questions = groups.extend(side.replicates).std(axis=0, ddof=1)
             sided = own.noise(questions, n_seeds)
-            frame[name] = p_above(groups.extend(side.seeds.mean(axis=0)), sided, 0.0)
+            columns[name] = p_above(groups.extend(side.seeds.mean(axis=0)), sided, 0.0)
     if metric.margin:
-        frame["margin"] = margin
-        frame["p_noninferiority"] = p_above(low, noise, -margin)
-        frame["p_nonsuperiority"] = p_above(-high, noise, -margin)
-        frame["p_equivalence"] = p_equivalence(low, high, noise, margin)
-    frame["verdict"] = _verdicts(frame)
-    return frame.assign(**effect.key, n_seeds=n_seeds)
+        columns["margin"] = margin
+        columns["p_noninferiority"] = p_above(low, noise, -margin)
+        columns["p_nonsuperiority"] = p_above(-high, noise, -margin)
+        columns["p_equivalence"] = p_equivalence(low, high, noise, margin)
+    columns["verdict"] = _verdicts(columns)
+    return pd.DataFrame(columns)  # once: setting its columns one by one takes as long
 
 
 def _of_questions(effect: Effect, replicates: np.ndarray, groups: Groups) -> np.ndarray:
@@ -221,11 +212,12 @@ def _spread(seeds: np.ndarray) -> np.ndarray:
     return seeds.std(axis=0, ddof=1)
 
 
-def _verdicts(frame: pd.DataFrame) -> np.ndarray:
+def _verdicts(columns: Mapping[str, Any]) -> np.ndarray:
     """Return a word per row; a language is judged by the band over all languages."""
-    low = frame["sim_low"].fillna(frame["ci_low"])
-    high = frame["sim_high"].fillna(frame["ci_high"])
-    margin = frame["margin"]
+    is_level = np.isnan(columns["sim_low"])
+    low = np.where(is_level, columns["ci_low"], columns["sim_low"])
+    high = np.where(is_level, columns["ci_high"], columns["sim_high"])
+    margin = columns["margin"]
     return np.select(
         [low > 0, high < 0, (low > -margin) & (high < margin)],
         ["increase", "decrease", "equivalent"],
