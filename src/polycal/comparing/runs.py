@@ -112,7 +112,7 @@ def _read_origin(folder: Path) -> dict[str, Any]:
     }
 
 
-def _digest_checkpoint(folder: Path, facts: Mapping[str, object]) -> str | None:
+def _digest_checkpoint(folder: Path, facts: Mapping[str, Any]) -> str | None:
     """Return the digest of a checkpoint; an adapter's names its base model's, too.
 
     Args:
