@@ -56,8 +56,9 @@ def test_help_of_every_verb_can_be_printed(capsys):
         assert ended.value.code == 0
     for parser in parsers_of_verbs().values():
         assert all(each.help for each in parser._actions)
-        types = {each.type for each in parser._actions} - {None}
-        assert types <= {str, int, Path, finite, true_or_false, json_object}
+        types = {each.type.__name__ for each in parser._actions if each.type}
+        readers = {str, int, Path, finite, true_or_false, json_object}
+        assert types <= {reader.__name__ for reader in readers}
     assert "--smoothing" in capsys.readouterr().out
 
 
