@@ -243,7 +243,7 @@ def harness_folders(chance: random.Random, folder: Path) -> str:
     else:
         path.rename(path.with_name(chance.choice(["x.json", "samples_x.jsonl"])))
     # What follows reads polycal's own tables, and takes seconds.
-    nothing = {"measure": mock.DEFAULT, "partial_report": mock.DEFAULT}
+    nothing = dict.fromkeys(("measure", "compare_measured", "write_page"), mock.DEFAULT)
     with mock.patch.multiple(harness_report, **nothing):
         harness_report.report_samples(folder=folder / "out", out=folder / "study")
     for path in (folder / "study/results/predictions").rglob("*.parquet"):

@@ -26,6 +26,7 @@ def run(
     more: Sequence[str] = (),
     filter: Mapping | None = None,
     one: Literal["a", "b"] | None = None,
+    every: float | bool | None = None,
     settings: Settings,
 ) -> None:
     """Do it.
@@ -39,6 +40,7 @@ def run(
         more: or none.
         filter: rows to take.
         one: of two.
+        every: so many seconds, if any are said.
         settings: every other one.
 
     Raises:
@@ -66,8 +68,16 @@ def test_arguments_have_the_signature_s_types(parser):
         "more": (),
         "filter": {"n": 1},
         "one": "b",
+        "every": None,
         "settings": Settings(0.001, True),
     }
+
+
+@pytest.mark.parametrize(("words", "value"), [("--every", True), ("--every 2", 2.0)])
+def test_a_flag_that_is_true_or_a_number_may_stand_alone(words, value, parser):
+    """And is absent otherwise."""
+    given = parser.parse_args(f"x --out=o --rate=1 {words}".split())
+    assert given.every is value or given.every == value is not True
 
 
 def test_what_is_left_out_has_the_signature_s_default(parser):

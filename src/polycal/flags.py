@@ -114,8 +114,11 @@ def _add_flag(
 ) -> None:
     settings: dict[str, Any] = {}
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        # `int | None`: the flag takes an int.
-        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+        # `int | None`: the flag takes an int; `int | bool`: it may stand alone.
+        kinds = [k for k in typing.get_args(kind) if k is not types.NoneType]
+        if bool in kinds[1:]:
+            settings |= {"nargs": "?", "const": True}
+        kind = kinds[0]
     required = default is dataclasses.MISSING
     if typing.get_origin(kind) in (list, Sequence):
         (kind,) = typing.get_args(kind)

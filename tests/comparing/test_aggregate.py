@@ -82,7 +82,7 @@ def test_languages_that_are_not_asked_for_are_left_out(call):
 def test_a_language_that_is_missing_is_named(call):
     """With the run that lacks it."""
     with pytest.raises(
-        InputError, match=r"lack en of t \(text\) for the run m/s/0\.1/0"
+        InputError, match=r"lack en of t \(text\) for the run m/s/ls-0\.1/seed-0"
     ):
         call(("bn", "de", "sw"))
 
@@ -206,6 +206,28 @@ def test_only_the_study_s_runs_are_taken_and_all_of_them(call):
         call(LANGUAGES, runs=[other])
     with pytest.raises(InputError, match=f"lack the run {other}; measure"):
         call(LANGUAGES, runs=[run, other])
+
+
+def test_a_run_may_lack_a_task_that_is_said_to_be_lacking_and_no_other(tmp_path):
+    """One of two runs is measured on the second task; nothing is made up for it."""
+    where = [("t", 0), ("t", 1), ("u", 0)]
+    rows = [number("en", 0.5, task=task, seed=seed) for task, seed in where]
+    bins = [bin_of("en", task=task, seed=seed) for task, seed in where]
+    paths = {
+        "metrics": [save(tmp_path / "m.parquet", rows, "metrics")],
+        "reliability": [save(tmp_path / "r.parquet", bins, "reliability")],
+    }
+    keep, out = ["t=en", "u=en"], tmp_path / "out"
+    with pytest.raises(InputError, match=r"lack en of u .* run m/s/ls-0\.1/seed-1;"):
+        aggregate(**paths, keep=keep, out=out)
+    lacking = ["m/s/ls-0.1/seed-1/u"]
+    aggregate(**paths, keep=keep, lacking=lacking, out=out)
+    found = tables.read(out / "metrics.parquet", "metrics")
+    told = found.select(["task", "seed"]).to_pylist()
+    assert [tuple(row.values()) for row in told] == [("t", 0), ("u", 0), ("t", 1)]
+    also = "m/s/ls-0.1/seed-1/t"
+    with pytest.raises(InputError, match=r"hold en of t .*, which is said to be"):
+        aggregate(**paths, keep=keep, lacking=[*lacking, also], out=out)
 
 
 def save_asked(folder: Path, seed: int, **facts: object) -> tuple[Path, Path]:

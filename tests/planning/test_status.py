@@ -13,6 +13,8 @@ from study import small_study, write_config
 from test_jobs import save
 
 from polycal.cli import main
+from polycal.planning import status as module
+from polycal.planning.jobs import Job
 from polycal.storage import tables
 from polycal.study.layout import number
 
@@ -45,6 +47,7 @@ def test_a_study_that_has_not_begun(tell):
     text = tell()
     assert cells(text, "tune") == ["4", "0", "0", "0", "4", "?"]
     assert cells(text, "score") == ["6", "0", "0", "0", "6", "?"]
+    assert cells(text, "measure") == ["6", "0", "0", "0", "6", "?"]
     assert "Nothing is measured yet" in text
 
 
@@ -165,3 +168,34 @@ def test_files_that_go_while_it_looks_are_no_error(tell, tmp_path, monkeypatch):
     text = tell()
     assert cells(text, "tune")[1:3] == ["0", "0"]
     assert "Nothing is measured yet" in text
+
+
+def test_watching_ends_with_the_study(tmp_path, capsys, monkeypatch):
+    """It looks again after the seconds that were said, until the page is there."""
+    config = write_config(tmp_path, small_study())
+    waits = []
+    monkeypatch.setattr(
+        module, "list_all_jobs", lambda *_: [made_job(done=len(waits) > 1)]
+    )
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            (tmp_path / "report").mkdir()
+            (tmp_path / "report/index.html").write_text("")
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    flags = ["--config", str(config), "--results", str(tmp_path), "--logs", "none"]
+    main(["status", *flags, "--watch", "2.5"])
+    assert waits == [2.5] * 3
+    looks = re.findall(r"^measure +1 +(\d)", capsys.readouterr().out, re.MULTILINE)
+    assert looks == ["0", "0", "1", "1"]  # done, and only then a page
+    main(["status", *flags, "--watch"])  # it is done
+    assert len(waits) == 3
+    with pytest.raises(SystemExit, match=r"--watch is 0; give seconds above 0"):
+        main(["status", *flags, "--watch", "0"])
+
+
+def made_job(*, done):
+    """A measurement."""
+    return Job("measure", "measure/a", "a", ("measure",), 0, 0.0, None, done=done)

@@ -34,6 +34,7 @@ def aggregate(
     reliability: Sequence[Path],
     keep: Sequence[str],
     runs: Sequence[str] = (),
+    lacking: Sequence[str] = (),
     checkpoints: Path | None = None,
     out: Path,
 ) -> None:
@@ -47,6 +48,8 @@ def aggregate(
         keep: TASK=de+fr for each task: its languages; others are left out.
         runs: MODEL/SFT/ls-SMOOTHING/seed-SEED of each run that has to be there, and
             no other; by default whatever the tables hold.
+        lacking: MODEL/SFT/ls-SMOOTHING/seed-SEED/TASK of each run that is not measured
+            on a task, in a study that is not finished; any other gap is refused.
         checkpoints: the study's runs table; what was measured from another checkpoint
             than it names is refused.
         out: directory to write into.
@@ -68,7 +71,7 @@ def aggregate(
         "reliability": _gather(reliability, "reliability", kept),
     }
     for kind, table in gathered.items():
-        _check_complete(table, kind, kept)
+        _check_complete(table, kind, kept, set(lacking))
         if runs:
             _check_runs(table, kind, set(runs))
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
@@ -139,34 +142,44 @@ def _gather(
 
 
 def _check_complete(
-    table: pa.Table, kind: str, keep: Mapping[str, Iterable[str]]
+    table: pa.Table, kind: str, keep: Mapping[str, Iterable[str]], lacking: set[str]
 ) -> None:
     """Check that every run has every language of every task, under every scoring.
 
     Not under every normaliser: some need a parallel question in English.
+
+    Args:
+        table: of the study.
+        kind: of the table.
+        keep: task -> its languages.
+        lacking: run/task that has to be absent.
     """
     columns = [*_RUN[:-1], "scoring", "task", "language"]
     rows = table.select(columns).group_by(columns).aggregate([]).to_pylist()
-    present = {tuple(row.values()) for row in rows}
-    runs = sorted({row[:4] for row in present})
-    scorings = sorted({row[4] for row in present})
+    present = {
+        (_spell_run(row), row["scoring"], row["task"], row["language"]) for row in rows
+    }
+    runs = sorted({row[0] for row in present})
+    scorings = sorted({row[1] for row in present})
     asked = [(task, code) for task, codes in keep.items() for code in codes]
     for run, scoring, (task, code) in itertools.product(runs, scorings, asked):
-        if (*run, scoring, task, code) not in present:
-            raise InputError(
-                f"the {kind} lack {code} of {task} ({scoring}) for the run "
-                f"{'/'.join(map(str, run))}; measure its predictions too"
-            )
+        is_there = (run, scoring, task, code) in present
+        cell = f"{code} of {task} ({scoring}) for the run {run}"
+        if is_there and f"{run}/{task}" in lacking:
+            raise InputError(f"the {kind} hold {cell}, which is said to be lacking")
+        if not is_there and f"{run}/{task}" not in lacking:
+            raise InputError(f"the {kind} lack {cell}; measure its predictions too")
+
+
+def _spell_run(row: Mapping) -> str:
+    return RUN_TAIL.format_map(row | {"smoothing": number(row["smoothing"])})
 
 
 def _check_runs(table: pa.Table, kind: str, asked: set[str]) -> None:
     """Check that a table is about the runs of a study, all of them and no other."""
     columns = _RUN[:-1]
     rows = table.select(columns).group_by(columns).aggregate([]).to_pylist()
-    present = {
-        RUN_TAIL.format_map(row | {"smoothing": number(row["smoothing"])})
-        for row in rows
-    }
+    present = set(map(_spell_run, rows))
     for run in sorted(present - asked):
         raise InputError(
             f"the {kind} hold the run {run}, which is not of this study; find its file "

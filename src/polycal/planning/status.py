@@ -4,7 +4,9 @@ A running workflow is not asked, and nothing is locked.
 """
 
 import contextlib
+import itertools
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +15,12 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal.comparing.conditions import by_condition, label
+from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
 from polycal.planning.jobs import Job, list_jobs, read_timings
 from polycal.planning.sizes import SizedStudy
 from polycal.planning.terminal import align
+from polycal.reporting.measured import find_measured
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study
@@ -24,6 +28,7 @@ from polycal.study.grid import expand_runs
 from polycal.study.scorings import HEADLINE
 from polycal.verb import verb
 
+_PAUSE = 10.0  # seconds between two looks
 _SILENT = 15 * 60  # seconds without a new line in a log after which it is named
 _PROGRESS = re.compile(r"\bstep \d+ of \d+|\d+ of \d+ questions, .* left")
 _METRICS = ["accuracy", "confidence", "gap", "ece"]
@@ -36,6 +41,7 @@ def status(
     logs: Path = Path("logs"),
     results: Path = Path("results"),
     resources: Path = Path("resources"),
+    watch: float | bool | None = None,
 ) -> None:
     """Print how many jobs are done, running or failed, and the first numbers.
 
@@ -44,23 +50,68 @@ def status(
         logs: folder of the jobs' logs.
         results: folder that the workflow writes into; it may be absent.
         resources: folder of prepared models and data; it may be absent.
+        watch: print again every so many seconds (10 if none are said) until the study
+            is done.
 
     Raises:
-        InputError: the study, a timing or a table is wrong.
+        InputError: the study, a timing or a table is wrong, or the seconds are not
+            above 0.
     """
+    if watch is not None and watch <= 0:
+        raise InputError(f"--watch is {watch:g}; give seconds above 0")
     study = load_study(config)
+    clear = "\x1b[H\x1b[2J" if watch and sys.stdout.isatty() else ""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            jobs = list_all_jobs(study, results, resources)
+            lines = [f"{clear}Study {study['study']!r}", "", *_write_jobs(jobs, logs)]
+            lines += ["", *_write_metrics(results, study)]
+            print("\n".join(lines), flush=True)
+            page = layout.below(results, layout.PAGE)
+            if not watch or (all(job.done for job in jobs) and page.exists()):
+                return
+            time.sleep(_PAUSE if watch is True else watch)
+
+
+def list_all_jobs(study: Mapping, results: Path, resources: Path) -> list[Job]:
+    """Return the jobs whose progress is told: trainings, scorings, measurements.
+
+    Args:
+        study: a complete study.
+        results: folder that the workflow writes into; it may be absent.
+        resources: folder of prepared models and data; it may be absent.
+    """
     # Hours left are measured, so the type of GPU, which estimates need, is arbitrary.
     sized = SizedStudy(study, find_gpu("h200"), resources)
-    jobs = list_jobs(sized, read_timings(results))
-    lines = [f"Study {study['study']!r}", ""]
-    lines += [*_write_jobs(jobs, logs), "", *_write_metrics(results, study)]
-    print("\n".join(lines))
+    measured = find_measured(study, results)
+    measurements = [
+        Job(
+            stage="measure",
+            address=f"measure/{run.path}/{task['name']}",
+            model=run.model,
+            kind=("measure", task["name"]),
+            devices=0,
+            overhead=0.0,
+            seconds=None,
+            done=run in measured.get(task["name"], ()),
+        )
+        for run, task in itertools.product(expand_runs(study), study["tasks"])
+    ]
+    return [*list_jobs(sized, read_timings(results)), *measurements]
+
+
+def count_done(jobs: Sequence[Job]) -> dict[str, tuple[int, int]]:
+    """Return the number of finished jobs and of all jobs by stage."""
+    stages: dict[str, list[bool]] = {}
+    for job in jobs:
+        stages.setdefault(job.stage, []).append(job.done)
+    return {stage: (sum(done), len(done)) for stage, done in stages.items()}
 
 
 def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
     """Yield counts of the jobs by stage, then what the logs of unfinished jobs say."""
     rows, progress, failures, silences = [], [], [], []
-    for stage in ("tune", "score"):
+    for stage in ("tune", "score", "measure"):
         own = [job for job in jobs if job.stage == stage]
         left = [job for job in own if not job.done]
         paths = [logs / f"{job.address}.log" for job in left]

@@ -14,7 +14,7 @@ from polycal.preparing.checks import check_task
 from polycal.preparing.harness import Sample, find_golds, read_samples
 from polycal.preparing.harness_folder import Logged, find_logged
 from polycal.preparing.samples import Label, write_tables
-from polycal.reporting.partial_report import partial_report
+from polycal.reporting.measured import compare_measured, find_measured, write_page
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
@@ -92,7 +92,8 @@ def report_samples(
             "of each into a folder of its own"
         )
     config = _write_study(folder, models, tasks, scorings, policy, logged, out)
-    statistics = load_study(config)["statistics"]
+    study = load_study(config)
+    statistics = study["statistics"]
     for task, codes in tasks.items():
         check = layout.below(results, layout.CHECK, task=task)
         asked = [_questions(out, task, code) for code in codes]
@@ -118,7 +119,10 @@ def report_samples(
                     seed=statistics["seed"],
                     confidence=statistics["confidence"],
                 )
-    partial_report(config=config, results=results)
+    measured = find_measured(study, results)
+    page = layout.below(results, layout.PARTIAL_REPORT)
+    compare_measured(study, results, measured, page)
+    write_page(study, results, measured, page)
 
 
 def _find_tokenizers(

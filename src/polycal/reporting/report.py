@@ -66,6 +66,7 @@ def report(
     figures: Path,
     out: Path,
     missing: str | None = None,
+    progress: Mapping | None = None,
 ) -> None:
     """Write the page of a study; the same inputs give the same bytes.
 
@@ -79,6 +80,8 @@ def report(
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         out: the HTML file to write.
         missing: what an unfinished study lacks, as a sentence.
+        progress: finished and all jobs of an unfinished study that goes on, as
+            {STAGE: [DONE, ALL]}; the page then reads itself again once a minute.
 
     Raises:
         InputError: a table is empty or broken, or a figure or a check is missing.
@@ -101,6 +104,7 @@ def report(
         "study": study,
         "description": description,
         "missing": missing,
+        "progress": progress or {},
         "confidence": f"{100 * read_confidence(paths['contrasts']):g} %",
         "run": describe_run(measured, released) | {"normalisers": _pairs(measured)},
         "claims": list_claims(claims),

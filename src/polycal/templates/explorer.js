@@ -44,7 +44,7 @@ function fill() {
   const options = {
     model: () => unique(data.facets.map((each) => each.model)),
     sft: () => data.facets.filter((each) => each.model === view.model).map((each) => each.sft),
-    task: () => Object.keys(data.tasks),
+    task: () => Object.keys(data.tasks).filter((task) => Object.entries(data.values).some(([key, of]) => key.startsWith(task + "|") && facetOf().name in of)),
     scoring: () => data.scorings.filter((scoring) => readings.some((of) => of[0] === view.task && scoring === of[1] + " " + of[2])),
     calibrator: () => unique(readings.filter((of) => of[0] === view.task && view.scoring === of[1] + " " + of[2]).map((of) => of[3])).sort((a, b) => (b === "none") - (a === "none")),
     metric: () => [BOTH, ...Object.keys(data.metrics).filter((each) => key(each) in data.values)],

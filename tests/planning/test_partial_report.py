@@ -1,26 +1,27 @@
-"""The page of an unfinished study never mixes two measurements of one run."""
+"""The page of an unfinished study: per benchmark, and never of two measurements."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from polycal.errors import InputError
-from polycal.reporting import partial_report as module
+from polycal.planning.partial_report import partial_report
+from polycal.reporting import measured as module
 from polycal.reporting.harness_report import report_samples
-from polycal.reporting.partial_report import partial_report
 from polycal.storage import tables
 
 TASKS = ("quiz_en", "quiz_sw")
 METRICS = "results/metrics/{}/none/ls-0/seed-0/quiz.parquet"
 
 
-def log_model(folder, name, *, lift):
-    """Write what lm_eval logs of 40 questions in two languages."""
+def log_model(folder, name, *, lift, tasks=TASKS):
+    """Write what lm_eval logs of 40 questions in two languages of each benchmark."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
-    for task in TASKS:
+    for task in tasks:
         lines = []
         for number in range(40):
             scores = np.log(random.dirichlet([1 + lift, 1, 1, 1]))
@@ -39,7 +40,7 @@ def log_model(folder, name, *, lift):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (folder / f"samples_{task}_1.jsonl").write_text(text)
     config = {"output_type": "multiple_choice", "dataset_path": "json"}
-    results = {"model_name": name, "configs": dict.fromkeys(TASKS, config)}
+    results = {"model_name": name, "configs": dict.fromkeys(tasks, config)}
     (folder / "results_1.json").write_text(json.dumps(results))
 
 
@@ -123,7 +124,7 @@ def test_a_file_that_goes_while_it_is_read_leaves_its_run_out(
     assert [len(given["metrics"]) for given in calls] == [2, 1]
     assert accuracies(study) == {}
     page = (study / "results/partial/index.html").read_text()
-    assert "Not measured yet: 1 of 2 runs (b/none/ls-0/seed-0)" in page
+    assert "Not measured yet: 1 of 2 runs (b/none/ls-0/seed-0)." in page
 
 
 def test_jobs_that_never_rest_are_told(study, finished, monkeypatch):
@@ -142,3 +143,36 @@ def test_jobs_that_never_rest_are_told(study, finished, monkeypatch):
     (study / METRICS.format("a")).write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"quiz\.parquet is not a complete Parquet"):
         make_page(study)
+
+
+def test_each_benchmark_has_the_runs_that_are_measured_on_it(tmp_path):
+    """One model lacks a benchmark: its other one is compared, and the page says so.
+
+    Nothing that goes on reads the page again but where jobs are still to come.
+    """
+    logged = tmp_path / "logged"
+    log_model(logged / "a", "a", lift=1, tasks=(*TASKS, "exam_en", "exam_sw"))
+    log_model(logged / "b", "b", lift=9)
+    report_samples(folder=logged, out=tmp_path)
+    path = tmp_path / "results/partial/index.html"
+    imported = path.read_text()
+    make_page(tmp_path)
+    page = path.read_text()
+    said = "Not measured yet: 1 of 2 runs on exam (b/none/ls-0/seed-0)."
+    assert said in imported
+    assert said in page
+    assert 'http-equiv="refresh"' not in imported
+    assert '<meta http-equiv="refresh" content="60">' in page
+    bar = r'<label>measure <progress value="3" max="4"></progress> 3 of 4</label>'
+    assert re.search(bar, page)
+    assert 'id="task-quiz"' in page
+    assert 'id="task-exam"' in page
+    rows = tables.read(tmp_path / "results/partial/metrics.parquet", "metrics")
+    pairs = rows.select(["model", "task"]).group_by(["model", "task"]).aggregate([])
+    assert sorted(map(tuple, (row.values() for row in pairs.to_pylist()))) == [
+        ("a", "exam"),
+        ("a", "quiz"),
+        ("b", "quiz"),
+    ]
+    path = tmp_path / "results/partial/contrasts.parquet"
+    assert set(tables.read(path, "contrasts")["task"].to_pylist()) == {"quiz"}
