@@ -5,6 +5,7 @@ import pytest
 from made_up import make_study
 
 from polycal.comparing.conditions import (
+    ALONE_RANK,
     BASE_RANK,
     by_condition,
     in_resource_order,
@@ -62,11 +63,12 @@ def test_a_study_of_base_models_has_one_facet_per_model(tmp_path):
     paths = make_study(tmp_path, models=("m", "n"), sft=(), **SMALL)
     values = by_condition(select(paths["metrics"], "metrics", **PLACE))
     assert sorted(values["facet"].unique()) == ["m", "n"]
-    assert set(values["rank"]) == {BASE_RANK}
+    assert set(values["rank"]) == {ALONE_RANK}
 
 
 def test_labels_and_references():
     """The words of a condition, and what it is compared with."""
+    assert (label(ALONE_RANK), reference(ALONE_RANK, [ALONE_RANK])) == ("as it is", None)
     ranks = [BASE_RANK, 0.0, 0.1]
     assert [label(rank) for rank in ranks] == ["base", "SFT", "SFT, smoothing 0.1"]
     assert [reference(rank, ranks) for rank in ranks] == [None, BASE_RANK, 0.0]

@@ -141,8 +141,8 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
     [
         (
             {"sft": ()},
-            ["How well does the confidence of language models", "the model is over-"],
-            ["No figure", "single seed", "raises", "#trainings", "SFT sets", "#claims"],
+            ["How well does the confidence of", "the model is over-", ">as it is<"],
+            ["No figure", "single seed", "raises", "#trainings", "SFT sets", "#claims", ">base"],
         ),
         (
             {"smoothing": (0.1,)},

@@ -27,6 +27,7 @@ TO_TASK = "task:"  # a reference: the same condition on the task that is named a
 TO_MODEL = "model:"  # a reference: the base model that is named after it
 TO_STAGE = "stage:"  # a reference: the released checkpoint that was tuned further
 BASE_RANK = -1.0  # orders the base model before SFT with any smoothing
+ALONE_RANK = -2.0  # of models as they are, where none is tuned: no base of anything
 
 
 def rows_of(path: Path, kind: str, **values: str) -> pd.DataFrame:
@@ -54,14 +55,16 @@ def by_condition(table: pd.DataFrame) -> pd.DataFrame:
 
     A facet is a model with one SFT set; the rows of the base model are repeated in each
     of its facets, because every SFT set starts from it. The rank orders the conditions:
-    it is the smoothing, and `BASE_RANK` for the base model.
+    it is the smoothing, and `BASE_RANK` for the base model, or `ALONE_RANK` where the
+    table holds nothing else.
     """
+    untuned = ALONE_RANK if (table["sft"] == BASE).all() else BASE_RANK
     frames = []
     for model, own in table.groupby("model", sort=True):
         sets = sorted(set(own["sft"]) - {BASE}) or [BASE]
         for sft in sets:
             rows = own[own["sft"].isin([BASE, sft])]
-            rank = rows["smoothing"].where(rows["sft"] != BASE, BASE_RANK)
+            rank = rows["smoothing"].where(rows["sft"] != BASE, untuned)
             frames.append(rows.assign(facet=name_facet(model, sft), rank=rank))
     joined = pd.concat(frames, ignore_index=True)
     return joined.drop(columns=["model", "sft", "smoothing"])
@@ -73,9 +76,9 @@ def name_facet(model: str, sft: str) -> str:
 
 
 def label(rank: float) -> str:
-    """Return the condition in words: base; SFT; SFT, smoothing 0.1."""
-    if rank == BASE_RANK:
-        return "base"
+    """Return the condition in words: as it is; base; SFT; SFT, smoothing 0.1."""
+    if rank < 0:
+        return "base" if rank == BASE_RANK else "as it is"
     return "SFT" if rank == 0 else f"SFT, smoothing {number(float(rank))}"
 
 
@@ -86,7 +89,7 @@ def reference(rank: float, ranks: Iterable[float]) -> float | None:
     SFT without it, or with the base model where the study has no such SFT. None where
     the study has neither.
     """
-    if rank == BASE_RANK:
+    if rank < 0:
         return None
     wanted = [BASE_RANK] if rank == 0 else [0.0, BASE_RANK]
     known = set(ranks)

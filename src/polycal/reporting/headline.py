@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
-from polycal.comparing.conditions import BASE_RANK, TO_MODEL, label
+from polycal.comparing.conditions import TO_MODEL, label
 from polycal.reporting.report_tables import spell_interval
 from polycal.reporting.sentences import join, per_condition
 from polycal.reporting.spelling import percent, points
@@ -153,7 +153,7 @@ def _describe_other(beside: pd.DataFrame) -> Iterator[str]:
 
 def _describe_states(levels: pd.DataFrame) -> list[str]:
     """Describe what is not compared: models as they are, or two tokenizers."""
-    base = levels[levels["rank"] == BASE_RANK].sort_values("gap")
+    base = levels[levels["rank"] < 0].sort_values("gap")
     if len(levels) > len(base):
         indexed = levels.set_index(["facet", "rank"]).sort_index()
         told = indexed["accuracy"].map(percent) + " and "

@@ -111,7 +111,7 @@ def _overview_values(selection: Selection) -> pd.DataFrame:
             offset = own[f"ci_{end}"] - own["estimate"]
             means[f"{metric}_{end}"] = means[metric] + offset.reindex(means.index)
     means = means.reset_index()
-    return means if (means["rank"] != BASE_RANK).any() else means.iloc[:0]
+    return means if (means["rank"] >= 0).any() else means.iloc[:0]
 
 
 def caption_overview(means: pd.DataFrame) -> str:

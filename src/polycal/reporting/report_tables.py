@@ -90,7 +90,7 @@ def _level_row(row: Mapping, columns: list[tuple]) -> dict[str, Any]:
                 "interval": "" if pd.isna(low) else spell_interval(low, high, spell),
             }
         )
-    single = row["rank"] != BASE_RANK and row["n_seeds"] == 1
+    single = row["rank"] >= 0 and row["n_seeds"] == 1
     return {"label": label(row["rank"]), "single": single, "cells": cells}
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal.comparing.conditions import (
-    BASE_RANK,
     by_condition,
     label,
     name_facet,
@@ -65,7 +64,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
-    tuned = tuned[tuned["rank"] != BASE_RANK].sort_values(["facet", "rank", "seed"])
+    tuned = tuned[tuned["rank"] >= 0].sort_values(["facet", "rank", "seed"])
     recipes = [json.loads(text) for text in tuned["recipe"]]
     names = sorted(set().union(*recipes))
     values = {name: [_spell(own.get(name)) for own in recipes] for name in names}
