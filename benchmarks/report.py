@@ -3,9 +3,8 @@
     python benchmarks/report.py [FOLDER]
 
 Three models with three SFT sets and three smoothing values each, in 42 languages of one
-benchmark and 29 of another, by letters and by texts. The answers are made up; polycal
-measures and compares them and draws the figures, which takes a quarter of an hour, and
-writes the page.
+benchmark and 29 of another, by letters and by texts: the tables of a small made-up
+study, whose rows are repeated under these names.
 """
 
 import shutil
@@ -20,48 +19,7 @@ from playwright.sync_api import sync_playwright
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from made_up import make_study  # noqa: E402
-
-from polycal.reporting.figures import draw  # noqa: E402
-from polycal.reporting.report import report  # noqa: E402
-from polycal.study import layout  # noqa: E402
-from polycal.study.figures import FIGURES  # noqa: E402
-from polycal.study.languages import load_languages  # noqa: E402
-from polycal.study.scorings import HEADLINE  # noqa: E402
-
-
-def make_page(folder: Path) -> Path:
-    """Everything that the workflow does from the study's tables on."""
-    known = load_languages().values()
-    tasks = {
-        "global_mmlu": [each.code for each in known if each.in_global_mmlu],
-        "mmlu_prox": [each.code for each in known if each.in_mmlu_prox],
-    }
-    make_study(
-        folder,
-        tasks=tasks,
-        models=("a", "b", "c"),
-        sft=("x", "y", "z"),
-        smoothing=(0.0, 0.1, 0.2),
-        scorings=list(HEADLINE),
-    )
-    for task in tasks:
-        for scoring, normaliser in HEADLINE.items():
-            about = {"task": task, "scoring": scoring, "normaliser": normaliser}
-            place = folder / "figures" / layout.SHOWN_TAIL.format_map(about)
-            files = [place / f"{figure}.svg" for figure in FIGURES]
-            draw(tables=folder, **about, out=files)
-    started = time.perf_counter()
-    report(
-        study="full size",
-        scoring=["letters", "text"],
-        tables=folder,
-        checks=[folder / f"{task}.json" for task in tasks],
-        figures=folder / "figures",
-        out=folder / "index.html",
-    )
-    print(f"page written in {time.perf_counter() - started:.1f} s")
-    return folder / "index.html"
+from enlarged import write_enlarged  # noqa: E402
 
 
 class Seen(NamedTuple):
@@ -104,7 +62,9 @@ def main() -> None:
     """Print what the page weighs, how long it is, and how long it takes."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(temporary)
-        page = make_page(folder)
+        started = time.perf_counter()
+        page = write_enlarged(folder)
+        print(f"tables and page written in {time.perf_counter() - started:.0f} s")
         looks = [look(page) for _ in range(3)]
         print(f"page size {page.stat().st_size / 1e6:.2f} MB")
         print(f"{looks[0].screens:.1f} screens, {looks[0].nodes} elements")

@@ -68,7 +68,10 @@ def test_a_study_of_base_models_has_one_facet_per_model(tmp_path):
 
 def test_labels_and_references():
     """The words of a condition, and what it is compared with."""
-    assert (label(ALONE_RANK), reference(ALONE_RANK, [ALONE_RANK])) == ("as it is", None)
+    assert (label(ALONE_RANK), reference(ALONE_RANK, [ALONE_RANK])) == (
+        "as it is",
+        None,
+    )
     ranks = [BASE_RANK, 0.0, 0.1]
     assert [label(rank) for rank in ranks] == ["base", "SFT", "SFT, smoothing 0.1"]
     assert [reference(rank, ranks) for rank in ranks] == [None, BASE_RANK, 0.0]

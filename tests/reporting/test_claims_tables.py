@@ -39,17 +39,17 @@ def test_a_chip_stands_where_its_claim_and_its_condition_meet():
     rises, falls = matrix["rows"]
     assert (rises["statement"], falls["statement"]) == ("It rises.", "It falls.")
     (chip,), *nothing = rises["cells"]
-    assert (chip["mark"], chip["short"], chip["smoothing"]) == ("✗", "+5.0 pp", "")
+    assert (chip["mark"], chip["short"]) == ("✗", "+5.0 pp")
     assert nothing == [[], []]
     empty, (first,), (second,) = falls["cells"]
     assert empty == []
     assert [
-        (each["smoothing"], each["mark"], each["short"]) for each in (first, second)
+        (each["text"][:13], each["mark"], each["short"]) for each in (first, second)
     ] == [
-        ("0.1", "✓", "\N{MINUS SIGN}12.0 pp"),
-        ("0.2", "?", "\N{MINUS SIGN}3.1 pp"),
+        ("smoothing 0.1", "✓", "\N{MINUS SIGN}12.0 pp"),
+        ("smoothing 0.2", "?", "\N{MINUS SIGN}3.1 pp"),
     ]
-    start = "It falls. t, letters, smoothing 0.1: holds (gap +30.0 pp"
+    start = "smoothing 0.1: holds (gap +30.0 pp"
     assert first["text"].startswith(start)
     marks = {"✓": "holds", "✗": "reversed", "?": "inconclusive"}
     assert dict(matrix["marks"]) == marks
@@ -59,11 +59,15 @@ def test_several_models_have_columns_of_their_own():
     """Model and SFT set stand in the heading; the smoothing values share a cell."""
     rows = [row("It.", "t", value) for value in (0.1, 0.2)]
     matrix = arrange_claims(frame(*rows, row("It.", "t", 0.1, model="n")))
-    assert matrix["columns"] == ["m, SFT: s", "n, SFT: s"]
+    assert matrix["columns"] == ["s", "s"]
+    assert matrix["models"] == {"m": 1, "n": 1}
     assert matrix["compact"]
     both, one = matrix["rows"][0]["cells"]
-    assert [chip["smoothing"] for chip in both] == ["0.1", "0.2"]
-    assert [chip["smoothing"] for chip in one] == ["0.1"]
+    assert matrix["smoothing"] == "0.1 and 0.2"
+    named = [chip["text"].partition(": holds")[0] for chip in both]
+    assert named == ["m, SFT: s, smoothing 0.1", "m, SFT: s, smoothing 0.2"]
+    assert len(one) == 1
+    assert one[0]["text"].startswith("n, SFT: s, smoothing 0.1: holds (")
 
 
 def test_a_claim_that_is_judged_nowhere_takes_no_row():

@@ -142,7 +142,15 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
         (
             {"sft": ()},
             ["How well does the confidence of", "the model is over-", ">as it is<"],
-            ["No figure", "single seed", "raises", "#trainings", "SFT sets", "#claims", ">base"],
+            [
+                "No figure",
+                "single seed",
+                "raises",
+                "#trainings",
+                "SFT sets",
+                "#claims",
+                ">base",
+            ],
         ),
         (
             {"smoothing": (0.1,)},

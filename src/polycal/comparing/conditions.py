@@ -4,10 +4,12 @@ Input: rows of a study's tables about one task, scoring and normaliser; output: 
 frames that figures and the page show.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from polycal.comparing.averages import average
 from polycal.errors import InputError
@@ -32,7 +34,7 @@ ALONE_RANK = -2.0  # of models as they are, where none is tuned: no base of anyt
 
 def rows_of(path: Path, kind: str, **values: str) -> pd.DataFrame:
     """Return the rows of a study's table that hold these values; perhaps none."""
-    return tables.where(tables.read(path, kind), **values).to_pandas()
+    return tables.where(_read(path, kind), **values).to_pandas()
 
 
 def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
@@ -41,13 +43,24 @@ def select(path: Path, kind: str, **values: str) -> pd.DataFrame:
     Raises:
         InputError: the table has none.
     """
-    rows = tables.where(tables.read(path, kind), **values, calibrator="none")
+    rows = tables.where(_read(path, kind), **values, calibrator="none")
     if "subset" in rows.column_names:
         rows = tables.where(rows, subset="all")
     if not rows.num_rows:
         asked = ", ".join(f"{name} {value!r}" for name, value in values.items())
         raise InputError(f"{path} holds nothing about {asked}; choose what it holds")
     return rows.to_pandas()
+
+
+def _read(path: Path, kind: str) -> pa.Table:
+    """Return a table; one that was just read comes from memory."""
+    facts = path.stat()
+    return _read_once(path, kind, (facts.st_ino, facts.st_mtime_ns, facts.st_size))
+
+
+@functools.lru_cache(maxsize=4)  # a page asks for the same few tables a hundred times
+def _read_once(path: Path, kind: str, stamp: tuple[int, ...]) -> pa.Table:
+    return tables.read(path, kind)
 
 
 def by_condition(table: pd.DataFrame) -> pd.DataFrame:

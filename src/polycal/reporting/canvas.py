@@ -1,6 +1,5 @@
 """Style, layout in inches, and lines of languages that the figures share."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -110,8 +109,6 @@ def make_squares(
     title: str,
     *,
     extra: float = 0.0,
-    per_row: int | None = None,
-    least: float = 6.0,
 ) -> tuple[Figure, Iterator[tuple[Axes, str, Any]]]:
     """Lay out square panels: a row per facet, with a panel for each column.
 
@@ -120,27 +117,21 @@ def make_squares(
         columns: conditions, levels or metrics.
         title: what the numbers belong to.
         extra: inches that the legend needs beyond one line.
-        per_row: panels of a facet side by side before its next row; default: all.
-        least: inches that the legend and the title need.
 
     Returns:
         The figure, and for each panel its axes, its facet and its column.
     """
-    per_row = per_row or len(columns)
-    tall = _HEAD + _SIDE + 0.55
-    block = math.ceil(len(columns) / per_row) * tall
-    width, height = _MARGIN + per_row * _WIDE, extra + len(facets) * block
-    figure, box = make_canvas(width, height, title=title, least=least)
+    block = _HEAD + _SIDE + 0.55
+    width, height = _MARGIN + len(columns) * _WIDE, extra + len(facets) * block
+    figure, box = make_canvas(width, height, title=title)
 
     def panels() -> Iterator[tuple[Axes, str, Any]]:
         for row, facet in enumerate(facets):
             top = TOP + extra + row * block
             write_facet(figure, box, facet, left=0.08, top=top + 0.08)
             for index, column in enumerate(columns):
-                line, place = divmod(index, per_row)
-                left = _MARGIN + place * _WIDE
-                below = top + line * tall + _HEAD
-                axes = figure.add_axes(box(left, below, _SIDE, _SIDE))
+                left = _MARGIN + index * _WIDE
+                axes = figure.add_axes(box(left, top + _HEAD, _SIDE, _SIDE))
                 axes.tick_params(length=2, pad=1.5)
                 yield axes, facet, column
 

@@ -1,5 +1,6 @@
 """The verdicts on claims as tables: at a glance, and one by one with their numbers."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,10 @@ from polycal.reporting.claim_sentences import (
     spell_smoothing,
 )
 from polycal.reporting.report_tables import NOTHING
+from polycal.reporting.sentences import join
 from polycal.reporting.spelling import spell, spell_difference
 from polycal.study.languages import ALL, LEVELS
+from polycal.study.layout import number
 
 
 def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
@@ -28,32 +31,36 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `columns`: of one model and SFT set the conditions (SFT, smoothing 0.1), else
-        models and SFT sets. `compact`: whether a cell has signs only. `rows`: of each
-        claim its `statement` and `cells`, lists of chips with `smoothing` (empty
-        without), `mark`, `kind`, `short` (the difference that decided) and `text`
-        (everything). `marks`: each sign in the matrix with its meaning. `unjudged`:
-        how many claims are left out because they are judged nowhere.
+        SFT sets under their models, which `models` counts. `compact`: whether there
+        are several, so that a cell has signs only, in the order of `smoothing`. `rows`:
+        of each claim its `statement` and `cells`, lists of chips with `mark`, `kind`,
+        `short` (the difference that decided) and `text` (all but the statement).
+        `marks`: each sign in the matrix with its meaning. `unjudged`: how many claims
+        are left out because they are judged nowhere.
     """
     judged = claims.loc[claims["verdict"] != NOT_JUDGED, "statement"]
     shown = claims[claims["statement"].isin(judged)]
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
     cells: dict[str, dict[str, list]] = {}
-    columns: dict[str, None] = {}
+    columns: dict[tuple[str, str], None] = {}
+    values = shown.loc[shown["smoothing"] > 0, "smoothing"].unique()
     kinds = set()
     for row in shown.to_dict("records"):
         smoothing = spell_smoothing(row)
         if several:
-            column = name_facet(row["model"], row["sft"])
+            column = row["model"], row["sft"]
         else:
-            column = f"smoothing {smoothing}" if smoothing else "SFT"
+            column = "", f"smoothing {smoothing}" if smoothing else "SFT"
         columns[column] = None
         chip = _chip(row, several=several)
         kinds.add(chip["kind"])
         own = cells.setdefault(row["statement"], {})
         own.setdefault(column, []).append(chip)
     return {
-        "columns": list(columns),
+        "columns": [name for _, name in columns],
+        "models": Counter(model for model, _ in columns),
         "compact": several,
+        "smoothing": join([number(value) for value in sorted(values.tolist())]),
         "rows": [
             {
                 "statement": statement,
@@ -69,17 +76,19 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
 def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
     case = describe_case(row, facet=several)
     unit = MEASURED[row["metric"]].unit
+    where = name_facet(row["model"], row["sft"]) if several else ""
+    if smoothing := spell_smoothing(row):
+        where = ", ".join(filter(None, [where, f"smoothing {smoothing}"]))
     short = ""
     if case["kind"] != NOT_JUDGED:
         short = spell_difference(row["estimate"], unit)
         if row["level"] not in (*LEVELS, ALL):
             short += f" ({row['level']})"  # the language that decided
     return {
-        "smoothing": spell_smoothing(row),
         "mark": case["mark"],
         "kind": case["kind"],
         "short": short,
-        "text": f"{row['statement']} {case['where']}: {case['text']}",
+        "text": ": ".join(filter(None, [where, case["text"]])),
     }
 
 

@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 
 from polycal.comparing.averages import average
 from polycal.comparing.conditions import (
+    BASE_RANK,
     FACET,
     by_condition,
     in_resource_order,
@@ -60,7 +61,8 @@ def explore(
         A value for JSON. `values` and `bins` are lists over languages (in the order of
         the task in `tasks`) of lists over the facet's conditions; null where there is
         no number. `below` and `above` are the distances from the value to the ends of
-        its interval, which exist for single seeds only.
+        its interval, which exist for single seeds only. A model's base condition is in
+        its first facet; the others lack it and name that facet as `base`.
     """
     shown = tables.where(
         tables.read(folder / "metrics.parquet", "metrics"), subset="all"
@@ -79,6 +81,10 @@ def explore(
         facet: sorted(own["rank"].unique().tolist())
         for facet, own in shown.groupby("facet")
     }
+    stored = {
+        facet: ranks[1:] if _find_base(facet, facets) else ranks
+        for facet, ranks in facets.items()
+    }
     return {
         "languages": {
             code: {"name": own.name, "level": own.level, "joshi": own.joshi_class}
@@ -87,7 +93,8 @@ def explore(
         },
         "tasks": codes,
         "facets": [
-            _facet(name, conditions, released) for name, conditions in facets.items()
+            _facet(name, conditions, released) | {"base": _find_base(name, facets)}
+            for name, conditions in facets.items()
         ],
         "colours": {
             "over": to_hex(OVER),
@@ -102,11 +109,19 @@ def explore(
         "metrics": {
             name: METRICS[name] for name in METRICS if name in set(shown["metric"])
         },
-        "values": _values(shown, codes, facets),
+        "values": _values(shown, codes, stored),
         "sure": _sure(folder / "contrasts.parquet", codes, facets),
-        "bins": dict(_bins(bins, codes, facets)),
+        "bins": dict(_bins(bins, codes, stored)),
         "questions": _questions(shifts, facets),
     }
+
+
+def _find_base(facet: str, facets: Mapping[str, list]) -> str | None:
+    """Return the facet before this one that holds the same base model's numbers."""
+    model = facet.partition(FACET)[0]
+    first = next(name for name in facets if name.partition(FACET)[0] == model)
+    both = BASE_RANK in facets[first] and BASE_RANK in facets[facet]
+    return first if both and first != facet else None
 
 
 def _facet(name: str, conditions: list[float], released: Released) -> dict[str, Any]:
@@ -193,7 +208,10 @@ def _values(
 def _sure(
     path: Path, codes: Mapping[str, list], facets: Mapping[str, list]
 ) -> dict[str, dict]:
-    """Return for each reading and metric: facet -> what is shown in each language."""
+    """Return for each reading and metric: facet -> what is shown, 1, and what is not.
+
+    A text over languages and the facet's conditions, the base model's included.
+    """
     rows = per_change(tables.read(path, "contrasts").to_pandas())
     rows = rows[rows["metric"].isin(METRICS)]
     rows = rows[(rows["sim_low"] > 0) | (rows["sim_high"] < 0)]
@@ -204,10 +222,11 @@ def _sure(
     sure: dict[str, dict] = {}
     for (*reading, facet), changed in shown.items():
         if reading[0] in codes and facet in facets:
-            sure.setdefault("|".join(reading), {})[facet] = [
-                "".join("01"[(code, rank) in changed] for rank in facets[facet])
+            sure.setdefault("|".join(reading), {})[facet] = "".join(
+                "01"[(code, rank) in changed]
                 for code in codes[reading[0]]
-            ]
+                for rank in facets[facet]
+            )
     return sure
 
 

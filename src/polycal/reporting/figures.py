@@ -3,10 +3,13 @@
 Nothing here touches matplotlib's global state.
 """
 
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import matplotlib
+import pandas as pd
 from matplotlib.figure import Figure
 
 from polycal.reporting import comparisons, diagrams, gaps, overview, remedies, tradeoffs
@@ -61,27 +64,37 @@ def draw(
     """
     check_outputs(out, "figure", FIGURES, _DATES)
     about = {"task": task, "scoring": scoring, "normaliser": normaliser}
-    title = f"{task}, {scoring} ({normaliser})"
     drawn: dict[str, Figure] = {}
     for path in out:
-        name = path.stem
-        if name not in drawn:
-            drawn[name] = _draw(FIGURES[name], Selection(tables, about), title)
-        salt = {"svg.hashsalt": f"{name} {task} {scoring} {normaliser}"}
-        with matplotlib.rc_context({**STYLE, **salt}), replacing(path) as temporary:
-            drawn[name].savefig(
-                temporary,
-                format=path.suffix[1:],
-                dpi=200,
-                metadata={_DATES[path.suffix]: None},
-            )
+        kind = FIGURES[path.stem]
+        if kind.name not in drawn:
+            values = kind.values(Selection(tables, about))
+            drawn[kind.name] = make_figure(kind, values, about)
+        with replacing(path) as temporary:
+            salt = " ".join((kind.name, *about.values()))
+            save(drawn[kind.name], temporary, path.suffix, salt)
 
 
 @matplotlib.rc_context(STYLE)
-def _draw(kind: FigureKind, selection: Selection, title: str) -> Figure:
-    """Draw a figure, or a sentence that says why there is nothing to draw."""
-    values = kind.values(selection)
+def make_figure(
+    kind: FigureKind, values: pd.DataFrame, about: Mapping[str, str]
+) -> Figure:
+    """Draw a figure, or a sentence that says why there is nothing to draw.
+
+    Args:
+        kind: of the figure.
+        values: of that kind.
+        about: `task`, `scoring` and `normaliser`, for the title.
+    """
+    title = "{task}, {scoring} ({normaliser})".format_map(about)
     if not values.empty:
         return kind.draw(values, title=title)
     figure, _ = make_canvas(6.0, 0.0, title=f"{title}: not drawn; {kind.missing}.")
     return figure
+
+
+def save(figure: Figure, file: Path | BytesIO, suffix: str, salt: str) -> None:
+    """Save a figure without a date; its ids are made from the salt."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
+        facts = {"format": suffix[1:], "dpi": 200, "metadata": {_DATES[suffix]: None}}
+        figure.savefig(file, **facts)

@@ -1,6 +1,9 @@
 """The figure that leads the page: accuracy and confidence by level and condition."""
 
+import math
+
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,13 +12,15 @@ from polycal.comparing.conditions import BASE_RANK, label, language_of, per_chan
 from polycal.reporting.canvas import (
     OVER,
     STYLE,
+    TOP,
     UNDER,
     add_legend,
     axes_of,
     gap_keys,
     levels_in,
-    make_squares,
+    make_canvas,
     name_level,
+    write_facet,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
 from polycal.reporting.selection import Selection
@@ -24,16 +29,20 @@ from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL
 
 _METRICS = ("accuracy", "confidence")
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind a number
+# Inches: left of the panels, their width, between them, of a condition, between rows
+# of panels, and of the second line of keys.
+_LEFT, _WIDE, _GAP, _LINE, _BETWEEN, _KEYS = 0.85, 1.7, 0.15, 0.17, 0.42, 0.3
 
 
 @matplotlib.rc_context(STYLE)
 def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
-    """Draw accuracy and mean confidence over the conditions, one panel per level.
+    """Draw accuracy and mean confidence of the conditions, one panel per level.
 
     A bar joins them: the gap, orange where confidence is higher. A thin line is the
     interval of the change from the condition before. Conditions are joined where they
-    are compared. The panels of a single facet stand in a square, so that the page has
-    room beside them.
+    are compared. The panels of a single facet stand in a square, so that a screen has
+    room for all of them and what the page says beside them.
 
     Args:
         means: as `_overview_values` returns them.
@@ -42,53 +51,71 @@ def overview(means: pd.DataFrame, *, title: str = "") -> Figure:
     facets, conditions = axes_of(means)
     ends = [f"{metric}_{end}" for metric in _METRICS for end in ("low", "high")]
     shown = 100 * means[[*_METRICS, "chance", *ends]]
-    limits = shown.min(axis=None) - 3, shown.max(axis=None) + 3
+    # The gap's number stands at the right of its bar.
+    limits = shown.min(axis=None) - 3, shown.max(axis=None) + 13
     levels = levels_in(means)
-    per_row = 2 if len(facets) == 1 else len(levels)
-    figure, panels = make_squares(
-        facets, levels, title, extra=0.22, per_row=per_row, least=4
+    is_single = len(facets) == 1
+    per_row = 2 if is_single else len(levels)
+    tall = len(conditions) * _LINE
+    block = math.ceil(len(levels) / per_row) * (tall + _BETWEEN)
+    block += 0 if is_single else 0.25
+    figure, box = make_canvas(
+        _LEFT + per_row * (_WIDE + _GAP),
+        _KEYS + len(facets) * block,
+        title=f"{facets[0]}; {title}" if is_single else title,
+        least=4,
     )
-    for axes, facet, name in panels:
-        own = means[(means["facet"] == facet) & (means["level"] == name)]
-        _draw_conditions(axes, own, conditions)
-        n = int(own["n_languages"].max()) if len(own) else 0
-        axes.set_title(f"{name_level(name)} ({n})", pad=3)
-        axes.set_ylim(*limits)
-        axes.set_ylabel("%")
+    for row, facet in enumerate(facets):
+        top = TOP + _KEYS + row * block
+        if not is_single:
+            write_facet(figure, box, facet, left=0.08, top=top)
+            top += 0.25
+        for index, name in enumerate(levels):
+            down, across = divmod(index, per_row)
+            left = _LEFT + across * (_WIDE + _GAP)
+            below = top + down * (tall + _BETWEEN)
+            axes = figure.add_axes(box(left, below, _WIDE, tall))
+            own = means[(means["facet"] == facet) & (means["level"] == name)]
+            _draw_conditions(axes, own, conditions, names=across == 0)
+            n = int(own["n_languages"].max()) if len(own) else 0
+            axes.set_title(f"{name_level(name)} ({n}), %", pad=3)
+            axes.set_xlim(*limits)
     keys = gap_keys()
     add_legend(figure, keys[:2])
-    add_legend(figure, keys[2:], top=0.63)
+    add_legend(figure, keys[2:], top=0.6)
     return figure
 
 
-def _draw_conditions(axes: Axes, own: pd.DataFrame, conditions: list[float]) -> None:
+def _draw_conditions(
+    axes: Axes, own: pd.DataFrame, conditions: list[float], *, names: bool
+) -> None:
     spots = {condition: spot for spot, condition in enumerate(conditions)}
     for row in own.to_dict("records"):
-        x = spots[row["rank"]]
+        y = spots[row["rank"]]
         accuracy, confidence = 100 * row["accuracy"], 100 * row["confidence"]
         colour = OVER if confidence > accuracy else UNDER
-        axes.plot([x, x], [accuracy, confidence], color=colour, lw=6, zorder=1)
-        gap = points(row["gap"], unit="")
-        axes.text(x + 0.16, (accuracy + confidence) / 2, gap, va="center", fontsize=7)
-    x = own["rank"].map(spots)
+        axes.plot([accuracy, confidence], [y, y], color=colour, lw=5, zorder=1)
+        ends = 100 * row["accuracy_high"], 100 * row["confidence_high"]
+        right = np.nanmax([accuracy, confidence, *ends]) + 1.5
+        text = points(row["gap"], unit="")
+        axes.text(right, y, text, va="center", fontsize=7, bbox=_PAPER)
+    y = own["rank"].map(spots)
     for metric, look in (
         ("accuracy", {"marker": "o", "mfc": "white", "ms": 4.5}),
         ("confidence", {"marker": "D", "mfc": "0.15", "ms": 3.5}),
     ):
-        y = 100 * own[metric]
+        x = 100 * own[metric]
         compared = (own["rank"] == BASE_RANK) | own[f"{metric}_low"].notna()
         axes.plot(x[compared], y[compared], color="0.6", lw=0.8, zorder=2)
         low, high = 100 * own[f"{metric}_low"], 100 * own[f"{metric}_high"]
-        axes.vlines(x, low, high, color="0.15", lw=0.8, zorder=3)
+        axes.hlines(y, low, high, color="0.15", lw=0.8, zorder=3)
         axes.plot(x, y, ls="none", mec="0.15", mew=0.8, zorder=4, **look)
     for chance in (100 * own["chance"]).round(1).unique():
-        axes.axhline(chance, color="0.3", lw=0.9, ls=":", zorder=0)
-    texts = [label(condition).split()[-1] for condition in conditions]
-    axes.set_xticks(range(len(conditions)), texts)
-    smoothing = [text for text in texts if text[0].isdigit()]
-    if smoothing:
-        axes.set_xlabel(f"{', '.join(smoothing)}: label smoothing")
-    axes.set_xlim(-0.4, len(conditions) - 0.4)
+        axes.axvline(chance, color="0.3", lw=0.9, ls=":", zorder=0)
+    texts = [label(condition).removeprefix("SFT, ") for condition in conditions]
+    axes.set_yticks(range(len(conditions)), texts if names else [])
+    axes.tick_params(axis="both", length=2, pad=1.5)
+    axes.set_ylim(len(conditions) - 0.5, -0.5)
 
 
 def _overview_values(selection: Selection) -> pd.DataFrame:

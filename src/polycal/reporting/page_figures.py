@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
+import pandas as pd
+
 from polycal.errors import InputError
-from polycal.reporting.figures import FIGURES
+from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.figures import FIGURES, make_figure, save
+from polycal.reporting.overview import OVERVIEW
 from polycal.reporting.selection import Selection
 from polycal.reporting.svg import inline
 from polycal.study import layout
 
-# With more models and SFT sets, a page of pictures is too heavy to send; their files
-# are beside it.
+# With more models and SFT sets, a page of all pictures is too heavy to send: it has the
+# overview of the first, and all are in the files beside it.
 _MOST_FACETS = 2
 
 
@@ -63,10 +68,16 @@ def show_figures(
         if values.empty:
             yield {"name": kind.name, "caption": f"{kind.missing}.", "links": []}
             continue
-        caption = kind.caption(values)
+        is_drawn = kind.shown in drawn and n_facets <= _MOST_FACETS
+        picture: Path | BytesIO = path
+        more = ""
+        if kind is OVERVIEW and not is_drawn:
+            values = values[values["facet"] == values["facet"].min()]
+            picture, is_drawn = _draw_one(kind, values, selection), True
+            more = f" The files show all {n_facets} models and SFT sets."
+        caption = kind.caption(values) + more
         slug = "-".join((*selection.about.values(), kind.name))
         prefix = f"f{crc32(slug.encode()):08x}"  # short: the page repeats it a lot
-        is_drawn = kind.shown in drawn and n_facets <= _MOST_FACETS
         files = [path.with_suffix(ending) for ending in (".svg", ".pdf")]
         yield {
             "name": kind.name,
@@ -77,5 +88,14 @@ def show_figures(
                 for file in files
                 if file.exists()
             ],
-            "svg": inline(path, prefix=prefix, text=caption) if is_drawn else "",
+            "svg": inline(picture, prefix=prefix, text=caption) if is_drawn else "",
         }
+
+
+def _draw_one(kind: FigureKind, values: pd.DataFrame, selection: Selection) -> BytesIO:
+    """Draw a figure of one facet for the page alone."""
+    file = BytesIO()
+    salt = " ".join((kind.name, *selection.about.values()))
+    save(make_figure(kind, values, selection.about), file, ".svg", salt)
+    file.seek(0)
+    return file

@@ -1,6 +1,7 @@
 """Embed SVG files of matplotlib in an HTML page."""
 
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ _AROUND = re.compile(r" ?([A-Za-z]) ?")  # spaces beside the commands of a path
 _URL, _LINK = re.compile(r"(url\(#)([^)]+)"), re.compile(r"^(#)(.+)")
 
 
-def inline(path: Path, *, prefix: str, text: str) -> str:
+def inline(path: Path | BytesIO, *, prefix: str, text: str) -> str:
     """Return the `<svg>` element of a file for an HTML page with several figures.
 
     Ids in use become short ones, all others are removed, so no two figures share one.
@@ -26,7 +27,7 @@ def inline(path: Path, *, prefix: str, text: str) -> str:
     those within a marker, to 1/100.
 
     Args:
-        path: the SVG file.
+        path: the SVG file, or its content.
         prefix: of the ids; another one for every figure of the page.
         text: read aloud by screen readers.
 

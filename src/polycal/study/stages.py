@@ -19,7 +19,7 @@ STAGES = {
     "analyse": 7,
     "list_runs": 6,
     "find_shifts": 2,
-    "draw": 12,
+    "draw": 13,
     "tabulate": 5,
     "report": 17,
 }

@@ -21,6 +21,13 @@ const facetOf = () => data.facets.find((each) => each.model === view.model && ea
 // No calibrator changes accuracy, which is there once.
 const key = (metric) => [view.task, ...view.scoring.split(" "), metric === "accuracy" ? "none" : view.calibrator, metric].join("|");
 const DISTANCE = 10; // millionths, of the distances to the ends of intervals
+// The base model's numbers are in the first facet of its model.
+const prepend = (rows, from) => rows.forEach((row, place) => row.unshift(from ? from[place][0] : null));
+for (const { name, base } of data.facets.filter((each) => each.base)) {
+  for (const grids of Object.values(data.values))
+    for (const part of Object.keys(grids[name] || {})) prepend(grids[name][part], grids[base] && grids[base][part]);
+  for (const grids of Object.values(data.bins)) prepend(grids[name], grids[base]);
+}
 // Both ends of an interval in millionths; null where there is none.
 const endsOf = (numbers, place, at) => !numbers.below || numbers.below[place][at] === null ? null :
   [numbers.value[place][at] - DISTANCE * numbers.below[place][at], numbers.value[place][at] + DISTANCE * numbers.above[place][at]];
@@ -125,7 +132,7 @@ function draw() {
     const button = make("button", { type: "button", "data-lang": row.code, "aria-pressed": pressed }, row.name + " (" + row.code + ")");
     const cells = shown.map((each) => {
       const text = spell(each.of(row), metric, each.change);
-      const isSure = each.change && sure && sure[row.order][each.after] === "1";
+      const isSure = each.change && sure && sure[row.order * facetOf().conditions.length + each.after] === "1";
       const cell = make("td", {}, isSure ? make("strong", {}, text) : text);
       const ends = each.change ? null : row.ends(each.index);
       if (ends) {
@@ -385,17 +392,41 @@ new ResizeObserver(() => {
 // What a chip stands for, where it is pointed at or has the focus.
 const tip = make("div", { id: "tip", hidden: "", "aria-hidden": "true" });
 document.body.append(tip);
+const chipOf = (event) => event.target.closest && event.target.closest(".verdicts .chip");
 function explain(event) {
-  const chip = event.target.closest && event.target.closest(".chip[aria-label]");
+  const chip = chipOf(event);
   tip.hidden = !chip;
   if (!chip) return;
-  tip.textContent = chip.getAttribute("aria-label");
+  tip.textContent = chip.closest("tr").cells[0].textContent + " " + chip.getAttribute("aria-label");
   const box = chip.getBoundingClientRect();
   tip.style.left = Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + "px";
   const below = box.bottom + 6;
   tip.style.top = (below + tip.offsetHeight < innerHeight ? below : box.top - tip.offsetHeight - 6) + "px";
 }
 for (const name of ["mouseover", "focusin"]) document.addEventListener(name, explain);
+
+// A matrix of claims is one tab stop; arrow keys lead from chip to chip (ARIA's grid pattern).
+document.addEventListener("keydown", (event) => {
+  const chip = chipOf(event);
+  if (!chip) return;
+  const rows = [...chip.closest("tbody").rows].map((row) => [...row.querySelectorAll(".chip")]);
+  const y = rows.findIndex((row) => row.includes(chip)), x = rows[y].indexOf(chip);
+  const column = chip.closest("td").cellIndex;
+  const vertical = (list) => list.flat().find((each) => each.closest("td").cellIndex === column);
+  const wanted = {
+    ArrowLeft: () => rows[y][x - 1], ArrowRight: () => rows[y][x + 1], Home: () => rows[y][0], End: () => rows[y].at(-1),
+    ArrowUp: () => vertical(rows.slice(0, y).reverse()), ArrowDown: () => vertical(rows.slice(y + 1)),
+  }[event.key];
+  if (!wanted) return;
+  event.preventDefault();
+  const next = wanted();
+  if (next) next.focus();
+});
+document.addEventListener("focusin", (event) => {
+  const chip = chipOf(event);
+  if (!chip) return;
+  for (const each of chip.closest("tbody").querySelectorAll(".chip")) each.tabIndex = each === chip ? 0 : -1;
+});
 
 // What opens on demand comes from its template.
 document.addEventListener("toggle", (event) => {
