@@ -1,8 +1,10 @@
 """Each verdict stands in the row and the column that it belongs to."""
 
+import numpy as np
 import pandas as pd
 
-from polycal.reporting.claims_tables import arrange_claims, list_claims
+from polycal.comparing.claims import CLAIMS
+from polycal.reporting.claims_tables import add_seeds, arrange_claims, list_claims
 
 
 def row(statement: str, task: str, smoothing: float, **changes: object) -> dict:
@@ -121,3 +123,22 @@ def test_a_claim_that_is_judged_nowhere_is_listed_once():
     for other in ({"reason": "it has another"}, {"verdict": "holds"}):
         (claim,) = list_claims(frame(rows[0], rows[1] | other))
         assert len(claim["cases"]) == 2
+
+
+def test_each_seed_is_told_beside_the_difference_that_decided():
+    """That of the claim's own reference, level and metric; a single seed is not."""
+    claims = frame(row("It.", "t", 0.1, normaliser="sum"))
+    reference = CLAIMS["smoothing"].reference
+    place = {"model": "m", "sft": "s", "smoothing": 0.1, "task": "t", "level": "all"}
+    place |= {"scoring": "letters", "normaliser": "sum", "calibrator": "none"}
+    own = {**place, "reference": reference, "metric": "gap", "by_seed": [-0.2, 0.012]}
+    others = [{"reference": "base"}, {"level": "low"}, {"metric": "ece"}]
+    others.append({"calibrator": "ts_en"})
+    rows = [own | other | {"by_seed": [9.0, 9.0]} for other in others]
+    contrasts = pd.DataFrame([*rows, own])
+    contrasts["by_seed"] = contrasts["by_seed"].map(np.array)
+    ((case,),) = [each["cases"] for each in list_claims(add_seeds(claims, contrasts))]
+    assert case["note"] == "by seed \N{MINUS SIGN}20.0, +1.2"
+    contrasts["by_seed"] = contrasts["by_seed"].map(lambda seeds: seeds[:1])
+    ((case,),) = [each["cases"] for each in list_claims(add_seeds(claims, contrasts))]
+    assert case["note"] == ""

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from polycal.reporting.doubts import (
+    describe_subjects,
     warn_of_chance,
     warn_of_letters,
     warn_of_place,
@@ -51,3 +52,13 @@ def test_answers_in_one_place_are_named():
     assert told.startswith("In more than 90% of the questions")
     assert "for base: such answers" in told
     assert warn_of_place(levels.drop(columns="letter_share")) == ""
+
+
+def test_standard_errors_over_subjects_are_compared_with_those_over_questions():
+    """By the median of the ratios of each metric; rows without either are left out."""
+    rows = [("accuracy", 0.02, 0.03), ("accuracy", 0.02, 0.05), ("accuracy", 0.0, 0.9)]
+    rows += [("gap", 0.04, 0.03), ("confidence", 0.04, None), ("ece", 0.1, 0.9)]
+    metrics = pd.DataFrame(rows, columns=["metric", "se", "se_subjects"])
+    told = describe_subjects(metrics)
+    assert "standard errors are 2.00 for accuracy and 0.75 for gap times as" in told
+    assert describe_subjects(metrics.assign(se_subjects=float("nan"))) == ""

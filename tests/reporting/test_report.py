@@ -9,10 +9,10 @@ import pytest
 from made_up import CODES, TWO_TASKS, N, make_study
 
 from polycal.errors import InputError
-from polycal.reporting.figures import draw
+from polycal.reporting.figures import FIGURES, draw
 from polycal.reporting.report import TABLES, report
 from polycal.reporting.svg import inline
-from polycal.study.figures import FIGURES
+from polycal.reporting.tabulate import NAMES
 from polycal.study.scorings import HEADLINE
 
 BOTH = ("text", "letters")
@@ -76,6 +76,7 @@ def write_page(
         shifts=list(shifts),
         checks=[folder / f"{task}.json" for task in options["tasks"]],
         figures=folder / "figures",
+        papers=out.parent / "tables",
         out=out,
     )
     return out.read_text(encoding="utf-8")
@@ -95,11 +96,14 @@ def test_a_page_needs_nothing_from_the_net(page):
     assert [link for link in outside if link.endswith(".parquet")] == [
         f"../{name}.parquet" for name in TABLES
     ]
-    rest = {link for link in outside if not link.endswith(".parquet")}
-    assert {link.rpartition("/")[2] for link in rest} == {
-        f"{name}.svg" for name in FIGURES
-    }
-    assert all(link.startswith("../figures/") for link in rest)
+    tails = ("global_mmlu/text-token", "global_mmlu/letters-sum")
+    tails += ("mmlu_prox/text-token", "mmlu_prox/letters-sum")
+    files = {f"../figures/{tail}/{name}.svg" for tail in tails for name in FIGURES}
+    files -= {f"../figures/{tail}/premium.svg" for tail in tails[1::2]}  # of texts
+    files |= {f"../{kind.source}.csv" for kind in FIGURES.values()}
+    for ending in ("csv", "tex"):
+        files |= {f"tables/{tail}/{name}.{ending}" for tail in tails for name in NAMES}
+    assert {link for link in outside if not link.endswith(".parquet")} == files
     libraries = VENDORED.findall(page)
     assert len(libraries) == 2
     page = VENDORED.sub("", page)

@@ -86,6 +86,7 @@ rule report:
         shifts=get_shifts(),
         checks=[layout.CHECK.format(task=task["name"]) for task in config["tasks"]],
         figures=get_figures(),
+        papers=get_tables(),
     output:
         report(
             layout.PAGE,
@@ -102,6 +103,7 @@ rule report:
         study=config["study"],
         description=config["description"],
         figures=lambda wildcards: layout.FIGURES,
+        papers=lambda wildcards: layout.PAPER_TABLES,
         scoring=" ".join(config["scoring"]),
     shell:
         "python -m polycal report"
@@ -112,4 +114,5 @@ rule report:
         " --shifts {input.shifts:q}"
         " --checks {input.checks:q}"
         " --figures {params.figures:q}"
+        " --papers {params.papers:q}"
         " --out {output:q} &> {log:q}"

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from polycal.comparing.claims import CLAIMS
 from polycal.comparing.conditions import name_facet
 from polycal.comparing.verdicts import HOLDS, INCONCLUSIVE, NOT_JUDGED, REVERSED
 from polycal.measuring.side_metrics import MEASURED
@@ -21,6 +23,9 @@ from polycal.reporting.sentences import join
 from polycal.reporting.spelling import spell, spell_difference
 from polycal.study.languages import ALL, LEVELS
 from polycal.study.layout import number
+
+_CONTRAST = ["model", "sft", "smoothing", "reference", "task", "level", "scoring"]
+_CONTRAST += ["normaliser", "calibrator", "metric"]
 
 
 def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
@@ -116,6 +121,22 @@ def find_conflicts(claims: pd.DataFrame, task: str, scoring: str) -> list[str]:
     return told
 
 
+def add_seeds(claims: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Return claims with `by_seed`, the difference of each seed by itself.
+
+    Args:
+        claims: rows of a claims table.
+        contrasts: a contrasts table; a claim that is about none of its rows has none.
+    """
+    records = claims["claim"].map(CLAIMS)
+    about = claims.assign(
+        reference=[record.reference for record in records],
+        calibrator=[record.calibrator for record in records],
+    )
+    rows = contrasts[[*_CONTRAST, "by_seed"]]
+    return about.merge(rows, "left", on=_CONTRAST)
+
+
 def list_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Return every claim with a row per case: what was seen, and what could be seen.
 
@@ -142,13 +163,24 @@ def list_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
     return listed
 
 
+def _spell_seeds(row: Mapping) -> str:
+    """Spell the difference of each seed, where they are known and several."""
+    seeds = row.get("by_seed")
+    if not isinstance(seeds, np.ndarray) or len(seeds) < 2:
+        return ""
+    unit = MEASURED[row["metric"]].unit
+    told = [spell_difference(value, unit).removesuffix(" pp") for value in seeds]
+    return f"by seed {', '.join(told)}"
+
+
 def _case(row: Mapping, *, several: bool) -> dict[str, str]:
     told = describe_case(row, facet=several)
     unit = MEASURED[row["metric"]].unit
     case = {name: told[name] for name in ("mark", "kind", "verdict", "where")}
     case["note"] = row["reason"] if isinstance(row["reason"], str) else ""
     if told["kind"] != NOT_JUDGED:
-        case["note"] = "; ".join(filter(None, [case["note"], *list_cautions(row)]))
+        notes = [case["note"], *list_cautions(row), _spell_seeds(row)]
+        case["note"] = "; ".join(filter(None, notes))
     names = ("values", "difference", "interval", "least", "needed")
     if told["kind"] == NOT_JUDGED:
         return case | dict.fromkeys(names, NOTHING)

@@ -109,6 +109,7 @@ def caption_forest(changes: pd.DataFrame) -> str:
 
 FOREST = FigureKind(
     name="forest",
+    source="contrasts",
     values=_forest_values,
     draw=forest,
     caption=caption_forest,
@@ -172,6 +173,7 @@ def caption_decomposition(parts: pd.DataFrame) -> str:
 
 DECOMPOSITION = FigureKind(
     name="decomposition",
+    source="decompositions",
     values=lambda chosen: per_change(chosen.rows("decompositions", calibrator="none")),
     draw=decomposition,
     caption=caption_decomposition,

@@ -110,6 +110,7 @@ def caption_reliability(bins: pd.DataFrame) -> str:
 
 RELIABILITY = FigureKind(
     name="reliability",
+    source="reliability",
     values=lambda selection: per_bin(selection.uncalibrated("reliability")),
     draw=reliability,
     caption=caption_reliability,
@@ -168,6 +169,7 @@ def caption_levels(bins: pd.DataFrame) -> str:
 
 LEVELS = FigureKind(
     name="levels",
+    source="reliability",
     values=lambda selection: per_level_bin(selection.uncalibrated("reliability")),
     draw=levels,
     caption=caption_levels,

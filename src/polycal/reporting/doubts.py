@@ -10,6 +10,7 @@ from polycal.reporting.sentences import join
 from polycal.reporting.spelling import percent
 from polycal.study.languages import ALL
 
+_CLUSTERED = ("accuracy", "confidence", "gap")
 _RARE = 0.1  # share of the probability below which letters are hardly an answer
 
 
@@ -85,6 +86,26 @@ def warn_of_letters(levels: pd.DataFrame) -> str:
         f"All letters together hold less than {_RARE:.0%} of the probability of the "
         f"next token (geometric mean) for {_name_conditions(rare, levels)}: an answer "
         "by letters says little of what the model would write."
+    )
+
+
+def describe_subjects(metrics: pd.DataFrame) -> str:
+    """Say how much larger standard errors are over subjects than over questions.
+
+    Args:
+        metrics: rows of a metrics table.
+
+    Returns:
+        A sentence with medians over runs and languages; "" where no task has subjects.
+    """
+    ratios = (metrics["se_subjects"] / metrics["se"]).where(metrics["se"] > 0)
+    medians = ratios.groupby(metrics["metric"]).median().dropna()
+    told = [f"{medians[name]:.2f} for {name}" for name in _CLUSTERED if name in medians]
+    if not told:
+        return ""
+    return (
+        "With whole subjects drawn again in place of single questions, standard errors "
+        f"are {join(told)} times as large (medians over runs and languages)."
     )
 
 

@@ -21,6 +21,7 @@ class FigureKind:
 
     Attributes:
         name: the stem of its file.
+        source: the study's table that holds its numbers.
         values: from a selection to the table that is drawn; no rows: nothing to draw.
         draw: from that table, and a `title`, to a picture.
         caption: from that table to a sentence with its main numbers.
@@ -31,6 +32,7 @@ class FigureKind:
     """
 
     name: str
+    source: str
     values: Callable[[Selection], pd.DataFrame]
     draw: Callable[..., Figure]
     caption: Callable[[pd.DataFrame], str]

@@ -96,6 +96,7 @@ def caption_dumbbell(values: pd.DataFrame) -> str:
 
 DUMBBELL = FigureKind(
     name="dumbbell",
+    source="metrics",
     values=Selection.per_language,
     draw=dumbbell,
     caption=caption_dumbbell,
@@ -197,6 +198,7 @@ def _mark_changes(selection: Selection) -> pd.DataFrame:
 
 HEATMAP = FigureKind(
     name="heatmap",
+    source="metrics",
     values=_mark_changes,
     draw=heatmap,
     caption=caption_heatmap,

@@ -153,6 +153,7 @@ def caption_overview(means: pd.DataFrame) -> str:
 
 OVERVIEW = FigureKind(
     name="overview",
+    source="metrics",
     values=_overview_values,
     draw=overview,
     caption=caption_overview,

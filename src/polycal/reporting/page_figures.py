@@ -1,7 +1,7 @@
 """The figures of one task and scoring on the page, with links to their files."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,9 @@ from polycal.reporting.figures import FIGURES, make_figure, save
 from polycal.reporting.overview import OVERVIEW
 from polycal.reporting.selection import Selection
 from polycal.reporting.svg import inline
+from polycal.reporting.tabulate import NAMES
 from polycal.study import layout
+from polycal.study.scorings import HEADLINE
 
 # With more models and SFT sets, a page of all pictures is too heavy to send: it has the
 # overview of the first, and all are in the files beside it.
@@ -28,16 +30,36 @@ class Folders(NamedTuple):
     Attributes:
         tables: holds the study's tables.
         figures: holds the study's figures.
+        papers: holds the study's tables for a paper, if it has any.
         page: the page's own.
     """
 
     tables: Path
     figures: Path
+    papers: Path | None
     page: Path
 
     def link(self, path: Path) -> str:
         """Return the address of a file as the page spells it."""
         return Path(os.path.relpath(path, self.page)).as_posix()
+
+    def link_papers(self, about: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+        """Return (format, address) of each table for a paper, by the table's name.
+
+        Args:
+            about: `task`, `scoring` and `normaliser`; none but a scoring's headline
+                normaliser has such tables.
+        """
+        if not self.papers or about["normaliser"] != HEADLINE[about["scoring"]]:
+            return {}
+        place = self.papers / layout.SHOWN_TAIL.format_map(about)
+        return {
+            name: [
+                (form, self.link(place / f"{name}.{form.lower()}"))
+                for form in ("CSV", "TeX")
+            ]
+            for name in NAMES
+        }
 
 
 def show_figures(
@@ -79,6 +101,7 @@ def show_figures(
         slug = "-".join((*selection.about.values(), kind.name))
         prefix = f"f{crc32(slug.encode()):08x}"  # short: the page repeats it a lot
         files = [path.with_suffix(ending) for ending in (".svg", ".pdf")]
+        files.append(folders.tables / f"{kind.source}.csv")
         yield {
             "name": kind.name,
             "caption": caption,

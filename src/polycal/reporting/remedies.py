@@ -126,6 +126,7 @@ def caption_temperature(values: pd.DataFrame) -> str:
 
 TEMPERATURE = FigureKind(
     name="temperature",
+    source="metrics",
     values=_temperatures,
     draw=temperature,
     caption=caption_temperature,
@@ -197,6 +198,7 @@ def caption_coverage(risks: pd.DataFrame) -> str:
 
 COVERAGE = FigureKind(
     name="coverage",
+    source="metrics",
     values=_risks,
     draw=coverage,
     caption=caption_coverage,

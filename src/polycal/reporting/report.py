@@ -21,8 +21,13 @@ from polycal.comparing.conditions import (
 from polycal.comparing.released import Released, find_released
 from polycal.errors import InputError
 from polycal.preparing.checks import read_check
-from polycal.reporting.claims_tables import arrange_claims, find_conflicts, list_claims
-from polycal.reporting.doubts import list_doubts
+from polycal.reporting.claims_tables import (
+    add_seeds,
+    arrange_claims,
+    find_conflicts,
+    list_claims,
+)
+from polycal.reporting.doubts import describe_subjects, list_doubts
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.headline import describe_answer
 from polycal.reporting.page_figures import Folders, show_figures
@@ -64,6 +69,7 @@ def report(
     shifts: Sequence[Path] = (),
     checks: list[Path],
     figures: Path,
+    papers: Path | None = None,
     out: Path,
     missing: str | None = None,
     progress: Mapping | None = None,
@@ -78,6 +84,8 @@ def report(
         shifts: tables that `polycal find_shifts` wrote.
         checks: files that `polycal check_task` wrote, one per task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
+        papers: the folder that holds `{task}/{scoring}-{normaliser}/{table}.csv` and
+            `.tex`, the tables for a paper, to link to.
         out: the HTML file to write.
         missing: what an unfinished study lacks, as a sentence.
         progress: finished and all jobs of an unfinished study that goes on, as
@@ -93,7 +101,7 @@ def report(
     released = find_released(listed)
     checked = {check["task"]: check for check in map(read_check, checks)}
     asked = read_metadata(paths["metrics"]).get("asked") or {}
-    folders = Folders(tables, figures, out.parent)
+    folders = Folders(tables, figures, papers, out.parent)
     tasks = [
         _task(task, measured, claims, folders, released)
         | _describe_questions(task, checked, asked.get(task, {}))
@@ -107,7 +115,10 @@ def report(
         "progress": progress or {},
         "confidence": f"{100 * read_confidence(paths['contrasts']):g} %",
         "run": describe_run(measured, released) | {"normalisers": _pairs(measured)},
-        "claims": list_claims(claims),
+        "claims": list_claims(
+            add_seeds(claims, rows_of(paths["contrasts"], "contrasts"))
+        ),
+        "subjects": describe_subjects(measured),
         "trainings": describe_trainings(listed),
         "tasks": tasks,
         "conflicts": find_conflicts(claims, lead["name"], lead["scorings"][0]["name"]),
@@ -274,6 +285,7 @@ def _scoring(
         "answer": describe_answer(levels, changes, beside),
         "doubts": list_doubts(levels, n_questions),
         "facets": facets,
+        "papers": folders.link_papers(selection.about),
         "figures": [figure for figure in figures if figure["links"]],
         "absent": [figure for figure in figures if not figure["links"]],
     }

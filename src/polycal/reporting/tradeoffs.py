@@ -95,6 +95,7 @@ def caption_doses(curves: pd.DataFrame) -> str:
 
 DOSES = FigureKind(
     name="doses",
+    source="doses",
     values=_dose_values,
     draw=doses,
     caption=caption_doses,
@@ -197,6 +198,7 @@ def caption_premium(values: pd.DataFrame) -> str:
 
 PREMIUM = FigureKind(
     name="premium",
+    source="metrics",
     values=_premium_values,
     draw=premium,
     caption=caption_premium,
@@ -282,6 +284,7 @@ def caption_front(points: pd.DataFrame) -> str:
 
 FRONT = FigureKind(
     name="front",
+    source="fronts",
     values=_front_values,
     draw=front,
     caption=caption_front,
