@@ -64,6 +64,7 @@ def write_enlarged(folder: Path) -> Path:
         tables=folder,
         checks=[small / f"{task}.json" for task in asked],
         figures=folder / "report/figures",
+        papers=folder / "report/tables",
         out=folder / "report/index.html",
     )
     return folder / "report/index.html"

@@ -109,3 +109,11 @@ def test_the_verdicts_are_one_tab_stop(page):
     assert stops.count() == 1
     told = tab.locator("#tip").inner_text()
     assert told.startswith(matrix.locator("tbody th").first.inner_text())
+
+
+def test_the_verdicts_of_many_models_are_accessible(page):
+    """By axe-core's rules, before anything is opened."""
+    tab, _ = page
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(tab, context=".first").response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
