@@ -176,8 +176,9 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
             [
                 *("m, SFT: a</summary>", "n, SFT: b</summary>", "a and b"),
                 *("in 4 models and SFT sets", "single seed", "overview.svg"),
+                *("m, SFT: a; global_mmlu", "all 4 models and SFT sets"),
             ],
-            ["<svg"],
+            ["n, SFT: b; global_mmlu"],
         ),
         (
             {"tasks": {"global_mmlu": ("sw",)}},

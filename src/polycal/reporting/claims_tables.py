@@ -128,11 +128,13 @@ def add_seeds(claims: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
         claims: rows of a claims table.
         contrasts: a contrasts table; a claim that is about none of its rows has none.
     """
-    records = claims["claim"].map(CLAIMS)
-    about = claims.assign(
-        reference=[record.reference for record in records],
-        calibrator=[record.calibrator for record in records],
-    )
+    facts = {
+        field: claims["claim"].map(
+            {name: getattr(claim, field) for name, claim in CLAIMS.items()}
+        )
+        for field in ("reference", "calibrator")
+    }
+    about = claims.assign(**facts).astype(dict.fromkeys(facts, str))
     rows = contrasts[[*_CONTRAST, "by_seed"]]
     return about.merge(rows, "left", on=_CONTRAST)
 
