@@ -9,7 +9,7 @@ import pytest
 
 from polycal.errors import InputError
 from polycal.planning.partial_report import partial_report
-from polycal.reporting import measured as module
+from polycal.reporting import measured_page as module
 from polycal.reporting.harness_report import report_samples
 from polycal.storage import tables
 

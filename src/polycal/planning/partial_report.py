@@ -5,13 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from polycal.errors import InputError
+from polycal.measuring.measured import find_measured, measured_paths
 from polycal.planning.status import count_done, list_all_jobs
-from polycal.reporting.measured import (
-    compare_measured,
-    find_measured,
-    measured_paths,
-    write_page,
-)
+from polycal.reporting.measured_page import compare_measured, write_page
 from polycal.study import layout
 from polycal.study.config import load_study
 from polycal.verb import verb

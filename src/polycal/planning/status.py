@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from polycal.comparing.conditions import by_condition, label
 from polycal.errors import InputError
+from polycal.measuring.measured import find_measured
 from polycal.models.gpu_types import find_gpu
 from polycal.planning.jobs import Job, list_jobs, read_timings
 from polycal.planning.sizes import SizedStudy
 from polycal.planning.terminal import align
-from polycal.reporting.measured import find_measured
 from polycal.storage import tables
 from polycal.study import layout
 from polycal.study.config import load_study

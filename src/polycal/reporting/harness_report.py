@@ -10,11 +10,12 @@ import yaml
 
 from polycal.errors import InputError
 from polycal.measuring.measure import measure
+from polycal.measuring.measured import find_measured
 from polycal.preparing.checks import check_task
 from polycal.preparing.harness import Sample, find_golds, read_samples
 from polycal.preparing.harness_folder import Logged, find_logged
 from polycal.preparing.samples import Label, write_tables
-from polycal.reporting.measured import compare_measured, find_measured, write_page
+from polycal.reporting.measured_page import compare_measured, write_page
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import grid, layout
