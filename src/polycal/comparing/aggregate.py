@@ -172,7 +172,7 @@ def _check_complete(
 
 
 def _spell_run(row: Mapping) -> str:
-    return RUN_TAIL.format_map(row | {"smoothing": number(row["smoothing"])})
+    return RUN_TAIL.format_map({**row, "smoothing": number(row["smoothing"])})
 
 
 def _check_runs(table: pa.Table, kind: str, asked: set[str]) -> None:

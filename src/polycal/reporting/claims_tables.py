@@ -46,7 +46,7 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
     judged = claims.loc[claims["verdict"] != NOT_JUDGED, "statement"]
     shown = claims[claims["statement"].isin(judged)]
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
-    cells: dict[str, dict[str, list]] = {}
+    cells: dict[str, dict[tuple[str, str], list]] = {}
     columns: dict[tuple[str, str], None] = {}
     values = shown.loc[shown["smoothing"] > 0, "smoothing"].unique()
     kinds = set()

@@ -120,10 +120,10 @@ def report_samples(
                     seed=statistics["seed"],
                     confidence=statistics["confidence"],
                 )
-    measured = find_measured(study, results)
+    complete = find_measured(study, results)
     page = layout.below(results, layout.PARTIAL_REPORT)
-    compare_measured(study, results, measured, page)
-    write_page(study, results, measured, page)
+    compare_measured(study, results, complete, page)
+    write_page(study, results, complete, page)
 
 
 def _find_tokenizers(
