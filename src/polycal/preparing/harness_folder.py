@@ -18,6 +18,8 @@ from polycal.study.languages import load_languages
 
 _CHOICE = "multiple_choice"
 _BUILDERS = {"json", "csv", "parquet", "text", "arrow"}  # of files, not of a benchmark
+# Arguments of a model that change how fast it is, and not what it computes.
+_SPEED = {"device", "batch_size", "max_batch_size", "parallelize"}
 _logger = logging.getLogger(__name__)
 
 
@@ -53,9 +55,11 @@ def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
             for those that are not in polycal's table.
 
     Raises:
-        InputError: there is no such run, a task has no samples or no known language, or
-            two models have one short name or were asked in different ways.
+        InputError: there is no such run, a task has no samples or no known language,
+            two models have one short name or were asked in different ways, or the runs
+            of a model differ in its arguments or their limit.
     """
+    every: list[Logged] = []
     newest: dict[tuple[str, str], Logged] = {}
     owners: dict[str, str] = {}
     paths = sorted(folder.rglob("results_*.json"), key=lambda path: path.name)
@@ -81,20 +85,28 @@ def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
             _logger.warning(
                 "%s: no multiple-choice tasks, left out: %s", path, ", ".join(others)
             )
-        for name in sorted(kinds.keys() - set(others)):
+        asked = sorted(kinds.keys() - set(others))
+        if again := [name for name in asked if (model, name) in newest]:
+            _logger.warning(
+                "%s: older samples of %d of its tasks are left out", path, len(again)
+            )
+        for name in asked:
             samples = path.with_name(f"samples_{name}_{date}.jsonl")
             if not samples.exists():
                 raise InputError(
                     f"there is no {samples}; run lm_eval with --log_samples"
                 )
-            newest[model, name] = _describe(
-                samples, model, name, configs[name], results, languages
+            every.append(
+                _describe(samples, model, name, configs[name], results, languages)
             )
+            newest[model, name] = every[-1]
     if not newest:
         raise InputError(
             f"{folder} has no results_*.json of a multiple-choice task; name the "
             "folder that lm_eval --output_path named"
         )
+    # Other weights, or other questions, under one name: the older samples count, too.
+    _compare(every, lambda own: own.model, ("model_args", "limit"))
     logged = [newest[key] for key in sorted(newest)]
     _check_alike(logged)
     return logged
@@ -121,7 +133,7 @@ def _describe(
     facts = {
         "harness": get("lm_eval_version"),
         "model_name": get("model_name"),
-        "model_args": get("config", "model_args"),
+        "model_args": _read_arguments(get("config", "model_args")),
         "limit": get("config", "limit"),
         "chat_template": get("chat_template_sha"),
         "system_instruction": get("system_instruction_sha"),
@@ -133,6 +145,15 @@ def _describe(
     }
     n_samples = get("n-samples", name, "effective")
     return Logged(path, model, task, language, part, n_samples, facts)
+
+
+def _read_arguments(logged: object) -> object:
+    """Return what picks a model's weights and how it computes, as texts by name."""
+    if isinstance(logged, str):  # lm_eval's own spelling: pretrained=owner/name,...
+        logged = dict(pair.partition("=")[::2] for pair in logged.split(",") if pair)
+    if not isinstance(logged, dict):
+        return logged
+    return {key: str(value) for key, value in logged.items() if key not in _SPEED}
 
 
 def _split_name(
@@ -190,5 +211,6 @@ def _compare(
             if own.facts[key] != other.facts[key]:
                 raise InputError(
                     f"{own.path} and {other.path} differ in {key} ({own.facts[key]} "
-                    f"and {other.facts[key]}); run lm_eval again for one of them"
+                    f"and {other.facts[key]}); run lm_eval again for one of them, "
+                    "or move it into a folder of its own"
                 )
