@@ -47,3 +47,19 @@ def test_of_repeated_runs_the_newest_is_taken(tmp_path, caplog):
     assert taken == ["samples_quiz_en_1.jsonl", "samples_quiz_sw_2.jsonl"]
     (line,) = caplog.messages
     assert line.endswith("results_2.json: older samples of 1 of its tasks are left out")
+
+
+@pytest.mark.parametrize("code", ["../../../evil", "zz", "", 1, None, ["en"]])
+def test_a_language_s_code_is_checked_before_it_is_a_path(tmp_path, code):
+    """And before anything is read: here is no run yet."""
+    with pytest.raises(InputError, match=r"--languages: quiz is .*, which .*table"):
+        find_logged(tmp_path, {"quiz": code})
+
+
+def test_a_task_s_name_that_no_file_has_is_told(tmp_path):
+    """As one without samples."""
+    log_run(tmp_path, "1")
+    path = tmp_path / "results_1.json"
+    path.write_text(path.read_text().replace("quiz_en", "quiz/en"))
+    with pytest.raises(InputError, match=r"there is no .*samples_quiz/en_1\.jsonl"):
+        find_logged(tmp_path, {})

@@ -55,10 +55,18 @@ def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
             for those that are not in polycal's table.
 
     Raises:
-        InputError: there is no such run, a task has no samples or no known language,
-            two models have one short name or were asked in different ways, or the runs
-            of a model differ in its arguments or their limit.
+        InputError: a code is not in that table, there is no such run, a task has no
+            samples or no known language, two models have one short name or were asked
+            in different ways, or the runs of a model differ in its arguments or their
+            limit.
     """
+    known = load_languages()
+    for name, code in languages.items():
+        if str(code) not in known:
+            raise InputError(
+                f"--languages: {name} is {code!r}, which polycal's table of languages "
+                f"lacks; it has {', '.join(known)}"
+            )
     every: list[Logged] = []
     newest: dict[tuple[str, str], Logged] = {}
     owners: dict[str, str] = {}
@@ -91,7 +99,7 @@ def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:
                 "%s: older samples of %d of its tasks are left out", path, len(again)
             )
         for name in asked:
-            samples = path.with_name(f"samples_{name}_{date}.jsonl")
+            samples = path.parent / f"samples_{name}_{date}.jsonl"
             if not samples.exists():
                 raise InputError(
                     f"there is no {samples}; run lm_eval with --log_samples"
