@@ -173,6 +173,16 @@ def test_every_product_is_a_flag_s():
             "--out mine/notes.txt",
             "notes.txt is a file; name the folder",
         ),
+        (
+            "report_samples",
+            "--folder f --out mine",
+            "mine holds files that `polycal report_samples` did not make; name a",
+        ),
+        (
+            "partial_report",
+            "--out mine",
+            "mine holds files that `polycal partial_report` did not make; name a",
+        ),
     ],
 )
 def test_nothing_of_a_user_s_is_replaced(verb, flags, message, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from polycal.planning.partial_report import partial_report
 from polycal.reporting import measured_page as module
 from polycal.reporting.harness_report import report_samples
 from polycal.storage import tables
+from polycal.storage.files import check_folder
 
 TASKS = ("quiz_en", "quiz_sw")
 METRICS = "results/metrics/{}/none/ls-0/seed-0/quiz.parquet"
@@ -50,8 +51,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     for name, lifts in (("old", (1, 1)), ("new", (1, 9))):
         for model, lift in zip("ab", lifts, strict=True):
-            log_model(folder / name / "logged" / model, model, lift=lift)
-        report_samples(folder=folder / name / "logged", out=folder / name)
+            log_model(folder / "logged" / name / model, model, lift=lift)
+        report_samples(folder=folder / "logged" / name, out=folder / name)
     return folder
 
 
@@ -153,10 +154,11 @@ def test_each_benchmark_has_the_runs_that_are_measured_on_it(tmp_path):
     logged = tmp_path / "logged"
     log_model(logged / "a", "a", lift=1, tasks=(*TASKS, "exam_en", "exam_sw"))
     log_model(logged / "b", "b", lift=9)
-    report_samples(folder=logged, out=tmp_path)
-    path = tmp_path / "results/partial/index.html"
+    study = tmp_path / "study"
+    report_samples(folder=logged, out=study)
+    path = study / "results/partial/index.html"
     imported = path.read_text()
-    make_page(tmp_path)
+    make_page(study)
     page = path.read_text()
     said = "Not measured yet: 1 of 2 runs on exam (b/none/ls-0/seed-0)."
     assert said in imported
@@ -167,12 +169,42 @@ def test_each_benchmark_has_the_runs_that_are_measured_on_it(tmp_path):
     assert re.search(bar, page)
     assert 'id="task-quiz"' in page
     assert 'id="task-exam"' in page
-    rows = tables.read(tmp_path / "results/partial/metrics.parquet", "metrics")
+    rows = tables.read(study / "results/partial/metrics.parquet", "metrics")
     pairs = rows.select(["model", "task"]).group_by(["model", "task"]).aggregate([])
     assert sorted(map(tuple, (row.values() for row in pairs.to_pylist()))) == [
         ("a", "exam"),
         ("a", "quiz"),
         ("b", "quiz"),
     ]
-    path = tmp_path / "results/partial/contrasts.parquet"
+    path = study / "results/partial/contrasts.parquet"
     assert set(tables.read(path, "contrasts")["task"].to_pylist()) == {"quiz"}
+
+
+def test_files_that_the_verb_did_not_make_are_kept(study):
+    """In its usual place, too, unless an older version wrote all of them."""
+    usual = study / "results/partial"
+    (usual / "provenance.json").unlink()
+    make_page(study)
+    assert (usual / "provenance.json").exists()
+    (usual / "provenance.json").unlink()
+    (usual / "notes.txt").touch()
+    before = {path: path.stat().st_ino for path in study.rglob("*")}
+    with pytest.raises(InputError, match=r"partial holds files that .* did not make"):
+        make_page(study)
+    for own in ("results", "results/metrics", "."):
+        with pytest.raises(InputError, match=r"holds files that .* did not make"):
+            partial_report(
+                config=study / "study.yaml",
+                results=study / "results",
+                out=study / own,
+            )
+    assert {path: path.stat().st_ino for path in study.rglob("*")} == before
+
+
+def test_a_report_of_samples_is_written_again(study, finished):
+    """An older version marked its study alone."""
+    check_folder(study, verb="report_samples")
+    (study / "provenance.json").unlink()
+    report_samples(folder=finished / "logged" / "new", out=study)
+    check_folder(study, verb="report_samples")
+    assert accuracies(study) == accuracies(finished / "new")

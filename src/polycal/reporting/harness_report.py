@@ -17,7 +17,8 @@ from polycal.preparing.harness_folder import Logged, find_logged
 from polycal.preparing.samples import Label, write_tables
 from polycal.reporting.measured_page import compare_measured, write_page
 from polycal.storage import tables
-from polycal.storage.files import replacing
+from polycal.storage.files import check_folder, replacing
+from polycal.storage.provenance import mark_folder
 from polycal.study import grid, layout
 from polycal.study.config import load_study
 from polycal.study.scorings import Policy
@@ -55,16 +56,19 @@ def report_samples(
         languages: codes of languages that polycal does not know by the harness's name,
             as JSON: {NAME of a language or task: CODE}.
         policy: which questions are compared, if languages lack different ones.
-        out: folder to write the study into.
+        out: folder to write the study into: new, empty or of this verb.
 
     Raises:
-        InputError: the folder holds no complete run, a sample contradicts the harness's
-            own numbers, or languages and models do not fit together.
+        InputError: `out` holds other files, the folder holds no complete run, a sample
+            contradicts the harness's own numbers, or languages and models do not fit
+            together.
     """
-    _check_free(out)
+    if not _is_older(out):
+        check_folder(out, verb="report_samples")
     logged = find_logged(folder, languages or {})
     models = sorted({own.model for own in logged})
     tokenizers = _find_tokenizers(tokenizer, models)
+    mark_folder(out, "report_samples")
     results = out / layout.RESULTS
     cells: dict[tuple[str, str, str], list[Logged]] = {}
     for own in logged:
@@ -279,15 +283,7 @@ def _write_study(
     return path
 
 
-def _check_free(out: Path) -> None:
-    """Refuse a folder whose study somebody else wrote.
-
-    Raises:
-        InputError: its study.yaml is not one of this verb.
-    """
+def _is_older(out: Path) -> bool:
+    """Return whether an older version, which marked its study alone, made a folder."""
     path = out / _FILE
-    if path.exists() and not path.read_bytes().startswith(_MARK.encode()):
-        raise InputError(
-            f"{path} is not of `polycal report-samples` and is kept; name another "
-            "folder as --out"
-        )
+    return path.is_file() and path.read_bytes().startswith(_MARK.encode())

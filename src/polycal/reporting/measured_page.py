@@ -13,6 +13,7 @@ from polycal.measuring.measured import measured_paths
 from polycal.reporting.figures import FIGURES, draw
 from polycal.reporting.report import report
 from polycal.reporting.sentences import join
+from polycal.storage.provenance import mark_folder
 from polycal.study import layout
 from polycal.study.grid import (
     Run,
@@ -49,7 +50,7 @@ def compare_measured(
     every = expand_runs(study)
     runs = [run for run in every if any(run in own for own in measured.values())]
     languages = {task["name"]: "+".join(task["languages"]) for task in study["tasks"]}
-    out.mkdir(parents=True, exist_ok=True)
+    mark_folder(out, "partial_report")
     paired = {
         "metrics": out / "metrics.parquet",
         "replicates": paths["replicates"],

@@ -79,12 +79,16 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is a folder; name the file to write")
 
 
-def check_folder(path: Path) -> None:
-    """Refuse to replace a folder that polycal did not make.
+def check_folder(path: Path, *, verb: str | None = None) -> None:
+    """Refuse to replace a folder, or files in it, that polycal did not make.
+
+    Args:
+        path: of the folder.
+        verb: the verb that must have made it; None: any.
 
     Raises:
         InputError: `path` is a file, or a folder that is neither empty nor has a
-            `provenance.json` of polycal's.
+            `provenance.json` of polycal's, or of the verb's.
     """
     if not path.is_dir():
         if path.exists():
@@ -93,12 +97,14 @@ def check_folder(path: Path) -> None:
     if all(inner.name == _SNAKEMAKE for inner in path.iterdir()):
         return
     try:
-        made = json.loads((path / "provenance.json").read_text("utf-8")).get("polycal")
+        facts = json.loads((path / "provenance.json").read_text("utf-8"))
+        made = facts.get("polycal") and verb in (None, facts.get("verb"))
     except (OSError, ValueError, AttributeError):
-        made = None
+        made = False
     if not made:
+        maker = f"`polycal {verb}`" if verb else "polycal"
         raise InputError(
-            f"{path} holds files that polycal did not make; name a folder that is new "
+            f"{path} holds files that {maker} did not make; name a folder that is new "
             "or empty"
         )
 

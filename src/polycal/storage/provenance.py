@@ -78,6 +78,18 @@ def write_provenance(folder: Path, **facts: object) -> None:
     (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
 
 
+def mark_folder(folder: Path, verb: str) -> None:
+    """Make a folder, if need be, and note the verb that may replace files in it.
+
+    Args:
+        folder: `check_folder` accepts it for this verb.
+        verb: its name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "provenance.json").exists():
+        write_provenance(folder, verb=verb)
+
+
 def digest_facts(facts: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of facts as JSON holds them, without their digest."""
     held = {key: value for key, value in facts.items() if key != "content"}
