@@ -196,9 +196,16 @@ def test_nothing_of_a_user_s_is_replaced(verb, flags, message, tmp_path, monkeyp
     assert (tmp_path / "mine/notes.txt").read_text() == "years of work"
 
 
+# What `python -m` imports from the working directory before it starts a module.
+OF_PYTHON = "collections contextlib functools importlib keyword operator reprlib types"
+OF_PYTHON += " warnings"
+
+
 def test_python_files_of_a_study_s_folder_are_not_run(tmp_path):
     """A module that polycal or a library imports may have a namesake there."""
-    for name in ("pyarrow", "statistics", "logging", "numpy"):
+    modules = {path.stem for path in Path(os.__file__).parent.glob("[!_]*")}
+    modules -= set(OF_PYTHON.split())
+    for name in (*modules, "pyarrow", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('it was run')")
     plain = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
     done = subprocess.run(

@@ -3,17 +3,18 @@
 import io
 import os
 import sys
-from pathlib import Path
-
-from polycal.environment import TERMINAL, restart_with_settings
 
 
 def run() -> None:
     """Run one verb in this process, with the settings that its libraries need."""
     # Where the package itself is found by the working directory, that has to stay.
-    found_here = Path.cwd() == Path(__file__).parents[1]
+    found_here = os.path.dirname(os.path.dirname(__file__)) == os.getcwd()
+    if not (found_here or sys.flags.safe_path) and sys.path[0] == os.getcwd():
+        del sys.path[0]
+    # Earlier, a file of the working directory could stand in for these modules.
+    from polycal.environment import restart_with_settings
+
     restart_with_settings(but="PYTHONSAFEPATH" if found_here else "")
-    # Earlier, a file of the working directory could stand in for this module.
     import logging
 
     from polycal.cli import main
@@ -37,6 +38,8 @@ def _write_last_line(line: str) -> None:
     The workflow's jobs write their standard error into a log, which may be on the disk
     that is full. Their shell keeps the terminal under the number in `TERMINAL`.
     """
+    from polycal.environment import TERMINAL
+
     try:
         sys.stderr.write(line)
         sys.stderr.flush()
