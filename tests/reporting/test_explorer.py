@@ -205,6 +205,7 @@ def test_a_chip_tells_its_numbers_to_the_mouse_and_the_keyboard(opened):
 def test_the_table_of_a_view_can_be_saved(opened):
     """The file has the numbers that are shown, unrounded."""
     page = opened("#view?metric=accuracy")
+    page.evaluate("data.languages.de.name = '=1+1'")
     with page.expect_download() as download:
         page.locator("#download").click()
     lines = download.value.path().read_text().splitlines()
@@ -215,6 +216,7 @@ def test_the_table_of_a_view_can_be_saved(opened):
     accuracy = 100 * by_hand(*CONDITIONS["base"], "en")["accuracy"]
     assert value == pytest.approx(accuracy, abs=1e-3)
     assert low < value < high
+    assert [line[:8] for line in lines if ",de," in line] == ['"\'=1+1",']
     assert download.value.suggested_filename == (
         "miniature-alpaca-en-global_mmlu-text-token-accuracy.csv"
     )

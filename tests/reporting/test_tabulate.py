@@ -1,15 +1,17 @@
 """Tables for a paper hold the numbers of the study, and LaTeX takes them."""
 
 import csv
+import io
 import re
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
 from made_up import CODES, LEVELS, make_study, mean_by_hand
 
 from polycal.errors import InputError
-from polycal.reporting.tabulate import NAMES, tabulate
+from polycal.reporting.tabulate import NAMES, _csv, tabulate
 from polycal.storage import tables
 
 SEEDS = (0, 1)
@@ -136,6 +138,18 @@ def test_every_format_holds_the_same_cells(made):
         assert body.count(r" \\") >= len(rows)
         assert r"\toprule" in body
         assert r"\bottomrule" in body
+
+
+def test_a_csv_file_holds_no_formula_but_numbers():
+    """A study names its own languages; an interval is no formula."""
+    cells = ["=1+1", "-1+1", "-1 [@A1]", "@x", "\n=1", "–=1"]
+    numbers = ["−0.9", "+1.25", "−0.9 [−1.8, +0.1]", "1.5"]
+    lines = _csv(pd.DataFrame({"name": cells, "value": [*numbers, "", ""]}), "")
+    names, values = zip(*csv.reader(io.StringIO(lines)), strict=True)
+    escaped = ["'=1+1", "'-1+1", "'-1 [@A1]", "'@x", "'\n=1", "'=1"]
+    assert list(names) == ["name", *escaped]
+    plain = ["-0.9", "+1.25", "-0.9 [-1.8, +0.1]", "1.5"]
+    assert list(values) == ["value", *plain, "", ""]
 
 
 def test_names_are_escaped(made):

@@ -219,6 +219,6 @@ def test_a_csv_file_holds_no_formula(tmp_path):
     tables.write_csv(pa.table(columns), tmp_path / "a.csv")
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    written = ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "a=1", "", "", "'x", "\n=1"]
+    written = ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "a=1", "", "", "'x", "'\n=1"]
     assert [row["text"] for row in rows] == written
     assert {(row["number"], row["list"]) for row in rows} == {("-1.5", "[1]")}

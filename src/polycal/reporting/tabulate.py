@@ -1,5 +1,6 @@
 """Tables for a paper: CSV, Markdown and LaTeX (booktabs)."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -24,12 +25,16 @@ from polycal.reporting.report_tables import (
 )
 from polycal.reporting.selection import Selection
 from polycal.storage.files import check_outputs, replacing
+from polycal.storage.tables import FORMULA
 from polycal.study.scorings import Scoring
 from polycal.verb import verb
 
 NAMES = ("levels", "differences", "languages", "claims")
 # Signs of the cells in files that programs read.
 _PLAIN = {"−": "-", "–": ""}
+# A number, perhaps with its interval, as in "-0.9 [-1.8, +0.1]".
+_NUMBER = r"[+-]?[\d.]+(?: \[[\d., +-]*\])?\Z"
+_TEXT_AS_FORMULA = re.compile(rf"(?!{_NUMBER}){FORMULA}")
 
 
 @verb(makes="{out[0]}")
@@ -175,7 +180,10 @@ def _spell(frame: pd.DataFrame, signs: dict[str, str]) -> pd.DataFrame:
 
 
 def _csv(frame: pd.DataFrame, _: str) -> str:
-    return _spell(frame, _PLAIN).to_csv(index=False, lineterminator="\n")
+    cells = _spell(frame, _PLAIN)
+    # A spreadsheet would compute a language's name that a study gives as "=1+1".
+    cells = cells.map(lambda cell: _TEXT_AS_FORMULA.sub(r"'\1", cell))
+    return cells.to_csv(index=False, lineterminator="\n")
 
 
 def _markdown(frame: pd.DataFrame, title: str) -> str:

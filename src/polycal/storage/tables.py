@@ -24,7 +24,7 @@ from polycal.storage.schemas import SCHEMAS
 from polycal.storage.seals import digest_content, digest_footer, seal_footer
 
 SCHEMA_VERSION = 3
-_FORMULA = r"\A([=+\-@\t\r])"  # how a formula begins in a spreadsheet
+FORMULA = r"\A([=+\-@\t\r\n])"  # how a formula begins in a spreadsheet
 
 
 class _Hashed(io.FileIO):
@@ -162,7 +162,7 @@ def write_csv(table: pa.Table, path: Path) -> None:
             ]
             table = table.set_column(index, field.name, pa.array(cells, pa.string()))
         elif pa.types.is_string(field.type):
-            column = pc.replace_substring_regex(column, _FORMULA, r"'\1")
+            column = pc.replace_substring_regex(column, FORMULA, r"'\1")
             table = table.set_column(index, field.name, column)
     with replacing(path) as temporary:
         csv.write_csv(table, temporary)

@@ -340,7 +340,8 @@ function show() {
 
 function download() {
   const facet = facetOf(), names = view.metric === BOTH ? ["accuracy", "confidence"] : [view.metric];
-  const quote = (text) => '"' + String(text).replaceAll('"', '""') + '"';
+  // An apostrophe before what a spreadsheet would compute; numbers are not quoted.
+  const quote = (text) => '"' + text.replace(/^[=+\-@\t\r\n]/, "'$&").replaceAll('"', '""') + '"';
   const columns = names.flatMap((name) => {
     const numbers = data.values[key(name)][facet.name];
     const spelt = (whole) => whole === null ? "" : whole / perUnit(name);
