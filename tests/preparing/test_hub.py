@@ -155,6 +155,34 @@ def test_data_that_lie_there_in_two_forms_are_read_once(tmp_path):
     assert ids(find_splits(str(tmp_path / "set"), splits=["train"]), "train") == [1]
 
 
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("en", ["en.jsonl", "en/test.jsonl"]),
+        ("en", ["en/test.jsonl", "test/en.jsonl"]),
+        ("en", ["en/test.jsonl", "en/test-00000-of-00001.jsonl"]),
+        ("en", ["en.json", "en.jsonl"]),
+        ("en", ["en/test-a.json", "en/test-a.jsonl"]),
+        (None, ["test.json", "test.jsonl"]),
+    ],
+)
+def test_a_split_in_two_layouts_is_refused(tmp_path, name, there):
+    """Each says that it is the whole split, and none is the other's source."""
+    for path in there:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text('{"id": 1}\n')
+    with pytest.raises(InputError, match=r"split 'test' is there twice: .* and .*; re"):
+        find_splits(str(tmp_path), name=name, splits=["test"])
+
+
+def test_parts_of_a_split_are_read_together(tmp_path):
+    """They need no number; another split beside them is no part."""
+    (tmp_path / "en").mkdir()
+    for number, part in enumerate(("test-a", "test-b", "dev")):
+        (tmp_path / f"en/{part}.jsonl").write_text(f'{{"id": {number}}}\n')
+    assert ids(find_splits(str(tmp_path), name="en", splits=["test"]), "test") == [0, 1]
+
+
 def test_the_default_config_needs_no_name(tmp_path):
     """A single config, or the one called default, is taken when none is named."""
     put(tmp_path / "set" / "data" / "part.parquet", [{"id": 1}])

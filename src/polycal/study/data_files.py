@@ -41,6 +41,26 @@ def choose_form(paths: Sequence[Path]) -> list[Path]:
     return []
 
 
+def check_layout(
+    repo: str, split: str, paths: Sequence[Path], *, is_named: bool
+) -> None:
+    """Refuse a split of which two files hold the same rows, by their names.
+
+    Args:
+        repo: name of the repository in messages.
+        split: the split.
+        paths: its files, of one form.
+        is_named: whether `spell_files` gave their names; then only SPLIT-* are parts.
+    """
+    stems = {path.with_suffix("") for path in paths}
+    alone = [stem for stem in stems if not stem.name.startswith(f"{split}-")]
+    if len(paths) > len(stems) or (is_named and alone and len(stems) > 1):
+        raise InputError(
+            f"{repo}: the split {split!r} is there twice: "
+            f"{' and '.join(map(str, paths))}; remove all but one"
+        )
+
+
 def check_shards(repo: str, split: str, paths: Iterable[Path]) -> None:
     """Refuse a split of which a file is missing, or is there twice, by their names."""
     shards: dict[tuple[Path, str], Counter[tuple[int, int]]] = {}

@@ -10,6 +10,7 @@ from polycal.study.card import Card, Patterns
 from polycal.study.data_files import (
     KINDS,
     check_kind,
+    check_layout,
     check_shards,
     choose_form,
     infer,
@@ -90,6 +91,9 @@ def pick_files(
         for file in files[split]:
             check_kind(file)
         check_shards(repo, split, files[split])
+        if not is_listed:
+            is_named = name is not None
+            check_layout(repo, split, files[split], is_named=is_named)
     sizes = {split: card.get_size(chosen, split) for split in taken}
     return {split: files[split] for split in taken}, sizes
 
