@@ -149,6 +149,9 @@ def _parse(line: Mapping, where: str) -> Sample:
     logprobs = [float(answer[0]) for answer in answers]
     if not all(-math.inf < logprob <= 0 for logprob in logprobs):
         raise ValueError(f"its scores are no log-likelihoods: {logprobs}")
+    # The harness's filter takes the first answer to each request, and changes none.
+    if "resps" in line and [float(one[0][0]) for one in line["resps"]] != logprobs:
+        raise ValueError("its resps differ from its filtered_resps")
     metrics = {name: line[name] for name in _OWN_NUMBERS if name in line}
     doc = {"doc_id": line["doc_id"], **line["doc"]}
     target = str(line["target"]).strip()
