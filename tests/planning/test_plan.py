@@ -164,6 +164,20 @@ def test_a_missing_directory_is_no_unknown_size(tell):
             tell(config)
 
 
+def test_a_directory_without_a_model_is_no_unknown_size(tell, tmp_path):
+    """Nor is an adapter a base model; a model of an unknown kind is one."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = paper_study()
+    config["models"][0]["repo"] = str(folder)
+    for name in ("model.gguf", "adapter_config.json"):
+        (folder / name).write_text("{}")
+        with pytest.raises(SystemExit, match=r"models\..* has no config\.json, so"):
+            tell(config)
+    (folder / "config.json").write_text("{}")
+    assert "No size is known for the model" in tell(config)
+
+
 def test_questions_of_a_local_benchmark_are_counted(tell, tmp_path):
     """They lie on this machine, whether they are prepared or not."""
     row = '{"question": "Which?", "a": "eel", "b": "owl", "answer": "A"}\n'

@@ -23,6 +23,7 @@ from polycal.study.repositories import find_local
 # Bytes that are read to decide what has to run; more are read when a run begins. A
 # second of SHA-256.
 _READ_AT_ONCE = 2**30
+_CONFIGURATIONS = ("config.json", "adapter_config.json")  # of a model, of an adapter
 # Path below a source -> (bytes, times of its change and of its inode's change in ns).
 Stats = dict[str, list[int]]
 _logger = logging.getLogger(__name__)
@@ -124,7 +125,8 @@ def check_local(config: Mapping) -> list[Source]:
     reason to prepare the others again.
 
     Raises:
-        InputError: one does not exist, or a benchmark lacks a language.
+        InputError: one does not exist, a benchmark lacks a language, or a model its
+            configuration.
     """
     files: dict[tuple[Path, str], set[Path]] = {}
     for key, path, entry in list_local(config):
@@ -158,6 +160,12 @@ def list_local(config: Mapping) -> Iterator[tuple[str, Path, Mapping]]:
 
 def _divide(path: Path, entry: Mapping) -> Iterator[Source]:
     """Yield a repository, or each language of a benchmark."""
+    if "format" not in entry:  # a model; only what is tuned may be an adapter
+        needed = _CONFIGURATIONS[:1] if "name" in entry else _CONFIGURATIONS
+        if not any((path / file).is_file() for file in needed):
+            raise InputError(
+                f"{path} has no {' or '.join(needed)}, so it is no transformers model"
+            )
     if "languages" not in entry:
         yield Source(path)
         return
