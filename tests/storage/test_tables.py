@@ -212,6 +212,16 @@ def test_a_digest_is_of_the_rows_and_not_of_what_wrote_them(tmp_path):
     assert tables.digest(longer) == tables.digest(longer.combine_chunks())
 
 
+def test_what_is_not_there_is_named(tmp_path):
+    """The command line's message names this file, not one that the verb writes."""
+    path = tmp_path / "none.parquet"
+    for read in (tables.read_metadata, lambda path: tables.read(path, "metrics")):
+        with pytest.raises(FileNotFoundError) as caught:
+            read(path)
+        assert caught.value.filename == str(path)
+        assert caught.value.strerror == "No such file or directory"
+
+
 def test_a_csv_file_holds_no_formula(tmp_path):
     """A spreadsheet would compute what a stranger's benchmark has as a subject."""
     texts = ["=1+1", "+1", "-1", "@x", "\tx", "a=1", "", None, "'x", "\n=1"]

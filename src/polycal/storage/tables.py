@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -230,10 +231,14 @@ def _explained(path: Path) -> Iterator[None]:
     """Context manager: name the file in what pyarrow raises about it."""
     try:
         yield
+    except InputError:
+        raise
+    except (FileNotFoundError, PermissionError) as error:
+        if error.filename is None and error.errno:  # pyarrow's names no file
+            error.filename, error.strerror = str(path), os.strerror(error.errno)
+        raise
     # ValueError: text that is not UTF-8, or metadata that is not JSON.
     except (pa.ArrowException, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | InputError):
-            raise
         raise InputError(
             f"{path} is not a complete Parquet file ({summarise(error)}); delete it "
             "and run again"
