@@ -186,3 +186,13 @@ def test_the_workflow_imports_nothing_from_a_study_s_folder():
     ]
     assert started
     assert [line for line in started if '"-P"' not in line] == []
+
+
+def test_rules_that_load_models_have_pytorch_under_conda():
+    """Models are compared with their configuration where they are prepared, too."""
+    rules = sorted((REPOSITORY / "workflow").rglob("*.smk"))
+    text = "".join(path.read_text() for path in rules)
+    envs = dict(re.findall(r'^rule (\w+):.*?envs/(\w+)\.yaml"', text, re.M | re.S))
+    loading = {"make_miniature", "prepare_model", "prepare_released", "tune", "score"}
+    assert {name for name, env in envs.items() if env == "gpu"} == loading
+    assert "pytorch" in (REPOSITORY / "envs/gpu.yaml").read_text()
