@@ -50,7 +50,8 @@ def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
     """Rows, dropped rows, options; what some lack, grouped by who lacks it."""
     shared = [("test", "1", 0, 4), ("test", "2", 3, 4), ("dev", "1", 2, 4)]
     shared += [("test", "5", 0, 4), ("test", "6", 0, 4)]
-    counts = {"test": {"rows": 9, "dropped_blank_option": 7, "dropped_x": 0}}
+    counts = {"rows": 9, "dropped_blank_option": 7, "dropped_x": 0}
+    counts = {"test": counts | {"duplicate_questions": 2}}
     paths = [
         write_language(tmp_path, "de", [*shared, ("test", "4", 0, 4)]),
         write_language(tmp_path, "sw", [*shared[1:], ("test", "3", 0, 10)]),
@@ -64,12 +65,14 @@ def test_a_check_says_what_each_language_holds_and_what_all_share(tmp_path):
         "questions": tables.digest(tables.read(paths[0], "questions")),
         "rows": 5,
         "dropped": {},
+        "duplicate_questions": 0,
         "n_questions": 5,
         "n_options": {"4": 5},
     }
     assert facts["languages"]["sw"]["n_options"] == {"4": 3, "10": 1}
     assert facts["languages"]["yo"]["rows"] == 9
     assert facts["languages"]["yo"]["dropped"] == {"blank_option": 7}
+    assert facts["languages"]["yo"]["duplicate_questions"] == 2
     assert (facts["n_all"], facts["n_common"]) == (6, 3)
     assert facts["test"] == {
         "missing": [

@@ -6,7 +6,28 @@ from polycal.reporting.questions import (
     describe_asked,
     describe_borders,
     describe_compared,
+    describe_repeated,
 )
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"de": 0, "sw": 0}, ""),
+        ({"de": 0, "sw": 1200}, ": 1,200 in sw."),
+        ({"de": 3, "sw": 7, "yo": 5, "zu": 0}, ": 7 in sw, most of 3 languages."),
+        ({"de": None}, ""),
+    ],
+)
+def test_repeated_questions_are_told_where_there_are_any(counts, words):
+    """The language with most of them; a check of an older version has no count."""
+    languages = {
+        code: {} if n is None else {"duplicate_questions": n}
+        for code, n in counts.items()
+    }
+    said = describe_repeated({"languages": languages})
+    assert said.partition("another one")[2] == words
+    assert bool(said) == bool(words)
 
 
 def test_what_is_left_out_is_counted_by_question():

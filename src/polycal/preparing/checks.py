@@ -140,6 +140,7 @@ def _describe_language(
         "questions": tables.digest(table),
         "rows": counts.get("rows", sizes.total()),
         "dropped": dropped,
+        "duplicate_questions": counts.get("duplicate_questions", 0),
         "n_questions": sizes.total(),
         "n_options": {str(n): sizes[n] for n in sorted(sizes)},
     }

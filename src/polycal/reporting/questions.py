@@ -104,3 +104,26 @@ def describe_compared(check: Mapping, asked: Mapping) -> str:
         f"{check['n_common']} questions are compared in all languages; {n} "
         f"{'is' if n == 1 else 'are'} left out ({' and '.join(reasons)})."
     )
+
+
+def describe_repeated(check: Mapping) -> str:
+    """Say how many questions repeat another one under another id; empty if none does.
+
+    The sentence begins with a space.
+
+    Args:
+        check: what `polycal check_task` wrote of the task.
+    """
+    counts = {
+        code: n
+        for code, language in check.get("languages", {}).items()
+        if (n := language.get("duplicate_questions"))
+    }
+    if not counts:
+        return ""
+    code = max(counts, key=counts.__getitem__)
+    where = code if len(counts) == 1 else f"{code}, most of {len(counts)} languages"
+    return (
+        " Questions of the benchmark that repeat the text and options of another one: "
+        f"{counts[code]:,} in {where}."
+    )

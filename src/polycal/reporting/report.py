@@ -35,6 +35,7 @@ from polycal.reporting.questions import (
     describe_asked,
     describe_borders,
     describe_compared,
+    describe_repeated,
 )
 from polycal.reporting.report_tables import (
     count_table,
@@ -229,8 +230,9 @@ def _describe_questions(
 ) -> dict[str, str]:
     if task not in checked:
         raise InputError(f"no check of {task} was given; name its file with --checks")
+    check = checked[task]
     return {
-        "compared": describe_compared(checked[task], asked),
+        "compared": describe_compared(check, asked) + describe_repeated(check),
         "asked": describe_asked(asked),
         "borders": describe_borders(asked),
     }

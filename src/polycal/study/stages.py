@@ -8,7 +8,7 @@ STAGES = {
     "prepare_released": 1,
     "prepare_sft": 2,
     "prepare_task": 3,
-    "check_task": 3,
+    "check_task": 4,
     "tokenize": 1,
     "tune": 5,
     "select": 2,
