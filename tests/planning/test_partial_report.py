@@ -202,9 +202,13 @@ def test_files_that_the_verb_did_not_make_are_kept(study):
 
 
 def test_a_report_of_samples_is_written_again(study, finished):
-    """An older version marked its study alone."""
+    """An older version marked its study alone, perhaps in another study's folder."""
     check_folder(study, verb="report_samples")
     (study / "provenance.json").unlink()
+    (study / "config.yaml").touch()
+    with pytest.raises(InputError, match=r"study holds files that .* did not make"):
+        report_samples(folder=finished / "logged" / "new", out=study)
+    (study / "config.yaml").unlink()
     report_samples(folder=finished / "logged" / "new", out=study)
     check_folder(study, verb="report_samples")
     assert accuracies(study) == accuracies(finished / "new")

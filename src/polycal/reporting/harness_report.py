@@ -285,5 +285,9 @@ def _write_study(
 
 def _is_older(out: Path) -> bool:
     """Return whether an older version, which marked its study alone, made a folder."""
-    path = out / _FILE
-    return path.is_file() and path.read_bytes().startswith(_MARK.encode())
+    path, own = out / _FILE, {_FILE, layout.RESULTS, layout.RESOURCES}
+    return (
+        path.is_file()
+        and path.read_bytes().startswith(_MARK.encode())
+        and {path.name for path in out.iterdir()} <= own
+    )
