@@ -225,6 +225,8 @@ def test_files_of_one_run_are_measured_together(tmp_path):
     """However its languages were batched; the dtypes of all of them are noted."""
     rows = {code: row(code, "letters", 0, np.log([0.9, 0.1])) for code in ("en", "sw")}
     known = {"own_tokens": {"t, en, text": 2, "t, en, letters": 4, "t, fr, text": 9}}
+    known["replaced_shots"] = {"sw": 3, "fr": 5}
+    rows["sw"]["truncated"] = True
     whole = save(tmp_path / "w.parquet", list(rows.values()), dtype=["float32"])
     expected = measure_files(tmp_path, whole)
     parts = [
@@ -237,6 +239,7 @@ def test_files_of_one_run_are_measured_together(tmp_path):
     facts = tables.read_metadata(tmp_path / "m.parquet")
     assert facts["dtype"] == ["bfloat16", "float32"]
     assert (facts["own_tokens"], facts["cut_options"]) == (2 * (2 + 4), 0)
+    assert (facts["replaced_shots"], facts["truncated"]) == (2 * 3, 1)
 
 
 def test_scores_of_another_checkpoint_are_refused(tmp_path):

@@ -4,8 +4,8 @@ import pytest
 
 from polycal.reporting.questions import (
     describe_asked,
-    describe_borders,
     describe_compared,
+    describe_counted,
     describe_repeated,
 )
 
@@ -140,9 +140,17 @@ def test_a_chat_says_where_its_answer_begins(opens, words):
 def test_tokens_across_the_border_are_told_by_checkpoint():
     """By polycal and by lm_eval; nothing where no option shares a token."""
     asked = {"own_tokens": {"m": 4, "m/it": 1200}, "cut_options": {"n": 2}}
-    assert describe_borders(asked) == (
+    assert describe_counted(asked) == (
         "Options that share a token with their context are scored by the tokens of "
         "their own text: 4 of m and 1,200 of m/it. Options that share a token with "
         "their context were scored without it by lm-evaluation-harness: 2 of n."
     )
-    assert describe_borders({"own_tokens": {}, "cut_options": {}}) == ""
+    assert describe_counted({"own_tokens": {}, "cut_options": {}}) == ""
+
+
+def test_replaced_shots_and_cut_prompts_are_told_by_checkpoint():
+    """Each by itself."""
+    assert describe_counted({"replaced_shots": {"m": 1}, "truncated": {"m": 7}}) == (
+        "Questions that are among their own shots get another shot: 1 of m. "
+        "Prompts that are longer than the model reads lose their start: 7 of m."
+    )

@@ -14,7 +14,7 @@ from polycal.comparing.averages import average
 from polycal.comparing.conditions import language_of
 from polycal.comparing.runs import check_checkpoint, find_checkpoints
 from polycal.errors import InputError
-from polycal.measuring.predictions import ASKED, BORDERS
+from polycal.measuring.predictions import ASKED, COUNTED
 from polycal.storage import tables
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL, LEVELS
@@ -23,7 +23,7 @@ from polycal.verb import verb
 
 _CONDITION = ["model", "sft", "smoothing", "task", "scoring", "normaliser"]
 _CONDITION += ["calibrator", "subset", "metric"]
-_BY_CHECKPOINT = ("opens_answer", *BORDERS)
+_BY_CHECKPOINT = ("opens_answer", *COUNTED)
 _RUN = ["model", "sft", "smoothing", "seed", "task"]
 
 
@@ -84,7 +84,7 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Return how each task was asked, and the dtypes in which it was scored.
 
     By checkpoint (MODEL, or MODEL/SFT): whether the lead-in begins the assistant's turn
-    of chat prompts, and how many options share a token with their context, if any.
+    of chat prompts, and how many options and questions are `COUNTED`, if any.
     """
     asked: dict[str, dict[str, Any]] = {}
     for path in paths:
@@ -108,7 +108,7 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
         if opens := facts.get("opens_answer"):
             known = first["opens_answer"]
             known[checkpoint] = all(opens) and known.get(checkpoint, True)
-        for name in BORDERS:
+        for name in COUNTED:
             if n := facts.get(name):
                 first[name][checkpoint] = max(n, first[name].get(checkpoint, 0))
     return {

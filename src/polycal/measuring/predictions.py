@@ -17,8 +17,9 @@ from polycal.study.scorings import SCORINGS
 RUN = ("model", "sft", "smoothing", "seed", "task")
 ASKED = ("shots", "prompt", "shots_as", "max_questions", "question_seed")
 # Options that share a token with their context: they were scored by the tokens of their
-# own text, or lost that token (lm_eval).
-BORDERS = ("own_tokens", "cut_options")
+# own text, or lost that token (lm_eval). By part: task, language, scoring.
+_BORDERS = ("own_tokens", "cut_options")
+COUNTED = (*_BORDERS, "replaced_shots", "truncated")  # what a reader has to know of
 _SHARED = ("checkpoint", "base", *ASKED)  # by all predictions of a run and task
 # What a benchmark may lack, and what is not known of imported scores.
 _MAY_BE_NULL = {"subject", "category", "culture", "log_mass", "truncated"}
@@ -59,7 +60,7 @@ def read_predictions(
         for name in ("dtype", "opens_answer")
     }
     languages = set(compared["languages"])
-    for name in BORDERS:  # by part: task, language, scoring
+    for name in _BORDERS:
         counts = (source.get(name) or {} for source in sources)
         facts[name] = sum(
             count
@@ -67,6 +68,12 @@ def read_predictions(
             for part, count in own.items()
             if part.rsplit(", ", 2)[1] in languages
         )
+    facts["replaced_shots"] = sum(
+        count
+        for source in sources
+        for language, count in (source.get("replaced_shots") or {}).items()
+        if language in languages
+    )
     for name in _SHARED:
         facts[name] = sources[0].get(name)
         for path, source in zip(paths, sources, strict=True):
@@ -77,6 +84,7 @@ def read_predictions(
     if checkpoint:
         _check_origin(paths[0], facts, checkpoint)
     scored = pa.concat_tables(pieces)
+    facts["truncated"] = pc.sum(scored["truncated"]).as_py() or 0
     if len(scored.select(list(RUN)).group_by(RUN).aggregate([])) > 1:
         raise InputError("the predictions are of several runs; measure each by itself")
     return scored, facts

@@ -155,7 +155,7 @@ def _check_ranks(repo: str, weights: Path, settings: Mapping[str, object]) -> No
     except SafetensorError as error:
         raise InputError(f"{repo}: {ADAPTER_WEIGHTS} is damaged: {error}") from error
     for rank in stated:
-        if rank not in ranks:
+        if not isinstance(rank, int) or rank not in ranks:
             raise InputError(
                 f"{repo}: {ADAPTER} states the rank {rank}, its weights have "
                 f"{sorted(ranks)}; save the adapter again"

@@ -36,24 +36,29 @@ def _describe_turn(asked: Mapping) -> str:
     return f"{text})"
 
 
-def describe_borders(asked: Mapping) -> str:
-    """Say how many options share a token with their context; empty if none does.
+_COUNTED = {
+    "own_tokens": "Options that share a token with their context are scored by the "
+    "tokens of their own text",
+    "cut_options": "Options that share a token with their context were scored without "
+    "it by lm-evaluation-harness",
+    "replaced_shots": "Questions that are among their own shots get another shot",
+    "truncated": "Prompts that are longer than the model reads lose their start",
+}
+
+
+def describe_counted(asked: Mapping) -> str:
+    """Say how many options and questions were not asked as they are; empty if none.
 
     Args:
         asked: as `polycal aggregate` notes it.
     """
     sentences = []
-    for name, how in (
-        ("own_tokens", "are scored by the tokens of their own text"),
-        ("cut_options", "were scored without it by lm-evaluation-harness"),
-    ):
+    for name, what in _COUNTED.items():
         if counts := asked.get(name):
             spelt = [
                 f"{n:,} of {checkpoint}" for checkpoint, n in sorted(counts.items())
             ]
-            sentences.append(
-                f"Options that share a token with their context {how}: {join(spelt)}."
-            )
+            sentences.append(f"{what}: {join(spelt)}.")
     return " ".join(sentences)
 
 

@@ -33,8 +33,8 @@ from polycal.reporting.headline import describe_answer
 from polycal.reporting.page_figures import Folders, show_figures
 from polycal.reporting.questions import (
     describe_asked,
-    describe_borders,
     describe_compared,
+    describe_counted,
     describe_repeated,
 )
 from polycal.reporting.report_tables import (
@@ -234,7 +234,7 @@ def _describe_questions(
     return {
         "compared": describe_compared(check, asked) + describe_repeated(check),
         "asked": describe_asked(asked),
-        "borders": describe_borders(asked),
+        "counted": describe_counted(asked),
     }
 
 
