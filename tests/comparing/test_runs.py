@@ -3,12 +3,18 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from polycal.comparing.released import find_released
-from polycal.comparing.runs import check_checkpoint, find_checkpoints, list_runs
+from polycal.comparing.runs import (
+    check_checkpoint,
+    find_checkpoints,
+    list_origins,
+    list_runs,
+)
 from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.storage.provenance import digest_notes, write_provenance
@@ -88,6 +94,33 @@ def test_a_checkpoint_s_digest_stands_at_its_run(tmp_path):
         ("m", "chat", 0.0, 0): "d3",
         ("m", "s", 0.1, 0): "d1",
     }
+
+
+def test_metrics_of_an_earlier_training_are_refused(tmp_path):
+    """By what the study's table says it was measured from; runs may not know it."""
+    paths = []
+    for seed, facts in enumerate(({"checkpoint": "a"}, {"checkpoint": "b"}, {})):
+        row = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": seed}
+        row |= dict.fromkeys(("task", "language", "scoring", "normaliser"), "x")
+        row |= dict.fromkeys(("calibrator", "subset", "metric"), "x")
+        table = pa.Table.from_pylist([row], tables.SCHEMAS["metrics"])
+        paths.append(tmp_path / f"{seed}.parquet")
+        tables.write(table, paths[-1], "metrics", **facts)
+    origins = list_origins(paths)
+    assert origins == [["m", "s", 0.1, 0, "a"], ["m", "s", 0.1, 1, "b"]]
+    study = tmp_path / "metrics.parquet"
+    empty = tables.SCHEMAS["metrics"].empty_table()
+    tables.write(empty, study, "metrics", checkpoints=origins)
+    run = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": 1}
+    for now in (None, "b", "c"):
+        rows = [run | {"checkpoint": now}]
+        listed = pa.Table.from_pylist(rows, tables.SCHEMAS["runs"])
+        if now == "c":
+            with pytest.raises(InputError, match=r"run m/s/0\.1/1 has now; run"):
+                find_checkpoints(listed, study)
+        else:
+            known = {("m", "s", 0.1, 0): "a", ("m", "s", 0.1, 1): "b"}
+            assert find_checkpoints(listed, study) == known
 
 
 def test_the_loss_before_training_is_that_of_the_selected_rate(tmp_path):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from polycal.comparing.averages import average
 from polycal.comparing.conditions import language_of
-from polycal.comparing.runs import check_checkpoint, find_checkpoints
+from polycal.comparing.runs import check_checkpoint, find_checkpoints, list_origins
 from polycal.errors import InputError
 from polycal.measuring.predictions import ASKED, COUNTED
 from polycal.storage import tables
@@ -75,9 +75,9 @@ def aggregate(
         if runs:
             _check_runs(table, kind, set(runs))
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
-    asked = _read_asked(metrics)
+    facts = {"asked": _read_asked(metrics), "checkpoints": list_origins(metrics)}
     for kind, table in gathered.items():
-        tables.write_study(table, out, kind, asked=asked)
+        tables.write_study(table, out, kind, **facts)
 
 
 def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:

@@ -54,7 +54,7 @@ def analyse(
     check_confidence(confidence)
     measured = tables.read(metrics, "metrics")
     listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
-    loader = Replicates(measured, replicates, find_checkpoints(listed))
+    loader = Replicates(measured, replicates, find_checkpoints(listed, metrics))
     predictors, released = predictors_of(measured), find_released(listed)
     rows: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
     # Conditions of one model and task are compared: the others stay on disk.

@@ -85,7 +85,7 @@ def contrast(
         raise InputError(f"margin is {margin}; it must be above 0 and below 1")
     measured = tables.read(metrics, "metrics")
     listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
-    loader = Replicates(measured, replicates, find_checkpoints(listed))
+    loader = Replicates(measured, replicates, find_checkpoints(listed, metrics))
     settings = {"margin": margin, "confidence": confidence}
     frames, by_model = [], []
     for comparisons in pair_conditions(loader.runs):

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -59,10 +59,40 @@ def list_runs(
     tables.write_csv(table, out.with_suffix(".csv"))
 
 
-def find_checkpoints(runs: pa.Table) -> Checkpoints:
-    """Return the digest of every run of a runs table whose checkpoint is known."""
-    rows = runs.to_pylist()
-    return {_identity(row): row["checkpoint"] for row in rows if row["checkpoint"]}
+def find_checkpoints(runs: pa.Table, metrics: Path | None = None) -> Checkpoints:
+    """Return the digest of every run whose checkpoint is known.
+
+    Args:
+        runs: a runs table.
+        metrics: the study's metrics table, which knows what it was measured from.
+
+    Raises:
+        InputError: the metrics are of another checkpoint than a run has now.
+    """
+    rows = [row for row in runs.to_pylist() if row["checkpoint"]]
+    known = {_identity(row): row["checkpoint"] for row in rows}
+    noted = tables.read_metadata(metrics).get("checkpoints", ()) if metrics else ()
+    for *identity, made in noted:
+        if not _is_of(made, known.setdefault(tuple(identity), made)):
+            raise InputError(
+                f"{metrics} was measured from another checkpoint than the one that the "
+                f"run {'/'.join(map(str, identity))} has now; run `polycal aggregate` "
+                "again"
+            )
+    return known
+
+
+def list_origins(paths: Iterable[Path]) -> list[list[Any]]:
+    """Return the identity and the checkpoint's digest of every run of metrics tables.
+
+    Those of runs whose checkpoint is not noted are left out.
+    """
+    found = set()
+    for path in paths:
+        row, made = tables.read_first(path, "metrics"), _read_digest(path)
+        if row and made:
+            found.add((*_identity(row), made))
+    return [list(origin) for origin in sorted(found)]
 
 
 def check_checkpoint(
@@ -73,15 +103,27 @@ def check_checkpoint(
     Raises:
         InputError: it is of another checkpoint, such as one of an earlier training.
     """
-    known, made = checkpoints.get(_identity(row)), tables.read_metadata(path)
-    digest = made.get("checkpoint")
-    if known and _ON in known:
-        digest = f"{digest}{_ON}{made.get('base')}"
-    if known and digest != known:
+    known = checkpoints.get(_identity(row))
+    if known and not _is_of(_read_digest(path), known):
         raise InputError(
             f"{path} was measured from another checkpoint than the one that its run "
             "has now; delete it and run again"
         )
+
+
+def _read_digest(path: Path) -> str | None:
+    """Return the digest of the checkpoint that a table was measured from."""
+    facts = tables.read_metadata(path)
+    return _join_digests(facts.get("checkpoint"), facts.get("base"))
+
+
+def _join_digests(digest: str | None, base: str | None) -> str | None:
+    return f"{digest}{_ON}{base}" if digest and base else digest
+
+
+def _is_of(made: str | None, known: str) -> bool:
+    """Return whether two digests are of one checkpoint; `known` may lack its base."""
+    return made == known or (made or "").partition(_ON)[0] == known
 
 
 def _count_tokens(model: Path) -> int | None:
@@ -119,10 +161,8 @@ def _digest_checkpoint(folder: Path, facts: Mapping[str, Any]) -> str | None:
         folder: of the checkpoint.
         facts: its provenance.
     """
-    digest, base = facts.get("digest"), facts.get("base")
-    if digest and base and (folder / ADAPTER).exists():
-        return f"{digest}{_ON}{base}"
-    return digest
+    is_adapter = (folder / ADAPTER).exists()  # of full weights `base` tells the origin
+    return _join_digests(facts.get("digest"), facts.get("base") if is_adapter else None)
 
 
 def _digest_splitting(folder: Path) -> str | None:
