@@ -186,6 +186,7 @@ def write_study(page, name, path):
 def write_checkpoints(clone, page):
     """A released checkpoint in a local folder, beside its base model."""
     (clone / "checkpoints/mine").mkdir(parents=True)
+    (clone / "checkpoints/mine/config.json").write_text("{}")
     study = "what instruction tuning did to Qwen"
     write_study(page, study, clone / "checkpoints.yaml")
 
