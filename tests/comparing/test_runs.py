@@ -98,15 +98,16 @@ def test_a_checkpoint_s_digest_stands_at_its_run(tmp_path):
 
 def test_metrics_of_an_earlier_training_are_refused(tmp_path):
     """By what the study's table says it was measured from; runs may not know it."""
-    paths = []
+    heads = []
     for seed, facts in enumerate(({"checkpoint": "a"}, {"checkpoint": "b"}, {})):
         row = {"model": "m", "sft": "s", "smoothing": 0.1, "seed": seed}
         row |= dict.fromkeys(("task", "language", "scoring", "normaliser"), "x")
         row |= dict.fromkeys(("calibrator", "subset", "metric"), "x")
         table = pa.Table.from_pylist([row], tables.SCHEMAS["metrics"])
-        paths.append(tmp_path / f"{seed}.parquet")
-        tables.write(table, paths[-1], "metrics", **facts)
-    origins = list_origins(paths)
+        heads.append((tmp_path / f"{seed}.parquet", row))
+        tables.write(table, heads[-1][0], "metrics", **facts)
+    heads.append((heads[0][0], {}))  # a table without rows
+    origins = list_origins(heads)
     assert origins == [["m", "s", 0.1, 0, "a"], ["m", "s", 0.1, 1, "b"]]
     study = tmp_path / "metrics.parquet"
     empty = tables.SCHEMAS["metrics"].empty_table()

@@ -59,12 +59,12 @@ def aggregate(
             the runs are not those of `runs`, they were not asked in the same way, or
             a table is of another checkpoint.
     """
+    heads = _read_heads(metrics, "metrics")
     if checkpoints:
         known = find_checkpoints(tables.read(checkpoints, "runs"))
-        for kind, paths in (("metrics", metrics), ("reliability", reliability)):
-            for path in paths:
-                if row := tables.read_first(path, kind):
-                    check_checkpoint(path, row, known)
+        for path, row in [*heads, *_read_heads(reliability, "reliability")]:
+            if row:
+                check_checkpoint(path, row, known)
     kept = dict(map(_split_kept, keep))
     gathered = {
         "metrics": _gather(metrics, "metrics", kept),
@@ -75,19 +75,24 @@ def aggregate(
         if runs:
             _check_runs(table, kind, set(runs))
     gathered["summary"] = summarise(gathered["metrics"].to_pandas())
-    facts = {"asked": _read_asked(metrics), "checkpoints": list_origins(metrics)}
+    facts = {"asked": _read_asked(heads), "checkpoints": list_origins(heads)}
     for kind, table in gathered.items():
         tables.write_study(table, out, kind, **facts)
 
 
-def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+def _read_heads(paths: Iterable[Path], kind: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the first row of each table, {} of an empty one; it checks the file."""
+    return [(path, tables.read_first(path, kind) or {}) for path in paths]
+
+
+def _read_asked(heads: Iterable[tuple[Path, Mapping]]) -> dict[str, dict[str, Any]]:
     """Return how each task was asked, and the dtypes in which it was scored.
 
     By checkpoint (MODEL, or MODEL/SFT): whether the lead-in begins the assistant's turn
     of chat prompts, and how many options and questions are `COUNTED`, if any.
     """
     asked: dict[str, dict[str, Any]] = {}
-    for path in paths:
+    for path, row in heads:
         facts = tables.read_metadata(path)
         own = {name: facts.get(name) for name in ASKED}
         first = asked.setdefault(
@@ -101,7 +106,6 @@ def _read_asked(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
                     "score and measure it again"
                 )
         first["dtype"] |= set(facts.get("dtype", ()))
-        row = tables.read_first(path, "metrics") or {}
         checkpoint = row.get("model", "")
         if row.get("sft", BASE) != BASE:
             checkpoint += f"/{row['sft']}"

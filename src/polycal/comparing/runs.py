@@ -82,16 +82,19 @@ def find_checkpoints(runs: pa.Table, metrics: Path | None = None) -> Checkpoints
     return known
 
 
-def list_origins(paths: Iterable[Path]) -> list[list[Any]]:
+def list_origins(heads: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[list[Any]]:
     """Return the identity and the checkpoint's digest of every run of metrics tables.
 
     Those of runs whose checkpoint is not noted are left out.
+
+    Args:
+        heads: of each table, its path and any of its rows; {} of an empty one.
     """
-    found = set()
-    for path in paths:
-        row, made = tables.read_first(path, "metrics"), _read_digest(path)
-        if row and made:
-            found.add((*_identity(row), made))
+    found = {
+        (*_identity(row), made)
+        for path, row in heads
+        if row and (made := _read_digest(path))
+    }
     return [list(origin) for origin in sorted(found)]
 
 
