@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -67,6 +68,16 @@ def write_config(directory: Path, config: dict) -> Path:
     path = directory / "study.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def copy_checkout(folder: Path) -> Path:
+    """What Snakemake reads of this checkout, in another place."""
+    for name in ("Snakefile", "workflow", "envs", "profiles", "src"):
+        own = REPOSITORY / name
+        copy_it = shutil.copytree if own.is_dir() else shutil.copyfile
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_it(own, folder / name)
+    return folder
 
 
 def snakemake_command(

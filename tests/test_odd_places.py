@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from study import (
-    REPOSITORY,
+    copy_checkout,
     job_counts,
     results,
     run_study,
@@ -29,16 +29,6 @@ pytestmark = pytest.mark.slow
 # Python reads and writes ASCII where nothing else is said, and there is no home.
 C_LOCALE = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 NOBODY = {**C_LOCALE, "HOME": None, "XDG_CACHE_HOME": None, "PYTHONIOENCODING": ""}
-
-
-def copy_checkout(folder: Path) -> Path:
-    """What Snakemake reads of this checkout, in another place."""
-    for name in ("Snakefile", "workflow", "envs", "profiles", "src"):
-        own = REPOSITORY / name
-        copy = shutil.copytree if own.is_dir() else shutil.copyfile
-        folder.mkdir(parents=True, exist_ok=True)
-        copy(own, folder / name)
-    return folder
 
 
 def write_sources(directory: Path) -> dict:

@@ -3,14 +3,13 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from study import (
-    REPOSITORY,
+    copy_checkout,
     jobs_of,
     small_study,
     snakemake,
@@ -46,10 +45,7 @@ for word in words:
 @pytest.fixture
 def house(tmp_path):
     """A study, and the Snakefile of a checkout whose jobs do nothing."""
-    checkout = tmp_path / "checkout"
-    for name in ("workflow", "envs", "profiles", "src"):
-        shutil.copytree(REPOSITORY / name, checkout / name)
-    shutil.copy(REPOSITORY / "Snakefile", checkout)
+    checkout = copy_checkout(tmp_path / "checkout")
     (checkout / "src/polycal/__main__.py").write_text(STUB)
     directory = tmp_path / "study"
     write_config(directory, small_study())
