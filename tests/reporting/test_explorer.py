@@ -132,15 +132,18 @@ def test_a_link_restores_the_view(opened):
 
 
 def test_a_language_is_a_step_that_back_and_escape_undo(opened):
-    """A link to a language shows it without scrolling."""
+    """A link to a language shows it without scrolling.
+
+    The page hears of a step back after the browser has made it.
+    """
     page = opened()
     page.locator("[data-lang=sw]").click()
     page.go_back()
-    assert page.locator("#detail").inner_text() == ""
+    page.locator("#detail:empty").wait_for(state="attached")
     page.locator("[data-lang=sw]").click()
     page.locator("[data-lang=he]").click()
     page.go_back()
-    assert page.locator("#detail h3").inner_text() == "Swahili (sw), global_mmlu"
+    page.locator("#detail h3", has_text="Swahili (sw), global_mmlu").wait_for()
     page.keyboard.press("Escape")
     assert page.locator("#detail").inner_text() == ""
     linked = opened("#view?lang=yo")
@@ -186,7 +189,7 @@ def test_what_opens_on_demand_is_no_part_of_the_page_before(opened):
     page = opened()
     assert page.locator("table.claims").count() == 0
     page.get_by_text("Every claim: values, interval").click()
-    assert page.locator("table.claims tbody tr").count() > 12
+    page.locator("table.claims tbody tr").nth(12).wait_for()
 
 
 def test_a_chip_tells_its_numbers_to_the_mouse_and_the_keyboard(opened):
@@ -232,10 +235,8 @@ def test_the_page_is_accessible_with_everything_opened(chromium, address, scheme
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = chromium.new_page(color_scheme=scheme)
     page.goto(address + "#view?lang=he")
-    for _ in range(3):  # what opens holds more that opens
-        page.evaluate(OPEN_ALL)
-        page.wait_for_timeout(200)
-    assert page.locator("details:not([open])").count() == 0
+    while page.locator("details:not([open]), details > template").count():
+        page.evaluate(OPEN_ALL)  # what opens holds more that opens
     found = axe.run(page).response["violations"]
     page.close()
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
