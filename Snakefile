@@ -7,10 +7,6 @@ from snakemake.utils import min_version
 
 min_version("9.14")
 
-if not workflow.config_settings.configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "workflow/report/workflow.rst"
 

@@ -2,10 +2,18 @@
 
 import dataclasses
 import re
+import subprocess
 
 import pytest
 import yaml
-from study import REPOSITORY, job_counts, small_study, snakemake, write_config
+from study import (
+    REPOSITORY,
+    job_counts,
+    small_study,
+    snakemake,
+    snakemake_command,
+    write_config,
+)
 
 from polycal.cli import main
 from polycal.study.recipe import Recipe, Rendering
@@ -174,3 +182,16 @@ def test_another_study_replaces_the_embedded_one(tmp_path):
     (tmp_path / "config.yaml").write_text(text)
     write_config(tmp_path, small_study())
     assert job_counts(tmp_path)["prepare_task"] == 5
+
+
+def test_a_config_in_another_encoding_is_one_line(tmp_path):
+    """Snakemake itself would end with a traceback."""
+    (tmp_path / "config.yaml").write_bytes("study: café".encode("latin-1"))
+    command = snakemake_command(tmp_path, "--dry-run")
+    begin = command.index("--configfile")
+    del command[begin : begin + 2]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Config: config.yaml is not YAML: 'utf-8' codec can't decode" in said
+    assert "Traceback" not in said

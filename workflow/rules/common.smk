@@ -36,6 +36,14 @@ from polycal.study.sources import (
 )
 
 
+def check_file(path):
+    """Stop with one line if a config file cannot be read, or has a key twice."""
+    try:
+        read_config(path)
+    except InputError as error:
+        raise WorkflowError(f"Config: {error}") from None
+
+
 def check_config():
     """Fill in defaults; stop with one line if anything in the config is wrong.
 
@@ -46,9 +54,9 @@ def check_config():
             f"Snakemake takes braces in {workflow.basedir} for wildcards; move the "
             "checkout to a path without them"
         )
+    for path in dict.fromkeys(workflow.configfiles):
+        check_file(Path(path))
     try:
-        for path in dict.fromkeys(workflow.configfiles):
-            read_config(Path(path))
         config.update(study.complete(config))
     except InputError as error:
         raise WorkflowError(f"Config: {error}") from None
@@ -508,6 +516,14 @@ def get_local_checkpoint(wildcards):
     """The source of a released checkpoint, if it is on this machine."""
     found = grid.get_checkpoint(config, wildcards.model, wildcards.sft)
     return follow_source(found["repo"])
+
+
+if not workflow.config_settings.configfiles:
+    if os.path.exists("config.yaml"):
+        # Before Snakemake, which has only a traceback for another encoding than UTF-8.
+        check_file(Path("config.yaml"))
+
+    configfile: "config.yaml"
 
 
 SOURCES, LOCAL = check_config()
