@@ -20,11 +20,9 @@ from polycal.comparing.slopes import predictors_of, slopes
 from polycal.measuring.measure import CULTURES
 from polycal.measuring.resampling import check_confidence
 from polycal.storage import tables
-from polycal.storage.analysis_kinds import ANALYSES
+from polycal.storage.schemas import ANALYSES
 from polycal.study.languages import ALL
 from polycal.verb import verb
-
-_KINDS = tuple(kind.name for kind in ANALYSES)
 
 
 @verb(makes="{out}/decompositions.parquet")
@@ -56,7 +54,7 @@ def analyse(
     listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
     loader = Replicates(measured, replicates, find_checkpoints(listed, metrics))
     predictors, released = predictors_of(measured), find_released(listed)
-    rows: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
+    rows: dict[str, list[Row]] = {kind: [] for kind in ANALYSES}
     # Conditions of one model and task are compared: the others stay on disk.
     for _, own in groupby(sorted(loader.runs, key=_family), key=_family):
         studies = average_seeds(loader, own)

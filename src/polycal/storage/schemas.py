@@ -1,268 +1,57 @@
-"""The record of every kind of Parquet table; `docs/data.md` is printed from them."""
+"""The record of every kind of Parquet table, from `data/tables.yaml`."""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import NamedTuple
 
 import pyarrow as pa
+import yaml
 
-from polycal.storage.analysis_kinds import ANALYSES
-from polycal.storage.columns import (
-    AT_LEVEL,
-    BOOL,
-    CONDITION,
-    FLOAT,
-    FLOAT32,
-    FLOATS,
-    HOW,
-    INT,
-    INT8,
-    INT64,
-    LANGUAGE,
-    LEVEL,
-    MEASURED,
-    MESSAGE,
-    METRIC,
-    NORMALISER,
-    QUESTION,
-    REFERENCE,
-    RUN,
-    SCORING,
-    SEEDS,
-    STRING,
-    SUBSET,
-    TASK,
-    Column,
-    TableKind,
-    list_of,
-)
+_TABLES = files("polycal") / "data" / "tables.yaml"
 
-_RECORDS = (
-    TableKind(
-        "questions",
-        "one benchmark question in one language",
-        [
-            TASK,
-            LANGUAGE,
-            Column("split", STRING, "test or dev"),
-            *QUESTION,
-            Column("question", STRING, "its text"),
-            Column("options", list_of(STRING), "their texts, in order"),
-            Column("gold", INT8, "index of the right one, from 0"),
-            Column("lead_in", STRING, "text between the question and its answer"),
-        ],
-    ),
-    TableKind(
-        "conversations",
-        "one SFT conversation",
-        [
-            Column("sft", STRING, "short name of the SFT set"),
-            Column("example_id", INT64, "row number in the source"),
-            Column("input", STRING, "rest of the first user turn, as Alpaca has it"),
-            Column("messages", list_of(MESSAGE), "the turns"),
-        ],
-    ),
-    TableKind(
-        "predictions",
-        "raw scores of one question under one scoring; nothing derived",
-        [
-            *RUN,
-            TASK,
-            LANGUAGE,
-            SCORING,
-            *QUESTION,
-            Column("gold", INT8, "index of the right option, from 0"),
-            Column("logprobs", FLOATS, "per option: log-likelihood, nats, summed"),
-            Column("n_tokens", list_of(INT), "per option: tokens that were summed"),
-            Column("n_bytes", list_of(INT), "per option: UTF-8 bytes of its text"),
-            Column("log_mass", FLOAT32, "nats, all letters; null for text"),
-            Column("truncated", BOOL, "the context was cut on the left; null: unknown"),
-        ],
-    ),
-    TableKind(
-        "training_log",
-        "one line of a training's log",
-        [
-            *RUN,
-            Column("lr", FLOAT, "the candidate's peak learning rate"),
-            Column("step", INT, "optimiser steps so far"),
-            Column("split", STRING, "train or validation"),
-            Column("loss", FLOAT, "smoothed loss, nats per target token"),
-            Column("nll", FLOAT, "negative log-likelihood, nats per target token"),
-            Column("learning_rate", FLOAT, "at this step; null for validation"),
-            Column("grad_norm", FLOAT, "before clipping; null for validation"),
-            Column("tokens", INT64, "target tokens behind this line"),
-            Column("tokens_per_second", FLOAT, "targets; null for validation"),
-            Column("tflops", FLOAT, "TFLOP/s that the model needs, all processes"),
-            Column("mfu", FLOAT, "share of the GPUs' bfloat16 speed; null: unknown"),
-            Column("memory_gib", FLOAT, "peak so far, of the GPU or of main memory"),
-        ],
-    ),
-    TableKind(
-        "metrics",
-        "one metric of one run and language",
-        [
-            *MEASURED,
-            SUBSET,
-            METRIC,
-            Column("value", FLOAT, "the number; its unit and range: docs/metrics.md"),
-            Column("se", FLOAT, "standard error over questions; null: no replicates"),
-            Column("se_subjects", FLOAT, "the same over subjects; null: fewer than 10"),
-            Column("ci_low", FLOAT, "lower end of the interval; null: no replicates"),
-            Column("ci_high", FLOAT, "upper end of the interval; null: no replicates"),
-            Column("null_mean", FLOAT, "expected of a calibrated model; ece and gap"),
-            Column("null_p", FLOAT, "p-value of 'it is calibrated'; ece and gap"),
-            Column("n_questions", INT, "questions behind it"),
-        ],
-    ),
-    TableKind(
-        "replicates",
-        "the bootstrap replicates of one metric; paired between all files of a task",
-        [
-            *MEASURED,
-            SUBSET,
-            METRIC,
-            Column("values", FLOATS, "one per replicate, in order"),
-        ],
-    ),
-    TableKind(
-        "reliability",
-        "one bin of a reliability diagram",
-        [
-            *MEASURED,
-            Column("bin", INT8, "from 0"),
-            Column("lo", FLOAT, "lower edge, in the bin"),
-            Column("hi", FLOAT, "upper edge, not in the bin, except 1"),
-            Column("n", INT, "questions in it"),
-            Column("sum_confidence", FLOAT, "over its questions"),
-            Column("sum_correct", FLOAT, "over its questions"),
-        ],
-    ),
-    TableKind(
-        "summary",
-        "one metric of a condition (a run without its seed) and some languages",
-        [
-            *AT_LEVEL,
-            SUBSET,
-            METRIC,
-            Column("value", FLOAT, "mean over languages of the mean over seeds"),
-            *SEEDS,
-            Column("n_censored", INT, "of temperatures: languages at a limit; or null"),
-        ],
-    ),
-    TableKind(
-        "contrasts",
-        "one difference between two conditions: the condition minus its reference",
-        [
-            *CONDITION,
-            Column(
-                "reference",
-                STRING,
-                f"{REFERENCE.meaning}; or task:, model:, stage:NAME",
-            ),
-            TASK,
-            LEVEL,
-            *HOW,
-            METRIC,
-            Column("before", FLOAT, "the reference: mean over languages and seeds"),
-            Column("after", FLOAT, "the condition: mean over languages and seeds"),
-            Column("estimate", FLOAT, "mean over languages of the difference"),
-            Column("by_seed", list_of(FLOAT), "the same, of each seed by itself"),
-            Column("se", FLOAT, "standard error, over questions and trainings"),
-            Column("se_seeds", FLOAT, "over trainings; null: one seed, so unknown"),
-            Column("ci_low", FLOAT, "lower end of the interval"),
-            Column("ci_high", FLOAT, "upper end of the interval"),
-            Column("sim_low", FLOAT, "of the band over languages; null for levels"),
-            Column("sim_high", FLOAT, "of the band over languages; null for levels"),
-            Column("p_value", FLOAT, "of 'there is no difference', two-sided"),
-            Column("p_adjusted", FLOAT, "of the claim (Holm); null: it decides none"),
-            Column("margin", FLOAT, "smaller differences do not matter; null: none"),
-            Column("p_equivalence", FLOAT, "TOST: 'it is beyond the margin'; or null"),
-            Column("p_noninferiority", FLOAT, "'it falls by the margin'; or null"),
-            Column("p_nonsuperiority", FLOAT, "'it rises by the margin'; or null"),
-            Column("p_before", FLOAT, "'the reference is not above 0'; gap, or null"),
-            Column("p_after", FLOAT, "'the condition is not above 0'; gap, or null"),
-            Column("verdict", STRING, "increase, decrease, equivalent, inconclusive"),
-            *SEEDS,
-            Column("n_questions", INT, "questions of the language that has fewest"),
-        ],
-    ),
-    TableKind(
-        "claims",
-        "the verdict on one claim about one model, SFT set, benchmark and scoring",
-        [
-            Column("claim", STRING, "short name of the claim"),
-            Column("statement", STRING, "the claim as a sentence"),
-            Column("family", STRING, "primary, or exploratory"),
-            *CONDITION,
-            TASK,
-            SCORING,
-            NORMALISER,
-            LEVEL,
-            METRIC,
-            Column("before", FLOAT, "the metric of the reference"),
-            Column("after", FLOAT, "the metric of the condition"),
-            Column("estimate", FLOAT, "the difference that decided"),
-            Column("ci_low", FLOAT, "lower end of its interval"),
-            Column("ci_high", FLOAT, "upper end of its interval"),
-            Column("confidence", FLOAT, "of this interval: the level that decides"),
-            Column("margin", FLOAT, "smaller differences do not matter"),
-            Column("p_adjusted", FLOAT, "two-sided; Holm over the claim's family"),
-            Column("verdict", STRING, "docs/statistics.md#claims has the words"),
-            Column("reason", STRING, "why it is not judged or not decided; or null"),
-            Column(
-                "tipping_sd", FLOAT, "sd over trainings that would undo the verdict"
-            ),
-            Column("detectable", FLOAT, "effect that is decided with 80 % power"),
-            Column(
-                "n_questions_needed", INT64, "for the effect seen; null: seeds, too"
-            ),
-            Column("n_seeds_needed", INT, "the same; null: questions, too, or unknown"),
-            Column("n_seeds", INT, "training seeds behind it"),
-            Column("n_questions", INT, "questions of the language that has fewest"),
-            Column("n_languages", INT, "languages behind the difference"),
-            Column("lr", FLOAT, "selected for the condition; null: unknown"),
-            Column(
-                "lr_reference", FLOAT, "selected for plain SFT; null: base, unknown"
-            ),
-        ],
-    ),
-    TableKind(
-        "shifts",
-        "a question whose confidence SFT changed most, in one language",
-        [
-            *CONDITION[:2],
-            TASK,
-            LANGUAGE,
-            SCORING,
-            NORMALISER,
-            Column("question_id", STRING, "the same in every language"),
-            Column("question", STRING, "its text, cut if it is long"),
-            Column("options", list_of(STRING), "their texts, cut if they are long"),
-            Column("gold", INT8, "index of the right option, from 0"),
-            Column("change", FLOAT, "of confidence, SFT minus base; a fraction"),
-            Column("smoothings", list_of(FLOAT), "rising; -1 is the base model"),
-            Column("probabilities", list_of(FLOATS), "per smoothing, per option"),
-        ],
-    ),
-    TableKind(
-        "runs",
-        "one run, with its selection and recipe",
-        [
-            *RUN,
-            Column("lr", FLOAT, "the selected learning rate; null: not trained here"),
-            Column("validation_nll", FLOAT, "nats, selects the rate; null as above"),
-            Column("untuned_nll", FLOAT, "the same before training; null: not noted"),
-            Column("n_candidates", INT, "that it was selected from; 0 as above"),
-            Column("recipe", STRING, "settings of training, JSON; null as above"),
-            Column("vocabulary", INT, "tokens of the model; null: unknown"),
-            Column("repo", STRING, "repository; null: tuned by the study, or unknown"),
-            Column("revision", STRING, "commit of the repository; or null"),
-            Column(
-                "shares_tokenizer", BOOL, "with its base model; null: tuned, or unknown"
-            ),
-            Column("tokenizer", STRING, "digest of how it splits text; null: unknown"),
-            Column("quantised", STRING, "how the weights are; null: not, or unknown"),
-            Column("checkpoint", STRING, "its digest (on its base's); null: unknown"),
-        ],
-    ),
-    *ANALYSES,
+
+class Column(NamedTuple):
+    """A column of a table: its name, its type in words, and what a value means."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+class TableKind(NamedTuple):
+    """A kind of table: what a row is, and its columns in their order."""
+
+    row: str
+    columns: list[Column]
+
+
+def _list_columns(entries: list, shared: Mapping[str, list]) -> Iterator[Column]:
+    for entry in entries:
+        if isinstance(entry, str):
+            yield from _list_columns(shared[entry], shared)
+        else:
+            yield Column(*entry)
+
+
+def _read_type(words: str) -> pa.DataType:
+    """Return an Arrow type, such as `int8`, `list of float` or `role (string)`."""
+    if words.startswith("list of "):
+        return pa.list_(_read_type(words.removeprefix("list of ")))
+    if members := re.findall(r"(\w+) \((\w+)\)", words):
+        return pa.struct([(name, pa.type_for_alias(kind)) for name, kind in members])
+    return pa.type_for_alias(words)
+
+
+_facts = yaml.load(
+    _TABLES.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 )
-KINDS: dict[str, TableKind] = {kind.name: kind for kind in _RECORDS}
-SCHEMAS: dict[str, pa.Schema] = {name: kind.schema for name, kind in KINDS.items()}
+ANALYSES = tuple(_facts["analyses"])  # the kinds that `polycal analyse` writes
+KINDS = {
+    name: TableKind(kind["row"], [*_list_columns(kind["columns"], _facts["shared"])])
+    for name, kind in (_facts["kinds"] | _facts["analyses"]).items()
+}
+SCHEMAS = {
+    name: pa.schema([(each.name, _read_type(each.type)) for each in kind.columns])
+    for name, kind in KINDS.items()
+}
