@@ -192,8 +192,7 @@ def misfits(config, gpu):
 
 
 def warnings(name, gpu, **recipe):
-    config = one_model(name, **{"micro_batch_size": 1, **recipe})
-    return [misfit.warning for misfit in misfits(config, gpu)]
+    return misfits(one_model(name, **{"micro_batch_size": 1, **recipe}), gpu)
 
 
 @pytest.mark.parametrize("gpu", ["h200", "h100", "l40s"])
@@ -203,7 +202,7 @@ def test_eight_billion_parameters_do_not_fit(gpu):
     assert f"llama does not fit on one {gpu}" in warning
     assert "145 GB for weights" in warning
     assert "a GPU like b200 (180 GB)" in warning
-    assert "method: lora (38 GB)" in warning
+    assert "method: lora" in warning
 
 
 def test_more_gpus_are_offered_if_they_divide_a_batch():
@@ -259,8 +258,8 @@ def test_gemma_s_attention_and_logits_may_not_fit_into_80_gb(gpu):
 )
 def test_which_of_the_paper_s_models_fit(gpu, certain):
     """Full fine-tuning at 4096 tokens: Gemma needs 91 GB, Mistral 148, Llama 163."""
-    by_model = {one.model: one.certain for one in misfits(paper_study(), gpu)}
-    assert by_model == certain
+    words = [warning.split(maxsplit=3) for warning in misfits(paper_study(), gpu)]
+    assert {name: verb == "does" for _, name, verb, _ in words} == certain
 
 
 def unscorable(config, gpu, resources=Path("nowhere")):

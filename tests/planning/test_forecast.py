@@ -1,17 +1,15 @@
 """A forecast says how much of everything, and what is not in the numbers."""
 
-import copy
 from pathlib import Path
 
 import pytest
-from paper import one_model, paper_study, save_prepared, save_tokenised
+from paper import one_model, paper_study
 from study import job_counts, small_study, write_config
 
 from polycal.models.gpu_types import find_gpu
-from polycal.planning.forecast import find_savings, forecast
+from polycal.planning.forecast import forecast
 from polycal.planning.sizes import SizedStudy
 from polycal.study import config as study
-from polycal.study.languages import load_languages
 
 NOWHERE = Path("nowhere")
 
@@ -117,117 +115,6 @@ def test_a_filter_that_has_not_been_applied_is_named():
     assert any("filter of alpaca is not counted" in note for note in plan(config).notes)
 
 
-def hours(config, resources=NOWHERE):
-    jobs = plan(config, resources=resources).jobs
-    return sum(job.device_seconds or 0 for job in jobs) / 3600
-
-
-def savings(config, resources=NOWHERE):
-    study = SizedStudy(config, find_gpu("h200"), resources)
-    return {saving.change: saving for saving in find_savings(study)}
-
-
-def test_every_saving_is_positive_and_the_largest_is_first():
-    """And the part is that of the whole; the study itself is not changed."""
-    config = paper_study()
-    before = copy.deepcopy(config)
-    variants = savings(config).values()
-    assert config == before
-    assert len(variants) == 9
-    saved = [saving.hours for saving in variants]
-    assert saved == sorted(saved, reverse=True)
-    assert all(0 < saving.hours < hours(config) for saving in variants)
-    for saving in variants:
-        assert saving.part == pytest.approx(saving.hours / hours(config))
-
-
-def test_a_saving_is_the_difference_to_the_changed_study():
-    """The variants are the studies that one would write."""
-    config, variants = paper_study(), savings(paper_study())
-    whole = hours(config)
-    written = {
-        "one learning rate instead of 4": paper_study(
-            recipe={"lr": [5e-6], "micro_batch_size": 1}
-        ),
-        "method: lora (rank 64)": paper_study(
-            recipe={**config["recipe"], "method": "lora"}
-        ),
-        "epochs: 1": paper_study(recipe={**config["recipe"], "epochs": 1}),
-        "scoring: [letters]": paper_study(scoring=["letters"]),
-        "smoothing: [0, 0.1]": paper_study(smoothing=[0, 0.1]),
-        "without llama, the largest model": paper_study(
-            models=[config["models"][0], config["models"][2]]
-        ),
-        "without tulu, the largest SFT set": paper_study(
-            sft=[config["sft"][0], config["sft"][2]]
-        ),
-        "max_examples: 50000 for every SFT set": paper_study(
-            sft=[{**entry, "max_examples": 50_000} for entry in config["sft"]]
-        ),
-    }
-    known = load_languages()
-    lite = [
-        {
-            **task,
-            "repo": repo,
-            "languages": [
-                code for code in task["languages"] if getattr(known[code], flag)
-            ],
-        }
-        for task, repo, flag in zip(
-            config["tasks"],
-            ("CohereLabs/Global-MMLU-Lite", "li-lab/MMLU-ProX-Lite"),
-            ("in_global_mmlu_lite", "in_mmlu_prox"),
-            strict=True,
-        )
-    ]
-    change = "the benchmarks' Lite versions, in the languages that they have"
-    written[change] = paper_study(tasks=lite)
-    assert variants.keys() == written.keys()
-    for change, variant in written.items():
-        assert variants[change].hours == pytest.approx(whole - hours(variant)), change
-
-
-def test_the_lite_versions_save_nearly_all_of_the_scoring():
-    """400 and 588 questions instead of 14 042 and 11 759."""
-    variants = savings(paper_study(sft=[]))
-    lite = variants["the benchmarks' Lite versions, in the languages that they have"]
-    assert 0.9 < lite.part < 1
-
-
-def test_changes_that_do_not_apply_are_not_offered():
-    """One rate, an adapter, one model, one set, one smoothing value, one scoring."""
-    config = one_model("gemma", method="lora", epochs=1)
-    config["scoring"] = ["letters"]
-    config["sft"][0]["max_examples"] = 1000
-    assert set(savings(config)) == {
-        "the benchmarks' Lite versions, in the languages that they have"
-    }
-
-
-def test_a_study_of_unknown_size_has_no_savings():
-    """Nothing is divided by nothing."""
-    config = one_model("gemma")
-    config["models"][0]["repo"] = "some/model"
-    assert savings(config) == {}
-
-
-def test_a_cap_saves_what_it_did_before_the_set_was_tokenised(tmp_path):
-    """The study with the cap is planned with as many conversations, here as nowhere."""
-    config = one_model("llama")
-    entry, change = config["sft"][0], "max_examples: 50000 for every SFT set"
-    save_prepared(tmp_path, entry, rows=10, left_out=199_990)
-    assert savings(config, tmp_path)[change].hours > 0
-    counts = {"conversations": 200_000, "examples": 200_000, "tokens": 20_000_000}
-    save_tokenised(tmp_path, "llama", entry, config["recipe"], **counts)
-    capped = one_model("llama")
-    capped["sft"][0]["max_examples"] = 50_000
-    assert hours(capped, tmp_path) == pytest.approx(hours(capped))
-    saved = hours(config, tmp_path) - hours(capped)
-    assert savings(config, tmp_path)[change].hours == pytest.approx(saved)
-    assert change not in savings(capped, tmp_path)
-
-
 def test_released_checkpoints_are_scored_and_downloaded():
     """Each like its base model: Llama's 16 GB once more, and nothing is trained."""
     base = paper_study(sft=[], smoothing=[])
@@ -247,18 +134,3 @@ def test_released_checkpoints_are_scored_and_downloaded():
     assert after.partial == before.partial
     assert any("as large as its base model" in note for note in after.notes)
     assert not any("as large as its base model" in note for note in before.notes)
-
-
-def test_savings_keep_released_checkpoints():
-    """A cap or a smaller recipe is for data sets only."""
-    config = paper_study()
-    checkpoints = {"llama": {"repo": "o/instruct", "revision": "1f"}}
-    released = {"name": "instruct", "checkpoints": checkpoints}
-    mixed = paper_study(sft=[released, *config["sft"]])
-    sized = SizedStudy(mixed, find_gpu("h200"), NOWHERE)
-    plain = SizedStudy(config, find_gpu("h200"), NOWHERE)
-    saved = {saving.change: saving.hours for saving in find_savings(sized)}
-    for saving in find_savings(plain):
-        # The checkpoint is scored by fewer scorings and in fewer languages, too.
-        if saving.change.startswith(("max_examples", "one learning", "smoothing")):
-            assert saved[saving.change] == pytest.approx(saving.hours)

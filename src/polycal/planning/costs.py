@@ -7,7 +7,6 @@ constant that is an assumption stands at the top and is printed by `plan`.
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from polycal.errors import InputError
 from polycal.models.gpu_types import Gpu, list_gpus
@@ -63,7 +62,6 @@ PREPARED_BYTES = 0.5  # of a prepared table, per byte of text; assumption
 TOKENIZER_BYTES = 20e6  # that a checkpoint holds beside its weights; assumption
 
 _PER_NODE = 8  # GPUs of one machine, at most, about
-_NODES = 8  # that are worth naming
 
 
 def count_adapter(model: Model, recipe: Mapping) -> int:
@@ -223,16 +221,8 @@ def training_memory(model: Model, recipe: Mapping, gpus: int) -> float:
     return fixed_memory(model, recipe) / gpus + activations
 
 
-class Misfit(NamedTuple):
-    """A model whose training needs more memory than its GPUs have."""
-
-    model: str
-    certain: bool  # weights and AdamW alone do not fit; else it depends on the batch
-    warning: str  # the memory needed, and what would fit
-
-
-def find_misfits(study: SizedStudy) -> Iterator[Misfit]:
-    """Yield the models of a study that do not, or may not, fit on a job's GPUs."""
+def find_misfits(study: SizedStudy) -> Iterator[str]:
+    """Yield a warning per model that does not, or may not, fit when it is trained."""
     recipe = study.config["recipe"]
     for entry in study.config["models"] if study.sft else ():
         name, gpus = entry["name"], grid.count_gpus(entry)
@@ -241,9 +231,8 @@ def find_misfits(study: SizedStudy) -> Iterator[Misfit]:
             fixed = fixed_memory(model, recipe) / gpus
             parts = activation_memory(model, recipe)
             spelt = ", ".join(f"{n / 1e9:.0f} of {part}" for part, n in parts.items())
-            certain = fixed > gpu.memory
-            warning = (
-                f"WARNING: {name} {'does' if certain else 'may'} not fit on "
+            yield (
+                f"WARNING: {name} {'does' if fixed > gpu.memory else 'may'} not fit on "
                 f"{'one' if gpus == 1 else gpus} {gpu.name}: training it takes "
                 f"{fixed / 1e9:.0f} GB for weights, gradients and AdamW, and up to "
                 f"about {sum(parts.values()) / 1e9:.0f} GB for a micro-batch of "
@@ -251,36 +240,25 @@ def find_misfits(study: SizedStudy) -> Iterator[Misfit]:
                 f"({spelt}); the GPU has {gpu.memory / 1e9:.0f} GB. What would fit: "
                 f"{', '.join(_list_remedies(model, recipe, gpu, gpus))}."
             )
-            yield Misfit(name, certain, warning)
 
 
 def _list_remedies(model: Model, recipe: Mapping, gpu: Gpu, gpus: int) -> Iterator[str]:
-    def need(gpus: int = gpus, **changes: object) -> float:
-        return training_memory(model, {**recipe, **changes}, gpus)
-
-    if recipe["micro_batch_size"] > 1 and need(micro_batch_size=1) <= gpu.memory:
-        yield "micro_batch_size: 1"
-    again = recipe["gradient_checkpointing"]
-    if not again and need(gradient_checkpointing=True) <= gpu.memory:
-        yield "gradient_checkpointing: true"
-    if recipe["method"] == "full" and (lora := need(method="lora")) <= gpu.memory:
-        yield f"method: lora ({lora / 1e9:.0f} GB)"
-    larger = [other for other in list_gpus().values() if other.memory >= need()]
+    smaller = {"micro_batch_size": 1, "gradient_checkpointing": True, "method": "lora"}
+    for key, value in smaller.items():
+        changed = {**recipe, key: value}
+        if recipe[key] != value and training_memory(model, changed, gpus) <= gpu.memory:
+            yield f"{key}: {str(value).lower()}"
+    needed = training_memory(model, recipe, gpus)
+    larger = [other for other in list_gpus().values() if other.memory >= needed]
     if larger:
         smallest = min(larger, key=lambda other: other.memory)
         yield f"a GPU like {smallest.name} ({smallest.memory / 1e9:.0f} GB)"
-    # More GPUs, each number twice the one before, that divide a batch.
-    micro_batches, more = recipe["batch_size"] // recipe["micro_batch_size"], 2 * gpus
-    while more <= min(micro_batches, _PER_NODE * _NODES):
-        if micro_batches % more == 0 and need(more) <= gpu.memory:
-            nodes = math.ceil(more / _PER_NODE)
-            yield (
-                f"gpus: {more}"
-                if nodes == 1
-                else f"gpus: {_PER_NODE} on nodes: {nodes}"
-            )
-            break
-        more *= 2
+    micro_batches = recipe["batch_size"] // recipe["micro_batch_size"]
+    numbers = (n for n in (gpus * 2**k for k in range(1, 7)) if micro_batches % n == 0)
+    fitting = (n for n in numbers if training_memory(model, recipe, n) <= gpu.memory)
+    if more := next(fitting, 0):
+        nodes = more // _PER_NODE
+        yield f"gpus: {_PER_NODE} on nodes: {nodes}" if nodes > 1 else f"gpus: {more}"
     yield "a smaller model"
 
 

@@ -8,7 +8,7 @@ from polycal.models.gpu_types import find_gpu
 from polycal.planning import costs
 from polycal.planning.borders import find_borders
 from polycal.planning.data_sizes import BYTES_PER_TOKEN
-from polycal.planning.forecast import Forecast, Saving, find_savings, forecast
+from polycal.planning.forecast import Forecast, forecast
 from polycal.planning.jobs import Job, Timing, read_timings
 from polycal.planning.power import write_power
 from polycal.planning.sizes import SizedStudy
@@ -63,20 +63,15 @@ def plan(
     whole = forecast(study, timings)
     devices = [job.devices for job in whole.jobs]
     where = f"{gpus} x {study.gpu.name}" if any(devices) else "CPU"
-    unit = "GPU-hours" if all(devices) else "hours"
     notes = list(whole.notes)
     if not all(job.done for job in whole.of("score")):
         notes += find_borders(study)
     sections = [
         [f"Plan of the study {study.config['study']!r} on {where}"],
-        [
-            *_write_jobs(study.config, whole, timings),
-            *_write_misfits(whole, study.gpu.name),
-        ],
+        _write_jobs(study.config, whole, timings),
         _write_time(whole, gpus),
         (line for note in notes for line in wrap(note)),
         _write_disk(whole),
-        _write_savings(find_savings(study), unit),
         write_power(study, results, effect),
         _write_facts(study, whole.jobs),
     ]
@@ -115,24 +110,6 @@ def _write_jobs(
                 f"Of {task['name']}, at most {task['max_questions']:,} questions per "
                 "language are asked (max_questions)."
             )
-
-
-def _write_misfits(whole: Forecast, gpu: str) -> Iterator[str]:
-    """Yield one line about the trainings left that do not, or may not, fit."""
-    verbs = {
-        misfit.model: "cannot" if misfit.certain else "may not"
-        for misfit in whole.misfits
-    }
-    trainings = whole.of("tune")
-    left = [verbs.get(job.model) for job in trainings if not job.done]
-    parts = [(left.count(verb), verb) for verb in ("cannot", "may not") if verb in left]
-    if parts:
-        (n, verb), *others = parts
-        rest = "".join(f", and {more:,} {other}" for more, other in others)
-        yield from wrap(
-            f"{n:,} of {count(len(trainings), 'training')} {verb} run on one {gpu}"
-            f"{rest}: see the warnings below."
-        )
 
 
 def _write_time(whole: Forecast, gpus: int) -> Iterator[str]:
@@ -214,15 +191,6 @@ def _write_disk(whole: Forecast) -> Iterator[str]:
         yield "?: files of unknown size are left out."
     if whole.of("tune"):
         yield "Selected runs are links to their candidates and take no space."
-
-
-def _write_savings(savings: Sequence[Saving], unit: str) -> Iterator[str]:
-    if savings:
-        rows = [
-            [change, _format(hours), f"{part:.0%}"] for change, hours, part in savings
-        ]
-        head = ["Cheaper variants, as if nothing had been run", f"{unit} saved", "part"]
-        yield from align(head, rows, "<>>")
 
 
 def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
