@@ -8,15 +8,13 @@ import difflib
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
 
 from polycal.errors import InputError
 
-TABLE = "src/polycal/data/languages.csv"
 _OF_STUDY = "POLYCAL_LANGUAGES"  # environment variable; JSON
 OWN_LEAD_IN = "own"  # a format's name for the language's own lead-in
 
@@ -27,69 +25,29 @@ _LEVEL_OF_CLASS = {0: "low", 1: "low", 2: "low", 3: "mid", 4: "high", 5: "high"}
 
 @dataclass(frozen=True)
 class Language:
-    """One language of a benchmark.
+    """One language of a benchmark; `data/languages.csv` has more facts, and sources.
 
     Attributes:
         code: as the benchmarks spell it.
         name: in English.
-        script: of Global-MMLU, else the most common one; in English. MMLU-ProX seems to
-            write Serbian in Latin.
-        family: top-level family, by Glottolog's name.
         joshi_class: 0 (least resources) to 5, by Joshi et al. 2020.
-        level: high (classes 4 and 5), mid (3) or low (0 to 2). The Global-MMLU paper's
-            table agrees, except for Korean, which it counts as mid.
         in_global_mmlu: whether Global-MMLU has it.
-        in_global_mmlu_lite: whether Global-MMLU-Lite has it: 23 languages since version
-            3.0 (May 2026), 18 in 2.0 and 15 in 1.0.
         in_mmlu_prox: whether MMLU-ProX has it. MMLU-ProX-Lite has the same 29.
-        in_belebele: whether Belebele has it in this script.
-        in_include: whether INCLUDE (base 44) has it.
-        in_xcopa: whether XCOPA has it; its Quechua is that of Eastern Apurímac.
-        translation: who translated Global-MMLU, or its Lite where only that has the
-            language: professional, community (a part, the rest is machine's), machine,
-            human (people, of unknown training), original (English), or unknown where
-            neither has it.
-        script_source: source of `script`.
-        family_source: source of `family`.
-        joshi_source: source of `joshi_class`.
-        translation_source: source of `translation`.
     """
 
     code: str
     name: str
-    script: str
-    family: str
     joshi_class: int
-    level: str
-    in_global_mmlu: bool
-    in_global_mmlu_lite: bool
-    in_mmlu_prox: bool
-    in_belebele: bool
-    in_include: bool
-    in_xcopa: bool
-    translation: str
-    script_source: str
-    family_source: str
-    joshi_source: str
-    translation_source: str
+    in_global_mmlu: bool = False
+    in_mmlu_prox: bool = False
 
+    @property
+    def level(self) -> str:
+        """Return the level: high (classes 4 and 5), mid (3) or low (0 to 2).
 
-COLUMNS = tuple(field.name for field in fields(Language))
-
-_FLAGS = [field.name for field in fields(Language) if field.type is bool]
-_ALLOWED = {
-    "joshi_class": tuple(map(str, _LEVEL_OF_CLASS)),
-    "level": ("low", "mid", "high"),
-    "translation": (
-        "professional",
-        "community",
-        "machine",
-        "human",
-        "original",
-        "unknown",
-    ),
-    **dict.fromkeys(_FLAGS, ("yes", "no")),
-}
+        The Global-MMLU paper's table agrees, except for Korean, which it counts as mid.
+        """
+        return _LEVEL_OF_CLASS[self.joshi_class]
 
 
 def load_languages() -> Mapping[str, Language]:
@@ -98,7 +56,7 @@ def load_languages() -> Mapping[str, Language]:
     They are cached and read-only.
 
     Raises:
-        InputError: a row of the table, or one of the study, is wrong.
+        InputError: a language of the study is wrong.
     """
     return _load_languages(os.environ.get(_OF_STUDY, "[]"))
 
@@ -106,8 +64,16 @@ def load_languages() -> Mapping[str, Language]:
 @functools.cache
 def _load_languages(of_study: str) -> Mapping[str, Language]:
     table = files("polycal") / "data" / "languages.csv"
-    # Spreadsheets write a byte order mark at the start of a file.
-    languages = read_languages(table.read_text(encoding="utf-8-sig").split("\n"))
+    languages = {
+        row["code"]: Language(
+            row["code"],
+            row["name"],
+            int(row["joshi_class"]),
+            in_global_mmlu=row["in_global_mmlu"] == "yes",
+            in_mmlu_prox=row["in_mmlu_prox"] == "yes",
+        )
+        for row in csv.DictReader(table.read_text(encoding="utf-8").split("\n"))
+    }
     described: set[str] = set()
     for entry in json.loads(of_study):
         code = entry["code"]
@@ -151,82 +117,20 @@ def _check_lead_in(entry: Mapping) -> None:
 
 
 def _read_entry(entry: Mapping) -> Language:
-    """Return the language that a study describes; it is checked as a table's row is."""
+    """Return the language that a study describes."""
     needed = ("name", "script", "class", "source")
     if missing := [key for key in needed if key not in entry]:
         raise InputError(
             f"languages.{entry['code']}: polycal's table of languages lacks it, so the "
             f"entry needs {', '.join(missing)}, too"
         )
-    joshi_class, source = entry["class"], entry["source"]
-    sources = [column for column in COLUMNS if column.endswith("_source")]
-    row = {
-        **{key: entry[key] for key in ("code", "name", "script")},
-        "family": entry.get("family", "unknown"),
-        "joshi_class": str(joshi_class),
-        "level": entry.get("level", _LEVEL_OF_CLASS[joshi_class]),
-        "translation": "unknown",
-        **dict.fromkeys(_FLAGS, "no"),
-        **dict.fromkeys(sources, source),
-    }
-
-    def fault(column: str, text: str) -> InputError:
-        return InputError(f"languages.{entry['code']}.{column}: {text}")
-
-    return _parse(row, fault)
-
-
-def read_languages(lines: Iterable[str]) -> dict[str, Language]:
-    """Read a table with the columns `COLUMNS`, in any order; return languages by code.
-
-    Raises:
-        InputError: one line that names the file, the line and the column.
-    """
-    reader = csv.DictReader(lines)
-    header = reader.fieldnames or []
-    for column in COLUMNS:
-        if header.count(column) != 1:
-            raise _fault(1, column, f"the header must have it once, not {header}")
-    for column in header:
-        if column not in COLUMNS:
-            raise _fault(1, column, "polycal has no such column")
-    languages: dict[str, Language] = {}
-    seen: dict[str, int] = {}
-    for row in reader:
-        line = reader.line_num
-        if None in row:
-            text = "there are too many cells; quote a cell that has a comma"
-            raise _fault(line, header[-1], text)
-        language = _parse(row, functools.partial(_fault, line))
-        if language.code in seen:
-            text = f"{language.code!r} is on line {seen[language.code]} already"
-            raise _fault(line, "code", text)
-        seen[language.code] = line
-        languages[language.code] = language
-    return languages
-
-
-def _parse(
-    row: Mapping[str, str | None], fault: Callable[[str, str], InputError]
-) -> Language:
-    cells = {column: (row[column] or "").strip() for column in COLUMNS}
-    for column, cell in cells.items():
-        if not cell:
-            raise fault(column, "it is empty; every column needs a value")
-        if cell not in _ALLOWED.get(column, (cell,)):
-            text = f"{cell!r} is none of {', '.join(_ALLOWED[column])}"
-            raise fault(column, text)
-    joshi_class = int(cells["joshi_class"])
-    if cells["level"] != _LEVEL_OF_CLASS[joshi_class]:
-        text = f"Joshi class {joshi_class} is {_LEVEL_OF_CLASS[joshi_class]}, not "
-        raise fault("level", text + cells["level"])
-    flags = {column: cells[column] == "yes" for column in _FLAGS}
-    fields: dict[str, Any] = cells | flags | {"joshi_class": joshi_class}
-    return Language(**fields)
-
-
-def _fault(line: int, column: str, text: str) -> InputError:
-    return InputError(f"{TABLE}, line {line}, column {column}: {text}")
+    language = Language(entry["code"], entry["name"], entry["class"])
+    if entry.get("level", language.level) != language.level:
+        raise InputError(
+            f"languages.{language.code}.level: Joshi class {language.joshi_class} is "
+            f"{language.level}, not {entry['level']}"
+        )
+    return language
 
 
 def explain_unknown(code: str) -> str:
