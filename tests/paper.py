@@ -1,16 +1,13 @@
 """A study of real models and data: what `plan` is asked about, without any of them."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
 from polycal.storage import tables
-from polycal.storage.provenance import write_provenance
 from polycal.study import config as study
 from polycal.study.languages import load_languages
-from polycal.study.recipe import Rendering
 
 MODELS = {
     "mistral": "mistralai/Mistral-7B-v0.1",
@@ -95,37 +92,4 @@ def save_prepared(
         "conversations",
         **{key: entry[key] for key in ("repo", "format", "filter", "max_examples")},
         counts={"dropped_by_max_examples": left_out},
-    )
-
-
-def save_tokenised(
-    resources: Path,
-    model: str,
-    entry: Mapping,
-    recipe: Mapping,
-    *,
-    left_out: int = 0,
-    **counts: int,
-) -> None:
-    """What `tokenize` says of an SFT set in a model's tokens.
-
-    Args:
-        resources: the folder of everything that is prepared.
-        model: short name of the model.
-        entry: the set's entry in a complete study.
-        recipe: the study's.
-        left_out: conversations that the cap of the prepared set has left out.
-        **counts: conversations, examples and tokens.
-    """
-    folder = resources / "examples" / model / entry["name"]
-    folder.mkdir(parents=True, exist_ok=True)
-    source = {key: entry[key] for key in ("repo", "format", "filter")}
-    rendering = {
-        field.name: recipe[field.name] for field in dataclasses.fields(Rendering)
-    }
-    write_provenance(
-        folder,
-        source=source | {"counts": {"dropped_by_max_examples": left_out}},
-        rendering=rendering,
-        counts=counts,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from paper import one_model, paper_study, save_tokenised
+from paper import one_model, paper_study
 
 from polycal.errors import InputError
 from polycal.models.gpu_types import find_gpu
@@ -81,16 +81,6 @@ def test_gpus_of_one_training_share_it_and_are_all_held():
     assert together.device_seconds == 8 * together.seconds
     scorings = of(plan(config), "score")
     assert {job.device_seconds / job.seconds for job in scorings} == {4.0}
-
-
-def test_a_tokenised_set_counts_instead_of_the_table(tmp_path):
-    """Its tokens are known for one model; the other's are still estimated."""
-    config = paper_study()
-    counts = {"conversations": 1000, "examples": 1000, "tokens": 300_000}
-    save_tokenised(tmp_path, "llama", config["sft"][1], config["recipe"], **counts)
-    changed = zip(plan(config), plan(config, resources=tmp_path), strict=True)
-    kinds = {new.kind for old, new in changed if old != new}
-    assert kinds == {("tune", "llama", "tulu")}
 
 
 def test_finished_trainings_measure_those_of_their_kind():

@@ -55,20 +55,9 @@ class Questions:
 
 
 def measure_prepared_sft(path: Path, left_out: int) -> SftSet:
-    """Return the size of a conversations table."""
-    metadata = pq.read_metadata(path)
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    text_bytes = sum(
-        group.column(n).total_uncompressed_size
-        for group in groups
-        for n in range(group.num_columns)
-        if group.column(n).path_in_schema.endswith("content")
-    )
-    tokens = text_bytes / BYTES_PER_TOKEN / max(metadata.num_rows, 1)
-    lengths, rows = _sample_lengths((path,), ("messages",)), metadata.num_rows
-    return SftSet(
-        rows + left_out, tokens, download_bytes=0, prepared=True, lengths=lengths
-    )
+    """Return the size of a conversations table, and what a cap has left out of it."""
+    rows = pq.read_metadata(path).num_rows + left_out
+    return _describe_sft((path,), ("messages",), rows, prepared=True)
 
 
 @functools.cache
@@ -88,30 +77,16 @@ def measure_local_sft(repo: str, format: str) -> SftSet | None:
         return None
     files = find_local(repo, splits=["train"]).files["train"]
     columns = FORMATS[format].columns
-    lengths = _sample_lengths(tuple(files), columns)
-    n_rows = sum(_count_rows(path, columns) for path in files)
+    rows = sum(_count_rows(path, columns) for path in files)
+    return _describe_sft(tuple(files), columns, rows, prepared=False)
+
+
+def _describe_sft(
+    files: tuple[Path, ...], columns: tuple[str, ...], rows: int, *, prepared: bool
+) -> SftSet:
+    lengths = _sample_lengths(files, columns)
     tokens = sum(lengths) / max(len(lengths), 1)
-    return SftSet(n_rows, tokens, download_bytes=0, prepared=False, lengths=lengths)
-
-
-def _read_footer(path: Path) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path} is not a complete Parquet file ({error}); bring it here again"
-        ) from error
-
-
-def _count_stream(path: Path) -> int:
-    """Return the rows of an Arrow stream; their values are not read."""
-    try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            return sum(batch.num_rows for batch in stream)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a complete Arrow stream ({error}); bring it here again"
-        ) from error
+    return SftSet(rows, tokens, download_bytes=0, prepared=prepared, lengths=lengths)
 
 
 @functools.cache
@@ -189,10 +164,15 @@ def _read_questions(
 
 
 def _count_rows(path: Path, columns: Sequence[str]) -> int:
-    if path.suffix == ".parquet":
-        return _read_footer(path).num_rows
-    if path.suffix == ".arrow":
-        return _count_stream(path)
+    """Return the rows of a file; the values of Parquet and Arrow are not read."""
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_metadata(path).num_rows
+        if path.suffix == ".arrow":
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+                return sum(batch.num_rows for batch in stream)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path} is not complete ({error}); bring it again") from error
     if path.suffix == ".jsonl":
         with path.open("rb") as lines:
             return sum(1 for line in lines if line.strip())

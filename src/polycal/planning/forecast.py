@@ -93,10 +93,8 @@ def _sum_disk(study: SizedStudy, jobs: list[Job]) -> tuple[dict[str, float], set
         examples, tokens = study.examples(name)
         text = BYTES_PER_TOKEN * tokens * (examples or 0)
         add(prepared, costs.PREPARED_BYTES * text, known=known)
-        for model in study.models:
-            examples, tokens = study.examples(name, model)
-            kept = min(tokens, recipe["max_length"]) * (examples or 0)
-            add(tokenised, costs.EXAMPLE_BYTES * kept, known=known)
+        kept = tokens * (examples or 0) * len(study.models)
+        add(tokenised, costs.EXAMPLE_BYTES * kept, known=known)
     scored_times = len(grid.expand_runs(config)) * len(config["scoring"])
     for task in config["tasks"]:
         for size in (study.questions(task, code) for code in task["languages"]):

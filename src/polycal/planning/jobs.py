@@ -152,7 +152,7 @@ def _list_trainings(study: SizedStudy) -> Iterator[Job]:
         if size:
             moved = costs.weight_bytes("auto", gpu is not None) * size.parameters
             moved += costs.checkpoint_bytes(size, recipe, on_gpu=gpu is not None)
-            examples, tokens = study.examples(sft, model)
+            examples, tokens = study.examples(sft)
             if examples is not None or recipe["max_steps"]:
                 flop = costs.training_flop(size, recipe, examples or 0, tokens)
         overhead, seconds = costs.job_seconds(

@@ -228,8 +228,8 @@ def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:
     if study.sft:
         facts.append(
             f"Training: {flop}; padding and attention's products are left out. Tokens "
-            f"of a conversation: sft_sizes.csv; {BYTES_PER_TOKEN} bytes each in a "
-            "prepared table; exact where a set is tokenised."
+            f"of a conversation: sft_sizes.csv, or {BYTES_PER_TOKEN} bytes each in a "
+            "set on this machine."
         )
     if any(task["prompt"] == "chat" for task in study.config["tasks"]):
         facts.append(

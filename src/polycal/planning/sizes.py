@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median_high
 from types import MappingProxyType
 
-from polycal.errors import InputError
 from polycal.models.gpu_types import Gpu
 from polycal.planning.data_sizes import (
     Questions,
@@ -24,7 +23,6 @@ from polycal.planning.data_sizes import (
 )
 from polycal.planning.model_sizes import Model, find_model, read_table
 from polycal.storage import tables
-from polycal.storage.provenance import read_provenance
 from polycal.study import grid, layout
 
 UNKNOWN_TOKENS = 500  # of a conversation of an SFT set of unknown size
@@ -96,10 +94,12 @@ class SizedStudy:
     def _find_sft(self, entry: Mapping) -> SftSet | None:
         """Return the size of an SFT set: prepared, on this machine, or of the Hub."""
         path = layout.below(self.resources, layout.SFT, sft=entry["name"])
-        if path.is_file() and _is_same_source(
-            entry, facts := tables.read_metadata(path)
-        ):
-            return measure_prepared_sft(path, _count_left_out(facts))
+        facts = tables.read_metadata(path) if path.is_file() else {}
+        # A set that is prepared otherwise will be made again.
+        same = (facts.get(key) == entry[key] for key in ("repo", "format", "filter"))
+        if facts and all(same):
+            left_out = facts.get("counts", {}).get("dropped_by_max_examples", 0)
+            return measure_prepared_sft(path, left_out)
         if grid.is_local(entry["repo"]):
             return measure_local_sft(entry["repo"], entry["format"])
         row = read_table("sft_sizes.csv").get(entry["repo"])
@@ -108,51 +108,17 @@ class SizedStudy:
         size = row["download_mb"] * 1e6
         return SftSet(row["rows"], row["tokens"], size, prepared=False)
 
-    def examples(
-        self, sft: str, model: str | None = None
-    ) -> tuple[float | None, float]:
+    def examples(self, sft: str) -> tuple[float | None, float]:
         """Return the conversations of an SFT set, None if unknown, and tokens of one.
 
-        The study's cap is applied, and rows are cut at its `max_length`. They are exact
-        for a model that the set has been tokenised for as the study says.
+        The study's cap is applied, and rows are cut at its `max_length`.
         """
         entry, size = grid.entry(self.config["sft"], sft), self.sft[sft]
-        tokenised = self._count_tokenised(entry, model) if model else None
-        if tokenised:
-            return tokenised
         longest = self.config["recipe"]["max_length"]
         if size is None:
             return entry["max_examples"], min(UNKNOWN_TOKENS, longest)
         rows = min(size.rows, entry["max_examples"] or size.rows)
         return rows, size.cut(longest)
-
-    def _count_tokenised(self, entry: Mapping, model: str) -> tuple[int, float] | None:
-        """Return the sequences of a tokenised SFT set under the cap, and mean tokens.
-
-        None if there is none, or if it was tokenised with other settings.
-        """
-        folder = layout.below(
-            self.resources, layout.EXAMPLES, model=model, sft=entry["name"]
-        )
-        recipe = self.config["recipe"]
-        try:
-            facts = read_provenance(folder)
-            source, rendering = facts.get("source", {}), facts.get("rendering", {})
-            same_rendering = all(recipe.get(key) == rendering[key] for key in rendering)
-            if not same_rendering or not _is_same_source(entry, source):
-                return None
-            counts = facts["counts"]
-            conversations = counts["conversations"] + _count_left_out(source)
-            kept = min(conversations, entry["max_examples"] or conversations)
-            examples = round(counts["examples"] * kept / counts["conversations"])
-            return examples, counts["tokens"] / counts["examples"]
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-            raise InputError(
-                f"{folder}/provenance.json has no counts ({error!r}); delete the "
-                "folder and run again"
-            ) from None
 
     def questions(
         self, task: Mapping, language: str, model: str | None = None
@@ -194,16 +160,6 @@ class SizedStudy:
             row["option_tokens"] * factor,
             row["download_mb"] * 1e6,
         )
-
-
-def _is_same_source(entry: Mapping, facts: Mapping) -> bool:
-    """Return whether a prepared SFT set has the study's rows, but for the cap."""
-    return all(facts.get(key) == entry[key] for key in ("repo", "format", "filter"))
-
-
-def _count_left_out(facts: Mapping) -> int:
-    """Return the conversations that the cap of a prepared SFT set left out."""
-    return facts.get("counts", {}).get("dropped_by_max_examples", 0)
 
 
 def find_fertility(language: str, tokenizer: str) -> float:
