@@ -84,12 +84,8 @@ def read_head(path: Path, verb: str) -> Any:
 
     Only the imports that the signature needs are executed, so that the flags of a verb
     that trains are known before torch is imported.
-
-    Args:
-        path: the module's source.
-        verb: its name, which is that of its function; that of `try` is `try_`.
     """
-    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb  # `try` is `try_`
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
     head = next(function for function in functions if function.name == name)
@@ -108,11 +104,7 @@ def read_head(path: Path, verb: str) -> Any:
 
 
 def build_parser(verbs: Mapping[str, tuple[Path, str]]) -> argparse.ArgumentParser:
-    """Return the parser that lists all verbs.
-
-    Args:
-        verbs: as `list_verbs` gives them.
-    """
+    """Return the parser that lists all verbs."""
     parser = argparse.ArgumentParser(
         prog="polycal",
         description=polycal.__doc__,
@@ -127,11 +119,7 @@ def build_parser(verbs: Mapping[str, tuple[Path, str]]) -> argparse.ArgumentPars
 
 
 def build_verb_parser(head: Any) -> argparse.ArgumentParser:
-    """Return the parser of one verb.
-
-    Args:
-        head: as `read_head` gives it.
-    """
+    """Return the parser of one verb."""
     parser = argparse.ArgumentParser(
         prog=f"polycal {head.__name__.removesuffix('_')}",
         description=head.__doc__.splitlines()[0],

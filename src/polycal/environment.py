@@ -39,12 +39,7 @@ _DRIVER = Path("/dev/nvidiactl")  # is there where a GPU of NVIDIA's is
 def missing(
     environment: Mapping[str, str], settings: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the settings about which an environment says nothing.
-
-    Args:
-        environment: variables and their values; they win.
-        settings: variables and the values to give them.
-    """
+    """Return the settings about which an environment, which wins, says nothing."""
     return {
         name: value
         for name, value in settings.items()
@@ -53,11 +48,8 @@ def missing(
 
 
 def pick_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return all settings of a process in this environment.
-
-    Args:
-        environment: of the process; an empty `CUDA_VISIBLE_DEVICES` hides all GPUs.
-    """
+    """Return all settings of a process in this environment."""
+    # An empty variable hides all GPUs.
     sees_gpus = _DRIVER.exists() and environment.get("CUDA_VISIBLE_DEVICES") != ""
     return EVERYWHERE if sees_gpus else EVERYWHERE | ON_A_CPU
 

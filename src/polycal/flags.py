@@ -46,12 +46,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def add_flags(parser: argparse.ArgumentParser, function: Callable) -> None:
-    """Add a flag for each parameter; a dataclass gives one for each of its fields.
-
-    Args:
-        parser: of one verb.
-        function: the verb, annotated, with an `Args:` section.
-    """
+    """Add a flag for each parameter; a dataclass gives one for each of its fields."""
     texts = read_args(inspect.getdoc(function) or "")
     for name, parameter in inspect.signature(function).parameters.items():
         if dataclasses.is_dataclass(parameter.annotation):

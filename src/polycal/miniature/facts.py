@@ -51,26 +51,20 @@ class Fact:
 
 @dataclass(frozen=True)
 class World:
-    """Facts of CLDR, and the names and sentences that put them in words.
+    """Facts of CLDR, and the names and sentences that put them in words."""
 
-    Attributes:
-        facts: in a fixed order; a currency or language of several territories appears
-            with at most eight of them.
-        names: (what, code) -> language -> name, where `what` is territory, currency or
-            language.
-        fallbacks: language -> number of names that CLDR lacks and that are English.
-        currencies: territory -> all its legal tenders.
-        languages: territory -> all its official languages, regional ones too.
-        regions: territory -> part of the world, by its first time zone.
-        sentences: (language, kind) -> question with a field for the given name.
-    """
-
+    # In a fixed order; a currency or language of several territories appears with at
+    # most eight of them.
     facts: tuple[Fact, ...]
+    # (what, code) -> language -> name, where `what` is territory, currency or language.
     names: dict[tuple[str, str], dict[str, str]]
+    # Language -> number of names that CLDR lacks and that are English.
     fallbacks: dict[str, int]
-    currencies: dict[str, frozenset[str]]
+    currencies: dict[str, frozenset[str]]  # territory -> all its legal tenders
+    # Territory -> all its official languages, regional ones too.
     languages: dict[str, frozenset[str]]
-    regions: dict[str, str]
+    regions: dict[str, str]  # territory -> part of the world, by its first time zone
+    # (language, kind) -> question with a field for the given name.
     sentences: dict[tuple[str, str], str]
 
     def ask(self, fact: Fact, language: str) -> str:

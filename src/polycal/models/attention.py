@@ -20,24 +20,17 @@ _Layer = tuple[torch.Tensor, torch.Tensor]  # keys and values, [1, heads, tokens
 
 @dataclass
 class Segment:
-    """One question's tokens within the row.
+    """One question's tokens within the row."""
 
-    Attributes:
-        start: index of its first token in the row.
-        positions: [n] positions of its tokens, counted from the start of the shared
-            prefix.
-        branches: [n] 0 in the context, 1, 2, ... in the branches.
-        is_tree: whether it has several branches, which a causal mask cannot separate.
-        reach: the largest position + 1, as a number, so that no layer waits for a GPU.
-        n_scored: number of scored tokens; they are its last ones.
-    """
-
-    start: int
+    start: int  # index of its first token in the row
+    # [n] positions of its tokens, counted from the start of the shared prefix.
     positions: torch.Tensor
-    branches: torch.Tensor
+    branches: torch.Tensor  # [n] 0 in the context, 1, 2, ... in the branches
+    # Whether it has several branches, which a causal mask cannot separate.
     is_tree: bool
+    # The largest position + 1, as a number, so that no layer waits for a GPU.
     reach: int
-    n_scored: int
+    n_scored: int  # number of scored tokens; they are its last ones
     _masks: dict[tuple[object, ...], torch.Tensor | None] = field(default_factory=dict)
 
     def mask(
@@ -86,19 +79,14 @@ class Segment:
 
 @dataclass
 class Plan:
-    """The segments and the shared prefix of one forward pass.
+    """The segments and the shared prefix of one forward pass."""
 
-    Attributes:
-        last: index of the last layer, where only scored tokens attend.
-        prefix: layer -> keys and values that every segment sees; empty without a
-            prefix.
-        keep: whether this pass reads a prefix, and keeps its keys and values.
-        segments: in the order of the row; together they hold every token.
-    """
-
-    last: int
+    last: int  # index of the last layer, where only scored tokens attend
+    # Layer -> keys and values that every segment sees; empty without a prefix.
     prefix: dict[int, _Layer] = field(default_factory=dict)
+    # Whether this pass reads a prefix, and keeps its keys and values.
     keep: bool = False
+    # In the order of the row; together they hold every token.
     segments: list[Segment] = field(default_factory=list)
 
 

@@ -32,12 +32,7 @@ def render(
 ) -> str:
     """Return a conversation as the tokenizer's chat template writes it.
 
-    Args:
-        tokenizer: with a chat template.
-        messages: role and content of each turn.
-        where: name of the conversation in messages.
-        today: as in `limited_rendering`.
-        **settings: of `apply_chat_template`, and variables of the template.
+    Settings are those of `apply_chat_template`, and variables of the template.
 
     Raises:
         RefusedError: the template does not support the conversation.

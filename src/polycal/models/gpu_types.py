@@ -11,19 +11,12 @@ from polycal.errors import InputError
 
 @dataclass(frozen=True)
 class Gpu:
-    """A type of GPU.
+    """A type of GPU."""
 
-    Attributes:
-        name: as the command line spells it.
-        flops: dense bfloat16 FLOP/s by the datasheet.
-        memory: bytes.
-        device: regular expression for the driver's device name.
-    """
-
-    name: str
-    flops: float
-    memory: float
-    device: str
+    name: str  # as the command line spells it
+    flops: float  # dense bfloat16 FLOP/s by the datasheet
+    memory: float  # bytes
+    device: str  # regular expression for the driver's device name
 
 
 @functools.cache

@@ -103,17 +103,10 @@ def _ask_driver(field: str = "uuid") -> dict[str, str]:
 
 
 def reserve(gpus: dict[str, str], count: int) -> list[str]:
-    """Lock this many of the GPUs; wait until they are free.
+    """Lock this many of the GPUs, wait until they are free, and return their names.
 
     This process and the program that it becomes keep the locks. GPUs that a cluster's
     scheduler gave to this job are not locked.
-
-    Args:
-        gpus: as `list_visible_gpus` returns them.
-        count: number of GPUs.
-
-    Returns:
-        Their names, in the order of `gpus`.
 
     Raises:
         InputError: there are fewer GPUs than `count`.

@@ -68,15 +68,11 @@ def only_positions(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]
 
 @contextlib.contextmanager
 def scored_logits(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
-    """Context manager: compute float32 logits [1, N, vocabulary] of N positions.
+    """Context manager: do the same as `only_positions`, with float32 logits.
 
     A soft cap or scale after the head runs in the architecture's own forward pass, in
     float32. A head that is not a plain matrix product (an adapter on it, 4-bit weights)
     keeps its own dtype.
-
-    Args:
-        model: a causal language model.
-        kept: [N] indices into the flattened [rows x width] positions of the input.
     """
     head = model.get_output_embeddings()
     with contextlib.ExitStack() as stack:
@@ -90,12 +86,9 @@ def scored_logits(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
 def narrow_end(model: PreTrainedModel, kept: torch.Tensor) -> Iterator[None]:
     """Context manager: run the last layer's output at N positions only.
 
-    Keys and values of the last layer stay complete. Its output projection and
-    feed-forward block run on N rows; their other rows are undefined afterwards.
-
-    Args:
-        model: a causal language model of `polycal.models.passes.PACKED_TYPES`.
-        kept: [N] as in `scored_logits`.
+    For models that `polycal.models.passes.can_pack` accepts. Keys and values of the
+    last layer stay complete. Its output projection and feed-forward block run on N
+    rows; their other rows are undefined afterwards.
     """
     layer = model.get_decoder().layers[-1]
     with contextlib.ExitStack() as stack:

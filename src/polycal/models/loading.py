@@ -194,11 +194,7 @@ def load_full(
 ) -> PreTrainedModel:
     """Load a full model whose weights are those of its architecture.
 
-    Args:
-        checkpoint: directory of a full model.
-        dtype: of the weights.
-        settings: of the configuration, to override.
-        placement: further arguments for transformers: devices and quantisation.
+    `placement` has further arguments for transformers: devices and quantisation.
 
     Raises:
         InputError: the model cannot be loaded; or a weight is missing, superfluous or
@@ -282,11 +278,7 @@ def check_rows(
 def save(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> None:
-    """Write a model or adapter, and its tokenizer, as `load_model` reads them.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full.
-    """
+    """Write a model or adapter, and its tokenizer, as `load_model` reads them."""
     with named_disk_errors(folder):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

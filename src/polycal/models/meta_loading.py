@@ -54,10 +54,6 @@ def check_adapter(adapter: Path, base: Path) -> None:
 
     Both are put on PyTorch's meta device, as in `check_model`.
 
-    Args:
-        adapter: its directory.
-        base: directory of a full model; one with quantised weights is not checked.
-
     Raises:
         InputError: a weight of the adapter has no layer, or one of another shape.
     """

@@ -19,18 +19,13 @@ class Row:
 
     A branch is the part of a continuation that the model reads: all its tokens but the
     last. Continuations that differ only in their last token share a branch.
-
-    Attributes:
-        prompt: index of the prompt.
-        context: token ids, at least one.
-        branches: token ids of a branch -> indices of the continuations that end there.
-        shared: number of tokens at the start of the context that are computed
-            elsewhere.
     """
 
-    prompt: int
-    context: list[int]
+    prompt: int  # index of the prompt
+    context: list[int]  # token ids, at least one
+    # Token ids of a branch -> indices of the continuations that end there.
     branches: dict[tuple[int, ...], list[int]]
+    # Number of tokens at the start of the context that are computed elsewhere.
     shared: int = 0
 
     def __len__(self) -> int:
@@ -122,15 +117,7 @@ def group_rows(
     max_length: int,
     tree: bool,
 ) -> list[list[Row]]:
-    """Return rows in groups; the contexts of a group share their beginning, or nothing.
-
-    Args:
-        shared: of each prompt, the text that its context shares with other prompts.
-        contexts: token ids of each prompt's context.
-        continuations: token ids of each prompt's continuations.
-        max_length: as in `plan_rows`.
-        tree: as in `plan_rows`.
-    """
+    """Return rows in groups whose contexts share their beginning, or nothing."""
     groups: dict[str, list[int]] = {}
     for index, text in enumerate(shared):
         groups.setdefault(text, []).append(index)

@@ -38,7 +38,6 @@ class _Generator(CodeGenerator):
     """Lets the environment check `a ~ b` and lists, tuples and mappings."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
-        """Write the call that joins texts."""
         self.write("environment.join_texts((")
         for part in node.nodes:
             self.visit(part, frame)
@@ -46,18 +45,15 @@ class _Generator(CodeGenerator):
         self.write("))")
 
     def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: N802
-        """Write a checked list."""
         self._write_checked(super().visit_List, node, frame)
 
     def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:  # noqa: N802
-        """Write a checked tuple, or names that get values."""
         if node.ctx == "load":
             self._write_checked(super().visit_Tuple, node, frame)
         else:
             super().visit_Tuple(node, frame)
 
     def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: N802
-        """Write a checked mapping."""
         self._write_checked(super().visit_Dict, node, frame)
 
     def _write_checked(self, write: Callable, node: nodes.Node, frame: Frame) -> None:

@@ -33,19 +33,15 @@ _BARE = {
 
 @dataclass(frozen=True)
 class Tokenized:
-    """Prompts as token ids.
+    """Prompts as token ids."""
 
-    Attributes:
-        shared: of each prompt, the text that its context shares with other prompts.
-        contexts: token ids of each prompt's context.
-        continuations: token ids of each prompt's continuations.
-        crossing: (prompt, continuation) whose first letters are in one token with the
-            context's last ones when both are written together.
-    """
-
+    # Of each prompt, the text that its context shares with other prompts.
     shared: list[str]
-    contexts: list[list[int]]
+    contexts: list[list[int]]  # token ids of each prompt's context
+    # Token ids of each prompt's continuations.
     continuations: list[list[tuple[int, ...]]]
+    # (prompt, continuation) whose first letters are in one token with the context's
+    # last ones when both are written together.
     crossing: list[tuple[int, int]]
 
 

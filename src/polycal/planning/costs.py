@@ -91,13 +91,7 @@ def training_flop(
     6 per parameter and token where all are trained. Under an adapter the base model's
     weights have no gradients: 4, and 6 per parameter of the adapter. Gradient
     checkpointing adds 2. Attention's own products are left out, and logits are counted
-    at every token.
-
-    Args:
-        model: its size.
-        recipe: the study's.
-        examples: conversations, held-out ones included.
-        tokens: of a conversation, mean.
+    at every token. Held-out examples count, too; `tokens` is the mean of an example.
     """
     length = min(tokens, recipe["max_length"])
     validated = recipe["validation_fraction"] * examples
@@ -121,12 +115,6 @@ def scoring_flop(
 
     2 per parameter and needed token: the context once, of every option all tokens but
     the last, and shots once for all questions of a subject.
-
-    Args:
-        model: its size.
-        questions: of the language.
-        scorings: how options are scored.
-        task: the benchmark's entry in the study, which says shots and prompt.
     """
     total, shots = 0.0, task["shots"]
     template = TEMPLATE_TOKENS if task["prompt"] == "chat" else 0

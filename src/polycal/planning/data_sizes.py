@@ -66,10 +66,6 @@ def measure_local_sft(repo: str, format: str) -> SftSet | None:
 
     Rows are counted before the study's filter; texts are those of the first rows.
 
-    Args:
-        repo: the directory or file.
-        format: alpaca, messages or sharegpt.
-
     Raises:
         InputError: a file is broken, or lacks the format's columns.
     """

@@ -28,12 +28,7 @@ class Forecast:
 
 
 def forecast(study: SizedStudy, timings: Mapping[str, Timing]) -> Forecast:
-    """List a study's jobs and what they cost.
-
-    Args:
-        study: the study and its sizes.
-        timings: what finished jobs took, as `read_timings` returns it.
-    """
+    """List a study's jobs and what they cost."""
     jobs = list_jobs(study, timings)
     runs = grid.expand_runs(study.config)
     trained = grid.expand_trained(study.config)

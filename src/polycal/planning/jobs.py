@@ -121,12 +121,7 @@ def _read_training(results: Path, address: str) -> float | None:
 
 
 def list_jobs(study: SizedStudy, timings: Mapping[str, Timing]) -> list[Job]:
-    """Return the trainings and scoring jobs of a study.
-
-    Args:
-        study: the study and its sizes.
-        timings: what finished jobs took, as `read_timings` returns it.
-    """
+    """Return the trainings and scoring jobs of a study."""
     jobs = [*_list_trainings(study), *_list_scorings(study, timings)]
     finished = defaultdict(list)
     for job in jobs:

@@ -78,10 +78,6 @@ def read_table(name: str) -> dict[str, dict[str, Any]]:
 def find_model(repo: str, prepared: Path) -> Model | None:
     """Return the size of a full model; None if unknown.
 
-    Args:
-        repo: as a study names it.
-        prepared: directory of the prepared model; it may be absent.
-
     Raises:
         InputError: a config.json is not JSON.
     """

@@ -48,20 +48,13 @@ _OF_NOTHING = ("stays", "kept")  # claims that hold where there is no difference
 
 
 class Prospect(NamedTuple):
-    """What a study could say about one claim.
-
-    Attributes:
-        claim: the record.
-        size: hypotheses in its family.
-        detectable: effect that is decided with probability `POWER`, a fraction.
-        questions: that decide the effect asked for; None: no number of them.
-        seeds: that decide it; None: no number of them, or the noise is unknown.
-    """
+    """What a study could say about one claim."""
 
     claim: Claim
-    size: int
-    detectable: float
-    questions: int | None
+    size: int  # hypotheses in its family
+    detectable: float  # effect that is decided with probability `POWER`, a fraction
+    questions: int | None  # that decide the effect asked for; None: no number of them
+    # That decide it; None: no number of them, or the noise is unknown.
     seeds: int | None
 
 
@@ -69,11 +62,6 @@ def write_power(
     study: SizedStudy, results: Path, effect: float | None
 ) -> Iterator[str]:
     """Yield the lines about what a study can show.
-
-    Args:
-        study: the study with the sizes of its benchmarks.
-        results: folder that the workflow writes into; it may be absent.
-        effect: that a study without claims should decide, a fraction; None: `EFFECT`.
 
     Raises:
         InputError: the table of claims is broken.
@@ -93,10 +81,7 @@ def write_power(
 def foresee(config: Mapping, n_questions: int, effect: float) -> list[Prospect]:
     """Return what a study could show by its primary task, under assumed noise.
 
-    Args:
-        config: the complete study.
-        n_questions: of the task's language that has fewest.
-        effect: that should be decided, a fraction.
+    `n_questions` is that of the task's language that has fewest.
 
     Returns:
         The claims that the study could judge, but for those that compare models.
@@ -237,13 +222,7 @@ def _write_assumed(config: Mapping, n: int, effect: float) -> Iterator[str]:
 
 
 def _write_measured(path: Path, config: Mapping, n: int | None) -> Iterator[str]:
-    """Yield what a study's claims say about their own power, and of which size it was.
-
-    Args:
-        path: of the table of claims.
-        config: the complete study as it is now, which may be larger.
-        n: its questions; None: unknown.
-    """
+    """Yield what claims say about their own power, and of which size the study was."""
     claims = [
         row
         for row in tables.read(path, "claims").to_pylist()

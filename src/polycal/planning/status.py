@@ -74,13 +74,7 @@ def status(
 
 
 def list_all_jobs(study: Mapping, results: Path, resources: Path) -> list[Job]:
-    """Return the jobs whose progress is told: trainings, scorings, measurements.
-
-    Args:
-        study: a complete study.
-        results: folder that the workflow writes into; it may be absent.
-        resources: folder of prepared models and data; it may be absent.
-    """
+    """Return the jobs whose progress is told: trainings, scorings, measurements."""
     # Hours left are measured, so the type of GPU, which estimates need, is arbitrary.
     sized = SizedStudy(study, find_gpu("h200"), resources)
     measured = find_measured(study, results)
@@ -144,12 +138,7 @@ def _write_jobs(jobs: Sequence[Job], logs: Path) -> Iterator[str]:
 
 
 def find_errors(logs: Path, since: float) -> list[str]:
-    """Return the last line of every log that ends with an error, and the log's path.
-
-    Args:
-        logs: folder of the jobs' logs; it may be absent.
-        since: seconds since 1970; older logs are left out.
-    """
+    """Return the last line of every log since then that ends with an error."""
     errors = []
     for path in sorted(logs.rglob("*.log")):
         lines = path.read_text(errors="replace").splitlines()
@@ -187,10 +176,6 @@ def _write_metrics(results: Path, study: Mapping) -> Iterator[str]:
 
 def read_means(results: Path, study: Mapping) -> pd.DataFrame:
     """Return means over the measured languages: one row per condition and task.
-
-    Args:
-        results: the folder that the workflow writes into; it may be absent.
-        study: a complete study; runs and languages of other studies are left out.
 
     Returns:
         The columns facet, rank, task, scoring and languages, and the shown metrics as

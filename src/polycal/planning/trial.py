@@ -211,12 +211,7 @@ def _until_end(lines: Iterable[str]) -> Iterator[str]:
 
 
 def write_first_numbers(folder: Path, study: Mapping) -> Iterator[str]:
-    """Yield the lines of tables of a finished study: models and their differences.
-
-    Args:
-        folder: of the study.
-        study: of one model, as `make_study` returns it.
-    """
+    """Yield the lines of tables of a finished study: models and their differences."""
     for task in study["tasks"]:
         for scoring in study["scoring"]:
             yield from _write_scoring(folder, study, task, scoring)

@@ -62,12 +62,6 @@ def check_task(
 def compare(paths: Sequence[Path], policy: str) -> dict[str, Any]:
     """Compare several languages: questions, answers, numbers of options, subjects.
 
-    Args:
-        paths: questions tables of one benchmark, one per language.
-        policy: `intersection` leaves the questions that a language lacks or that
-            differ between languages out of every language; `identical` refuses them;
-            `own` compares nothing.
-
     Returns:
         task and policy; languages: counts of each language; n_all: test questions that
         any language has; test and dev: questions that a language lacks and questions

@@ -33,25 +33,15 @@ _QUESTIONS += ("problem", "hypothesis", "statement", "text", "input")
 
 @dataclass(frozen=True)
 class Sample:
-    """A question that the harness asked.
+    """A question that the harness asked."""
 
-    Attributes:
-        where: file and line.
-        doc: the document, and `doc_id`.
-        context: text before the continuations.
-        continuations: what was scored after it.
-        logprobs: of each continuation, summed, in nats.
-        target: the right option, as it was logged.
-        metrics: the harness's own numbers of this question, by name.
-    """
-
-    where: str
-    doc: Mapping[str, Any]
-    context: str
-    continuations: list[str]
-    logprobs: list[float]
-    target: str
-    metrics: Mapping[str, Any]
+    where: str  # file and line
+    doc: Mapping[str, Any]  # the document, and `doc_id`
+    context: str  # text before the continuations
+    continuations: list[str]  # what was scored after it
+    logprobs: list[float]  # of each continuation, summed, in nats
+    target: str  # the right option, as it was logged
+    metrics: Mapping[str, Any]  # the harness's own numbers of this question, by name
 
     @property
     def options(self) -> list[str]:

@@ -25,25 +25,15 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Logged:
-    """The samples of one task of the harness.
+    """The samples of one task of the harness."""
 
-    Attributes:
-        path: the samples file.
-        model: short name of the model.
-        task: short name of the benchmark.
-        language: its code.
-        part: what the harness's name of the task adds to both, such as a subject.
-        n_samples: number of samples that the run states; None: it does not.
-        facts: its settings: shots, chat template, versions.
-    """
-
-    path: Path
-    model: str
-    task: str
-    language: str
-    part: str
-    n_samples: int | None
-    facts: dict[str, Any]
+    path: Path  # the samples file
+    model: str  # short name of the model
+    task: str  # short name of the benchmark
+    language: str  # its code
+    part: str  # what the harness's name of the task adds to both, such as a subject
+    n_samples: int | None  # number of samples that the run states; None: it does not
+    facts: dict[str, Any]  # its settings: shots, chat template, versions
 
 
 def find_logged(folder: Path, languages: Mapping[str, str]) -> list[Logged]:

@@ -24,12 +24,6 @@ def download(
 
     HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are respected.
 
-    Args:
-        repo: the Hub id, owner/name.
-        revision: a commit, or a branch or tag that is resolved to one.
-        repo_type: model or dataset.
-        patterns: names of files; `*` stands for any text.
-
     Returns:
         The snapshot's directory; its name is the commit.
 

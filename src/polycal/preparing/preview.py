@@ -176,20 +176,11 @@ def _find_folder(model: Mapping) -> Path:
 def _render(
     asked: Prompt | ChatPrompt,
     gold: int,
-    tried: Sequence[Prompt | ChatPrompt],
-    folder: Path,
+    tried: Sequence[Prompt | ChatPrompt],  # whose shared tokens are counted
+    folder: Path,  # of the tokenizer
     configuration: Path,
 ) -> list[str]:
-    """Return the lines that show a prompt, decoded by the tokenizer in a directory.
-
-    Args:
-        asked: the prompt.
-        gold: index of the right option.
-        tried: prompts of the language, without shots, whose options are counted that
-            share a token with their context.
-        folder: of the tokenizer.
-        configuration: directory of the model's configuration.
-    """
+    """Return the lines that show a prompt, decoded by the tokenizer in a directory."""
     from polycal.models.chat_templates import ChatWriter, RefusedError
     from polycal.models.configurations import read_config
     from polycal.models.tokens import (

@@ -109,18 +109,6 @@ def write_tables(
 ) -> str:
     """Write the questions and predictions tables of one language; return the scoring.
 
-    Args:
-        samples: what messages and metadata name as their source.
-        lines: the samples.
-        golds: of each, the index of the right option.
-        labels: of each, its name and groups.
-        identity: the columns of the run.
-        cell: task and language.
-        tokenizer: as in `import_samples`.
-        questions: questions table to write.
-        out: predictions table to write.
-        **facts: further facts for the metadata of the predictions.
-
     Raises:
         InputError: two samples are of one question, or tokens cannot be counted.
     """

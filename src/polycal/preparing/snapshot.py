@@ -74,11 +74,6 @@ def fetch_repository(
 ) -> tuple[Path, str | None]:
     """Return the directory of a model's repository, and its resolved revision.
 
-    Args:
-        repo: Hub id (owner/name) or a local directory.
-        revision: commit or branch of the Hub repository.
-        patterns: names of the files that are downloaded.
-
     Raises:
         InputError: the repository is not available.
     """

@@ -22,21 +22,13 @@ _TASKS = files("polycal") / "data" / "tasks.yaml"
 
 
 class Released(NamedTuple):
-    """A model's repository.
+    """A model's repository."""
 
-    Attributes:
-        name: short name for a study.
-        repo: Hub id, or the absolute path of a directory.
-        revision: the commit of a Hub repository.
-        folder: a directory with its configuration and tokenizer.
-        asked: the revision that was asked for, as @revision; "" for none.
-    """
-
-    name: str
-    repo: str
-    revision: str | None
-    folder: Path
-    asked: str = ""
+    name: str  # short name for a study
+    repo: str  # Hub id, or the absolute path of a directory
+    revision: str | None  # the commit of a Hub repository
+    folder: Path  # a directory with its configuration and tokenizer
+    asked: str = ""  # the revision that was asked for, as @revision; "" for none
 
     @property
     def source(self) -> dict[str, str]:

@@ -15,23 +15,14 @@ _SPARED = 0.1  # part of the free memory for fragmentation and libraries
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of one forward pass.
+    """Limits of one forward pass."""
 
-    Attributes:
-        tokens: tokens that it reads, padding included.
-        logits: numbers: scored positions times the vocabulary.
-    """
-
-    tokens: int
-    logits: int
+    tokens: int  # tokens that it reads, padding included
+    logits: int  # numbers: scored positions times the vocabulary
 
 
 def pick_budget(model: PreTrainedModel) -> Budget:
-    """Return what fits beside a loaded model, on the GPU with the least free memory.
-
-    Args:
-        model: a causal language model, adapters included, on one device or several.
-    """
+    """Return what fits beside a loaded model, on the GPU with the least free memory."""
     devices = {weight.device for weight in model.parameters()}
     free = [
         torch.cuda.mem_get_info(device)[0]
@@ -45,11 +36,7 @@ def pick_budget(model: PreTrainedModel) -> Budget:
 
 
 def fit_budget(free: int, a_token: int) -> Budget:
-    """Divide free memory: at most a quarter for logits, the rest for tokens.
-
-    Args:
-        free: bytes.
-        a_token: bytes that a token takes in a forward pass.
+    """Divide free bytes: at most a quarter for logits, the rest for tokens.
 
     Returns:
         At least 512 tokens and 1000 logits. These may still not fit; the engine halves
@@ -71,10 +58,6 @@ def token_bytes(config: PreTrainedConfig, itemsize: int) -> int:
     queries, keys and values (before and after the rotation, and its temporaries), and
     three of the feed-forward block's inner vectors. Layers do not add up: nothing is
     kept for a backward pass.
-
-    Args:
-        config: of the text model.
-        itemsize: bytes of a number in the model's dtype.
     """
     heads = config.num_attention_heads
     key_heads = getattr(config, "num_key_value_heads", None) or heads

@@ -43,16 +43,11 @@ class UnscorableError(ValueError):
 
 @dataclass(frozen=True)
 class PromptScores:
-    """Scores of the K continuations of one prompt.
+    """Scores of the K continuations of one prompt."""
 
-    Attributes:
-        logprobs: [K] nats, float32: sum over a continuation's tokens.
-        tokens: the K continuations' token ids.
-        truncated: [K] whether the context lost its left end before this continuation.
-    """
-
-    logprobs: np.ndarray
-    tokens: tuple[tuple[int, ...], ...]
+    logprobs: np.ndarray  # [K] nats, float32: sum over a continuation's tokens
+    tokens: tuple[tuple[int, ...], ...]  # the K continuations' token ids
+    # [K] whether the context lost its left end before this continuation.
     truncated: tuple[bool, ...]
 
 
@@ -105,9 +100,6 @@ class Engine:
 
     def score(self, prompts: Sequence[Prompt | ChatPrompt]) -> list[PromptScores]:
         """Score all continuations of all prompts.
-
-        Args:
-            prompts: in any order; each has at least one continuation.
 
         Returns:
             One item per prompt, in their order.

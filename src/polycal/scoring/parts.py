@@ -37,24 +37,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """Questions of one language under one scoring.
+    """Questions of one language under one scoring."""
 
-    Attributes:
-        path: the questions table.
-        key: everything that determines the scores; the store's key.
-        names: ids of the test questions that are asked, in the order of the table.
-        entry: name of the store's entry for them; empty if they are all of the table.
-        fewer_shots: number of asked questions whose subject has fewer dev questions
-            than shots.
-        replaced_shots: number of asked questions that are among the shots of their
-            subject, and get another one instead.
-    """
-
-    path: Path
-    key: dict[str, Any]
+    path: Path  # the questions table
+    key: dict[str, Any]  # everything that determines the scores; the store's key
+    # Ids of the test questions that are asked, in the order of the table.
     names: tuple[str, ...]
-    entry: str
+    entry: str  # name of the store's entry for them; empty if they are all of the table
+    # Number of asked questions whose subject has fewer dev questions than shots.
     fewer_shots: int
+    # Number of asked questions that are among the shots of their subject, and get
+    # another one instead.
     replaced_shots: int
 
     def __str__(self) -> str:
@@ -76,11 +69,7 @@ class Part:
         return replace(self, names=names, entry=name_entry(names))
 
     def pick(self, entries: Iterable[Entry]) -> tuple[pa.Table, list[dict]]:
-        """Return the rows of the asked questions in their order, and their facts.
-
-        Args:
-            entries: of the store; together they have every asked question.
-        """
+        """Return the asked questions' rows in order, and facts; entries have all."""
         pieces, facts, left = [], [], set(self.names)
         for entry in entries:
             rows = select(entry.rows, left)
@@ -99,14 +88,9 @@ class Part:
         return rows, facts
 
     def count_own_tokens(self, facts: Mapping[str, Any]) -> int:
-        """Return how many options of asked questions are scored by their own tokens.
-
-        Args:
-            facts: of an entry that `pick` used. Those of before count all questions
-                together.
-        """
+        """Return how many options of asked questions are scored by their own tokens."""
         noted = facts.get("own_tokens", 0)
-        if isinstance(noted, int):
+        if isinstance(noted, int):  # an old entry's, of all its questions together
             return noted
         return sum(noted.get(name, 0) for name in self.names)
 
@@ -131,11 +115,6 @@ class Part:
         self, test: pa.Table, scored: Sequence["PromptScores"], checkpoint: Path
     ) -> pa.Table:
         """Return rows of a predictions table; columns that name the run are null.
-
-        Args:
-            test: rows of the test questions.
-            scored: the scores of each.
-            checkpoint: the path that messages name.
 
         Raises:
             InputError: two letters have the same tokens.
@@ -174,12 +153,6 @@ def list_parts(
     ask: Callable[[pa.Table], list[str]] = ask_all,
 ) -> list[Part]:
     """Return the parts of some questions tables, in the order of the output.
-
-    Args:
-        paths: questions tables, one language each.
-        scorings: names of `polycal.study.scorings.SCORINGS`.
-        settings: what else determines the scores.
-        ask: test questions -> ids of those that are asked, in their order.
 
     Raises:
         InputError: a file does not hold test questions of one language, or a language

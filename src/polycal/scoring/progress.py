@@ -16,15 +16,12 @@ _Item = TypeVar("_Item")
 
 
 class Progress:
-    """Log how many questions are scored and the time left, once a minute."""
+    """Log how many questions are scored and the time left, once a minute.
+
+    A question counts once per scoring.
+    """
 
     def __init__(self, total: int, *, every: float = _EVERY) -> None:
-        """Start at 0.
-
-        Args:
-            total: questions that the job scores, counted once per scoring.
-            every: seconds between two log lines.
-        """
         self._total, self._done, self._every = total, 0, every
         self._begin = self._last_line = time.monotonic()
 
@@ -52,17 +49,11 @@ class Progress:
 
 @dataclass
 class Work:
-    """Questions that a job scored, and its seconds without waiting or the store.
+    """Questions that a job scored, and its seconds without waiting or the store."""
 
-    Attributes:
-        questions: counted once per scoring.
-        scoring: seconds.
-        loading: seconds of imports and of reading the model.
-    """
-
-    questions: int = 0
-    scoring: float = 0.0
-    loading: float = 0.0
+    questions: int = 0  # counted once per scoring
+    scoring: float = 0.0  # seconds
+    loading: float = 0.0  # seconds of imports and of reading the model
 
     def add(self, questions: int, seconds: float, part: object) -> None:
         """Count and log the questions that were scored of a part."""

@@ -70,14 +70,7 @@ class Store:
         name: str = "",
         **facts: object,
     ) -> None:
-        """Write an entry atomically.
-
-        Args:
-            key: the entry's key.
-            table: rows of the "predictions" schema.
-            name: of the entry among those of its key; empty for all questions.
-            **facts: further facts about how it was made.
-        """
+        """Write an entry atomically; that of all questions has no name."""
         path = self._path(key, name)
         tables.write(table, path, "predictions", key=dict(key), **facts)
 

@@ -39,7 +39,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: `path` is a folder.
-        OSError: the folder cannot be written or the disk is full.
     """
     check_file(path)
     with _renaming(path) as temporary:
@@ -57,7 +56,6 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: `check_folder` refuses `path`.
-        OSError: the folder cannot be written or the disk is full.
     """
     check_folder(path)
     with _renaming(path) as temporary:
@@ -262,12 +260,6 @@ def check_outputs(
     paths: Iterable[Path], kind: str, names: Iterable[str], suffixes: Iterable[str]
 ) -> None:
     """Refuse output files whose name does not say what to write.
-
-    Args:
-        paths: the files.
-        kind: what they are, in the singular.
-        names: allowed names, without a suffix.
-        suffixes: allowed suffixes.
 
     Raises:
         InputError: a name or suffix is not known; the message lists the known ones.

@@ -24,12 +24,6 @@ def provenance(**facts: object) -> dict[str, Any]:
     """Return facts about a result together with versions of the software.
 
     Without time and host, so the same inputs and software give the same bytes.
-
-    Args:
-        **facts: known to the caller: study, repository, revision, digest, ...
-
-    Returns:
-        A dictionary that JSON can hold.
     """
     return {
         **facts,
@@ -79,12 +73,7 @@ def write_provenance(folder: Path, **facts: object) -> None:
 
 
 def mark_folder(folder: Path, verb: str) -> None:
-    """Make a folder, if need be, and note the verb that may replace files in it.
-
-    Args:
-        folder: `check_folder` accepts it for this verb.
-        verb: its name.
-    """
+    """Make a folder, if need be, and note the verb that may replace files in it."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "provenance.json").exists():
         write_provenance(folder, verb=verb)
@@ -129,11 +118,7 @@ def read_digest(folder: Path) -> object:
 
 
 def digest_notes(folder: Path) -> str:
-    """Return the digest of a run's notes: selection, recipe and log.
-
-    Args:
-        folder: of a run; its files are complete.
-    """
+    """Return the digest of a run's notes: selection, recipe and log."""
     notes = (folder / name for name in _NOTES if name != "provenance.json")
     return digest(path for path in notes if path.exists())
 
@@ -141,8 +126,7 @@ def digest_notes(folder: Path) -> str:
 def check_notes(folder: Path) -> None:
     """Refuse a run whose selection, recipe or log has changed since it was written.
 
-    Args:
-        folder: of a run; without a stated digest it is accepted.
+    A run without a digest of them is accepted.
 
     Raises:
         InputError: a file has changed or is missing.
@@ -165,12 +149,8 @@ def check_content(folder: Path) -> None:
     takes a second per gigabyte. A folder without a digest, which polycal did not make,
     is accepted.
 
-    Args:
-        folder: of a base model, a candidate or a run.
-
     Raises:
         InputError: a file has changed or is missing, or the provenance is damaged.
-        OSError: a file cannot be read.
     """
     stated = read_digest(folder)
     if stated is None:

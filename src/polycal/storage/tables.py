@@ -61,7 +61,6 @@ class Writer:
 
         Raises:
             ValueError: a column is missing, superfluous or of another type (a defect).
-            OSError: the disk is full.
         """
         schema = SCHEMAS[self._kind]
         if set(table.column_names) != set(schema.names):
@@ -78,15 +77,8 @@ class Writer:
 def writing(path: Path, kind: str) -> Iterator[Writer]:
     """Context manager: write a table of the given kind piece by piece, atomically.
 
-    Args:
-        path: the final name; it appears when the body ends without an error.
-        kind: a key of `SCHEMAS`.
-
     Yields:
         A writer of the rows, with the facts for the file's metadata.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full.
     """
     with replacing(path) as temporary:
         with (
@@ -129,18 +121,7 @@ def write(table: pa.Table, path: Path, kind: str, **facts: object) -> None:
 
 
 def write_study(table: pa.Table, folder: Path, kind: str, **facts: object) -> None:
-    """Write a table of the whole study as Parquet and CSV, each atomically.
-
-    Args:
-        table: as `Writer.add` takes it.
-        folder: gets `{kind}.parquet` and `{kind}.csv`.
-        kind: a key of `SCHEMAS`.
-        **facts: as `write` takes them.
-
-    Raises:
-        ValueError: a column is missing, superfluous or of another type (a defect).
-        OSError: the folder cannot be written or the disk is full.
-    """
+    """Write a table of the whole study as Parquet and CSV, each atomically."""
     write(table, folder / f"{kind}.parquet", kind, **facts)
     write_csv(table.select(SCHEMAS[kind].names), folder / f"{kind}.csv")
 
@@ -150,9 +131,6 @@ def write_csv(table: pa.Table, path: Path) -> None:
 
     A list becomes JSON text. A text that a spreadsheet would compute, such as a
     subject `=1+1` of somebody's benchmark, gets an apostrophe in front.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full.
     """
     for index, field in enumerate(table.schema):
         column = table[index]
@@ -183,9 +161,6 @@ def read(path: Path, kind: str) -> pa.Table:
 
 def stream(path: Path, kind: str, *, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield a table of the given kind piece by piece; few rows are in memory.
-
-    Yields:
-        Its rows in order.
 
     Raises:
         InputError: as `read`.

@@ -15,15 +15,11 @@ _LONGEST = 120  # characters of a study's name that its note is called by
 
 
 class Asked(NamedTuple):
-    """Trainings that the studies of a folder ask for together.
+    """Trainings that the studies of a folder ask for together."""
 
-    Attributes:
-        asked: addresses of the trainings that some study asks for.
-        former: address of a training that none asks for any more -> when the last study
-            dropped it, seconds since 1970.
-    """
-
-    asked: set[str]
+    asked: set[str]  # addresses of the trainings that some study asks for
+    # Address of a training that none asks for any more -> when the last study dropped
+    # it, seconds since 1970.
     former: dict[str, float]
 
 
@@ -54,9 +50,6 @@ def _spell_file(study: str) -> str:
 
 def read_trainings(notes: Path) -> Asked:
     """Read the notes of all studies of a folder.
-
-    Args:
-        notes: as `note_trainings` writes them; may be absent.
 
     Raises:
         InputError: `note_trainings` did not write a file of the folder.

@@ -16,12 +16,7 @@ _logger = logging.getLogger(__name__)
 
 
 def list_faults(faults: Sequence[str], n: int) -> str:
-    """Return the first faulty rows as a part of a message.
-
-    Args:
-        faults: what is wrong with them; at least the first `SHOWN` of all.
-        n: number of all.
-    """
+    """Return the first of n faulty rows as a part of a message."""
     return join_lines("; ".join(faults[:SHOWN])) + "; ..." * (n > SHOWN)
 
 
@@ -64,12 +59,6 @@ def check_size(title: str, rows: int, stated: int | None, *, is_local: bool) -> 
 
     A pinned revision of the Hub is complete once it is downloaded, so there a
     difference is an error of its README.md and only logged.
-
-    Args:
-        title: name of the source in messages.
-        rows: number of rows.
-        stated: `num_examples` in its README.md; None: it says nothing.
-        is_local: whether the source is a directory on this machine.
 
     Raises:
         InputError: the numbers differ, and the source is a directory.

@@ -32,9 +32,6 @@ _SCHEMA = files("polycal") / "data" / "config.schema.yaml"
 def load_study(path: Path) -> dict:
     """Read a config file.
 
-    Returns:
-        The config with every default filled in, as `complete` returns it.
-
     Raises:
         InputError: the file is not YAML, or not a study; one line says where.
         FileNotFoundError: there is no such file.
@@ -91,8 +88,7 @@ def _read_schema() -> Mapping:
 def complete_format(format: str | Mapping) -> dict:
     """Return a format's description with every default filled in, checked.
 
-    Args:
-        format: the name of a known format, or a description, or a description as JSON.
+    A format is the name of a known one, a description, or a description as JSON.
 
     Raises:
         InputError: the name is not known, or the description does not fit the schema.
@@ -120,13 +116,7 @@ def check_setting(name: str, value: object) -> None:
 
 
 def _fill(value: object, schema: Mapping, *, prefix: Iterable[str] = ()) -> None:
-    """Set every absent key to its default, in place.
-
-    Args:
-        value: a study, or a part of one.
-        schema: of the value; `$defs` are the study's.
-        prefix: keys that lead to the value.
-    """
+    """Set every absent key to its default, in place."""
     schema = {**schema, "$defs": _read_schema()["$defs"]}
     error = jsonschema.exceptions.best_match(_validator(schema).iter_errors(value))
     if error:

@@ -47,34 +47,22 @@ def load_known(name: str) -> dict:
 
 @dataclass(frozen=True)
 class Format:
-    """How a benchmark writes its rows.
+    """How a benchmark writes its rows."""
 
-    Attributes:
-        splits: polycal's name of a split -> the benchmark's.
-        question_id: columns that identify a question; empty: its row number.
-        subject: column of the subject, if there is one.
-        category: column of the category; without it the subject is the category.
-        culture: column of Global-MMLU's culture label, if there is one.
-        question: columns that the question's text consists of.
-        optional: those of them that may be blank.
-        options: one column per option, or one column with a list.
-        missing_options: `drop`, or `shorten`: nulls and empty texts at the end are no
-            options.
-        gold: column -> how it names the right option.
-        lead_in: text before the answer, or `own`.
-    """
-
-    splits: dict[str, str]
+    splits: dict[str, str]  # polycal's name of a split -> the benchmark's
+    # Columns that identify a question; empty: its row number.
     question_id: tuple[str, ...]
-    subject: str | None
+    subject: str | None  # column of the subject, if there is one
+    # Column of the category; without it the subject is the category.
     category: str | None
-    culture: str | None
-    question: tuple[str, ...]
-    optional: tuple[str, ...]
-    options: tuple[str, ...]
+    culture: str | None  # column of Global-MMLU's culture label, if there is one
+    question: tuple[str, ...]  # columns that the question's text consists of
+    optional: tuple[str, ...]  # those of them that may be blank
+    options: tuple[str, ...]  # one column per option, or one column with a list
+    # `drop`, or `shorten`: nulls and empty texts at the end are no options.
     missing_options: str
-    gold: dict[str, str]
-    lead_in: str
+    gold: dict[str, str]  # column -> how it names the right option
+    lead_in: str  # text before the answer, or `own`
 
     @property
     def columns(self) -> list[str]:
@@ -84,25 +72,16 @@ class Format:
         return [column for column in dict.fromkeys(named) if column is not None]
 
     def name_row(self, row: Mapping, number: int) -> str:
-        """Return the question id of a source row; without id columns, its number.
-
-        Args:
-            row: a source row.
-            number: of the row in its split, from 0.
-        """
+        """Return the question id of a source row; without id columns, its number."""
         parts = [spell(row[column]) for column in self.question_id]
         return "/".join(parts) if parts else str(number)
 
     def read(self, row: Mapping, number: int, language: str) -> dict:
         """Return a source row as a question, without its task, language and split.
 
-        Texts stay as they are, including white space and the option "None". The answer
-        of a question that `why_dropped` refuses is not read.
-
-        Args:
-            row: a source row.
-            number: of the row in its split, from 0.
-            language: of the row.
+        `number` is the row's in its split, from 0. Texts stay as they are, including
+        white space and the option "None". The answer of a question that `why_dropped`
+        refuses is not read.
 
         Raises:
             InputError: the row contradicts itself or the format; the message does not
@@ -185,10 +164,6 @@ def write_out_lead_in(format: str | Mapping, language: str) -> str | Mapping:
 
     Then another word prepares the language's questions again, and only these. A format
     that takes no such word is returned as it is.
-
-    Args:
-        format: the name of a known format, or a description.
-        language: its code.
     """
     lead_in = get_study_lead_in(language)
     description = load_known(format) if isinstance(format, str) else format

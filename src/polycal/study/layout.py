@@ -77,13 +77,7 @@ def timing(stage: str, tail: str = "") -> str:
 
 
 def below(folder: Path, pattern: str, **names: object) -> Path:
-    """Return the path of a pattern, with a folder in place of `results` or `resources`.
-
-    Args:
-        folder: such as the user's `--results`.
-        pattern: one of this module.
-        **names: a value for every name in the pattern.
-    """
+    """Return a pattern's path with a folder in place of `results` or `resources`."""
     _, _, tail = pattern.partition("/")
     return folder / tail.format_map(names)
 

@@ -13,35 +13,23 @@ LETTERS = "ABCDEFGHIJ"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A context and the candidate continuations whose likelihood is scored.
+    """A context and the candidate continuations whose likelihood is scored."""
 
-    Attributes:
-        context: text before the continuation.
-        continuations: the candidates, each directly after the context.
-        shared: start of the context that other prompts share.
-    """
-
-    context: str
-    continuations: tuple[str, ...]
-    shared: str = ""
+    context: str  # text before the continuation
+    continuations: tuple[str, ...]  # the candidates, each directly after the context
+    shared: str = ""  # start of the context that other prompts share
 
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """A question for a chat template, which only a checkpoint's tokenizer has.
+    """A question for a chat template, which only a checkpoint's tokenizer has."""
 
-    Attributes:
-        shots: of each answered question before it, its text, lead-in and answer.
-        question: its text, with its options where they are listed.
-        lead_in: beginning of the answer, before the continuations.
-        continuations: the candidates, each after one space.
-        as_turns: whether shots are turns of the conversation, or part of the user's.
-    """
-
+    # Of each answered question before it, its text, lead-in and answer.
     shots: tuple[tuple[str, str, str], ...]
-    question: str
-    lead_in: str
-    continuations: tuple[str, ...]
+    question: str  # its text, with its options where they are listed
+    lead_in: str  # beginning of the answer, before the continuations
+    continuations: tuple[str, ...]  # the candidates, each after one space
+    # Whether shots are turns of the conversation, or part of the user's.
     as_turns: bool = False
 
     def messages(self, *, opens_answer: bool) -> list[dict[str, str]]:
@@ -92,15 +80,7 @@ def build_prompt(
     lead_in: str,
     shots: Iterable[Mapping] = (),
 ) -> Prompt:
-    """Return the prompt of a question under `letters` or `text` scoring.
-
-    Args:
-        scoring: one of `polycal.study.scorings.SCORINGS`.
-        question: its text.
-        options: their texts.
-        lead_in: text between the question and its answer.
-        shots: questions with their answers, as `pick_shots` returns them.
-    """
+    """Return the prompt of a question under `letters` or `text` scoring."""
     asked = build_chat(scoring, question, options, lead_in, shots, as_turns=False)
     # Without a chat template, what stands in the user's turn is the whole prompt.
     (turn,) = asked.messages(opens_answer=False)
@@ -119,7 +99,7 @@ def build_chat(
 ) -> ChatPrompt:
     """Return a question under `letters` or `text` scoring, for a chat template.
 
-    The arguments are those of `build_prompt`; `as_turns` makes each shot a turn of the
+    `as_turns` makes each shot a turn of the
     user and one of the assistant.
     """
     write = _WRITERS[scoring]

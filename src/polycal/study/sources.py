@@ -30,17 +30,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Source(NamedTuple):
-    """What a rule reads on this machine.
+    """What a rule reads on this machine."""
 
-    Attributes:
-        path: a folder or a file.
-        part: the repository's name of a language; "": all of it is read.
-        files: those of the language.
-    """
-
-    path: Path
-    part: str = ""
-    files: tuple[Path, ...] = ()
+    path: Path  # a folder or a file
+    part: str = ""  # the repository's name of a language; "": all of it is read
+    files: tuple[Path, ...] = ()  # those of the language
 
     def __str__(self) -> str:
         """Return its name in notes and stamps."""
@@ -89,12 +83,7 @@ def stamp_sources(sources: Iterable[Source], notes: Path) -> None:
 
 
 def note_use(sources: Iterable[Source], notes: Path) -> None:
-    """Note that a run begins with the present bytes of the sources.
-
-    Args:
-        sources: as `stamp_sources` has seen them.
-        notes: its JSON file.
-    """
+    """Note that a run begins with the present bytes of the sources."""
     known = _read_notes(notes)
     seen = dict(known)
     for source in sources:

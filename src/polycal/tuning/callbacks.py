@@ -46,7 +46,6 @@ class TrainingCallback(TrainerCallback):
         minutes: float,
         vocabulary: int,
     ) -> None:
-        """Start the clock of the checkpoints."""
         self._checkpoints, self._log = checkpoints, log
         self._minutes, self._uniform_nll = minutes, math.log(vocabulary)
         self._last_saved = time.monotonic()

@@ -14,14 +14,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Written(NamedTuple):
-    """A conversation, or its part up to one turn, as text.
+    """A conversation, or its part up to one turn, as text."""
 
-    Attributes:
-        text: with the template's tokens.
-        spans: (begin, end) of every turn that is learnt, in characters.
-    """
-
-    text: str
+    text: str  # with the template's tokens
+    # (begin, end) of every turn that is learnt, in characters.
     spans: list[tuple[int, int]]
 
 

@@ -55,20 +55,13 @@ def _list_keys(folder: Path) -> list[Path]:
 
 
 class Checkpoints:
-    """The checkpoints of one training.
+    """The checkpoints of one training, in a folder that may hold those of other keys.
 
     Attributes:
         folder: of this key's files.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        """Read and write nothing yet.
-
-        Args:
-            folder: of one candidate's checkpoints; may be absent, and hold those of
-                other keys.
-            key: as `make_key` returns it.
-        """
         self._candidate_folder = folder
         self.folder = folder / key
 
@@ -91,11 +84,7 @@ class Checkpoints:
         return folder
 
     def keep(self, step: int) -> None:
-        """Make the written checkpoint of a step complete; remove the others.
-
-        Raises:
-            OSError: the disk is full.
-        """
+        """Make the written checkpoint of a step complete; remove the others."""
         kept = self.folder / f"step-{step}"
         written = self.written()
         write_provenance(written, key=self.folder.name)

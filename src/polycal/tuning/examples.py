@@ -43,11 +43,7 @@ class Example:
 
 
 def write_examples(examples: Iterable[Example], path: Path) -> int:
-    """Write examples into an Arrow file as they come; return their number.
-
-    Raises:
-        OSError: the disk is full.
-    """
+    """Write examples into an Arrow file as they come; return their number."""
     rest, n_examples = iter(examples), 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
         while batch := list(itertools.islice(rest, _BATCH)):

@@ -27,11 +27,6 @@ class HeadLoss:
     """
 
     def __init__(self, smoothing: float) -> None:
-        """Observe nothing yet.
-
-        Args:
-            smoothing: epsilon, from 0 to below 1.
-        """
         self._smoothing = smoothing
         self._final: Final | None = None
         self._observed = False

@@ -80,14 +80,8 @@ def make_examples(
     a conversation answers nothing and has no loss. Where the chat template writes
     earlier turns differently, each of the assistant's turns is a sequence of its own.
     Sequences that are too long are cut on the right. A batch is rendered while the
-    previous one is tokenised.
-
-    Args:
-        conversations: batches of a conversations table.
-        tokenizer: with offsets; its chat template is set to the rendering's.
-        rendering: how sequences are written.
-        tally: counts are added to it.
-        positions: tokens that the model can read, if that limits them.
+    previous one is tokenised. The tokenizer gets the chat template of the rendering,
+    and the tally all counts.
 
     Yields:
         The sequences in order.

@@ -24,24 +24,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Candidate(NamedTuple):
-    """A training that was tried.
+    """A training that was tried."""
 
-    Attributes:
-        folder: that tune wrote.
-        identity: model, SFT set and smoothing.
-        lr: peak learning rate.
-        seed: of the training.
-        nll: last plain validation loss; infinite if it diverged.
-        diverged: why, or None.
-        untuned_nll: plain validation loss before the first step; None: not noted.
-    """
-
-    folder: Path
-    identity: tuple
-    lr: float
-    seed: int
-    nll: float
-    diverged: str | None
+    folder: Path  # that tune wrote
+    identity: tuple  # model, SFT set and smoothing
+    lr: float  # peak learning rate
+    seed: int  # of the training
+    nll: float  # last plain validation loss; infinite if it diverged
+    diverged: str | None  # why, or None
+    # Plain validation loss before the first step; None: not noted.
     untuned_nll: float | None = None
 
 

@@ -40,7 +40,10 @@ def _size(weight: torch.nn.Parameter) -> int:
 
 
 class Throughput:
-    """Speed and memory of a training, as columns of its log."""
+    """Speed and memory of a training, as columns of its log.
+
+    The network is given before it is spread over devices.
+    """
 
     def __init__(
         self,
@@ -50,15 +53,6 @@ class Throughput:
         bfloat16: bool,
         processes: int,
     ) -> None:
-        """Count the FLOP of a token once.
-
-        Args:
-            network: before it is spread over devices.
-            device: of this process.
-            bfloat16: whether the training computes in bfloat16, as the datasheets
-                assume.
-            processes: number of processes of the training.
-        """
         self._per_token = needed_flop(network, 1, 0)
         self._per_target = needed_flop(network, 0, 1)
         self._device = device

@@ -103,27 +103,13 @@ class SmoothingTrainer(Trainer):
         smoothing: float,
         bfloat16: bool,
         seed: int,
-        folder: Path | str,
-        log: TrainingLog | None = None,
-        callback: TrainerCallback | None = None,
+        folder: Path | str,  # of unfinished checkpoints
+        log: TrainingLog | None = None,  # None: one in memory
+        callback: TrainerCallback | None = None,  # without it no checkpoints
         report_to: Sequence[str] = (),
         name: str | None = None,
     ) -> None:
-        """Set up AdamW, the linear schedule and the order of the examples.
-
-        Args:
-            model: on any device; all parameters that require a gradient are trained.
-            examples: the training examples, read on demand.
-            recipe: the settings.
-            smoothing: label-smoothing epsilon.
-            bfloat16: whether to compute in bfloat16 (the weights keep their dtype).
-            seed: of the order of the examples and of dropout.
-            folder: of unfinished checkpoints.
-            log: of both losses; None: one in memory.
-            callback: called at every step; without one there are no checkpoints.
-            report_to: trackers that also show the log, such as wandb and tensorboard.
-            name: of the training in the trackers.
-        """
+        """Set up AdamW, the linear schedule and the order of the examples."""
         steps = recipe.count_steps(len(examples))
         n_processes = count_processes()
         sequences_at_once = recipe.micro_batch_size * n_processes

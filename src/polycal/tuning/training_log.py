@@ -16,19 +16,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Totals(NamedTuple):
-    """Sums of both losses (nats) over target tokens, and numbers of tokens.
+    """Sums of both losses (nats) over target tokens, and numbers of tokens."""
 
-    Attributes:
-        smoothed: sum of the smoothed loss.
-        plain: sum of the negative log-likelihood.
-        tokens: target tokens.
-        read: all tokens that the network read, targets included.
-    """
-
-    smoothed: float | torch.Tensor = 0.0
-    plain: float | torch.Tensor = 0.0
-    tokens: int = 0
-    read: int = 0
+    smoothed: float | torch.Tensor = 0.0  # sum of the smoothed loss
+    plain: float | torch.Tensor = 0.0  # sum of the negative log-likelihood
+    tokens: int = 0  # target tokens
+    read: int = 0  # all tokens that the network read, targets included
 
     def plus(self, other: "Totals") -> "Totals":
         """Return the sums over the tokens of both."""
@@ -53,17 +46,10 @@ class TrainingLog:
 
     def __init__(
         self,
-        path: Path | None,
-        identity: Mapping[str, Any],
-        throughput: Throughput | None = None,
+        path: Path | None,  # rewritten at every line; None: none
+        identity: Mapping[str, Any],  # columns that are constant in the file
+        throughput: Throughput | None = None,  # None: speed and memory are null
     ) -> None:
-        """Begin with no line.
-
-        Args:
-            path: the Parquet file, rewritten at every line; None: none.
-            identity: columns that are constant in the file.
-            throughput: adds speed and memory to each line; None: leaves them null.
-        """
         self._path, self._identity, self._throughput = path, identity, throughput
         self.lines: list[dict[str, Any]] = []
         self.totals = Totals()
