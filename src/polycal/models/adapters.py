@@ -1,5 +1,6 @@
 """Put a LoRA adapter on its base model, and check that all of it is there."""
 
+import contextlib
 from pathlib import Path
 
 from safetensors import safe_open
@@ -38,7 +39,12 @@ def load_adapter(
     from peft import PeftModel, get_peft_model_state_dict  # take a second to import
 
     try:
-        adapted = PeftModel.from_pretrained(model, checkpoint)
+        # On the meta device, where a model is checked, no rank takes memory.
+        on_meta = model.device.type == "meta"
+        with model.device if on_meta else contextlib.nullcontext():
+            adapted = PeftModel.from_pretrained(
+                model, checkpoint, low_cpu_mem_usage=on_meta
+            )
     except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
         raise InputError(
             f"{checkpoint} is not an adapter of {base}: {error}"

@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import warnings
 from pathlib import Path
 
 from transformers import PreTrainedConfig
@@ -66,10 +65,7 @@ def check_adapter(adapter: Path, base: Path) -> None:
     from polycal.models.loading import load_full
 
     model = load_full(base, torch.float32, {}, {"device_map": {"": "meta"}})
-    with warnings.catch_warnings():
-        # Without content there is nothing to copy.
-        warnings.filterwarnings("ignore", "for .*: copying from a non-meta param")
-        load_adapter(model, adapter, base)
+    load_adapter(model, adapter, base)
 
 
 def _check_packages(checkpoint: Path, config: PreTrainedConfig) -> None:

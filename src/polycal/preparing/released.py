@@ -2,10 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
 
 from polycal.errors import InputError
 from polycal.models import ADAPTER, ADAPTER_WEIGHTS
@@ -123,40 +120,12 @@ def read_adapter(repo: str, source: Path) -> dict[str, object]:
 
 def _list_adapter(repo: str, source: Path) -> list[str]:
     """Return the names of an adapter's files, with those of its tokenizer, if any."""
-    settings = read_adapter(repo, source)
+    read_adapter(repo, source)
     if not (source / ADAPTER_WEIGHTS).exists():
         raise InputError(
             f"{repo} has no {ADAPTER_WEIGHTS}; save the adapter again with peft's "
             "save_pretrained"
         )
     check_complete(repo, source, [ADAPTER_WEIGHTS])
-    _check_ranks(repo, source / ADAPTER_WEIGHTS, settings)
     tokenizer = [name for name in _TOKENIZER if (source / name).exists()]
     return [ADAPTER, ADAPTER_WEIGHTS, *tokenizer]
-
-
-def _check_ranks(repo: str, weights: Path, settings: Mapping[str, object]) -> None:
-    """Refuse ranks that the weights do not have: peft would make matrices of that size.
-
-    Raises:
-        InputError: the configuration states a rank that no matrix has.
-    """
-    pattern = settings.get("rank_pattern")
-    stated = [*(pattern.values() if isinstance(pattern, dict) else ())]
-    stated += [settings["r"]] if "r" in settings and not stated else []
-    try:
-        with safe_open(weights, framework="numpy") as file:
-            ranks = {
-                rank
-                for name in file.keys()  # noqa: SIM118
-                if ".lora_A" in name or ".lora_embedding_A" in name
-                for rank in file.get_slice(name).get_shape()[:1]
-            }
-    except SafetensorError as error:
-        raise InputError(f"{repo}: {ADAPTER_WEIGHTS} is damaged: {error}") from error
-    for rank in stated:
-        if not isinstance(rank, int) or rank not in ranks:
-            raise InputError(
-                f"{repo}: {ADAPTER} states the rank {rank}, its weights have "
-                f"{sorted(ranks)}; save the adapter again"
-            )
