@@ -51,7 +51,7 @@ def test_the_paper_s_plan(tell):
         total, rel=0.01
     )
     assert max(map(len, text.splitlines())) <= 100
-    for unit in ("GPU-hours", "GB", "days", "TFLOP/s"):
+    for unit in ("GPU-hours", "GB", "days", "TFLOP/s", "GPU-hours saved"):
         assert unit in text
     assert "core-hours" not in text
     assert text.count("WARNING") == 2

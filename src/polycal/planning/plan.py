@@ -11,6 +11,7 @@ from polycal.planning.data_sizes import BYTES_PER_TOKEN
 from polycal.planning.forecast import Forecast, forecast
 from polycal.planning.jobs import Job, Timing, read_timings
 from polycal.planning.power import write_power
+from polycal.planning.savings import Saving, find_savings
 from polycal.planning.sizes import SizedStudy
 from polycal.planning.terminal import align, count, wrap
 from polycal.study.config import load_study
@@ -72,6 +73,7 @@ def plan(
         _write_time(whole, gpus),
         (line for note in notes for line in wrap(note)),
         _write_disk(whole),
+        _write_savings(find_savings(study), all(devices)),
         write_power(study, results, effect),
         _write_facts(study, whole.jobs),
     ]
@@ -191,6 +193,16 @@ def _write_disk(whole: Forecast) -> Iterator[str]:
         yield "?: files of unknown size are left out."
     if whole.of("tune"):
         yield "Selected runs are links to their candidates and take no space."
+
+
+def _write_savings(savings: Sequence[Saving], on_gpus: bool) -> Iterator[str]:
+    if savings:
+        rows = [
+            [change, _format(hours), f"{part:.0%}"] for change, hours, part in savings
+        ]
+        unit = "GPU-hours" if on_gpus else "hours"
+        head = ["Cheaper variants, as if nothing had been run", f"{unit} saved", "part"]
+        yield from align(head, rows, "<>>")
 
 
 def _write_facts(study: SizedStudy, jobs: Sequence[Job]) -> Iterator[str]:

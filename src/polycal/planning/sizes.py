@@ -70,6 +70,11 @@ class SizedStudy:
             for entry in grid.list_data_sets(config)
         }
 
+    def change(self, sections: Mapping) -> "SizedStudy":
+        """Return the study with other values of some sections of its config."""
+        changed = {**self.config, **sections}
+        return SizedStudy(changed, self.gpu, self.resources, self._configurations)
+
     def _find_model(self, repo: str, pattern: str, **names: str) -> Model | None:
         prepared = layout.below(self.resources, pattern, **names)
         return find_model(repo, self._configurations.get(repo, prepared))
