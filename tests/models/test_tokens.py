@@ -3,6 +3,7 @@
 import pytest
 from tokenizers import Tokenizer, normalizers
 from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 from toys import make_model, make_tokenizer, save_checkpoint
 from transformers import BloomConfig, LlamaConfig, MptConfig, PreTrainedTokenizerFast
 
@@ -11,6 +12,7 @@ from polycal.models.tokens import (
     load_tokenizer,
     read_length,
     split_prompts,
+    to_ids,
     tokenize_prompts,
 )
 from polycal.study.prompts import Prompt
@@ -78,6 +80,45 @@ def test_white_space_at_the_end_of_a_context_is_the_option_s():
     assert tokens.contexts[0] == tokens.contexts[1]
     assert not tokens.crossing
     assert all(all(ids) for ids in tokens.continuations[0])
+
+
+def make_adding_tokenizer(before: str, after: str = "") -> PreTrainedTokenizerFast:
+    """Puts these special tokens around every text; BOS is none of them."""
+    tokenizer = make_tokenizer(bos=False)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[gMASK]", "<sop>"]})
+    pieces = [*before.split(), *after.split()]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{before} $A {after}".strip(),
+        special_tokens=[(piece, tokenizer.vocab[piece]) for piece in pieces],
+    )
+    tokenizer.bos_token = None
+    return tokenizer
+
+
+def test_no_eos_stands_between_a_question_and_its_options():
+    """A tokenizer with `add_eos_token` ends every text, which the answer goes on."""
+    prompts = [Prompt("euro:", (" yen", " krona")), Prompt("<s>euro:", (" yen",))]
+    ends, plain = (
+        tokenize_prompts(tokenizer, prompts)
+        for tokenizer in (make_adding_tokenizer("<s>", "</s>"), make_tokenizer())
+    )
+    assert ends == plain
+    assert not ends.crossing
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("yen", ["[gMASK]", "<sop>", "yen"]),
+        ("[gMASK]<sop>yen", ["[gMASK]", "<sop>", "yen"]),  # GLM-4's template
+        ("\n[gMASK]<sop>yen", ["Ċ", "[gMASK]", "<sop>", "yen"]),
+    ],
+)
+def test_what_a_tokenizer_puts_first_is_there_once(text, expected):
+    """Several tokens, none of them BOS, that a chat template writes as well."""
+    tokenizer = make_adding_tokenizer("[gMASK] <sop>")
+    (ids,) = to_ids(tokenizer, [text])
+    assert tokenizer.convert_ids_to_tokens(ids) == expected
 
 
 def test_every_type_of_model_says_how_many_tokens_it_reads():

@@ -1,7 +1,8 @@
 """Read a checkpoint's tokenizer; turn texts and prompts into token ids, without torch.
 
 Training and scoring share one rule about special tokens: the tokenizer's own default
-holds, but a text that already begins with BOS does not get a second one.
+holds, but a text that already begins with one of those that the tokenizer puts first,
+such as BOS, gets none.
 """
 
 import hashlib
@@ -113,8 +114,18 @@ def read_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def to_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of each text, in order, by any tokenizer."""
-    return _tokenize(tokenizer, texts, lambda columns: columns["input_ids"])
+    """Return the token ids of each text, in order, by any tokenizer.
+
+    A text that goes on does not end with EOS, also by a tokenizer that puts EOS after
+    every text (`add_eos_token`).
+    """
+    _, ending = _find_added(tokenizer)
+
+    def read(columns: BatchEncoding, special: bool) -> list[list[int]]:
+        length = len(ending) if special else 0
+        return [ids[: len(ids) - length] for ids in columns["input_ids"]]
+
+    return _tokenize(tokenizer, texts, read)
 
 
 def to_encodings(
@@ -124,19 +135,24 @@ def to_encodings(
 
     A fast tokenizer releases Python's lock and uses all cores.
     """
-    return _tokenize(tokenizer, texts, lambda columns: columns.encodings)
+    return _tokenize(tokenizer, texts, lambda columns, special: columns.encodings)
 
 
 def _tokenize(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
-    read: Callable[[BatchEncoding], Sequence[_Tokens]],
+    read: Callable[[BatchEncoding, bool], Sequence[_Tokens]],
 ) -> list[_Tokens]:
-    bos = tokenizer.bos_token
-    has_bos = [bool(bos) and text.startswith(bos) for text in texts]
+    """Return what `read` makes of the texts' tokens, and of whether special ones were
+    added to them.
+    """
+    first, _ = _find_added(tokenizer)
+    names = tokenizer.convert_ids_to_tokens(first)
+    openings = tuple({*names, tokenizer.bos_token} - {None, ""})
+    has_own = [text.lstrip().startswith(openings) for text in texts]
     tokens: dict[int, _Tokens] = {}
     for special in (True, False):
-        chosen = [index for index, has in enumerate(has_bos) if has != special]
+        chosen = [index for index, has in enumerate(has_own) if has != special]
         if not chosen:
             continue
         columns = tokenizer(
@@ -146,8 +162,18 @@ def _tokenize(
             return_token_type_ids=False,
             verbose=False,  # do not warn about long texts: callers cut them
         )
-        tokens.update(zip(chosen, read(columns), strict=True))
+        tokens.update(zip(chosen, read(columns, special), strict=True))
     return [tokens[index] for index in range(len(texts))]
+
+
+def _find_added(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Return the special tokens that a tokenizer puts before and after every text."""
+    bare = tokenizer("a", **_BARE)["input_ids"]
+    whole = tokenizer("a", **_BARE | {"add_special_tokens": True})["input_ids"]
+    for begin in range(len(whole)):
+        if bare and whole[begin : begin + len(bare)] == bare:
+            return whole[:begin], whole[begin + len(bare) :]
+    return [], []
 
 
 def split_prompts(

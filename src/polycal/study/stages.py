@@ -12,7 +12,7 @@ STAGES = {
     "tokenize": 1,
     "tune": 5,
     "select": 2,
-    "score": 5,
+    "score": 6,
     "measure": 10,
     "aggregate": 5,
     "contrast": 9,
