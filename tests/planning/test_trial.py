@@ -269,6 +269,14 @@ def test_a_model_that_does_not_fit_on_the_gpu_is_told_before_it_starts(
         assert "Running on a GPU." in attempt(*asked, f"--out=with-{memory}")
 
 
+@pytest.mark.parametrize("cores", ["0", "-1", "two", ""])
+def test_cores_that_snakemake_cannot_use_are_refused(attempt, tmp_path, cores):
+    """With --cores 0 it waits for ever; no study is written."""
+    with pytest.raises(SystemExit, match=f"--cores is {cores}; give a number of at"):
+        attempt("alpaca-en", f"--cores={cores}")
+    assert not (tmp_path / "try-alpaca-en").exists()
+
+
 def test_a_finished_job_is_a_line(tmp_path, capsys):
     """And Snakemake's other lines are left out."""
     trial._run([sys.executable, "-c", SNAKEMAKE], tmp_path / "logs")

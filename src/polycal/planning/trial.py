@@ -91,6 +91,8 @@ def try_(
             fit on the GPU; the folder holds another study; or the study fails.
     """
     snakefile = _find_workflow()
+    if cores != "all" and not (cores.isdecimal() and int(cores)):
+        raise InputError(f"--cores is {cores}; give a number of at least 1, or all")
     n_visible = len(list_visible_gpus())
     study, configurations = make_study(
         model=model,
