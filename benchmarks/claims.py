@@ -1,6 +1,6 @@
 """How often verdicts err, and how often intervals and bands hold the truth.
 
-    python benchmarks/claims.py [--studies 200] [--questions 658 14042]
+    python benchmarks/claims.py [--questions 658 14042] [--studies 300 150]
 
 Made-up studies with a known truth, through polycal's own functions. The first two
 tables have two models in 42 languages, whose bins of confidence err by noise of
@@ -9,6 +9,8 @@ error is known.
 """
 
 import argparse
+import itertools
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -360,26 +362,30 @@ def assess(study: Study) -> pd.DataFrame:
 
 
 def cover(study: Study) -> pd.DataFrame:
-    """Return what one study's intervals and bands hold: SFT without smoothing."""
-    rows = {}
-    for metric in ("accuracy", "gap", "ece"):
-        values = study.truth["a", TO_BASE, "none", metric, 0.0]
-        own = study.contrasts.query(
-            "model == 'a' and reference == 'base' and metric == @metric"
-        ).set_index("level")
+    """Return what one study's intervals and bands hold: SFT of both models."""
+    rows = []
+    for model, metric in itertools.product(VOCABULARIES, ANSWERED):
+        values = study.truth[model, TO_BASE, "none", metric, 0.0]
+        own = study.contrasts[
+            (study.contrasts["model"] == model)
+            & (study.contrasts["reference"] == TO_BASE)
+            & (study.contrasts["metric"] == metric)
+        ].set_index("level")
         mean, languages = own.loc["all"], own.loc[LANGUAGES]
         inside = (languages["ci_low"] < values) & (values < languages["ci_high"])
         within = (languages["sim_low"] < values) & (values < languages["sim_high"])
-        rows[metric] = {
-            "mean": float(mean["ci_low"] < values.mean() < mean["ci_high"]),
-            "language": float(inside.mean()),
-            "band": float(within.all()),
-            "mean width": float(mean["ci_high"] - mean["ci_low"]),
-            "band width": float(
-                (languages["sim_high"] - languages["sim_low"]).median()
-            ),
-        }
-    return pd.DataFrame(rows).T
+        widths = languages["sim_high"] - languages["sim_low"]
+        rows.append(
+            {
+                "metric": metric,
+                "mean": float(mean["ci_low"] < values.mean() < mean["ci_high"]),
+                "language": float(inside.mean()),
+                "band": float(within.all()),
+                "mean width": float(mean["ci_high"] - mean["ci_low"]),
+                "band width": float(widths.median()),
+            }
+        )
+    return pd.DataFrame(rows).groupby("metric").mean()
 
 
 def make_populations(
@@ -501,16 +507,33 @@ def join(values: pd.Series | np.ndarray) -> str:
     return " · ".join(f"{100 * value:.0f}" for value in values) + " %"
 
 
-def print_studies(n: int, studies: int, noise: np.random.Generator) -> None:
-    """Print how often claims err, and what intervals hold."""
-    verdicts, covers = {}, {}
-    for name, scenario in SCENARIOS.items():
-        for n_seeds in SEEDS:
-            drawn = [make_study(scenario, n_seeds, n, noise) for _ in range(studies)]
-            verdicts[name, n_seeds] = sum(assess(study) for study in drawn) / studies
-            covers[name, n_seeds] = sum(cover(study) for study in drawn) / studies
+def print_studies(n: int, studies: int) -> None:
+    """Print how often claims err, and what intervals hold.
+
+    Each scenario and number of seeds has random numbers of its own.
+    """
+    verdicts, covers, errors = {}, {}, []
+    for (index, (name, scenario)), n_seeds in itertools.product(
+        enumerate(SCENARIOS.items()), SEEDS
+    ):
+        noise = np.random.default_rng([n, index, n_seeds])
+        assessed, covered = [], []
+        for _ in range(studies):
+            study = make_study(scenario, n_seeds, n, noise)
+            assessed.append(assess(study))
+            covered.append(cover(study))
+        verdicts[name, n_seeds] = sum(assessed) / studies
+        covers[name, n_seeds] = sum(covered) / studies
+        if name != "at the margin":
+            spread = np.std(covered, axis=0, ddof=1)[:, :3].max(axis=0)
+            errors.append(1.96 * spread / studies**0.5)
+        print(f"{n} questions, {name}, {n_seeds} seed(s)", file=sys.stderr, flush=True)
     frame = pd.concat(verdicts, names=["scenario", "seeds", "claim"]).unstack("seeds")
     print(f"\n{n} questions, {studies} studies; 1 · 2 · 3 · 5 seeds")
+    share = 1.96 * (0.05 * 0.95 / studies) ** 0.5
+    widest = ", ".join(f"{100 * error:.1f}" for error in np.max(errors, axis=0))
+    print(f"95 % intervals: of a share of 5 %: +-{100 * share:.1f} points; of the")
+    print(f"coverage of means, languages and bands: +-{widest} points at most")
     heads = [("wrong", name) for name in SCENARIOS]
     heads += [("wrong negligible", "at the margin"), ("right", "effect")]
     print_head("claim", *(f"{what}, {name}" for what, name in heads))
@@ -521,7 +544,7 @@ def print_studies(n: int, studies: int, noise: np.random.Generator) -> None:
     print_head("scenario", "difference of", *columns)
     frame = pd.concat(covers, names=["scenario", "seeds", "metric"]).unstack("seeds")
     for name in ("no effect", "effect"):
-        for metric in ("accuracy", "gap", "ece"):
+        for metric in ANSWERED:
             own = frame.loc[(name, metric)]
             cells = [
                 " · ".join(f"{100 * value:.1f}" for value in own[column]) + " pp"
@@ -534,20 +557,20 @@ def print_studies(n: int, studies: int, noise: np.random.Generator) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--questions", type=int, nargs="+", default=[658, 14_042])
+    parser.add_argument("--studies", type=int, nargs="+", default=[300, 150])
     options = parser.parse_args()
-    noise = np.random.default_rng(0)
-    error = (0.05 * 0.95 / options.studies) ** 0.5
-    print(f"{options.studies} studies; standard error of a share of 5 %: {error:.3f}")
+    if len(options.studies) != len(options.questions):
+        parser.error("give --studies for each of --questions")
     print("One seed: the truth is this training's; several: the mean over trainings.")
     print("Wrong: a claim of the family holds or is reversed, and is not so.")
-    for n in options.questions:
-        print_studies(n, options.studies, noise)
+    sizes = list(zip(options.questions, options.studies, strict=True))
+    for n, studies in sizes:
+        print_studies(n, studies)
     print_head("questions", "factors", "number", "truth", "covered", "width")
-    for n in options.questions:
+    noise = np.random.default_rng(0)
+    for n, studies in sizes:
         for factors in ((1.0, 1.0), (1.0, 1.1), (1.1, 1.5), (1.5, 1.0)):
-            studies = options.studies if n < 5000 else max(options.studies // 5, 1)
             for row in cover_answers(factors, n, studies, noise):
                 print(
                     f"| {n} | {factors[0]:g} → {factors[1]:g} | {row['number']} | "

@@ -14,7 +14,6 @@ from polycal.comparing.inference import (
     band_width,
     half_width,
     p_above,
-    p_equivalence,
     p_two_sided,
 )
 from polycal.comparing.seed_noise import SeedVariance, pool_seeds
@@ -178,9 +177,11 @@ def _describe_one(
             columns[name] = p_above(groups.extend(side.seeds.mean(axis=0)), sided, 0.0)
     if metric.margin:
         columns["margin"] = margin
-        columns["p_noninferiority"] = p_above(low, noise, -margin)
-        columns["p_nonsuperiority"] = p_above(-high, noise, -margin)
-        columns["p_equivalence"] = p_equivalence(low, high, noise, margin)
+        below, above = p_above(np.stack([low, -high]), noise, -margin)
+        columns |= {"p_noninferiority": below, "p_nonsuperiority": above}
+        # Two one-sided tests (Schuirmann 1987): below alpha exactly where the interval
+        # of confidence 1 - 2 alpha lies inside the margins.
+        columns["p_equivalence"] = np.maximum(below, above)
     columns["verdict"] = _verdicts(columns)
     return pd.DataFrame(columns)  # once: setting its columns one by one takes as long
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+_FARTHEST = 1e300  # quantile; that of a very small probability may be infinite
+
 
 class Noise(NamedTuple):
     """Standard errors of L numbers that were estimated together.
@@ -124,16 +126,11 @@ def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
 
 
 def _reach(se: ArrayLike, df: ArrayLike, rare: ArrayLike) -> ArrayLike:
-    """Return the quantile of Student's t times `se`, and 0 where `se` is.
-
-    The quantile of a very small probability may be infinite.
-    """
-    se = np.asarray(se)
-    if not se.any():
+    """Return the quantile of Student's t times `se`."""
+    if not np.any(se):
         return 0.0
-    quantile = np.asarray(-special.stdtrit(df, rare))
-    zeros = np.zeros(np.broadcast(quantile, se).shape)
-    return np.multiply(quantile, se, out=zeros, where=se != 0)
+    # 0 times infinity is not a number.
+    return np.minimum(-special.stdtrit(df, rare), _FARTHEST) * se
 
 
 def p_two_sided(centre: ArrayLike, noise: Noise) -> np.ndarray:
@@ -146,24 +143,6 @@ def p_above(centre: ArrayLike, noise: Noise, bound: float) -> np.ndarray:
     beyond = np.asarray(centre, float) - bound
     rare = _rarity(abs(beyond), noise)
     return np.where(beyond >= 0, rare, 1 - rare)
-
-
-def p_equivalence(
-    low: ArrayLike, high: ArrayLike, noise: Noise, margin: float
-) -> np.ndarray:
-    """Return the p-value of "the difference is beyond the margin, on either side".
-
-    Two one-sided tests (Schuirmann 1987); below alpha exactly where the interval of
-    confidence 1 - 2 alpha lies inside the margins.
-
-    Args:
-        low: least value of the difference without noise.
-        high: largest value; the same as `low` if the estimate has no bias.
-        noise: of the estimate.
-        margin: differences below it do not matter.
-    """
-    below = p_above(-np.asarray(high), noise, -margin)
-    return np.maximum(p_above(low, noise, -margin), below)
 
 
 def _rarity(beyond: np.ndarray, noise: Noise) -> np.ndarray:

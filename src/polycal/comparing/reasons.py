@@ -23,6 +23,7 @@ from polycal.study.languages import ALL, LEVELS
 
 DEGENERATE = 0.9  # share of one position that no benchmark's right options have
 FAMILY = ["model", "sft", "task", "scoring", "normaliser"]
+_COMPARED = ["reference", "smoothing", "metric", "calibrator"]
 
 
 def find_cases(
@@ -39,17 +40,14 @@ def find_cases(
     for values, own in rows.groupby(FAMILY, sort=True):
         about = dict(zip(FAMILY, values, strict=True))
         smoothed = sorted(set(own["smoothing"]) - {0.0}) or [np.nan]
+        compared = dict(list(own.groupby(_COMPARED)))
         for claim in CLAIMS.values():
             elsewhere = claim.scoring not in (None, about["scoring"])
             if elsewhere and claim.scoring in scorings:
                 continue
             for smoothing in [0.0] if claim.reference == TO_BASE else smoothed:
-                here = own[
-                    (own["reference"] == claim.reference)
-                    & (own["smoothing"] == smoothing)
-                    & (own["metric"] == claim.metric)
-                    & (own["calibrator"] == claim.calibrator)
-                ]
+                key = claim.reference, smoothing, claim.metric, claim.calibrator
+                here = compared.get(key, own[:0])
                 chosen = here["level"] == claim.level
                 if claim.level == EACH:
                     chosen = here["sim_low"].notna()

@@ -167,13 +167,14 @@ def _test(claim: Claim, about: dict[str, Any], rows: pd.DataFrame) -> Test:
     direction = DIRECTIONS[claim.direction]
     bounds = rows["low"], rows["high"], rows["margin"]
     beyond = direction.beyond(*bounds)
-    holds = _p_beyond(beyond, rows)
-    against = _p_beyond(direction.beyond_reversed(*bounds), rows)
+    distances = beyond, direction.beyond_reversed(*bounds), inside(*bounds)
+    # One call for all of them; a distance below 0 decides nothing, so its p is 1.
+    p_values = p_two_sided(np.maximum(distances, 0.0), _noise(rows))
+    holds, against, within = (pd.Series(p, rows.index) for p in p_values)
     if claim.over:
         sides = [(2 * rows[name]).clip(upper=1) for name in ("p_after", "p_before")]
         rising, falling = sides if claim.direction == "rises" else sides[::-1]
         holds, against = np.maximum(holds, rising), np.maximum(against, falling)
-    within = _p_beyond(inside(*bounds), rows)
     if not direction.may_be_negligible:
         within[:] = 1.0
     worst = beyond[holds == holds.max()].idxmin()
@@ -186,12 +187,6 @@ def _test(claim: Claim, about: dict[str, Any], rows: pd.DataFrame) -> Test:
         ),
         Decision(float(within.max()), within.idxmax(), together=len(rows)),
     )
-
-
-def _p_beyond(distance: pd.Series, rows: pd.DataFrame) -> pd.Series:
-    """Return the two-sided p-values of distances to what would decide; 1 below 0."""
-    reached = distance.clip(lower=0).to_numpy()
-    return pd.Series(p_two_sided(reached, _noise(rows)), rows.index)
 
 
 def _noise(rows: pd.DataFrame) -> Noise:
