@@ -21,7 +21,7 @@ from scipy import special
 from polycal import calibration
 from polycal.calibration import Answers, answer
 from polycal.calibration.bins import N_BINS, width_bins
-from polycal.comparing.biases import bound_bias
+from polycal.comparing.biases import bound_bias, cross_fit
 from polycal.comparing.claims import CLAIMS, DIRECTIONS, TO_BASE, TO_SCALED, TO_SFT
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.replicates import RunMetric
@@ -412,13 +412,8 @@ def make_populations(
     return found
 
 
-def cross_fit(given: Answers) -> float:
-    """The sign-cross-fitted ECE, which is biased down: mean over all splits in halves.
-
-    The sign of a bin's gap d is that of one half, the gap that of the other one. With
-    e ~ N(0, s^2) half their difference, its mean is that of (d - e) sign(d + e):
-    d (2 Phi(d/s) - 1) - 2 s phi(d/s).
-    """
+def cross_fit_bins(given: Answers) -> float:
+    """The sign-cross-fitted ECE, which is biased down."""
     confidence, correct = given.top
     bins = width_bins(confidence)
     n = np.bincount(bins, minlength=N_BINS)
@@ -426,10 +421,7 @@ def cross_fit(given: Answers) -> float:
     gap = np.bincount(bins, confidence - correct, minlength=N_BINS)[used] / n
     right = (np.bincount(bins, correct, minlength=N_BINS)[used] + 1) / (n + 2)
     spread = np.sqrt(right * (1 - right) / n)
-    steps = gap / spread
-    density = np.exp(-(steps**2) / 2) / np.sqrt(2 * np.pi)
-    fitted = gap * (2 * special.ndtr(steps) - 1) - 2 * spread * density
-    return float((n * fitted).sum() / n.sum())
+    return float((n * cross_fit(gap, spread)).sum() / n.sum())
 
 
 def cover_answers(
@@ -450,7 +442,7 @@ def cover_answers(
         for given, truth in populations:
             drawn = answer(given.scores[rows], given.gold[rows])
             (about,) = resampler.uncertainty([resampler.sample(names, drawn)])
-            fitted.append(cross_fit(drawn))
+            fitted.append(cross_fit_bins(drawn))
             measured.append({})
             for name in ANSWERED:
                 own = about[name]

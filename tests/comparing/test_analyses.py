@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from confidences import measure_answers
 
+from polycal.calibration import answer
 from polycal.comparing.analyses import analyse
 from polycal.comparing.cultures import cultures
 from polycal.comparing.decompositions import decompose, decompositions
@@ -16,7 +18,12 @@ from polycal.comparing.fronts import fronts
 from polycal.comparing.level_means import level_means
 from polycal.comparing.new_languages import new_languages
 from polycal.comparing.paired import Condition, Numbers, average_seeds
-from polycal.comparing.replicates import MeasuredRun, Replicates
+from polycal.comparing.replicates import (
+    MeasuredRun,
+    MetricKey,
+    Replicates,
+    RunMetric,
+)
 from polycal.comparing.shares import shares
 from polycal.comparing.slopes import predictors_of, slopes
 from polycal.errors import InputError
@@ -535,3 +542,92 @@ def test_what_lacks_a_metric_is_passed_over():
     del study[base._replace(sft="s", smoothing=0.1)]
     del study[base._replace(sft="s", smoothing=0.2)]
     assert doses(study, 0.9) == []
+
+
+class Calibrated:
+    """A study whose answers are right exactly as often as they claim to be.
+
+    Confidences are 75 % on average and spread over 24, 15 and 4 points either way with
+    smoothing 0, 0.1 and 0.2. So all conditions are equally accurate, and the plug-in
+    ECE falls with smoothing by its bias alone. All share what they find hard.
+    """
+
+    SPREADS = (("none", 0.0, 0.1), ("s", 0.0, 0.24), ("s", 0.1, 0.15), ("s", 0.2, 0.04))
+
+    def __init__(self, chance: np.random.Generator, n: int) -> None:
+        metrics = ("accuracy", "confidence", "gap", "ece")
+        places = {code: chance.uniform(-1, 1, n) for code in CODES}
+        lots = {code: chance.uniform(size=n) for code in places}
+        key = MetricKey("all", *[WAY[name] for name in list(WAY)[1:]], "")
+        self._runs = {}
+        for sft, smoothing, spread in self.SPREADS:
+            answers = {}
+            for code, place in places.items():
+                confidence = 0.75 + spread * place
+                scores = np.log(np.stack([confidence, 1 - confidence], axis=1))
+                answers[code] = answer(scores, lots[code] > confidence)
+            self._runs[MeasuredRun("m", sft, smoothing, 0, "t")] = {
+                key._replace(metric=name): own
+                for name, own in measure_answers(answers, metrics).items()
+            }
+
+    def load(self, run: MeasuredRun) -> dict[MetricKey, RunMetric]:
+        return self._runs[run]
+
+    def study(self) -> dict:
+        return average_seeds(self, self._runs)["all"]
+
+
+def find_effects(study: dict) -> np.ndarray:
+    """Whether slope, optimum, cancellation and front of the ECE show a difference."""
+    place = {"level": "all", "smoothing": 0.2}
+    dose = only(doses(study, 0.95), level="all", metric="ece")
+    part = {"reference": "sft", "part": "cancellation"}
+    change = only(decompositions(study, 0.95), **place, **part)
+    return np.array(
+        [
+            not dose["slope_low"] <= 0 <= dose["slope_high"],
+            dose["chosen"].max() > 0.95,
+            not change["ci_low"] <= 0 <= change["ci_high"],
+            only(fronts(study), **place)["probability"] > 0.95,
+        ]
+    )
+
+
+def test_calibrated_conditions_differ_in_no_analysis():
+    """Where only the bias of ECE differs: at most one of 20 studies shows a difference.
+
+    Without the bound on the bias, most have a slope and a part, and a fifth or more an
+    optimum and a front.
+    """
+    chance = np.random.default_rng(0)
+    studies = [Calibrated(chance, 150).study() for _ in range(20)]
+    assert sum(map(find_effects, studies)).max() <= 1
+    for study in studies:
+        for metrics in study.values():
+            metrics["ece"] = metrics["ece"]._replace(bias={})
+    assert (sum(map(find_effects, studies)) >= [12, 4, 12, 4]).all()
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3])
+def test_an_optimum_that_training_chose_by_chance_is_not_sure(n_seeds):
+    """Three smoothing values, no effect, an sd over trainings of 1 pp.
+
+    By the noise of questions alone, 0.1 pp, nearly every study has an optimum.
+    """
+    chance = np.random.default_rng(0)
+    conditions = [Condition("m", "s", x, *WAY.values()) for x in (0.0, 0.1, 0.2)]
+    sure = np.zeros(2)
+    for _ in range(60):
+        seeds = 0.1 + 0.01 * chance.normal(size=(3, n_seeds))
+        for blind in (0, 1):
+            study = {}
+            for condition, own in zip(conditions, seeds, strict=True):
+                drawn = {"sw": own.mean() + 0.001 * chance.normal(size=300)}
+                known = {} if blind else {"sw": own}
+                numbers = Numbers({"sw": own.mean()}, drawn, {}, known)
+                study[condition] = {"ece": numbers}
+            dose = only(doses(study, 0.95), level="all")
+            sure[blind] += dose["chosen"].max() > 0.95
+    assert sure[0] <= 0.05 * 60
+    assert sure[1] >= 0.7 * 60

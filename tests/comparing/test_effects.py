@@ -67,6 +67,27 @@ def test_exactly_no_difference_is_equivalent_if_there_are_many_questions():
     assert set(judge(0.0, 0.0, "confidence", n=100).values()) == {"equivalent"}
 
 
+def test_a_loss_that_few_answers_hide_is_not_called_equivalent():
+    """100 questions, and accuracy truly falls by 2 pp: 13 % of samples show no change.
+
+    Those have no noise in the bootstrap, which took them for certain.
+    """
+    chance, n, samples = np.random.default_rng(0), 100, 400
+    lost = chance.random((samples, n)) < 0.02
+    weights = chance.poisson(1, (200, n))
+    drawn = -(weights @ lost.T) / weights.sum(axis=1, keepdims=True)
+    before = Side(np.zeros((1, samples)), np.zeros((200, samples)), np.zeros(samples))
+    after = Side(-lost.mean(axis=1)[None], drawn, np.zeros(samples))
+    names = [*LANGUAGES] * (samples // 4)
+    effect = Effect({"metric": "accuracy"}, names, before, after, np.full(samples, n))
+    rows = describe([effect], margin=MARGIN, confidence=0.95).iloc[:samples]
+    unchanged = rows["estimate"] == 0
+    assert unchanged.mean() == pytest.approx(0.98**100, abs=0.04)
+    assert not (rows["verdict"] == "equivalent").any()
+    assert rows.loc[unchanged, "p_equivalence"].min() > 0.15
+    assert (rows.loc[unchanged, "ci_low"] < -0.019).all()  # the truth is not far off
+
+
 def test_nothing_is_equivalent_without_a_margin():
     """A proper score has none."""
     assert judge(0.0, 0.001, "nll")["en"] == "inconclusive"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from polycal.comparing.inference import Noise, half_width
-from polycal.comparing.power import plan
+from polycal.comparing.power import plan, tipping_sd
 
 
 def test_the_textbook_s_minimum_detectable_effect():
@@ -94,3 +94,11 @@ def test_all_of_42_languages_need_more_than_one_of_them():
         for number in (1, 42)
     )
     assert each["n_seeds_needed"] > one["n_seeds_needed"]
+
+
+def test_a_tipping_point_above_the_true_sd_is_as_rare_as_its_level():
+    """No effect on average: 2.5 % of 4,000 trainings seem that sure of one."""
+    chance, sd, se = np.random.default_rng(0), 0.01, 0.004
+    seen = chance.normal(0, np.hypot(sd, se), 4000)
+    sure = [tipping_sd(value, se, 0.05) > sd for value in seen if value > 0]
+    assert sum(sure) / 4000 == pytest.approx(0.025, abs=0.005)

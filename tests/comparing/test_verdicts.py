@@ -265,6 +265,27 @@ def test_one_seed_speaks_of_this_training_only():
     assert "tipping_sd" not in several
 
 
+def test_one_training_shows_an_effect_that_trainings_do_not_have():
+    """No effect on average, an sd over trainings of 1 pp, noise of questions 0.014 pp.
+
+    A rise is shown in about half of the studies, as it was before; the verdict says
+    that it is this training's, and the tipping point is below that sd in all but few.
+    """
+    chance = np.random.default_rng(0)
+    rows = [
+        contrast("confidence", value, 0.00014, se_seeds=np.nan, task=f"t{number}")
+        for number, value in enumerate(chance.normal(0, 0.01, 60))
+    ]
+    found = judged(*rows)
+    shown = found["verdict"].value_counts()
+    assert 20 <= shown["holds for this training"] <= 36
+    assert (
+        shown.filter(like="for this training").sum() + shown.get("inconclusive", 0)
+        == 60
+    )
+    assert (found["tipping_sd"] > 0.01).sum() <= 6  # 5 % of 60, on either side
+
+
 def test_many_cases_of_a_claim_need_more_evidence():
     """p = 0.03 is enough alone, and not among two; the interval shown is at 97.5 %."""
     row = contrast("confidence", 2.17 * MARGIN, MARGIN, se_seeds=0.0)

@@ -1,8 +1,8 @@
 """How far a calibration error may lie above the truth on few questions."""
 
 import numpy as np
+from scipy import special
 
-from polycal.calibration.binned import folded_normal_mean
 from polycal.comparing.replicates import RunMetric
 
 
@@ -11,11 +11,27 @@ def bound_bias(ece: RunMetric, gap: RunMetric) -> np.ndarray:
 
     - A calibrated model of the same confidences would show `null_mean`, and any other
       model has less bias.
-    - The true ECE is at least the true |gap|, so the bias is at most E[ECE] - |gap|:
-      the measured cancellation ECE - |gap|, and what the noise of the gap adds to |gap|
-      near 0, the mean of a folded normal distribution minus |gap|.
+    - The true ECE is at least the true |gap|, so the bias is at most E[ECE] - |gap|.
+      The observed |gap| is too large near 0; the cross-fitted one is not.
     """
     spread = gap.replicates.std(axis=1, ddof=1, dtype=np.float64)
-    size = abs(gap.values)
-    cancelled = ece.values - size + folded_normal_mean(size, spread) - size
-    return np.fmin(ece.null_means, np.maximum(cancelled, 0.0))
+    return np.fmin(
+        ece.null_means, np.maximum(ece.values - cross_fit(gap.values, spread), 0.0)
+    )
+
+
+def cross_fit(gaps: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Return estimates of |gap| that are not above it on average.
+
+    The sign is that of one half of the questions, the size that of the other one. With
+    e ~ N(0, s^2) half their difference, the mean of (gap - e) sign(gap + e) over all
+    halves is gap (2 Phi(gap/s) - 1) - 2 s phi(gap/s).
+
+    Args:
+        gaps: of any shape.
+        spread: their standard errors s.
+    """
+    steps = np.full_like(gaps, np.inf)
+    np.divide(abs(gaps), spread, out=steps, where=spread > 0)
+    density = np.exp(-(steps**2) / 2) / np.sqrt(2 * np.pi)
+    return abs(gaps) * (2 * special.ndtr(steps) - 1) - 2 * spread * density
