@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import time
 
 import pandas as pd
@@ -171,8 +172,18 @@ def test_files_that_go_while_it_looks_are_no_error(tell, tmp_path, monkeypatch):
 
 
 def test_watching_ends_with_the_study(tmp_path, capsys, monkeypatch):
-    """It looks again after the seconds that were said, until the page is there."""
+    """It looks again after the seconds that were said, until a new page is there.
+
+    A page that is older than what is measured is one that will be written again.
+    """
     config = write_config(tmp_path, small_study())
+    page = tmp_path / "report/index.html"
+    page.parent.mkdir()
+    page.write_text("")
+    measured = tmp_path / "metrics/miniature/none/ls-0/seed-0/global_mmlu.parquet"
+    measured.parent.mkdir(parents=True)
+    shutil.copy(make_study(tmp_path / "made-up")["metrics"], measured)
+    os.utime(page, (0, 0))
     waits = []
     monkeypatch.setattr(
         module, "list_all_jobs", lambda *_: [made_job(done=len(waits) > 1)]
@@ -181,17 +192,18 @@ def test_watching_ends_with_the_study(tmp_path, capsys, monkeypatch):
     def sleep(seconds):
         waits.append(seconds)
         if len(waits) == 3:
-            (tmp_path / "report").mkdir()
-            (tmp_path / "report/index.html").write_text("")
+            page.unlink()  # a job begins to write it
+        elif len(waits) == 4:
+            page.write_text("")
 
     monkeypatch.setattr(module.time, "sleep", sleep)
     flags = ["--config", str(config), "--results", str(tmp_path), "--logs", "none"]
     main(["status", *flags, "--watch", "2.5"])
-    assert waits == [2.5] * 3
+    assert waits == [2.5] * 4
     looks = re.findall(r"^measure +1 +(\d)", capsys.readouterr().out, re.MULTILINE)
-    assert looks == ["0", "0", "1", "1"]  # done, and only then a page
+    assert looks == ["0", "0", "1", "1", "1"]  # done, and only then a page
     main(["status", *flags, "--watch"])  # it is done
-    assert len(waits) == 3
+    assert len(waits) == 4
     with pytest.raises(SystemExit, match=r"--watch is 0; give seconds above 0"):
         main(["status", *flags, "--watch", "0"])
 

@@ -51,7 +51,7 @@ def status(
         results: folder that the workflow writes into; it may be absent.
         resources: folder of prepared models and data; it may be absent.
         watch: print again every so many seconds (10 if none are said) until the study
-            is done.
+            is done and its page is newer than what is measured.
 
     Raises:
         InputError: the study, a timing or a table is wrong, or the seconds are not
@@ -67,8 +67,9 @@ def status(
             lines = [f"{clear}Study {study['study']!r}", "", *_write_jobs(jobs, logs)]
             lines += ["", *_write_metrics(results, study)]
             print("\n".join(lines), flush=True)
-            page = layout.below(results, layout.PAGE)
-            if not watch or (all(job.done for job in jobs) and page.exists()):
+            if not watch or (
+                all(job.done for job in jobs) and _is_page_new(results, study)
+            ):
                 return
             time.sleep(_PAUSE if watch is True else watch)
 
@@ -174,6 +175,26 @@ def _write_metrics(results: Path, study: Mapping) -> Iterator[str]:
     yield from align(head, rows, 4 * "<" + 5 * ">")
 
 
+def _metrics_paths(results: Path, study: Mapping) -> list[Path]:
+    pattern = layout.measured("metrics")
+    return [
+        layout.below(results, pattern, task=task["name"], **vars(run))
+        for run in expand_runs(study)
+        for task in study["tasks"]
+    ]
+
+
+def _is_page_new(results: Path, study: Mapping) -> bool:
+    """Return whether the page is there, and no metrics were written after it."""
+    page = layout.below(results, layout.PAGE)
+    try:
+        written = page.stat().st_mtime_ns
+        paths = filter(Path.exists, _metrics_paths(results, study))
+        return all(path.stat().st_mtime_ns <= written for path in paths)
+    except FileNotFoundError:  # no page, or a job has just begun to measure again
+        return False
+
+
 def read_means(results: Path, study: Mapping) -> pd.DataFrame:
     """Return means over the measured languages: one row per condition and task.
 
@@ -184,14 +205,8 @@ def read_means(results: Path, study: Mapping) -> pd.DataFrame:
     Raises:
         InputError: a file is not a metrics table.
     """
-    pattern = layout.measured("metrics")
-    paths = [
-        layout.below(results, pattern, task=task["name"], **vars(run))
-        for run in expand_runs(study)
-        for task in study["tasks"]
-    ]
     measured = []
-    for path in paths:
+    for path in _metrics_paths(results, study):
         # A job that measures a run again removes its tables first.
         with contextlib.suppress(FileNotFoundError):
             measured.append(tables.read(path, "metrics"))
