@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from made_up import CODES, CONDITIONS, TWO_TASKS, N, answer_by_hand, by_hand, make_study
@@ -151,6 +152,71 @@ def test_a_language_is_a_step_that_back_and_escape_undo(opened):
     assert -1 < top < 400
 
 
+def test_a_range_of_the_chart_chooses_its_languages(opened):
+    """Table, diagrams and address have what was dragged over; bins are pooled."""
+    page = opened()
+    page.locator("#chart").scroll_into_view_if_needed()
+    boxes = [
+        page.locator("#chart [data-mark=dot] circle").nth(place).bounding_box()
+        for place in (1, 3)
+    ]
+    page.mouse.move(boxes[0]["x"] - 4, boxes[0]["y"])
+    page.mouse.down()
+    page.mouse.move(boxes[1]["x"] + 12, boxes[1]["y"], steps=4)
+    page.mouse.up()
+    codes = CODES[1:4]
+    title = f"3 languages ({', '.join(codes)}), global_mmlu"
+    assert page.locator("#detail h3").inner_text() == title
+    assert "lang=" + "+".join(codes) in page.evaluate("location.hash")
+    pressed = page.locator("#explorer [aria-pressed=true]")
+    assert [each.get_attribute("data-lang") for each in pressed.all()] == list(codes)
+    assert page.locator("#count").inner_text() == "5 of 5 languages, 3 chosen"
+    # One bar of the selection for each language and condition.
+    assert page.locator("#chart [data-mark=rule]").first.locator("line").count() == 9
+    for index, (name, how) in enumerate(CONDITIONS.items()):
+        answers = [answer_by_hand(*how, code)[:2] for code in codes]
+        confidence, right = map(np.concatenate, zip(*answers, strict=True))
+        means = [f"{100 * each.mean():.1f}" for each in (right, confidence)]
+        words = page.locator("#detail svg").nth(index).get_attribute("aria-label")
+        said = f"{name}: accuracy {means[0]}, confidence {means[1]}, gap "
+        assert words.startswith(said)
+        bins = page.evaluate(
+            "at => pool(data.bins['global_mmlu|text|token'][facetOf().name],"
+            " [1, 2, 3], at)",
+            index,
+        )
+        found = {own["bin"]: own for own in bins}
+        for own in range(15):
+            inside = (confidence * 15).astype(int) == own
+            assert (own in found) == inside.any()
+            if inside.any():
+                expected = 100 * confidence[inside].mean(), 100 * right[inside].mean()
+                spelt = found[own]["confidence"], found[own]["accuracy"]
+                assert spelt == pytest.approx(expected, abs=0.1)
+                assert found[own]["n"] == inside.sum()
+    page.go_back()
+    page.locator("#detail:empty").wait_for(state="attached")
+
+
+def test_several_languages_are_chosen_with_the_keyboard(opened):
+    """Shift takes all up to a language, Ctrl drops one, and the focus stays."""
+    page = opened()
+    for code, keys in (("de", "Shift+Enter"), ("sw", "Shift+Enter")):
+        page.locator(f"[data-lang={code}]").focus()
+        page.keyboard.press(keys)
+    assert page.locator("#detail h3").inner_text().startswith("3 languages (de, he, sw)")
+    page.locator("[data-lang=he]").focus()
+    page.keyboard.press("Control+Space")
+    assert page.locator("#detail h3").inner_text().startswith("2 languages (de, sw)")
+    assert page.evaluate("document.activeElement.dataset.lang") == "he"
+    fragment = page.evaluate("location.hash")
+    text = page.locator("#detail").inner_text()
+    assert opened(fragment).locator("#detail").inner_text() == text
+    broken = opened("#view?lang=sw+no")
+    assert broken.locator("#detail h3").inner_text() == "Swahili (sw), global_mmlu"
+    assert broken.locator("#count").inner_text().endswith("have: language no")
+
+
 def test_the_chart_shows_every_language_and_its_numbers(opened):
     """Two marks for each language and condition; a metric has one with its interval."""
     page = opened()
@@ -229,17 +295,39 @@ def test_the_table_of_a_view_can_be_saved(opened):
 OPEN_ALL = "document.querySelectorAll('details').forEach((each) => (each.open = true))"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_accessible_with_everything_opened(chromium, address, scheme):
-    """By axe-core's rules, colours' contrast among them; a language is chosen."""
+def list_faults(page):
+    """What axe-core complains of, with everything opened."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = chromium.new_page(color_scheme=scheme)
-    page.goto(address + "#view?lang=he")
     while page.locator("details:not([open]), details > template").count():
         page.evaluate(OPEN_ALL)  # what opens holds more that opens
     found = axe.run(page).response["violations"]
+    return [(each["id"], each["nodes"][0]["html"]) for each in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible_with_everything_opened(chromium, address, scheme):
+    """By axe-core's rules, colours' contrast among them; a language is chosen."""
+    page = chromium.new_page(color_scheme=scheme)
+    page.goto(address + "#view?lang=he")
+    assert list_faults(page) == []
     page.close()
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+
+
+def test_an_unfinished_page_reads_itself_again_until_told_not_to(chromium, tmp_path):
+    """Once a minute; axe-core takes a reload that nobody can switch off as a fault."""
+    told = {"missing": "Nothing.", "progress": {"measure": [3, 4]}}
+    write_page(tmp_path, scorings=("letters",), unfinished=told)
+    page, loads = chromium.new_page(), []
+    page.clock.install()
+    page.on("load", lambda _: loads.append(1))
+    page.goto((tmp_path / "report/index.html").as_uri())
+    with page.expect_navigation():
+        page.clock.run_for(61_000)
+    page.get_by_label("once a minute").uncheck()
+    page.clock.run_for(200_000)
+    assert len(loads) == 2
+    assert list_faults(page) == []
+    page.close()
 
 
 def test_paper_has_every_language_and_no_controls(chromium, address):

@@ -1,9 +1,10 @@
 """One page from a study's tables: whole, on its own, and true to the numbers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from made_up import CODES, TWO_TASKS, N, make_study
@@ -51,6 +52,7 @@ def write_page(
     drawn: Sequence[str] = (),
     order: tuple[str, ...] | None = None,
     shifts: Sequence[Path] = (),
+    unfinished: Mapping = MappingProxyType({}),
     **options: object,
 ) -> str:
     """The page of a made-up study; figures are stand-ins unless of a drawn scoring."""
@@ -78,6 +80,7 @@ def write_page(
         figures=folder / "figures",
         papers=out.parent / "tables",
         out=out,
+        **unfinished,
     )
     return out.read_text(encoding="utf-8")
 

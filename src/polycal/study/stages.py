@@ -21,5 +21,5 @@ STAGES = {
     "find_shifts": 2,
     "draw": 13,
     "tabulate": 5,
-    "report": 18,
+    "report": 19,
 }

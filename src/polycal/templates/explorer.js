@@ -7,12 +7,13 @@ const detail = document.getElementById("detail");
 const chart = document.getElementById("chart");
 const BOTH = "both"; // in place of a metric: accuracy and confidence
 const FIELDS = ["model", "sft", "task", "scoring", "calibrator", "metric", "level", "filter"];
-const view = { sort: "", lang: "" };
+const view = { sort: "", lang: "" }; // lang: codes of the chosen languages, with spaces between
+const chosen = () => view.lang.split(" ").filter(Boolean);
+let anchor = ""; // the language that Shift extends from
 let unknown = []; // what the address asks for and the page does not have
 
 const make = (tag, attributes = {}, ...children) => {
-  const svg = ["svg", "line", "rect", "circle", "text", "path", "polygon", "title"].includes(tag);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;
@@ -72,12 +73,12 @@ function fill() {
   if (!levels.includes(view.level)) view.level = "all";
   form.level.value = view.level;
   form.filter.value = view.filter ||= "";
-  if (view.lang && !data.tasks[view.task].includes(view.lang)) {
-    unknown.push("language " + view.lang);
-    view.lang = "";
-  }
+  const known = data.tasks[view.task], wanted = chosen();
+  unknown.push(...wanted.filter((code) => !known.includes(code)).map((code) => "language " + code));
+  view.lang = known.filter((code) => wanted.includes(code)).join(" ");
 }
 
+const place = () => facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text;
 // The metric of the table; beside accuracy and confidence it is their gap.
 const tabled = () => view.metric === BOTH ? "gap" : view.metric;
 
@@ -120,7 +121,7 @@ function draw() {
   }
   const metric = tabled(), [title, unit] = data.metrics[metric];
   const sure = (data.sure[key(metric)] || {})[facetOf().name];
-  table.caption.textContent = title + (unit ? ", " + unit : "") + ": " + facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text +
+  table.caption.textContent = title + (unit ? ", " + unit : "") + ": " + place() +
     (sure ? "; a change is bold where its simultaneous band over all languages leaves out 0" : "");
   table.tHead.replaceChildren(make("tr", {}, ...heads.map((head, index) => {
     const sorted = column && Number(column) === index ? (direction === "up" ? "ascending" : "descending") : "none";
@@ -128,7 +129,7 @@ function draw() {
     return make("th", { scope: "col", "aria-sort": sorted, class: head.left ? "left" : "" }, button);
   })));
   table.tBodies[0].replaceChildren(...list.map((row) => {
-    const pressed = row.code === view.lang;
+    const pressed = chosen().includes(row.code);
     const button = make("button", { type: "button", "data-lang": row.code, "aria-pressed": pressed }, row.name + " (" + row.code + ")");
     const cells = shown.map((each) => {
       const text = spell(each.of(row), metric, each.change);
@@ -142,11 +143,14 @@ function draw() {
     });
     return make("tr", {}, make("th", { scope: "row" }, button), make("td", { class: "left" }, row.level), make("td", { class: "left" }, row.joshi), ...cells);
   }));
+  const n = chosen().length, marked = n > 1 ? ", " + n + " chosen" : "";
   const said = unknown.length ? ". The address asks for what this page does not have: " + unknown.join(", ") : "";
-  document.getElementById("count").textContent = list.length + " of " + data.tasks[view.task].length + " languages" + said;
-  chart.replaceChildren(...(list.length ? [plot(list, !column), make("figcaption", { class: "quiet" }, reading())] : []));
+  document.getElementById("count").textContent = list.length + " of " + data.tasks[view.task].length + " languages" + marked + said;
+  chart.replaceChildren(...(list.length ? [make("p", { class: "caption" }, make("strong", {}, heading()), ": " + place()), plot(list, !column), make("figcaption", { class: "quiet" }, reading())] : []));
   describe();
 }
+
+const heading = () => (view.metric === BOTH ? "Accuracy and mean confidence" : data.metrics[view.metric][0]) + " in every language";
 
 function reading() {
   if (view.metric === BOTH) return "A circle is accuracy, a diamond mean confidence, in %; the bar between them is the gap, orange where confidence is higher. Every condition has a row.";
@@ -194,44 +198,68 @@ function plot(list, byResources) {
     height: isWide ? (both ? 60 + 130 * facet.conditions.length : 330) : 60 + 15 * count,
     marginLeft: isWide ? 40 : 46, marginRight: isWide && both ? 110 : 10, marginBottom: 34, marginTop: 26,
     style: { background: "none", fontSize: "11px" },
-    ariaLabel: (both ? "accuracy and confidence" : data.metrics[view.metric][0]) + ": " + facet.name + ", " + view.task,
     [along]: { domain, label: null, tickFormat: (code) => code.startsWith(" ") ? "" : code, tickSize: 0 },
     [across]: { label: unit || null, grid: true, nice: true },
     ...(both ? { [isWide ? "fy" : "fx"]: { domain: facet.conditions, label: null, padding: 0.12, tickFormat: (name) => name.replace(", smoothing", ",\nsmoothing") } } : {}),
     color: { domain: facet.conditions, range: data.colours.conditions, legend: false },
     marks: [
+      rule(points.filter((each) => chosen().includes(each.code)), at({ stroke: "var(--line)", strokeWidth: 14, strokeOpacity: 0.6 })),
       unit === "pp" ? (isWide ? Plot.ruleY : Plot.ruleX)([0], { strokeOpacity: 0.5 }) : null,
       ...own,
       heads.length && isWide ? Plot.text(heads, { x: "code", ...(both ? { fy: () => facet.conditions[0] } : {}), frameAnchor: "top-left", textAnchor: "start", dy: -18, text: (row) => row.level + " resources", fill: ink, fontWeight: 600 }) : null,
       Plot.tip(points, (isWide ? Plot.pointerX : Plot.pointerY)(at({ [across]: "first", title: "words", pointerSize: 0 }))),
     ],
   });
-  // The chart is one picture to a screen reader; the table below has its numbers.
+  picture(node, heading() + ": " + place());
+  // A range that is dragged over chooses its languages; fingers scroll.
+  const spot = node.scale(along).apply;
+  d3.select(node).append("g").call((isWide ? d3.brushX() : d3.brushY()).touchable(false).on("end", ({ selection }) => {
+    if (selection) choose(list.map((row) => row.code).filter((code) => selection[0] <= spot(code) && spot(code) <= selection[1]));
+    if (chosen()[0]) table.parentElement.scrollTop = buttonOf(chosen()[0]).closest("tr").offsetTop - table.tHead.offsetHeight;
+  }));
+  node.addEventListener("click", (event) => node.value && pick(node.value.code, event));
+  if (both) return node;
+  const keys = facet.conditions.map((name, index) => make("span", { class: "key", style: "--ink: " + data.colours.conditions[index] }, name));
+  return make("div", {}, make("p", { class: "keys" }, ...keys), node);
+}
+
+// A chart is one picture to a screen reader; tables have its numbers.
+function picture(node, words) {
   node.setAttribute("role", "img");
+  node.setAttribute("aria-label", words);
   for (const group of node.querySelectorAll("g[aria-label]")) {
     group.dataset.mark = group.getAttribute("aria-label");
     for (const name of group.getAttributeNames()) if (name.startsWith("aria-")) group.removeAttribute(name);
   }
-  node.addEventListener("click", () => node.value && choose(node.value.code));
-  if (both) return node;
-  const keys = facet.conditions.map((name, index) => {
-    const dot = make("svg", { width: 10, height: 10, "aria-hidden": "true" }, make("circle", { cx: 5, cy: 5, r: 4, fill: data.colours.conditions[index] }));
-    return make("span", { class: "key" }, dot, " " + name);
-  });
-  return make("div", {}, make("p", { class: "keys" }, ...keys), node);
+  return node;
 }
 
-function choose(code) {
-  view.lang = code;
+const buttonOf = (code) => table.querySelector('[data-lang="' + code + '"]') || form.filter;
+function choose(codes) {
+  view.lang = codes.join(" ");
   update("pushState");
+}
+// One language leads to its diagrams; Shift takes all up to it, and Ctrl takes or drops it.
+function pick(code, { shiftKey, ctrlKey, metaKey }) {
+  const shown = [...table.querySelectorAll("[data-lang]")].map((each) => each.dataset.lang);
+  if (shiftKey && shown.includes(anchor)) {
+    const [first, last] = [shown.indexOf(anchor), shown.indexOf(code)].sort((a, b) => a - b);
+    choose(shown.slice(first, last + 1));
+    return buttonOf(code).focus();
+  }
+  anchor = code;
+  if (shiftKey || ctrlKey || metaKey) {
+    choose(chosen().includes(code) ? chosen().filter((each) => each !== code) : [...chosen(), code]);
+    return buttonOf(code).focus();
+  }
+  choose([code]);
   detail.focus({ preventScroll: true });
   detail.scrollIntoView({ block: "start" });
 }
 function leave() {
-  const code = view.lang;
-  view.lang = "";
-  update("pushState");
-  (table.querySelector('[data-lang="' + code + '"]') || form.filter).focus();
+  const [code] = chosen();
+  choose([]);
+  buttonOf(code).focus();
 }
 
 // Wilson's 95 % interval of a share.
@@ -247,55 +275,60 @@ function consistent(confidence, n) {
   return [Math.max(0, confidence - half), Math.min(1, confidence + half)];
 }
 
-function diagram(name, bins, words) {
-  const svg = make("svg", { viewBox: "0 0 150 190", width: 200, role: "img", "aria-label": name + ": " + words });
-  const x = (share) => 25 + 118 * share, y = (share) => 128 - 118 * share;
-  const counts = bins.filter((_, index) => index % 4 === 1);
-  const total = counts.reduce((sum, each) => sum + each), most = Math.max(...counts);
-  const low = [], high = [];
-  for (let at = 0; at < bins.length; at += 4) {
-    const confidence = bins[at + 2] / 1000, ends = consistent(confidence, bins[at + 1]);
-    low.push(x(confidence) + "," + y(ends[0]));
-    high.unshift(x(confidence) + "," + y(ends[1]));
-  }
-  svg.append(make("polygon", { points: [...low, ...high].join(" "), class: "band" }));
-  svg.append(make("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "faint" }));
-  for (const share of [0, 0.5, 1]) {
-    svg.append(make("line", { x1: x(0), x2: x(1), y1: y(share), y2: y(share), class: "faint" }));
-    svg.append(make("text", { x: 21, y: y(share) + 3, "text-anchor": "end" }, 100 * share));
-    svg.append(make("text", { x: x(share), y: 178, "text-anchor": "middle" }, 100 * share));
-  }
-  for (let at = 0; at < bins.length; at += 4) {
-    const [bin, n, confidence, accuracy] = [bins[at], bins[at + 1], bins[at + 2] / 1000, bins[at + 3] / 1000];
-    const [low, high] = wilson(accuracy, n);
-    const height = 32 * n / most;
-    const tooltip = make("title", {}, n + " questions, confidence " + (100 * confidence).toFixed(1) + " %, accuracy " + (100 * accuracy).toFixed(1) + " % [" + (100 * low).toFixed(1) + ", " + (100 * high).toFixed(1) + "]");
-    svg.append(make("rect", { x: x(bin / data.n_bins) + 0.5, width: 118 / data.n_bins - 1, y: 167 - height, height, class: "share" }));
-    svg.append(make("line", { x1: x(confidence), x2: x(confidence), y1: y(low), y2: y(high), class: "bar" }));
-    svg.append(make("circle", { cx: x(confidence), cy: y(accuracy), r: 1.5 + 4 * Math.sqrt(n / total) }, tooltip));
-  }
-  svg.append(make("text", { x: 84, y: 188, "text-anchor": "middle" }, "confidence (%)"));
-  return make("figure", {}, make("figcaption", {}, make("strong", {}, name), make("br"), words), svg);
+// A reliability diagram, with the share of the questions in each bin below 0.
+function diagram(name, bins, words, isOne) {
+  const blue = "var(--link)", width = 100 / data.n_bins, most = d3.max(bins, (each) => each.n);
+  const ends = (which, index) => (each) => 100 * which(each[which === wilson ? "accuracy" : "confidence"] / 100, each.n)[index];
+  const told = (each) => each.n + " questions\nconfidence " + each.confidence.toFixed(1) + " %\naccuracy " + each.accuracy.toFixed(1) + " %" +
+    (isOne ? " [" + [0, 1].map((index) => ends(wilson, index)(each).toFixed(1)).join(", ") + "]" : "");
+  const node = Plot.plot({
+    width: 210, height: 240, marginLeft: 30, marginTop: 8, marginRight: 12, marginBottom: 32, style: { background: "none" },
+    x: { domain: [0, 100], ticks: 3, label: "confidence (%)", labelAnchor: "center", labelArrow: "none" },
+    y: { domain: [-30, 100], ticks: [0, 50, 100], grid: true, label: null },
+    r: { domain: [0, d3.sum(bins, (each) => each.n)], range: [1.5, 5.5] },
+    marks: [
+      isOne ? Plot.areaY(bins, { x: "confidence", y1: ends(consistent, 0), y2: ends(consistent, 1), fillOpacity: 0.12 }) : null,
+      Plot.link([0], { x1: 0, y1: 0, x2: 100, y2: 100, strokeOpacity: 0.3 }),
+      Plot.rect(bins, { x1: (each) => width * each.bin, x2: (each) => width * (each.bin + 1), y1: -30, y2: (each) => 27 * each.n / most - 30, fillOpacity: 0.4, inset: 0.5 }),
+      isOne ? Plot.ruleX(bins, { x: "confidence", y1: ends(wilson, 0), y2: ends(wilson, 1), stroke: blue }) : null,
+      Plot.dot(bins, { x: "confidence", y: "accuracy", r: "n", fill: blue, title: told, tip: true }),
+    ],
+  });
+  return make("figure", {}, make("figcaption", {}, make("strong", {}, name), make("br"), words), picture(node, name + ": " + words));
+}
+
+// The bins of one condition, in %, pooled over the places of languages.
+function pool(grid, places, at) {
+  const bins = places.flatMap((place) => d3.groups(grid[place][at] || [], (_, index) => Math.floor(index / 4)).map(([, four]) => four));
+  return d3.groups(bins, ([bin]) => bin).map(([bin, own]) => {
+    const n = d3.sum(own, (each) => each[1]), mean = (index) => d3.sum(own, (each) => each[1] * each[index]) / n / 10;
+    return { bin, n, confidence: mean(2), accuracy: mean(3) };
+  }).sort((a, b) => a.bin - b.bin);
 }
 
 function describe() {
-  const index = data.tasks[view.task].indexOf(view.lang);
-  if (index < 0) return detail.replaceChildren();
-  const facet = facetOf();
+  const codes = chosen(), isOne = codes.length === 1;
+  if (!codes.length) return detail.replaceChildren();
+  const facet = facetOf(), places = codes.map((code) => data.tasks[view.task].indexOf(code));
   const number = (metric, condition) => {
     const numbers = data.values[[view.task, ...view.scoring.split(" "), "none", metric].join("|")];
-    return data.metrics[metric][0].split(" (")[0] + " " + spell(numbers[facet.name].value[index][condition], metric);
+    return data.metrics[metric][0].split(" (")[0] + " " + spell(d3.mean(places, (each) => numbers[facet.name].value[each][condition]), metric);
   };
-  const bins = data.bins[[view.task, ...view.scoring.split(" ")].join("|")];
-  const diagrams = facet.conditions.map((name, condition) => bins && bins[facet.name][index][condition] ?
-    diagram(name, bins[facet.name][index][condition], ["accuracy", "confidence", "gap", "ece"].map((metric) => number(metric, condition)).join(", ")) : "");
+  const grid = (data.bins[[view.task, ...view.scoring.split(" ")].join("|")] || {})[facet.name];
+  const diagrams = facet.conditions.map((name, condition) => {
+    const bins = grid ? pool(grid, places, condition) : [];
+    const words = ["accuracy", "confidence", "gap", "ece"].map((metric) => number(metric, condition)).join(", ");
+    return bins.length ? diagram(name, bins, words, isOne) : "";
+  });
   const close = make("button", { type: "button", id: "close" }, "close");
   detail.replaceChildren(
-    make("h3", {}, data.languages[view.lang].name + " (" + view.lang + "), " + view.task),
+    make("h3", {}, (isOne ? data.languages[view.lang].name + " (" + view.lang + ")" : codes.length + " languages (" + codes.join(", ") + ")") + ", " + view.task),
     close,
-    make("p", { class: "quiet" }, "Accuracy over confidence per bin, before any calibrator. Bars are Wilson's 95 % intervals, the grey area holds 95 % of a calibrated model's bins, and grey columns are the share of the questions."),
+    make("p", { class: "quiet" }, "Accuracy over confidence per bin, before any calibrator; columns are the share of the questions. " +
+      (isOne ? "Bars are Wilson's 95 % intervals, and the grey area holds 95 % of a calibrated model's bins." :
+        "The numbers are means over these languages; their bins are pooled, without intervals, because translations of one question are not independent.")),
     make("div", { class: "diagrams" }, ...diagrams),
-    ...questions(facet));
+    ...(isOne ? questions(facet) : []));
 }
 
 function questions(facet) {
@@ -375,7 +408,7 @@ table.tHead.addEventListener("click", (event) => {
   table.tHead.querySelector('[data-column="' + column + '"]').focus();
 });
 table.tBodies[0].addEventListener("click", (event) => {
-  if (event.target.dataset.lang) choose(event.target.dataset.lang);
+  if (event.target.dataset.lang) pick(event.target.dataset.lang, event);
 });
 detail.addEventListener("click", (event) => { if (event.target.id === "close") leave(); });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") { tip.hidden = true; if (view.lang) leave(); } });
@@ -434,6 +467,14 @@ document.addEventListener("toggle", (event) => {
   const content = event.target.querySelector(":scope > template");
   if (content) content.replaceWith(content.content);
 }, true);
+
+// The page of an unfinished study is written again; its reader can keep it as it is.
+const told = document.querySelector(".progress");
+if (told) {
+  const box = make("input", { type: "checkbox", checked: "" });
+  told.append(make("label", {}, box, " read this page again once a minute"));
+  setInterval(() => box.checked && location.reload(), 60000);
+}
 
 for (const name of FIELDS) view[name] ||= "";
 form.hidden = false;
