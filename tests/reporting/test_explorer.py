@@ -204,10 +204,11 @@ def test_several_languages_are_chosen_with_the_keyboard(opened):
     for code, keys in (("de", "Shift+Enter"), ("sw", "Shift+Enter")):
         page.locator(f"[data-lang={code}]").focus()
         page.keyboard.press(keys)
-    assert page.locator("#detail h3").inner_text().startswith("3 languages (de, he, sw)")
+    heading = page.locator("#detail h3")
+    assert heading.inner_text().startswith("3 languages (de, he, sw)")
     page.locator("[data-lang=he]").focus()
     page.keyboard.press("Control+Space")
-    assert page.locator("#detail h3").inner_text().startswith("2 languages (de, sw)")
+    assert heading.inner_text().startswith("2 languages (de, sw)")
     assert page.evaluate("document.activeElement.dataset.lang") == "he"
     fragment = page.evaluate("location.hash")
     text = page.locator("#detail").inner_text()

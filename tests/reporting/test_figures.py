@@ -1,6 +1,8 @@
 """The list of figures, and the files that `draw` writes."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 from made_up import make_study
@@ -25,14 +27,49 @@ def test_the_workflow_draws_every_figure():
     assert tuple(FIGURES) == NAMES
 
 
-def test_no_figure_holds_a_date(paths, tmp_path):
+@pytest.fixture(scope="module")
+def drawn(paths, tmp_path_factory):
+    """Every figure in every form."""
+    folder = tmp_path_factory.mktemp("drawn")
+    kinds = ("svg", "pdf", "tex")
+    draw(**paths, **PLACE, out=[folder / f"{f}.{k}" for f in FIGURES for k in kinds])
+    return folder
+
+
+def test_no_figure_holds_a_date(drawn):
     """Nor is any of them left out."""
-    kinds = ("svg", "pdf")
-    draw(**paths, **PLACE, out=[tmp_path / f"{f}.{k}" for f in FIGURES for k in kinds])
-    for path in tmp_path.iterdir():
-        drawn = path.read_bytes()
-        assert not re.search(rb"<dc:date>|/CreationDate|not drawn", drawn), path.name
-    assert len(list(tmp_path.iterdir())) == 2 * len(FIGURES)
+    for path in drawn.iterdir():
+        assert not re.search(
+            rb"<dc:date>|/CreationDate|not drawn", path.read_bytes()
+        ), path.name
+    assert len(list(drawn.iterdir())) == 3 * len(FIGURES)
+
+
+def test_every_figure_says_what_it_shows(drawn):
+    """A title of its own, in the picture's file and in the caption for LaTeX."""
+    titles = [kind.title for kind in FIGURES.values()]
+    assert len(set(titles)) == len(titles)
+    for name, kind in FIGURES.items():
+        assert f"<title>{kind.title}</title>" in (drawn / f"{name}.svg").read_text()
+        text = (drawn / f"{name}.tex").read_text()
+        assert rf"\caption{{{kind.title}: global\_mmlu, text (token). " in text
+        assert f"]{{{name}.pdf}}" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_latex_sets_every_figure(drawn, tmp_path):
+    """Each with its picture, in two columns."""
+    inputs = "".join(rf"\input{{{name}}}\clearpage" for name in FIGURES)
+    (tmp_path / "all.tex").write_text(
+        rf"\documentclass[twocolumn]{{article}}\usepackage{{graphicx}}"
+        rf"\begin{{document}}{inputs}\end{{document}}"
+    )
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert f"({len(FIGURES)} pages" in done.stdout
+    assert "Overfull" not in done.stdout
 
 
 def test_the_same_table_gives_the_same_bytes(paths, tmp_path):

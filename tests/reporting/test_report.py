@@ -117,7 +117,7 @@ def test_a_page_needs_nothing_from_the_net(page):
 def test_ids_are_unique_and_references_arrive(page):
     """Figures of matplotlib share no id; none lost a clip path or marker."""
     parsed = Page(page)
-    assert parsed.tags.count("svg") == 2 * (11 + 5)  # text leads, letters follow
+    assert parsed.tags.count("svg") == 2 * (9 + 3)  # text leads, letters follow
     assert len(parsed.ids) == len(set(parsed.ids))
     page = VENDORED.sub("", page)
     wanted = re.findall(r"url\(#([^)]+)\)", page)
@@ -125,6 +125,16 @@ def test_ids_are_unique_and_references_arrive(page):
     wanted += re.findall(r'aria-labelledby="([^"]+)"', page)
     assert len(wanted) > 100
     assert set(wanted) <= set(parsed.ids)
+
+
+def test_every_figure_has_its_title_above_its_numbers(page):
+    """On the page, and in what a screen reader is told of its picture."""
+    for kind in FIGURES.values():
+        if kind.shown == "never":
+            assert f"{kind.title} (<a href" in page
+        else:
+            assert f"<strong>{kind.title}</strong> (<a href" in page
+            assert re.search(rf'<svg [^>]*aria-label="{kind.title}\. [^"]+"', page)
 
 
 def test_the_same_inputs_give_the_same_bytes_anywhere(tmp_path):
@@ -150,7 +160,7 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
             {"sft": ()},
             ["How well does the confidence of", "the model is over-", ">as it is<"],
             [
-                "No figure",
+                "Not drawn",
                 "single seed",
                 "raises",
                 "#trainings",
@@ -253,11 +263,11 @@ def test_names_are_escaped(tmp_path):
 def test_a_missing_or_broken_figure_is_named(tmp_path):
     """The message says which file, and nothing is written."""
     write_page(tmp_path)
-    svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "heatmap.svg"
+    svg = tmp_path / "figures" / "global_mmlu" / "text-token" / "forest.svg"
     out = tmp_path / "other.html"
     for spoil, words in (
-        (lambda: svg.write_text("<svg"), "heatmap.svg is not SVG"),
-        (svg.unlink, "heatmap.svg is missing"),
+        (lambda: svg.write_text("<svg"), "forest.svg is not SVG"),
+        (svg.unlink, "forest.svg is missing"),
     ):
         spoil()
         with pytest.raises(InputError, match=words):

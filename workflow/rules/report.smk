@@ -23,6 +23,7 @@ rule draw:
             for figure, path in zip(figures.FIGURES, draw_outputs("svg"))
         ],
         *draw_outputs("pdf"),
+        *draw_outputs("tex"),
     log:
         "logs/draw/{task}/{scoring}-{normaliser}.log",
     conda:

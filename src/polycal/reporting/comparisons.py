@@ -109,6 +109,7 @@ def caption_forest(changes: pd.DataFrame) -> str:
 
 FOREST = FigureKind(
     name="forest",
+    title="How much confidence and accuracy change in every language",
     source="contrasts",
     values=_forest_values,
     draw=forest,
@@ -173,6 +174,7 @@ def caption_decomposition(parts: pd.DataFrame) -> str:
 
 DECOMPOSITION = FigureKind(
     name="decomposition",
+    title="What changes the calibration error of every language",
     source="decompositions",
     values=lambda chosen: per_change(chosen.rows("decompositions", calibrator="none")),
     draw=decomposition,

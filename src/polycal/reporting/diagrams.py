@@ -110,6 +110,7 @@ def caption_reliability(bins: pd.DataFrame) -> str:
 
 RELIABILITY = FigureKind(
     name="reliability",
+    title="Accuracy at each confidence, language by language",
     source="reliability",
     values=lambda selection: per_bin(selection.uncalibrated("reliability")),
     draw=reliability,
@@ -169,6 +170,7 @@ def caption_levels(bins: pd.DataFrame) -> str:
 
 LEVELS = FigureKind(
     name="levels",
+    title="Accuracy at each confidence, by resource level",
     source="reliability",
     values=lambda selection: per_level_bin(selection.uncalibrated("reliability")),
     draw=levels,

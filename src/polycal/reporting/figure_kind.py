@@ -21,6 +21,7 @@ class FigureKind:
 
     Attributes:
         name: the stem of its file.
+        title: what it shows, as a heading.
         source: the study's table that holds its numbers.
         values: from a selection to the table that is drawn; no rows: nothing to draw.
         draw: from that table, and a `title`, to a picture.
@@ -32,6 +33,7 @@ class FigureKind:
     """
 
     name: str
+    title: str
     source: str
     values: Callable[[Selection], pd.DataFrame]
     draw: Callable[..., Figure]

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from polycal.reporting import comparisons, diagrams, gaps, overview, remedies, tradeoffs
 from polycal.reporting.canvas import STYLE, make_canvas
 from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.latex import write_figure
 from polycal.reporting.selection import Selection
 from polycal.storage.files import check_outputs, replacing
 from polycal.study.figures import FIGURES as NAMES
@@ -34,6 +35,7 @@ FIGURES: dict[str, FigureKind] = {
         key=lambda kind: NAMES.index(kind.name),
     )
 }
+_PLACE = "{task}, {scoring} ({normaliser})"
 _DATES = {".svg": "Date", ".pdf": "CreationDate", ".png": "Software"}
 
 
@@ -58,21 +60,26 @@ def draw(
         scoring: letters or text.
         normaliser: sum or token.
         out: files to write, such as forest.svg or forest.pdf; another name lists all.
+            forest.tex sets forest.pdf with its caption.
 
     Raises:
         InputError: an unknown figure or format, or no rows for this selection.
     """
-    check_outputs(out, "figure", FIGURES, _DATES)
+    check_outputs(out, "figure", FIGURES, [*_DATES, ".tex"])
     about = {"task": task, "scoring": scoring, "normaliser": normaliser}
     drawn: dict[str, Figure] = {}
+    values: dict[str, pd.DataFrame] = {}
     for path in out:
         kind = FIGURES[path.stem]
         if kind.name not in drawn:
-            values = kind.values(Selection(tables, about))
-            drawn[kind.name] = make_figure(kind, values, about)
+            values[kind.name] = kind.values(Selection(tables, about))
+            drawn[kind.name] = make_figure(kind, values[kind.name], about)
         with replacing(path) as temporary:
+            if path.suffix == ".tex":
+                temporary.write_text(_set(kind, values[kind.name], about))
+                continue
             salt = " ".join((kind.name, *about.values()))
-            save(drawn[kind.name], temporary, path.suffix, salt)
+            save(drawn[kind.name], temporary, path.suffix, salt, kind.title)
 
 
 @matplotlib.rc_context(STYLE)
@@ -86,15 +93,24 @@ def make_figure(
         values: of that kind.
         about: `task`, `scoring` and `normaliser`, for the title.
     """
-    title = "{task}, {scoring} ({normaliser})".format_map(about)
+    title = _PLACE.format_map(about)
     if not values.empty:
         return kind.draw(values, title=title)
     figure, _ = make_canvas(6.0, 0.0, title=f"{title}: not drawn; {kind.missing}.")
     return figure
 
 
-def save(figure: Figure, file: Path | BytesIO, suffix: str, salt: str) -> None:
+def _set(kind: FigureKind, values: pd.DataFrame, about: Mapping[str, str]) -> str:
+    """Return a figure for LaTeX: title, main numbers and how to read it."""
+    told = [kind.caption(values), kind.reading] if len(values) else [f"{kind.missing}."]
+    place = _PLACE.format_map(about)
+    return write_figure(kind.name, f"{kind.title}: {place}. {' '.join(told)}", place)
+
+
+def save(
+    figure: Figure, file: Path | BytesIO, suffix: str, salt: str, title: str
+) -> None:
     """Save a figure without a date; its ids are made from the salt."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
-        facts = {"format": suffix[1:], "dpi": 200, "metadata": {_DATES[suffix]: None}}
-        figure.savefig(file, **facts)
+        facts = {"Title": title, _DATES[suffix]: None}
+        figure.savefig(file, format=suffix[1:], dpi=200, metadata=facts)

@@ -96,13 +96,14 @@ def caption_dumbbell(values: pd.DataFrame) -> str:
 
 DUMBBELL = FigureKind(
     name="dumbbell",
+    title="Accuracy and confidence of every language",
     source="metrics",
     values=Selection.per_language,
     draw=dumbbell,
     caption=caption_dumbbell,
     reading="A circle is accuracy, a diamond is mean confidence, and the bar between "
     "them is the gap. Languages are ordered from high to low resources.",
-    shown="always",
+    shown="never",  # the page draws it, too, with values
 )
 
 
@@ -198,6 +199,7 @@ def _mark_changes(selection: Selection) -> pd.DataFrame:
 
 HEATMAP = FigureKind(
     name="heatmap",
+    title="Over- and under-confidence of every language",
     source="metrics",
     values=_mark_changes,
     draw=heatmap,
@@ -206,5 +208,5 @@ HEATMAP = FigureKind(
     "colour scale. A star marks a gap that differs from that of the reference "
     "condition (base for SFT, SFT for smoothing): the simultaneous band of the "
     "difference over all languages excludes 0.",
-    shown="always",
+    shown="never",  # the page has it as a table
 )

@@ -1,4 +1,4 @@
-"""Tables for a paper in LaTeX, from the rows that the page shows.
+"""Tables and figures for a paper in LaTeX, from what the page shows.
 
 They need the packages booktabs and longtable. Tables span both columns of a two-column
 class and fit the text width of `article`; the languages take pages of their own.
@@ -171,6 +171,29 @@ def write_languages(frame: pd.DataFrame, title: str) -> str:
     )
 
 
+def write_figure(name: str, caption: str, about: str) -> str:
+    """Return a figure across both columns, which includes a PDF beside it.
+
+    Args:
+        name: stem of the PDF.
+        caption: plain text.
+        about: what the numbers belong to.
+    """
+    return "\n".join(
+        [
+            r"% \usepackage{graphicx}",
+            r"\begin{figure*}[t]",
+            r"\centering",
+            r"\includegraphics[width=\textwidth,height=0.8\textheight,keepaspectratio]"
+            rf"{{{name}.pdf}}",
+            rf"\caption{{{escape(caption)}}}",
+            rf"\label{{{_label(f'{name} {about}', 'fig')}}}",
+            r"\end{figure*}",
+            "",
+        ]
+    )
+
+
 def _table(
     columns: str, head: str, lines: Sequence[str], caption: str, name: str
 ) -> str:
@@ -207,5 +230,5 @@ def _cell(text: str, interval: str, *, bold: bool) -> str:
     return rf"{number} {{\tiny {escape(interval)}}}" if interval else number
 
 
-def _label(name: str) -> str:
-    return "tab:" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+def _label(name: str, kind: str = "tab") -> str:
+    return f"{kind}:" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

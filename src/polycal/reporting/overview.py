@@ -153,6 +153,7 @@ def caption_overview(means: pd.DataFrame) -> str:
 
 OVERVIEW = FigureKind(
     name="overview",
+    title="Accuracy and confidence before and after SFT, by resource level",
     source="metrics",
     values=_overview_values,
     draw=overview,

@@ -67,9 +67,9 @@ def show_figures(
 ) -> Iterator[dict[str, Any]]:
     """Yield the figures of one task, scoring and normaliser in the page's order.
 
-    A figure has `name`, `caption`, how to read it as `reading`, `links` to its files,
-    and its picture as `svg`, which is empty where only the file shows it. A figure
-    without values has no links, and its caption says why.
+    A figure has `name`, `title`, `caption`, how to read it as `reading`, `links` to its
+    files, and its picture as `svg`, which is empty where only the file shows it. A
+    figure without values has no links, and its caption says why.
 
     Args:
         selection: the tables of task, scoring and normaliser.
@@ -88,7 +88,7 @@ def show_figures(
             raise InputError(f"{path} is missing; draw it and write the page again")
         values = kind.values(selection)
         if values.empty:
-            yield {"name": kind.name, "caption": f"{kind.missing}.", "links": []}
+            yield {"title": kind.title, "caption": f"{kind.missing}.", "links": []}
             continue
         is_drawn = kind.shown in drawn and n_facets <= _MOST_FACETS
         picture: Path | BytesIO = path
@@ -100,18 +100,20 @@ def show_figures(
         caption = kind.caption(values) + more
         slug = "-".join((*selection.about.values(), kind.name))
         prefix = f"f{crc32(slug.encode()):08x}"  # short: the page repeats it a lot
-        files = [path.with_suffix(ending) for ending in (".svg", ".pdf")]
+        files = [path.with_suffix(ending) for ending in (".svg", ".pdf", ".tex")]
         files.append(folders.tables / f"{kind.source}.csv")
+        text = f"{kind.title}. {caption}"
         yield {
             "name": kind.name,
+            "title": kind.title,
             "caption": caption,
             "reading": kind.reading,
             "links": [
-                (file.suffix[1:].upper(), folders.link(file))
+                (file.suffix[1:].upper().replace("TEX", "TeX"), folders.link(file))
                 for file in files
                 if file.exists()
             ],
-            "svg": inline(picture, prefix=prefix, text=caption) if is_drawn else "",
+            "svg": inline(picture, prefix=prefix, text=text) if is_drawn else "",
         }
 
 
@@ -119,6 +121,6 @@ def _draw_one(kind: FigureKind, values: pd.DataFrame, selection: Selection) -> B
     """Draw a figure of one facet for the page alone."""
     file = BytesIO()
     salt = " ".join((kind.name, *selection.about.values()))
-    save(make_figure(kind, values, selection.about), file, ".svg", salt)
+    save(make_figure(kind, values, selection.about), file, ".svg", salt, kind.title)
     file.seek(0)
     return file

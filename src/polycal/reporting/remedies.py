@@ -126,6 +126,7 @@ def caption_temperature(values: pd.DataFrame) -> str:
 
 TEMPERATURE = FigureKind(
     name="temperature",
+    title="The temperature that corrects every language",
     source="metrics",
     values=_temperatures,
     draw=temperature,
@@ -198,6 +199,7 @@ def caption_coverage(risks: pd.DataFrame) -> str:
 
 COVERAGE = FigureKind(
     name="coverage",
+    title="Errors when only the most confident answers are given",
     source="metrics",
     values=_risks,
     draw=coverage,

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 from polycal.errors import InputError
 
-# Metadata names hosts on the net, and a figure's style sheet would apply to the whole
-# page, which has its own.
-_DROPPED = {"metadata", "style"}
+# Metadata names hosts on the net, a figure's style sheet would apply to the whole page,
+# which has its own, and a title would follow the mouse.
+_DROPPED = {"metadata", "style", "title"}
 # The page sets the font of all figures, and a rotation by 0 changes nothing.
 _SUPERFLUOUS = re.compile(r" ?font-family: [^;]*;?|rotate\(-0 [^)]*\)")
 _DECIMAL = re.compile(r"-?\d+\.\d+")

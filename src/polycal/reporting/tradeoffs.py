@@ -95,6 +95,7 @@ def caption_doses(curves: pd.DataFrame) -> str:
 
 DOSES = FigureKind(
     name="doses",
+    title="Calibration error over the smoothing value",
     source="doses",
     values=_dose_values,
     draw=doses,
@@ -198,6 +199,7 @@ def caption_premium(values: pd.DataFrame) -> str:
 
 PREMIUM = FigureKind(
     name="premium",
+    title="Over-confidence over the number of tokens that a language needs",
     source="metrics",
     values=_premium_values,
     draw=premium,
@@ -284,6 +286,7 @@ def caption_front(points: pd.DataFrame) -> str:
 
 FRONT = FigureKind(
     name="front",
+    title="Calibration error over accuracy, with and without a temperature",
     source="fronts",
     values=_front_values,
     draw=front,

@@ -19,7 +19,7 @@ STAGES = {
     "analyse": 8,
     "list_runs": 6,
     "find_shifts": 2,
-    "draw": 13,
+    "draw": 14,
     "tabulate": 5,
     "report": 19,
 }
