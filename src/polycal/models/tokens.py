@@ -143,9 +143,7 @@ def _tokenize(
     texts: Sequence[str],
     read: Callable[[BatchEncoding, bool], Sequence[_Tokens]],
 ) -> list[_Tokens]:
-    """Return what `read` makes of the texts' tokens, and of whether special ones were
-    added to them.
-    """
+    """Return what `read` makes of texts with special tokens, and of texts without."""
     first, _ = _find_added(tokenizer)
     names = tokenizer.convert_ids_to_tokens(first)
     openings = tuple({*names, tokenizer.bos_token} - {None, ""})
