@@ -106,7 +106,7 @@ def test_ctrl_c_twice_ends_snakemake_though_a_job_hangs(house):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=3)
-        wait_until(lambda: _interrupt(process) is not None, 60)
+        wait_until(lambda: _interrupt(process) is not None)
         assert process.returncode != 0
         assert set(jobs_of("polycal tune", directory)) == set(hanging)
     finally:

@@ -44,10 +44,10 @@ def test_nothing_is_long_before_it_is_opened(page):
 def test_nothing_is_asked_of_the_network(page, written):
     """Nor said in the console; but for the page itself."""
     tab, asked = page
-    tab.evaluate(
-        "document.querySelectorAll('details').forEach((each) => (each.open = true))"
-    )
-    tab.wait_for_timeout(100)
+    while tab.locator("details:not([open]), details > template").count():
+        tab.evaluate(
+            "document.querySelectorAll('details').forEach((each) => (each.open = true))"
+        )
     tab.reload()
     assert asked == [written.as_uri()] * 2
 

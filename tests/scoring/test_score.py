@@ -487,7 +487,7 @@ def test_the_next_language_is_tokenised_while_one_is_scored(call, monkeypatch):
         return found
 
     def waiting(self, asked, follow):
-        assert next(scored).wait(timeout=60)
+        assert next(scored).wait(timeout=400)
         return score_tokens(self, asked, follow)
 
     monkeypatch.setattr(engine.Engine, "tokenize", noted)
@@ -520,7 +520,7 @@ def test_jobs_of_one_checkpoint_score_at_the_same_time(
     score_tokens, all_there = engine.Engine.score_tokens, threading.Barrier(8)
 
     def meeting(self, asked, follow):
-        all_there.wait(timeout=60)
+        all_there.wait(timeout=400)
         return score_tokens(self, asked, follow)
 
     monkeypatch.setattr(engine.Engine, "score_tokens", meeting)
@@ -546,7 +546,7 @@ def test_two_jobs_never_score_the_same_part(call, monkeypatch, tmp_path):
         scored.append(job)
         if job.startswith("first"):
             begun.set()
-            assert others_done.wait(timeout=60)
+            assert others_done.wait(timeout=400)
         found = score_tokens(self, asked, follow)
         if scored.count(job) == 2:
             others_done.set()
@@ -559,7 +559,7 @@ def test_two_jobs_never_score_the_same_part(call, monkeypatch, tmp_path):
         ThreadPoolExecutor(1, "second") as second,
     ):
         slow = first.submit(call, "de", name="slow", **one)
-        assert begun.wait(timeout=60)
+        assert begun.wait(timeout=400)
         timing = tmp_path / "timing.tsv"
         job = second.submit(call, *LANGUAGES, name="all", timing=timing, **one)
         assert len(read(job.result())) == 18

@@ -200,9 +200,9 @@ def test_many_makers_hold_the_lock_one_after_the_other(tmp_path):
 
 def test_a_second_maker_waits_for_the_first(tmp_path):
     """The lock is taken only once the process that held it has ended."""
-    first = hold(tmp_path / "a", 1.0)
+    first = hold(tmp_path / "a", 4)
     with exclusive(tmp_path / "a"):
-        assert first.wait(timeout=1) == 0
+        assert first.wait(timeout=3) == 0
 
 
 def test_a_killed_maker_holds_nobody_up(tmp_path):
@@ -212,7 +212,7 @@ def test_a_killed_maker_holds_nobody_up(tmp_path):
     first.wait()
     start = time.monotonic()
     with exclusive(tmp_path / "a"):
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30
 
 
 def test_digest_sees_names_and_contents_but_not_folders(tmp_path):

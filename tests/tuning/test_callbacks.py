@@ -168,13 +168,13 @@ def test_killed_processes_leave_an_undisturbed_result(tmp_path, base, examples):
         while steps_kept() < begin and process.poll() is None:
             time.sleep(0.002)
         process.send_signal(number)
-        _, words = process.communicate(timeout=60)
+        _, words = process.communicate(timeout=400)
         assert process.returncode == code, words
         assert not (tmp_path / "disturbed").exists()
         begin = steps_kept()
         print(f"{number.name}: step {begin} is kept")
     for process in (start("disturbed"), undisturbed):
-        _, words = process.communicate(timeout=60)
+        _, words = process.communicate(timeout=400)
         assert process.returncode == 0, words
     assert contents(tmp_path / "disturbed") == contents(tmp_path / "undisturbed")
     left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
