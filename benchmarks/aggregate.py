@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from polycal.storage import tables
+from polycal.storage.provenance import digest_facts
 from polycal.study.languages import load_languages
 
 SIZES = {"runs": 4, "questions": 500, "languages": {"a": 4, "b": 2}}
@@ -92,7 +93,9 @@ def measure_all(folder: Path, runs: list[dict], codes: dict, n: int) -> dict:
         check = {"kind": "check", "task": task, "policy": "own", "digest": None}
         check |= {"languages": {code: {"questions": "a file"} for code in held}}
         check |= {"test": {"missing": [], "differing": []}}
-        (folder / "check.json").write_text(json.dumps(check))
+        (folder / "check.json").write_text(
+            json.dumps(check | {"content": digest_facts(check)})
+        )
         for number, run in enumerate(runs):
             predictions = folder / "p.parquet"
             save_predictions(predictions, run, task, held, n)

@@ -28,6 +28,7 @@ from polycal.preparing.sft import prepare_sft
 from polycal.preparing.tasks import read_task
 from polycal.reporting import harness_report
 from polycal.storage import tables
+from polycal.storage.provenance import digest_facts
 from polycal.study.config import complete
 
 OUTCOMES = ("table", "dropped", "refused")
@@ -317,7 +318,9 @@ def predictions(chance: random.Random, folder: Path) -> str:
         **{"n_all": 3, "n_common": 3, "test": {"missing": [], "differing": []}},
         "languages": {code: {"questions": code[0]} for code in ("en", "sw")},
     }
-    (folder / "check.json").write_text(json.dumps(check))
+    (folder / "check.json").write_text(
+        json.dumps(check | {"content": digest_facts(check)})
+    )
     measure(
         predictions=[path],
         check=folder / "check.json",

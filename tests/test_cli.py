@@ -17,6 +17,7 @@ from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model
 from polycal.cli import find_product, list_verbs, main, parsers_of_verbs, read_head
 from polycal.flags import finite, json_object, true_or_false
 from polycal.storage import tables
+from polycal.storage.provenance import digest_facts
 from polycal.study.stages import STAGES
 
 # Verbs that a user calls beside the workflow, or that stand before another verb.
@@ -227,7 +228,7 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     facts = {"kind": "check", "task": "t", "policy": "own", "digest": None}
     facts |= {"n_all": 1, "n_common": None, "languages": {}}
     facts |= {"test": {"missing": [], "differing": []}}
-    check.write_text(json.dumps(facts))
+    check.write_text(json.dumps(facts | {"content": digest_facts(facts)}))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "polycal", "measure"),

@@ -24,6 +24,7 @@ from polycal.comparing.replicates import MeasuredRun, MetricKey, RunMetric
 from polycal.errors import InputError
 from polycal.measuring.measure import measure
 from polycal.storage import tables
+from polycal.storage.provenance import digest_facts
 
 LANGUAGES = {"de": "high", "en": "high", "sn": "low", "sw": "low"}
 N = 500
@@ -81,7 +82,7 @@ def save_run(
     check |= {"n_all": N, "n_common": None}
     check |= {"languages": {code: {"questions": "a file"} for code in answers}}
     check |= {"test": {"missing": [], "differing": []}}
-    (folder / "c.json").write_text(json.dumps(check))
+    (folder / "c.json").write_text(json.dumps(check | {"content": digest_facts(check)}))
     kinds = ("metrics", "reliability", "replicates")
     paths = {kind: folder / f"{kind}.parquet" for kind in kinds}
     measure(

@@ -9,6 +9,7 @@ from polycal.comparing import shifts
 from polycal.comparing.shifts import LONGEST, find_shifts
 from polycal.errors import InputError
 from polycal.storage import tables
+from polycal.storage.provenance import digest_facts
 
 # Log-likelihoods of the first of two options before and after; the other has 0 nats.
 ANSWERS = {"a": (0.0, 0.1), "b": (0.0, 3.0), "c": (2.0, 0.0), "d": (1.0, 1.2)}
@@ -52,7 +53,9 @@ def given(tmp_path):
         "test": {"missing": [{"questions": ["d"]}], "differing": []},
         **{"policy": "intersection", "digest": "x", "n_all": 4, "n_common": 3},
     }
-    (tmp_path / "check.json").write_text(json.dumps(check))
+    (tmp_path / "check.json").write_text(
+        json.dumps(check | {"content": digest_facts(check)})
+    )
     return {
         "predictions": [
             write_predictions(tmp_path / "p", 0, sft="none", smoothing=0.0),

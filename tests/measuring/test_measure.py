@@ -11,6 +11,7 @@ import pytest
 from polycal.errors import InputError
 from polycal.measuring import measure as module
 from polycal.storage import tables
+from polycal.storage.provenance import digest_facts
 
 # What a study says if it says nothing.
 measure = functools.partial(module.measure, n_replicates=1000, seed=0, confidence=0.95)
@@ -52,7 +53,7 @@ def save_check(path: Path, languages: set[str], *, left_out: tuple = ()) -> Path
             "differing": [],
         },
     }
-    path.write_text(json.dumps(facts))
+    path.write_text(json.dumps(facts | {"content": digest_facts(facts)}))
     return path
 
 
