@@ -63,6 +63,28 @@ def test_help_of_every_verb_can_be_printed(capsys):
     assert "--smoothing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("verb", "flag", "value", "least"),
+    [
+        ("score", "--max-tokens", "0", 1),
+        ("score", "--max-questions", "0", 1),
+        ("try", "--max-questions", "0", 1),
+        ("prepare_sft", "--max-examples", "1", 2),
+        ("make_miniature", "--pretrain-steps", "0", 1),
+        ("make_miniature", "--seed", "-1", 0),
+        ("tune", "--checkpoint-minutes", "-1", 0),
+        ("tune", "--nodes", "0", 1),
+        ("tune", "--processes", "0", 1),
+        ("plan", "--gpus", "0", 1),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused(verb, flag, value, least, capsys):
+    """Before anything is read."""
+    with pytest.raises(SystemExit):
+        main([verb, flag, value])
+    assert f"{flag}: {value} is not from {least} to" in capsys.readouterr().err
+
+
 def test_help_does_not_import_the_heavy_libraries():
     """Neither of all verbs nor of one: it answers without torch, pandas or pyarrow."""
     code = (

@@ -11,14 +11,23 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+_MOST = 2**31 - 1
 # The smallest and the largest value of flags, by name, as the study's schema has them.
 _BOUNDS: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
-    "question_seed": (0, 2**31 - 1),
+    "seed": (0, _MOST),
+    "question_seed": (0, _MOST),
     "smoothing": (0, 1),
     "shots": (0, 1000),
     "count": (0, 1024),
     "max_dropped": (0, 1),
+    "max_questions": (1, _MOST),
+    "max_tokens": (1, _MOST),
+    "max_examples": (2, _MOST),
+    "pretrain_steps": (1, _MOST),
+    "checkpoint_minutes": (0, _MOST),
+    "gpus": (1, _MOST),
+    "nodes": (1, 4096),
+    "processes": (1, 4096),
 }
 
 

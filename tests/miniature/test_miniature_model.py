@@ -182,19 +182,11 @@ def test_the_chat_template_renders_the_harness_way(tokenizer):
     ) == tokenizer.encode("Where?\nAnswer:")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pretrain_steps": 0}, "pretrain_steps is 0; use 1"),
-        ({"seed": -1}, "seed is -1"),
-        ({"seed": 1, "pretrain_steps": None}, "trained on the facts of seed 0; give"),
-    ],
-)
-def test_bad_numbers_are_refused_before_anything_is_written(tmp_path, change, message):
+def test_another_seed_is_refused_for_the_shipped_model(tmp_path):
     """The message names the value; no folder appears."""
     folders = {name: tmp_path / name for name in PARTS}
-    with pytest.raises(InputError, match=message):
-        make_miniature(**{"seed": 0, "pretrain_steps": 1} | change | folders)
+    with pytest.raises(InputError, match="trained on the facts of seed 0; give"):
+        make_miniature(seed=1, pretrain_steps=None, **folders)
     assert list(tmp_path.iterdir()) == []
 
 

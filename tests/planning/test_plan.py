@@ -199,7 +199,6 @@ def test_the_embedded_study_half_way(capsys, monkeypatch, tmp_path):
     ("flag", "message"),
     [
         ("--gpu=k80", "polycal plan: GPU 'k80' is not known; use one of .*h200"),
-        ("--gpus=0", "polycal plan: --gpus is 0"),
         ("--config=nowhere.yaml", "polycal plan: nowhere.yaml: No such file"),
     ],
 )

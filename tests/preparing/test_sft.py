@@ -338,8 +338,6 @@ def test_some_examples_are_taken_by_chance_but_always_the_same(tmp_path):
         assert counts_of(tmp_path)["dropped_empty_answer"] == 20
     assert set(taken[20]) < set(taken[60]) < set(taken[180])
     assert 10 < sum(number < 100 for number in taken[60]) < 50
-    with pytest.raises(InputError, match="max_examples is 1"):
-        prepare(tmp_path, "alpaca", rows, max_examples=1)
 
 
 def test_a_filter_and_a_number_go_together(tmp_path):

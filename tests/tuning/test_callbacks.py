@@ -212,9 +212,3 @@ def test_a_loss_that_blows_up_is_divergence(call):
     assert "the loss blew up" in read_provenance(bad)["diverged"]
     log = tables.read(bad / "training_log.parquet", "training_log")
     assert log.num_rows < 50
-
-
-def test_a_bad_interval_is_named(call):
-    """Before anything is read."""
-    with pytest.raises(InputError, match="checkpoint_minutes is -1"):
-        call("out", minutes=-1)

@@ -24,7 +24,6 @@ def test_srun_gives_the_node_rank(monkeypatch):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ((0, None, None), "--nodes is 0; it must be at least 1"),
         ((2, 0, None), "needs --rendezvous HOST:PORT"),
         ((2, 0, "a"), "needs --rendezvous HOST:PORT.* not 'a'"),
         ((2, 0, ":29500"), "needs --rendezvous HOST:PORT"),

@@ -434,9 +434,9 @@ def test_bad_settings_are_named_before_the_model_is_loaded(call, monkeypatch):
     with pytest.raises(InputError, match="lora_target_modules 'nowhere' does not fit"):
         call(method="lora", lora_target_modules="nowhere")
     monkeypatch.setattr(models, "load_model", None)
-    with pytest.raises(InputError, match="smoothing is 1"):
+    with pytest.raises(InputError, match="smoothing: 1 is greater"):
         call(smoothing=1)
-    with pytest.raises(InputError, match="seed is -1"):
+    with pytest.raises(InputError, match="seeds: -1 is less than the minimum"):
         call(seed=-1)
     with pytest.raises(InputError, match="batch_size 10 is not a multiple"):
         call(batch_size=10, micro_batch_size=4)

@@ -37,14 +37,10 @@ def make_miniature(
         mmlu_prox: directory to write a benchmark in MMLU-ProX's columns into.
 
     Raises:
-        InputError: `pretrain_steps` is below 1, `seed` is negative, or not 0 for the
-            shipped model, or a folder holds files that polycal did not make.
+        InputError: `seed` is not 0 for the shipped model, or a folder holds files that
+            polycal did not make.
         OSError: a folder cannot be written or the disk is full.
     """
-    if pretrain_steps is not None and pretrain_steps < 1:
-        raise InputError(f"pretrain_steps is {pretrain_steps}; use 1 or more")
-    if seed < 0:
-        raise InputError(f"seed is {seed}; use 0 or more")
     if seed and pretrain_steps is None:
         raise InputError(
             f"seed is {seed}, but the shipped base model was trained on the facts of "

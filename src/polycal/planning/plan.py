@@ -55,8 +55,6 @@ def plan(
     """
     if effect is not None and not 0 < effect < 1:
         raise InputError(f"--effect is {effect}; it must be above 0 and below 1")
-    if gpus < 1:
-        raise InputError(f"--gpus is {gpus}; it must be at least 1")
     loaded = load_study(config)
     check_local(loaded)
     study = SizedStudy(loaded, find_gpu(gpu), resources)

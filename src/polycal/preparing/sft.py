@@ -95,11 +95,6 @@ def prepare_sft(
             f"roles: {', '.join(sorted(unknown))} is none of {', '.join(ROLES)} and "
             f"{DROP}"
         )
-    if max_examples is not None and max_examples < 2:
-        raise InputError(
-            f"max_examples is {max_examples}; one to train on and one to validate with "
-            "are needed"
-        )
     data = hub.find_splits(repo, splits=["train"], revision=revision)
     files = data.files["train"]
 

@@ -98,14 +98,6 @@ def score(
         InputError: an input cannot be used, or the checkpoint gives no finite score for
             a question.
     """
-    if max_tokens is not None and max_tokens < 1:
-        raise InputError(
-            f"--max-tokens is {max_tokens}; set it to 1 or more, or omit it"
-        )
-    if max_questions is not None and max_questions < 1:
-        raise InputError(
-            f"--max-questions is {max_questions}; set it to 1 or more, or omit it"
-        )
     if not (checkpoint / ADAPTER).exists():
         base = None
     elif base is None:

@@ -106,12 +106,15 @@ def complete_format(format: str | Mapping) -> dict:
 
 
 def check_setting(name: str, value: object) -> None:
-    """Refuse a value of a recipe that the schema refuses; of `lr`, a single rate.
+    """Refuse a value that the schema refuses, of a recipe or of a study's own key.
+
+    Of a list, such as `lr`, it is one item.
 
     Raises:
         InputError: the value has no meaning.
     """
-    part = _read_schema()["properties"]["recipe"]["properties"][name]
+    keys = _read_schema()["properties"]
+    part = (keys | keys["recipe"]["properties"])[name]
     _fill(value, part.get("items", part), prefix=[name])
 
 

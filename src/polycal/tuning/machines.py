@@ -28,8 +28,6 @@ class Machines:
 
     def __post_init__(self) -> None:
         """Check the values, and take the node rank from srun."""
-        if self.nodes < 1:
-            raise InputError(f"--nodes is {self.nodes}; it must be at least 1")
         if self.nodes == 1:
             object.__setattr__(self, "node_rank", 0)
             object.__setattr__(self, "rendezvous", None)  # not a port that jobs share

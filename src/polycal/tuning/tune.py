@@ -5,7 +5,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from polycal.models.quantisation import refuse_tuning
 from polycal.models.tokens import load_tokenizer
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_digest, read_provenance
+from polycal.study.config import check_setting
 from polycal.study.recipe import Recipe
 from polycal.study.stages import STAGES
 from polycal.tuning.chat import choose_template
@@ -85,17 +85,11 @@ def tune(
         InputError: the model, the examples or a setting cannot be used.
         SystemExit: a signal ended the training.
     """
-    if not 0 <= smoothing < 1:
-        raise InputError(f"smoothing is {smoothing}; it must be at least 0 and below 1")
-    if not 0 <= seed < 2**31:
-        raise InputError(f"seed is {seed}; it must be from 0 to 2147483647")
-    if not 0 <= checkpoint_minutes < math.inf:
-        raise InputError(
-            f"checkpoint_minutes is {checkpoint_minutes}; it must be at least 0"
-        )
+    check_setting("smoothing", smoothing)
+    check_setting("seeds", seed)
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     n_processes = processes * machines.nodes
-    if processes < 1 or recipe.batch_size % (recipe.micro_batch_size * n_processes):
+    if recipe.batch_size % (recipe.micro_batch_size * n_processes):
         raise InputError(
             f"batch_size {recipe.batch_size} is not a multiple of micro_batch_size "
             f"{recipe.micro_batch_size} x {n_processes} processes; a step would not "
