@@ -198,6 +198,38 @@ def test_a_released_checkpoint_tells_where_it_is_from(tmp_path):
         list_runs(models=[], released=[models], out=out)
 
 
+def test_an_adapter_tells_whose_it_is_and_how_its_base_model_s_weights_are(tmp_path):
+    """Its own weights are not quantised, those under it are; a full model's are known.
+
+    The name of its base model is as its configuration has it.
+    """
+    four_bits = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    for name, config in (("m", four_bits), ("plain", {}), ("full", {}), ("adapter", {})):
+        (tmp_path / name).mkdir()
+        about = {"model": "m", "shares_tokenizer": True, "sft": name}
+        write_provenance(tmp_path / name, **about, repo=f"o/{name}", revision="2a")
+        if name != "adapter":
+            (tmp_path / name / "config.json").write_text(json.dumps(config))
+    settings = {"peft_type": "LORA", "base_model_name_or_path": "o/m-chat"}
+    path = tmp_path / "adapter/adapter_config.json"
+    path.write_text(json.dumps(settings))
+    released, out = [tmp_path / "full", tmp_path / "adapter"], tmp_path / "runs.parquet"
+    list_runs(models=[tmp_path / "m", tmp_path / "plain"], released=released, out=out)
+    found = {
+        (row["model"], row["sft"]): (row["quantised"], row["made_for"])
+        for row in tables.read(out, "runs").to_pylist()
+    }
+    assert found == {
+        ("m", "none"): ("gptq, 4 bits", None),
+        ("plain", "none"): (None, None),
+        ("m", "full"): (None, None),
+        ("m", "adapter"): ("gptq, 4 bits", "o/m-chat"),
+    }
+    path.write_text(json.dumps(settings | {"base_model_name_or_path": None}))
+    list_runs(models=[tmp_path / "m"], released=released[1:], out=out)
+    assert tables.read(out, "runs")["made_for"].to_pylist() == [None, None]
+
+
 def test_equal_tokenizers_have_equal_digests(tmp_path):
     """Special tokens, which chat models add, split no ordinary text."""
     folders = [tmp_path / name for name in ("a", "b", "c", "d")]

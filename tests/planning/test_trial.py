@@ -129,6 +129,19 @@ def test_doubts_are_said_below_the_numbers(attempt):
     assert "(geometric mean) for SFT: an answer" in text
 
 
+def test_an_adapter_that_names_another_base_model_is_told(attempt):
+    """Below the numbers, as on the page."""
+
+    def name(rows):
+        for row in rows:
+            about = {"repo": "o/miniature", "made_for": "o/miniature-chat"}
+            yield row | (about if row["sft"] != "none" else {"repo": "o/miniature"})
+
+    attempt.edits = {"runs": name}
+    text = " ".join(attempt("alpaca-en", "--against", "miniature").split())
+    assert "it is an adapter that names o/miniature-chat as its base model" in text
+
+
 @pytest.mark.parametrize(("scoring", "is_told"), [("text", True), ("letters", False)])
 def test_a_difference_that_another_tokenizer_forbids_is_explained(
     attempt, scoring, is_told

@@ -67,3 +67,22 @@ def test_released_checkpoints_are_listed_apart(tmp_path):
     ]
     (warning,) = described["warnings"]
     assert warning.startswith("m, SFT: foreign: the released checkpoint has another")
+
+
+def test_an_adapter_of_another_base_model_is_said():
+    """A copy of the base model has another owner or folder, and the same name."""
+    base = {"model": "m", "sft": "none", "smoothing": 0.0, "seed": 0}
+    base |= {"repo": "owner/Llama-8B"}
+    own = ("owner/Llama-8B", "copies/llama-8b", "/models/Llama-8B/", None)
+    other = ("owner/Llama-8B-Instruct", "owner/Llama", "Llama-8B/checkpoint-9")
+    rows = [base] + [
+        base | {"sft": f"sft-{index}", "repo": "o/a", "made_for": made_for}
+        for index, made_for in enumerate((*own, *other))
+    ]
+    described = describe_trainings(pa.Table.from_pylist(rows, tables.SCHEMAS["runs"]))
+    assert described["warnings"] == [
+        f"m, SFT: sft-{index}: it is an adapter that names {made_for} as its base "
+        "model, and was put on owner/Llama-8B. If these are two models, its numbers "
+        "say nothing."
+        for index, made_for in enumerate(other, len(own))
+    ]

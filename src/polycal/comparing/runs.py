@@ -47,8 +47,9 @@ def list_runs(
     sizes = {model.name: _count_tokens(model) for model in models}
     untuned = {"sft": BASE, "smoothing": 0.0, "seed": 0, "n_candidates": 0}
     rows = [{"model": model.name, **untuned, **_read_origin(model)} for model in models]
+    how = {row["model"]: row.get("quantised") for row in rows}
     rows += map(_read_run, runs)
-    rows += map(_read_released, released)
+    rows += [_read_released(folder, how) for folder in released]
     rows = [{"vocabulary": sizes.get(row["model"])} | row for row in rows]
     rows.sort(key=_identity)
     for first, second in itertools.pairwise(rows):
@@ -186,8 +187,13 @@ def _digest_splitting(folder: Path) -> str | None:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_released(folder: Path) -> dict[str, Any]:
-    """Return the row of a released checkpoint."""
+def _read_released(folder: Path, quantised: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the row of a released checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        quantised: how the weights of each base model are, which an adapter changes.
+    """
     try:
         facts = read_provenance(folder)
         row = {name: facts[name] for name in ("model", "sft", "shares_tokenizer")}
@@ -197,6 +203,10 @@ def _read_released(folder: Path) -> dict[str, Any]:
             f"({error!r}); delete it and run again"
         ) from error
     row |= {"smoothing": 0.0, "seed": 0, "n_candidates": 0, **_read_origin(folder)}
+    if (folder / ADAPTER).exists():
+        named = _read_json(folder, "adapter_config").get("base_model_name_or_path")
+        row["made_for"] = named if isinstance(named, str) else None
+        row["quantised"] = quantised.get(row["model"])
     size = _count_tokens(folder)  # an adapter has the size of its base model
     return row if size is None else row | {"vocabulary": size}
 

@@ -37,6 +37,7 @@ from polycal.reporting.report_tables import (
     spelling_of,
 )
 from polycal.reporting.selection import Selection
+from polycal.reporting.trainings import warn_of_adapters
 from polycal.storage import tables
 from polycal.storage.files import replacing
 from polycal.study import layout
@@ -252,8 +253,11 @@ def _write_scoring(
 
 def _list_notes(folder: Path, study: Mapping, about: Mapping, n: int) -> Iterator[str]:
     """Yield why a difference is not there, and what makes the numbers doubtful."""
-    released = find_released(tables.read(folder / layout.table("runs"), "runs"))
+    runs = tables.read(folder / layout.table("runs"), "runs")
+    released = find_released(runs)
     (model,) = study["models"]
+    for facet, warning in warn_of_adapters(runs):
+        yield f"{facet}: {warning}"
     for sft in study["sft"]:
         own = {**about, "model": model["name"], "sft": sft["name"]}
         if reason := explain_tokenizers(own, released):

@@ -60,7 +60,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
         checkpoint, where they are known; `warnings`: one sentence per comparison of
         different learning rates, per run that predicts its own data worse than the
         untuned model, and per checkpoint whose tokenizer is not that of its base model,
-        or whose weights are quantised.
+        whose weights are quantised, or that is an adapter of another base model.
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
@@ -92,6 +92,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
             _warn_of_losses(tuned),
             _warn_of_tokenizers(runs),
             _warn_of_quantised(runs),
+            warn_of_adapters(runs),
         ),
     }
 
@@ -130,6 +131,30 @@ def _warn_of_quantised(runs: pa.Table) -> Iterator[tuple[str, str]]:
                 f"its weights are quantised ({row['quantised']}), so its numbers hold "
                 "what that changes, too.",
             )
+
+
+def warn_of_adapters(runs: pa.Table) -> Iterator[tuple[str, str]]:
+    """Yield adapters that name another base model, as (facet, sentence).
+
+    Their names are compared without owner and folder: copies have other ones.
+
+    Args:
+        runs: a `runs` table.
+    """
+    rows = runs.to_pylist()
+    bases = {row["model"]: row["repo"] for row in rows if row["sft"] == BASE}
+    for row in rows:
+        made_for, base = row["made_for"], bases.get(row["model"])
+        if made_for and base and _last_name(made_for) != _last_name(base):
+            yield (
+                name_facet(row["model"], row["sft"]),
+                f"it is an adapter that names {made_for} as its base model, and was "
+                f"put on {base}. If these are two models, its numbers say nothing.",
+            )
+
+
+def _last_name(repo: str) -> str:
+    return repo.rstrip("/").rpartition("/")[2].lower()
 
 
 def _warn_of_losses(tuned: pd.DataFrame) -> Iterator[tuple[str, str]]:

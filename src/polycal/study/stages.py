@@ -17,7 +17,7 @@ STAGES = {
     "aggregate": 5,
     "contrast": 10,
     "analyse": 8,
-    "list_runs": 6,
+    "list_runs": 7,
     "find_shifts": 2,
     "draw": 14,
     "tabulate": 5,
