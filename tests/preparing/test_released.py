@@ -117,6 +117,8 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, base, adapter, spoil, messa
     ("changes", "message"),
     [
         ({"alora_invocation_tokens": [5, 6]}, "is an activated LoRA, which acts only"),
+        ({"init_lora_weights": "pissa_niter_4"}, r"pissa_niter_4, so it .* changed we"),
+        ({"init_lora_weights": "OLoRA"}, "olora, so it belongs to changed weights"),
         ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
         ({"lora_alpha": None}, "is not an adapter's"),
         ({"r": 10_000_000_000}, "is not an adapter of .*size mismatch for .*q_proj"),

@@ -22,6 +22,8 @@ from polycal.storage.files import digest, replacing_folder
 from polycal.storage.provenance import read_digest, write_provenance
 from polycal.verb import verb
 
+# Ways to initialise LoRA that subtract it from the base model's weights (peft).
+_OTHER_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _OF_MODEL = ("config.json", "generation_config.json")
 _TOKENIZER = tuple(name for name in WITHOUT_WEIGHTS if name not in _OF_MODEL)
 
@@ -112,6 +114,13 @@ def read_adapter(repo: str, source: Path) -> dict[str, object]:
         raise InputError(
             f"{repo} is an activated LoRA, which acts only after its invocation "
             "tokens; polycal's prompts have none, take an ordinary LoRA adapter"
+        )
+    begun = str(settings.get("init_lora_weights")).lower()
+    if begun.startswith(_OTHER_BASE):
+        raise InputError(
+            f"{repo} has init_lora_weights: {begun}, so it belongs to changed weights "
+            "of its base model; save it again with peft's "
+            "path_initial_model_for_weight_conversion, or save the merged model"
         )
     if not is_scaled:
         raise InputError(f"{repo}: lora_alpha is {alpha}; save the adapter again")
