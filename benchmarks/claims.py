@@ -283,15 +283,14 @@ def make_study(
 ) -> Study:
     """Draw a study and judge its claims."""
     questions = Questions(n, noise)
-    frames, by_model, truth, gaps = [], [], {}, {}
-    settings = {"margin": MARGIN, "confidence": 0.95}
+    pools, by_model, truth, gaps = [], [], {}, {}
     models = {
         model: make_model(scenario, n_seeds, questions, noise) for model in VOCABULARIES
     }
     which = "own" if n_seeds == 1 else "expected"
     for model, conditions in models.items():
         for effects, both in make_groups(model, conditions, n):
-            frames.append(describe(effects, **settings))
+            pools.append(effects)
             by_model += [effect for effect in effects if compares_models(effect)]
             for effect, sides in zip(effects, both, strict=True):
                 before, after = (getattr(side, which) for side in sides)
@@ -301,7 +300,7 @@ def make_study(
                 truth[key] = after[metric] - before[metric]
                 gaps[key] = np.maximum(after["gap"], before["gap"])
     for effect in compare_models(by_model, VOCABULARIES):
-        frames.append(describe([effect], **settings))
+        pools.append([effect])
         smoothing, model = effect.key["smoothing"], effect.key["model"]
         both = {
             name: [getattr(own[s, "none"], which)["gap"] for s in (0.0, smoothing)]
@@ -314,7 +313,7 @@ def make_study(
         key = model, "others", "none", "gap", smoothing
         truth[key] = after - before * share
         gaps[key] = np.maximum(after, before * share)
-    frame = pd.concat(frames, ignore_index=True)
+    frame = describe(pools, margin=MARGIN, confidence=0.95)
     contrasts, claims = judge(frame, primary=Primary(), alpha=0.05)
     return Study(contrasts, claims, truth, gaps)
 
@@ -475,7 +474,7 @@ def cover_answers(
                     )
                 ]
                 effect = Effect({"metric": metric}, ["en"], *sides, np.array([n]))
-                row = describe([effect], margin=MARGIN, confidence=0.95).iloc[0]
+                row = describe([[effect]], margin=MARGIN, confidence=0.95).iloc[0]
                 key = f"difference of {metric}{name}", truth
                 found.setdefault(key, []).append((row["ci_low"], row["ci_high"]))
     for (name, truth), intervals in found.items():

@@ -80,7 +80,7 @@ def test_a_difference_of_ece_holds_the_truth_and_can_decide(factors, power):
                 for own, bias in zip(both, bounds, strict=True)
             ]
             effect = Effect({"metric": "ece"}, ["en"], *sides, np.array([658]))
-            row = describe([effect], margin=0.01, confidence=0.95).iloc[0]
+            row = describe([[effect]], margin=0.01, confidence=0.95).iloc[0]
             used.append(row["ci_high"] - row["ci_low"])
             if used is widths:
                 held.append(row["ci_low"] <= true <= row["ci_high"])

@@ -31,7 +31,7 @@ def judge(
         Side(np.array([[estimate]]), estimate + se * noise, np.zeros(1)),
         np.array([n]),
     )
-    found = describe([effect], margin=MARGIN, confidence=0.95)
+    found = describe([[effect]], margin=MARGIN, confidence=0.95)
     return dict(zip(found["level"], found["verdict"], strict=True))
 
 
@@ -80,7 +80,7 @@ def test_a_loss_that_few_answers_hide_is_not_called_equivalent():
     after = Side(-lost.mean(axis=1)[None], drawn, np.zeros(samples))
     names = [*LANGUAGES] * (samples // 4)
     effect = Effect({"metric": "accuracy"}, names, before, after, np.full(samples, n))
-    rows = describe([effect], margin=MARGIN, confidence=0.95).iloc[:samples]
+    rows = describe([[effect]], margin=MARGIN, confidence=0.95).iloc[:samples]
     unchanged = rows["estimate"] == 0
     assert unchanged.mean() == pytest.approx(0.98**100, abs=0.04)
     assert not (rows["verdict"] == "equivalent").any()
@@ -116,7 +116,7 @@ def describe_four(metric: str = "gap", **settings: float) -> pd.DataFrame:
         Side(BASE + SEEDS, BASE + SEEDS.mean(axis=0) + SPREADS * noise, AFTER),
         np.array([600, 500, 700, 800]),
     )
-    return describe([effect], **({"margin": 0.04, "confidence": 0.95} | settings))
+    return describe([[effect]], **({"margin": 0.04, "confidence": 0.95} | settings))
 
 
 def reach(rare: float, questions: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -245,10 +245,10 @@ def test_one_seed_leaves_the_noise_of_training_unknown():
         return Effect(key, ["en", "sw"], before, after, np.array([900, 900]))
 
     one, two = np.array([[0.1, 0.2]]), np.array([[0.1, 0.2], [0.14, 0.2]])
-    alone = describe([make(0.0, one)], margin=MARGIN, confidence=0.95)
+    alone = describe([[make(0.0, one)]], margin=MARGIN, confidence=0.95)
     assert alone["se_seeds"].isna().all()
     assert alone["sd_seeds"].isna().all()
-    both = describe([make(0.0, one), make(0.1, two)], margin=MARGIN, confidence=0.95)
+    both = describe([[make(0.0, one), make(0.1, two)]], margin=MARGIN, confidence=0.95)
     sd = both.query("level == 'all'").set_index("smoothing")["se_seeds"]
     assert sd[0.1] == pytest.approx(np.std([0.15, 0.17], ddof=1) / np.sqrt(2))
     assert sd[0.0] == pytest.approx(sd[0.1] * np.sqrt(2))
@@ -261,7 +261,7 @@ def test_the_difference_of_each_seed_is_kept():
     before = Side(np.zeros((2, 2)), nothing, np.zeros(2))
     after = Side(np.array([[0.1, 0.2], [0.3, 0.6]]), nothing, np.zeros(2))
     effect = Effect({"metric": "gap"}, ["de", "sw"], before, after, np.full(2, 9))
-    found = describe([effect], margin=MARGIN, confidence=0.95).set_index("level")
+    found = describe([[effect]], margin=MARGIN, confidence=0.95).set_index("level")
     assert found["by_seed"]["sw"].tolist() == [0.2, 0.6]
     assert found["by_seed"]["all"] == pytest.approx([0.15, 0.45])
     assert found["estimate"]["all"] == pytest.approx(0.3)

@@ -50,7 +50,7 @@ def test_shares_of_the_gap_are_compared_and_not_points():
     assert found.key == effects[1].key | {"reference": "others"}
     np.testing.assert_allclose(found.before.seeds, np.full((1, 2), 0.4 * 5 / 12))
     np.testing.assert_allclose(found.after.seeds, np.full((1, 2), 0.2))
-    rows = describe([found], margin=0.01, confidence=0.95).set_index("level")
+    rows = describe([[found]], margin=0.01, confidence=0.95).set_index("level")
     assert rows.loc["all", "estimate"] == pytest.approx(0.2 - 0.4 * 5 / 12)
     assert rows.loc["all", "verdict"] == "increase"
     # The replicates' own means, 0.01 above those of the seeds.

@@ -4,7 +4,7 @@ Paired differences between conditions on the same questions, per language and av
 over languages.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,23 @@ def contrast(
     listed = tables.read(runs, "runs") if runs else tables.SCHEMAS["runs"].empty_table()
     loader = Replicates(measured, replicates, find_checkpoints(listed, metrics))
     settings = {"margin": margin, "confidence": confidence}
-    frames, by_model = [], []
-    for comparisons in pair_conditions(loader.runs):
-        for effects in _pooled_effects(comparisons, _load(loader, comparisons)):
-            frames.append(describe(effects, **settings))
-            by_model += [effect for effect in effects if compares_models(effect)]
+    beside = [
+        *pair_askings(loader.runs, same_questions),
+        *pair_stages(loader.runs, tuned_from),
+        *pair_models(loader.runs, first_model),
+    ]
     facts, released = _Facts(listed.to_pylist()), find_released(listed)
-    between = compare_models(by_model, facts.vocabularies)
-    frames += [describe([effect], **settings) for effect in between]
+    by_model: list[Effect] = []
+
+    def pools() -> Iterator[Sequence[Effect]]:
+        for effects in _load_effects(loader, pair_conditions(loader.runs)):
+            by_model.extend(filter(compares_models, effects))
+            yield effects
+        yield from ([one] for one in compare_models(by_model, facts.vocabularies))
+
     names = [*tables.SCHEMAS["contrasts"].names, "low", "high", *Noise._fields]
-    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    rows = describe(pools(), **settings).reindex(columns=names)
     primary = Primary(primary_task, primary_scoring)
-    rows = rows.reindex(columns=names)
     rows, claims = judge(
         rows,
         primary=primary,
@@ -113,18 +118,15 @@ def contrast(
     ]
     rows = rows[np.array(compared, bool)]
     claims = facts.add_rates(claims)
-    beside = [
-        *pair_askings(loader.runs, same_questions),
-        *pair_stages(loader.runs, tuned_from),
-        *pair_models(loader.runs, first_model),
-    ]
-    for comparisons in beside:
-        made = [
-            describe(effects, **settings)
-            for effects in _pooled_effects(comparisons, _load(loader, comparisons))
+    made = describe(
+        (
+            effects
+            for effects in _load_effects(loader, beside)
             if facts.can_compare(effects[0].key)
-        ]
-        rows = pd.concat([*([rows] if len(rows) else []), *made], ignore_index=True)
+        ),
+        **settings,
+    )
+    rows = pd.concat([rows, made] if len(rows) else [made], ignore_index=True)
     for kind, frame in (("contrasts", rows), ("claims", claims)):
         schema = tables.SCHEMAS[kind]
         table = schema.empty_table()
@@ -194,15 +196,17 @@ class _Facts:
         )
 
 
-def _load(
-    loader: Replicates, comparisons: Sequence[Comparison]
-) -> dict[MeasuredRun, dict[MetricKey, RunMetric]]:
-    """Return the metrics over all questions of every run that is compared."""
-    runs = {run for each in comparisons for pair in each.pairs for run in pair}
-    return {
-        run: {key: own for key, own in loader.load(run).items() if key.subset == ALL}
-        for run in runs
-    }
+def _load_effects(
+    loader: Replicates, families: Iterable[list[Comparison]]
+) -> Iterator[list[Effect]]:
+    """Yield pools of effects; the runs of one family at a time are in memory."""
+    for comparisons in families:
+        runs = {run for each in comparisons for pair in each.pairs for run in pair}
+        loaded = {
+            run: {k: own for k, own in loader.load(run).items() if k.subset == ALL}
+            for run in runs
+        }
+        yield from _pooled_effects(comparisons, loaded)
 
 
 def _pooled_effects(

@@ -1,6 +1,6 @@
 """A paired difference between conditions, with its intervals, bands and verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,44 +94,57 @@ def group_languages(languages: Sequence[str]) -> Groups:
 
 
 def describe(
-    effects: Sequence[Effect], *, margin: float, confidence: float
+    pools: Iterable[Sequence[Effect]], *, margin: float, confidence: float
 ) -> pd.DataFrame:
     """Return rows of a contrasts table: one per effect and language or level.
 
     Args:
-        effects: of one metric and reading, against one reference, for the smoothing
-            values of one model and SFT set, in the same languages: their noise of
-            training is pooled.
+        pools: effects whose noise of training is pooled: of one metric and reading,
+            against one reference, for the smoothing values of one model and SFT set, in
+            the same languages. One pool at a time is in memory.
         margin: smaller differences are equivalent, for metrics that have a margin.
         confidence: of intervals, bands and verdicts.
 
     Returns:
         The rows, with the columns of `Noise` beside those of the table.
     """
-    groups = group_languages(effects[0].languages)
-    pooled = [
-        pool_seeds([part(effect) for effect in effects], groups.means)
-        for part in (
-            lambda effect: effect.seeds,
-            lambda effect: effect.before.seeds,
-            lambda effect: effect.after.seeds,
-        )
-    ]
-    settings = {"margin": margin, "confidence": confidence}
-    return pd.concat(
-        [_describe_one(effect, groups, pooled, **settings) for effect in effects],
-        ignore_index=True,
+    described = []
+    for effects in pools:
+        groups = group_languages(effects[0].languages)
+        pooled = [
+            pool_seeds([part(effect) for effect in effects], groups.means)
+            for part in (
+                lambda effect: effect.seeds,
+                lambda effect: effect.before.seeds,
+                lambda effect: effect.after.seeds,
+            )
+        ]
+        settings = {"margin": margin, "confidence": confidence}
+        described += [_describe(one, groups, pooled, **settings) for one in effects]
+    names = dict.fromkeys(name for columns in described for name in columns)
+    # One frame of all: making one of each effect takes most of a study's time.
+    return pd.DataFrame(
+        {
+            name: np.concatenate(
+                [
+                    np.broadcast_to(columns[name], len(columns["level"]))
+                    for columns in described
+                ]
+            )
+            for name in names
+        }
     )
 
 
-def _describe_one(
+def _describe(
     effect: Effect,
     groups: Groups,
     pooled: Sequence[SeedVariance],
     *,
     margin: float,
     confidence: float,
-) -> pd.DataFrame:
+) -> dict[str, Any]:
+    """Return the columns of an effect; one number or word stands for all rows."""
     metric = METRICS[effect.key["metric"]]
     n, n_seeds = len(effect.languages), len(effect.seeds)
     varied, *varied_sides = pooled
@@ -150,7 +163,7 @@ def _describe_one(
         "before": groups.extend(effect.before.seeds.mean(axis=0)),
         "after": groups.extend(effect.after.seeds.mean(axis=0)),
         "estimate": estimate,
-        "by_seed": list(groups.extend(effect.seeds).T),
+        "by_seed": np.fromiter(groups.extend(effect.seeds).T, object),
         "low": low,
         "high": high,
         "se": noise.se,
@@ -183,7 +196,7 @@ def _describe_one(
         # of confidence 1 - 2 alpha lies inside the margins.
         columns["p_equivalence"] = np.maximum(below, above)
     columns["verdict"] = _verdicts(columns)
-    return pd.DataFrame(columns)  # once: setting its columns one by one takes as long
+    return columns
 
 
 def _of_questions(effect: Effect, replicates: np.ndarray, groups: Groups) -> np.ndarray:
