@@ -58,14 +58,14 @@ def test_a_difference_of_ece_holds_the_truth_and_can_decide(factors, power):
     """Scores that are sharpened by a factor; 1 is calibrated. 658 questions.
 
     With the ECE of a calibrated model alone as the bound, the interval is wider by a
-    seventh or more.
+    tenth or more.
     """
     chance = np.random.default_rng(0)
-    scores, gold = draw_calibrated(chance, 200_000)
+    scores, gold = draw_calibrated(chance, 60_000)
     ece = METRICS["ece"].compute
     true = np.diff([ece(answer(scores * factor, gold)) for factor in factors])[0]
     held, decided, widths, before = [], [], [], []
-    for _ in range(50):
+    for _ in range(40):
         scores, gold = draw_calibrated(chance, 658)
         both = [
             measure_answers({"en": answer(scores * factor, gold)}, ("ece", "gap"))
@@ -87,4 +87,4 @@ def test_a_difference_of_ece_holds_the_truth_and_can_decide(factors, power):
                 decided.append(row["ci_low"] > 0 or row["ci_high"] < 0)
     assert np.mean(held) >= 0.92
     assert power <= np.mean(decided) <= 1.2 * power
-    assert np.mean(widths) < 0.88 * np.mean(before)
+    assert np.mean(widths) < 0.92 * np.mean(before)

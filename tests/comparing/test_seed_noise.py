@@ -61,7 +61,7 @@ def test_the_mean_of_a_level_varies_as_it_does():
 def test_intervals_and_bands_hold_the_truth(n_seeds, n_conditions, common):
     """42 languages, sd 1 of each, questions 0.3; seeds shared by the conditions."""
     chance = np.random.default_rng(n_seeds)
-    n, trials = 42, 300
+    n, trials = 42, 200
     mean = np.full((n, 1), 1 / n)
     of_band = of_languages = of_mean = 0.0
     for _ in range(trials):

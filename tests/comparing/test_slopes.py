@@ -23,7 +23,7 @@ def draw(
     random = np.random.default_rng(seed)
     x = random.integers(0, 6, n).astype(float)
     covariance = 0.0001 * (np.eye(n) + np.ones((n, n))) / 2
-    error = random.multivariate_normal(np.zeros(n), covariance)
+    error = 0.01 * (random.normal(size=n) + random.normal()) / np.sqrt(2)
     return 0.2 + slope * x + tau * random.normal(size=n) + error, covariance, x
 
 

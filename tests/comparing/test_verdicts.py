@@ -410,14 +410,14 @@ def test_a_claim_that_falls_everywhere_is_never_reversed():
     chance = np.random.default_rng(0)
     truth = -np.linspace(0.002, 0.023, 42)
     verdict = []
-    for _ in range(100):
+    for _ in range(40):
         rows = [
             contrast("everywhere", value, 0.005, level=f"l{n}", se_seeds=0.0)
             for n, value in enumerate(truth + 0.005 * chance.normal(size=42))
         ]
         verdict += verdicts(*rows)
-    assert verdict.count("reversed") <= 3
-    assert verdict.count("holds") <= 3  # 0.2 pp cannot be shown
+    assert verdict.count("reversed") <= 1
+    assert verdict.count("holds") <= 1  # 0.2 pp cannot be shown
 
 
 def test_only_the_headline_reading_is_judged():
