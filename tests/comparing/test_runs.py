@@ -204,7 +204,8 @@ def test_an_adapter_tells_whose_it_is_and_how_its_base_model_s_weights_are(tmp_p
     The name of its base model is as its configuration has it.
     """
     four_bits = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
-    for name, config in (("m", four_bits), ("plain", {}), ("full", {}), ("adapter", {})):
+    configs = {"m": four_bits, "plain": {}, "full": {}, "adapter": {}}
+    for name, config in configs.items():
         (tmp_path / name).mkdir()
         about = {"model": "m", "shares_tokenizer": True, "sft": name}
         write_provenance(tmp_path / name, **about, repo=f"o/{name}", revision="2a")

@@ -15,11 +15,13 @@ from polycal.storage.provenance import digest_facts
 ANSWERS = {"a": (0.0, 0.1), "b": (0.0, 3.0), "c": (2.0, 0.0), "d": (1.0, 1.2)}
 
 
-def write_predictions(path, place, *, sft, smoothing, scoring="letters", tokens=()):
+def write_predictions(
+    path, place, *, sft, smoothing, scoring="letters", tokens=(), seed=0
+):
     """One run's scores of the four questions; a question of `tokens` has two tokens."""
     rows = [
         {
-            **{"model": "m", "sft": sft, "smoothing": smoothing, "seed": 0},
+            **{"model": "m", "sft": sft, "smoothing": smoothing, "seed": seed},
             **{"task": "t", "language": "de", "scoring": scoring},
             **{"question_id": name, "gold": 0, "logprobs": [scores[place], 0.0]},
             **{
@@ -64,7 +66,9 @@ def given(tmp_path):
         "questions": [tmp_path / "de.parquet"],
         "check": tmp_path / "check.json",
         "scoring": "letters",
+        "confidence": 0.9,
         "out": tmp_path / "out.parquet",
+        "taught": tmp_path / "taught.parquet",
     }
 
 
@@ -82,6 +86,45 @@ def test_the_largest_changes_come_first(given):
     said = {"model": "m", "sft": "s", "task": "t", "language": "de", "gold": 0}
     said |= {"scoring": "letters", "normaliser": "sum", "options": ["x", "y"]}
     assert said.items() <= rows[0].items()
+
+
+def test_what_sft_teaches_is_told_apart_from_the_rest(given):
+    """Over all seeds, while examples are of the first; ids that are not shared: none.
+
+    Confidence is 1 / (1 + exp(-x)) of x nats.
+    """
+    folder = given["out"].parent
+    given["predictions"].append(
+        write_predictions(folder / "third", 0, sft="s", smoothing=0.0, seed=1)
+    )
+    turns = [{"role": "user", "content": name * 1000} for name in "ab"]
+    rows = [{"sft": "s", "example_id": 0, "messages": turns}]
+    made = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tables.write(made, folder / "sft", "conversations")
+    check = json.loads(given["check"].read_text())
+    check["test"]["missing"] = []
+    for policy in ("own", "intersection"):
+        given["check"].write_text(json.dumps(check | {"policy": policy}))
+        find_shifts(**given, sft=[folder / "sft"])
+        rows = tables.read(given["taught"], "taught").to_pylist()
+        assert len(rows) == (0 if policy == "own" else 2 * 2 * 3)
+    found = {
+        (row["condition"], row["taught"]): row["estimate"]
+        for row in rows
+        if row["metric"] == "confidence"
+    }
+    assert found == {
+        (-1.0, True): pytest.approx(0.5),
+        (-1.0, False): pytest.approx((0.88080 + 0.73106) / 2, abs=1e-5),
+        (0.0, True): pytest.approx((0.52498 + 0.5 + 0.95257 + 0.5) / 4, abs=1e-5),
+        (0.0, False): pytest.approx((0.5 + 0.8808 + 0.76852 + 0.73106) / 4, abs=1e-5),
+    }
+    assert {row["n_questions"] for row in rows} == {2}
+    said = {"model": "m", "sft": "s", "task": "t", "normaliser": "sum"}
+    assert said.items() <= rows[0].items()
+    examples = tables.read(given["out"], "shifts").to_pylist()
+    assert [row["question_id"] for row in examples] == ["b", "c"]
+    assert examples[0]["change"] == pytest.approx(0.95257 - 0.5, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_the_page_is_accessible_with_everything_opened(chromium, address, scheme
 def test_an_unfinished_page_reads_itself_again_until_told_not_to(chromium, tmp_path):
     """Once a minute; axe-core takes a reload that nobody can switch off as a fault."""
     told = {"missing": "Nothing.", "progress": {"measure": [3, 4]}}
-    write_page(tmp_path, scorings=("letters",), unfinished=told)
+    write_page(tmp_path, scorings=("letters",), more=told)
     page, loads = chromium.new_page(), []
     page.clock.install()
     page.on("load", lambda _: loads.append(1))

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import MappingProxyType
 
+import pyarrow as pa
 import pytest
 from made_up import CODES, TWO_TASKS, N, make_study
 
@@ -14,6 +15,7 @@ from polycal.reporting.figures import FIGURES, draw
 from polycal.reporting.report import TABLES, report
 from polycal.reporting.svg import inline
 from polycal.reporting.tabulate import NAMES
+from polycal.storage import tables
 from polycal.study.scorings import HEADLINE
 
 BOTH = ("text", "letters")
@@ -52,7 +54,7 @@ def write_page(
     drawn: Sequence[str] = (),
     order: tuple[str, ...] | None = None,
     shifts: Sequence[Path] = (),
-    unfinished: Mapping = MappingProxyType({}),
+    more: Mapping = MappingProxyType({}),
     **options: object,
 ) -> str:
     """The page of a made-up study; figures are stand-ins unless of a drawn scoring."""
@@ -80,7 +82,7 @@ def write_page(
         figures=folder / "figures",
         papers=out.parent / "tables",
         out=out,
-        **unfinished,
+        **more,
     )
     return out.read_text(encoding="utf-8")
 
@@ -151,6 +153,39 @@ def test_the_sentences_turn_with_the_numbers(tmp_path):
     assert "<td>5 ↑ 0 ↓</td>" in up
     assert "Over 5 languages, SFT lowers confidence by" in down
     assert "<td>0 ↑ 5 ↓</td>" in down
+
+
+def test_taught_questions_stand_beside_the_others(tmp_path):
+    """In the tables of their task and scoring alone; percent and points."""
+    shared = {"model": "miniature", "sft": "alpaca-en", "task": "global_mmlu"}
+    shared |= {"scoring": "text", "normaliser": "token"}
+    parts = {(-1.0, True): 0.25, (-1.0, False): 0.5, (0.0, True): 0.4, (0.0, False): 1}
+    rows = [
+        {
+            **shared,
+            **{"condition": condition, "taught": taught, "metric": metric},
+            **{"estimate": sign * share, "ci_low": sign * share - 0.1, "se": 0.05},
+            **{"ci_high": sign * share + 0.2, "n_questions": 3 + taught},
+        }
+        for (condition, taught), share in parts.items()
+        for metric, sign in (("accuracy", 0.5), ("confidence", 1), ("gap", -0.1))
+    ]
+    made = pa.Table.from_pylist(rows, tables.SCHEMAS["taught"])
+    tables.write(made, tmp_path / "taught.parquet", "taught")
+    told = {"taught": [tmp_path / "taught.parquet"]}
+    page = write_page(tmp_path, tasks=TWO_TASKS, scorings=BOTH, more=told)
+    (table,) = re.findall(r"<caption>Questions whose text .*?</table>", page, re.S)
+    cells = re.findall(r"<t[hd] .*?</tr>", table.partition("<tbody>")[2])
+    lines = [re.sub(r"<[^>]+>+", " ", cell).split() for cell in cells]
+    spelt = "base taught (4) 12.5 [2.5, 32.5] 25.0 [15.0, 45.0] −2.5 [−12.5, +17.5]"
+    assert " ".join(lines[1]) == spelt
+    heads = [" ".join(line[:-9]) for line in lines]
+    assert heads == [
+        *("base not taught (3)", "base taught (4)"),
+        *("SFT not taught (3)", "SFT taught (4)"),
+    ]
+    assert "<summary>Taught and other questions, what smoothing removes" in page
+    assert "Taught and other" not in write_page(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -291,11 +291,12 @@ def get_predictions(wildcards):
 
 
 def get_compared_predictions(wildcards):
-    """Predictions of a base model and of the first seed of each smoothing value."""
-    own = [run for run in grid.expand_runs(config) if run.model == wildcards.model]
-    tuned = [run for run in own if run.sft == wildcards.sft]
-    runs = [run for run in own if run.sft == grid.BASE]
-    runs += [run for run in tuned if run.seed == tuned[0].seed]
+    """Predictions of a base model and of its runs with one SFT set."""
+    runs = [
+        run
+        for run in grid.expand_runs(config)
+        if run.model == wildcards.model and run.sft in (grid.BASE, wildcards.sft)
+    ]
     task = get_task(wildcards)
     return [path for run in runs for path in list_predictions(vars(run), task)]
 
@@ -308,12 +309,18 @@ def get_task_questions(wildcards):
     ]
 
 
-def get_shifts():
-    """The questions that each SFT set changed most, of each task."""
+def get_conversations(wildcards):
+    """The conversations of an SFT set; none if others trained on it."""
+    sft = grid.entry(config["sft"], wildcards.sft)
+    return [] if grid.is_released(sft) else [layout.SFT.format(**wildcards)]
+
+
+def list_compared(pattern):
+    """A pattern's files of each model, SFT set and task."""
     runs = (run for run in grid.expand_runs(config) if run.sft != grid.BASE)
     tuned = dict.fromkeys((run.model, run.sft) for run in runs)
     return [
-        layout.SHIFTS.format(model=model, sft=sft, task=task["name"])
+        pattern.format(model=model, sft=sft, task=task["name"])
         for model, sft in tuned
         for task in config["tasks"]
     ]

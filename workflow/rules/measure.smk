@@ -43,8 +43,10 @@ rule find_shifts:
         questions=get_task_questions,
         check=layout.CHECK,
         runs=layout.table("runs"),
+        sft=get_conversations,
     output:
-        layout.SHIFTS,
+        shifts=layout.SHIFTS,
+        taught=layout.TAUGHT,
     log:
         "logs/find_shifts/{model}/{sft}/{task}.log",
     conda:
@@ -52,6 +54,7 @@ rule find_shifts:
     params:
         stage=stages.STAGES["find_shifts"],
         scoring=config["scoring"][0],
+        statistics=get_statistics(),
     shell:
         "python -m polycal find_shifts"
         " --predictions {input.predictions:q}"
@@ -59,7 +62,10 @@ rule find_shifts:
         " --check {input.check:q}"
         " --scoring {params.scoring}"
         " --runs {input.runs:q}"
-        " --out {output:q} &> {log:q}"
+        " --sft {input.sft:q}"
+        " {params.statistics}"
+        " --out {output.shifts:q}"
+        " --taught {output.taught:q} &> {log:q}"
 
 
 rule aggregate:

@@ -84,7 +84,8 @@ rule report:
         cultures=layout.table("cultures"),
         claims=layout.table("claims"),
         runs=layout.table("runs"),
-        shifts=get_shifts(),
+        shifts=list_compared(layout.SHIFTS),
+        taught=list_compared(layout.TAUGHT),
         checks=[layout.CHECK.format(task=task["name"]) for task in config["tasks"]],
         figures=get_figures(),
         papers=get_tables(),
@@ -113,6 +114,7 @@ rule report:
         " --scoring {params.scoring}"
         " --tables results"
         " --shifts {input.shifts:q}"
+        " --taught {input.taught:q}"
         " --checks {input.checks:q}"
         " --figures {params.figures:q}"
         " --papers {params.papers:q}"

@@ -42,7 +42,7 @@ from polycal.reporting.report_tables import (
     difference_table,
     level_table,
 )
-from polycal.reporting.sample_tables import select_samples
+from polycal.reporting.sample_tables import select_samples, taught_tables
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import join
 from polycal.reporting.trainings import describe_run, describe_trainings
@@ -68,6 +68,7 @@ def report(
     scoring: Sequence[Scoring],
     tables: Path,
     shifts: Sequence[Path] = (),
+    taught: Sequence[Path] = (),
     checks: list[Path],
     figures: Path,
     papers: Path | None = None,
@@ -83,6 +84,7 @@ def report(
         scoring: the scorings of the page; the first one leads.
         tables: the folder that holds the study's tables.
         shifts: tables that `polycal find_shifts` wrote.
+        taught: the other tables that it wrote.
         checks: files that `polycal check_task` wrote, one per task.
         figures: the folder that holds `{task}/{scoring}-{normaliser}/{figure}.svg`.
         papers: the folder that holds `{task}/{scoring}-{normaliser}/{table}.csv` and
@@ -129,6 +131,7 @@ def report(
         ],
         "data": to_json(explore(tables, shifts, scoring, released)),
         "has_questions": bool(shifts),
+        "taught": taught_tables(taught),
         "made_by": _made_by(paths),
     }
     environment = jinja2.Environment(

@@ -3,12 +3,14 @@
 From rows of the study's tables of one facet to rows of cells, which are texts.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from polycal.comparing.conditions import by_condition, label, per_change
+from polycal.comparing.conditions import by_condition, label, name_facet, per_change
+from polycal.comparing.taught import METRICS
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.report_tables import (
     NOTHING,
@@ -16,9 +18,11 @@ from polycal.reporting.report_tables import (
     compare,
     spell_interval,
     spell_points,
+    spelling_of,
 )
 from polycal.reporting.selection import Selection
 from polycal.reporting.spelling import percent
+from polycal.storage.tables import read
 from polycal.study.languages import ALL, LEVELS
 
 _RESOURCES = "joshi_class"
@@ -132,17 +136,42 @@ def culture_table(cultures: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for rank, level, own in _by_level(cultures[cultures["reference"].isna()]):
         by_metric = own.set_index("metric")
-        cells = [
-            {
-                "text": spell_points(by_metric.loc[metric, "estimate"]),
-                "interval": spell_interval(
-                    *by_metric.loc[metric, ["ci_low", "ci_high"]]
-                ),
-            }
-            for metric in ("accuracy", "confidence", "gap")
-        ]
+        cells = [_cell(by_metric.loc[name], spell_points) for name in METRICS]
         rows.append({"condition": label(rank), "level": level, "cells": cells})
     return rows
+
+
+def taught_tables(paths: Iterable[Path]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Return (facet, task, scoring, normaliser) -> a row per condition and part.
+
+    Args:
+        paths: taught tables, of one model, SFT set and task each.
+
+    Returns:
+        Rows of `condition`, `part`, `n` questions, and `cells` for accuracy, confidence
+        and gap; no key where SFT taught all questions or none.
+    """
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for path in paths:
+        rows = read(path, "taught").to_pandas()
+        names = ["model", "sft", "task", "scoring", "normaliser", "condition", "taught"]
+        for (model, sft, *about, condition, is_taught), own in rows.groupby(names):
+            by_metric = own.set_index("metric")
+            cells = [_cell(by_metric.loc[name], spelling_of(name)) for name in METRICS]
+            found.setdefault((name_facet(model, sft), *about), []).append(
+                {
+                    "condition": label(condition),
+                    "part": "taught" if is_taught else "not taught",
+                    "n": int(own["n_questions"].max()),
+                    "cells": cells,
+                }
+            )
+    return found
+
+
+def _cell(row: Mapping, spell: Callable[[float], str]) -> dict[str, str]:
+    interval = spell_interval(row["ci_low"], row["ci_high"], spell)
+    return {"text": spell(row["estimate"]), "interval": interval}
 
 
 def _by_level(rows: pd.DataFrame) -> Iterator[tuple[float, str, pd.DataFrame]]:

@@ -30,6 +30,7 @@ RUN = f"results/runs/{RUN_TAIL}"
 PREDICTIONS = f"results/predictions/{SCORED_TAIL}.parquet"
 MEASURED = f"results/{{kind}}/{RUN_TAIL}/{{task}}.parquet"
 SHIFTS = "results/shifts/{model}/{sft}/{task}.parquet"
+TAUGHT = "results/taught/{model}/{sft}/{task}.parquet"
 TABLE = "results/{table}.{suffix}"  # of the whole study
 FIGURES = "results/report/figures"
 FIGURE = f"{FIGURES}/{SHOWN_TAIL}/{{figure}}.{{suffix}}"

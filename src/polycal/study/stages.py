@@ -18,7 +18,7 @@ STAGES = {
     "contrast": 10,
     "analyse": 8,
     "list_runs": 7,
-    "find_shifts": 2,
+    "find_shifts": 3,
     "draw": 14,
     "tabulate": 5,
     "report": 19,

@@ -1,0 +1,76 @@
+"""Answers to questions that are in the SFT data, beside the others."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.special import stdtrit
+
+from polycal.storage import tables
+
+METRICS = ["accuracy", "confidence", "gap"]
+
+
+def find_taught(sft: Sequence[Path], questions: Sequence[Path]) -> set[str]:
+    """Return the ids of the questions whose text, in some language, SFT teaches.
+
+    Args:
+        sft: conversations; they teach a text that is a turn of the user or its line.
+        questions: questions tables of one task.
+    """
+    texts = {
+        text.strip()
+        for path in sft
+        for messages in tables.read(path, "conversations")["messages"].to_pylist()
+        for turn in messages
+        if turn["role"] == "user"
+        for text in (turn["content"], *turn["content"].splitlines())
+    }
+    return {
+        row["question_id"]
+        for path in questions
+        for row in tables.read(path, "questions").to_pylist()
+        if row["question"].strip() in texts
+    }
+
+
+def split_taught(
+    answers: pd.DataFrame, taught: Collection[str], confidence: float
+) -> list[dict[str, Any]]:
+    """Return a row per condition, metric and part: the taught questions, the others.
+
+    Args:
+        answers: `condition`, `question_id`, `confidence` and `accuracy` of every answer
+            in every language and seed.
+        taught: ids of the taught questions.
+        confidence: of the intervals, which hold the noise of questions (Student's t
+            over the questions' means over languages and seeds).
+
+    Returns:
+        Rows of a taught table without its identity; none if a part has fewer than two
+        questions.
+    """
+    answers = answers.assign(
+        gap=answers["confidence"] - answers["accuracy"],
+        taught=answers["question_id"].isin(taught),
+    )
+    keys = ["condition", "taught"]
+    means = answers.groupby([*keys, "question_id"])[METRICS].mean()
+    if answers["taught"].nunique() < 2 or means.groupby(keys).size().min() < 2:
+        return []
+    rows = []
+    for key, own in means.groupby(keys):
+        n = len(own)
+        for metric in METRICS:
+            estimate, se = own[metric].mean(), own[metric].sem()
+            half = stdtrit(n - 1, (1 + confidence) / 2) * se
+            rows.append(
+                {
+                    **dict(zip(keys, key, strict=True)),
+                    **{"metric": metric, "estimate": estimate, "se": se},
+                    **{"ci_low": estimate - half, "ci_high": estimate + half},
+                    "n_questions": n,
+                }
+            )
+    return rows
