@@ -104,7 +104,9 @@ def test_what_sft_teaches_is_told_apart_from_the_rest(given):
     check = json.loads(given["check"].read_text())
     check["test"]["missing"] = []
     for policy in ("own", "intersection"):
-        given["check"].write_text(json.dumps(check | {"policy": policy}))
+        check["policy"] = policy
+        facts = check | {"content": digest_facts(check)}
+        given["check"].write_text(json.dumps(facts))
         find_shifts(**given, sft=[folder / "sft"])
         rows = tables.read(given["taught"], "taught").to_pylist()
         assert len(rows) == (0 if policy == "own" else 2 * 2 * 3)
