@@ -12,23 +12,17 @@ and what one more seed then takes to be planned.
 """
 
 import argparse
-import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import yaml
 from snakemakes import count_jobs, run
 
-REPOSITORY = Path(__file__).parents[1]
-STUB = """import pathlib, sys
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-words = iter(sys.argv)
-for word in words:
-    if word in ("--out", "--metrics", "--reliability", "--replicates"):
-        path = pathlib.Path(next(words))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch() if path.suffix in (".parquet", ".json") else path.mkdir()
-"""
+from study import REPOSITORY, STUB, copy_checkout
+
 TOUCHES = """rule all:
     input: expand("made/{{i}}", i=range({n}))
 rule touch:
@@ -44,9 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("workflow", "src", "profiles", "envs"):
-            shutil.copytree(REPOSITORY / part, folder / "house" / part)
-        shutil.copy(REPOSITORY / "Snakefile", folder / "house")
+        copy_checkout(folder / "house")
         (folder / "house/src/polycal/__main__.py").write_text(STUB)
         study = yaml.safe_load(options.study.read_text())
         for seeds in (options.seeds, options.seeds + 1):

@@ -70,6 +70,28 @@ def write_config(directory: Path, config: dict) -> Path:
     return path
 
 
+# A `polycal` that makes the outputs that a job names, empty. A training hangs and hears
+# no Ctrl-C, or takes four seconds, where the study's folder has a file that says so.
+STUB = """import pathlib, signal, sys, time
+
+words = iter(sys.argv)
+if "tune" in sys.argv and pathlib.Path("hang").exists():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path("hangs").touch()
+    time.sleep(1000)
+if "tune" in sys.argv and pathlib.Path("slow").exists():
+    time.sleep(4)
+for word in words:
+    if word in ("--out", "--metrics", "--reliability", "--replicates", "--model",
+                "--sft", "--global-mmlu", "--mmlu-prox"):
+        path = pathlib.Path(next(words))
+        if path.parts[0] in ("results", "resources"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch() if path.suffix else path.mkdir(exist_ok=True)
+"""
+
+
 def copy_checkout(folder: Path) -> Path:
     """What Snakemake reads of this checkout, in another place."""
     for name in ("Snakefile", "workflow", "envs", "profiles", "src"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from study import (
+    STUB,
     copy_checkout,
     jobs_of,
     small_study,
@@ -20,27 +21,6 @@ from study import (
 
 pytestmark = pytest.mark.slow
 
-# Makes the outputs that a job names, empty. A training takes four seconds, or hangs and
-# hears no Ctrl-C.
-STUB = """import pathlib, signal, sys, time
-
-words = iter(sys.argv)
-if "tune" in sys.argv:
-    if pathlib.Path("hang").exists():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        pathlib.Path("hangs").touch()
-        time.sleep(1000)
-    time.sleep(4)
-for word in words:
-    if word in ("--out", "--metrics", "--reliability", "--replicates", "--model",
-                "--sft", "--global-mmlu", "--mmlu-prox"):
-        path = pathlib.Path(next(words))
-        if path.parts[0] in ("results", "resources"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch() if path.suffix else path.mkdir(exist_ok=True)
-"""
-
 
 @pytest.fixture
 def house(tmp_path):
@@ -49,6 +29,7 @@ def house(tmp_path):
     (checkout / "src/polycal/__main__.py").write_text(STUB)
     directory = tmp_path / "study"
     write_config(directory, small_study())
+    (directory / "slow").touch()
     return directory, checkout / "Snakefile"
 
 

@@ -75,29 +75,18 @@ def _check_packages(checkpoint: Path, config: PreTrainedConfig) -> None:
     """
     from transformers.quantizers import AutoHfQuantizer  # imports PyTorch
 
-    problem = (
-        f"{checkpoint} has quantised weights ({describe_quantisation(checkpoint)})"
-    )
+    how = describe_quantisation(checkpoint)
+    problem = f"{checkpoint} has quantised weights ({how}), which cannot be read here: "
     try:
         quantiser = AutoHfQuantizer.from_config(
             config.quantization_config, pre_quantized=True
         )
-    except ImportError as error:
-        raise InputError(
-            f"{problem}, whose package is missing: {summarise(error)}"
-        ) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{problem}, which this version of transformers cannot read: "
-            f"{summarise(error)}"
-        ) from error
+    except (ImportError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(problem + summarise(error)) from error
     try:
         quantiser.validate_environment(device_map={"": "cpu"})
     except ImportError as error:
-        if "requires a GPU" in str(error):  # says transformers of FBGEMM
-            return
-        raise InputError(
-            f"{problem}, whose package is missing: {summarise(error)}"
-        ) from error
+        if "requires a GPU" not in str(error):  # says transformers of FBGEMM
+            raise InputError(problem + summarise(error)) from error
     except (RuntimeError, ValueError, NotImplementedError):
         return  # such as one that needs a GPU

@@ -134,16 +134,12 @@ def score(
         _logger.warning(
             "%s mixes dtypes %s; choose one with --dtype", out, used["dtype"]
         )
-    fewer = {
-        part.key["language"]: part.fewer_shots for part in parts if part.fewer_shots
-    }
+    fewer, replaced = (
+        {part.key["language"]: n for part in parts if (n := getattr(part, name))}
+        for name in ("fewer_shots", "replaced_shots")
+    )
     if fewer:
         _logger.warning("questions with fewer than %d shots: %s", shots, fewer)
-    replaced = {
-        part.key["language"]: part.replaced_shots
-        for part in parts
-        if part.replaced_shots
-    }
     if replaced:
         _logger.warning(
             "questions that are among their own shots, and get another one: %s",
