@@ -112,7 +112,7 @@ def test_a_released_checkpoint_is_asked_with_its_own_template(config, capsys):
     with pytest.raises(InputError, match="has no chat template"):
         show_prompt(config=config, task="mmlu_prox", language="sw", prompt="chat")
     for sft, message in (
-        ("nobody", "the study has no sft 'nobody'; it has alpaca-en, instruct"),
+        ("nobody", "the study has no 'nobody'; it has alpaca-en, instruct"),
         ("alpaca-en", "no released checkpoint 'alpaca-en' of miniature"),
     ):
         with pytest.raises(InputError, match=message):
@@ -139,8 +139,8 @@ def test_a_context_that_is_cut_is_shown_cut(config, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"task": "x"}, "the study has no task 'x'; it has global_mmlu, mmlu_prox"),
-        ({"model": "x"}, "the study has no model 'x'; it has miniature"),
+        ({"task": "x"}, "the study has no 'x'; it has global_mmlu, mmlu_prox"),
+        ({"model": "x"}, "the study has no 'x'; it has miniature"),
         ({"question": "x"}, "there is no test question 'x'; the first are 70, 71"),
         ({"language": "zu"}, "does not offer 'zu'; it offers: sw"),
         (

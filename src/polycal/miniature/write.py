@@ -1,6 +1,6 @@
 """Write the data sets in exactly the columns and the layout of the Hub."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,45 +12,6 @@ from polycal.storage.files import replacing_folder
 from polycal.storage.provenance import write_provenance
 from polycal.study.prompts import LETTERS
 
-_GLOBAL_MMLU = pa.schema(
-    [
-        (name, pa.string())
-        for name in (
-            "sample_id",
-            "subject",
-            "subject_category",
-            "question",
-            "option_a",
-            "option_b",
-            "option_c",
-            "option_d",
-            "answer",
-            "required_knowledge",
-            "time_sensitive",
-            "reference",
-            "culture",
-            "region",
-            "country",
-            "cultural_sensitivity_label",
-        )
-    ]
-    + [("is_annotated", pa.bool_())]
-)
-_MMLU_PROX = pa.schema(
-    [("question_id", pa.int64()), ("question", pa.string())]
-    + [(f"option_{index}", pa.string()) for index in range(len(LETTERS))]
-    + [
-        ("answer", pa.string()),
-        ("answer_index", pa.int64()),
-        ("cot_content", pa.string()),
-        ("category", pa.string()),
-        ("src", pa.string()),
-        ("question_id_src", pa.int64()),
-    ]
-)
-_ALPACA = pa.schema(
-    [(name, pa.string()) for name in ("instruction", "input", "output")]
-)
 # Categories of the benchmarks for the kinds of facts.
 _SUBJECT_CATEGORIES = {"currency": "Business", "language": "Humanities"}
 _CATEGORIES = {"currency": "economics", "language": "other"}
@@ -64,17 +25,11 @@ _ORIGIN = (
 def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,dev}-00000-of-00001.parquet` and the card."""
     codes = [code for code, row in written_languages().items() if row.in_global_mmlu]
-    with replacing_folder(out) as folder:
-        for code in codes:
-            for split in ("test", "dev"):
-                rows = [
-                    _global_mmlu_row(question, world, code)
-                    for question in questions
-                    if question.split == split
-                ]
-                _write_split(rows, _GLOBAL_MMLU, folder / code, split)
-        _write_card(folder, codes, ("test", "dev"))
-        write_provenance(folder)
+    rows = {
+        code: [(each.split, _global_mmlu_row(each, world, code)) for each in questions]
+        for code in codes
+    }
+    _write_benchmark(rows, {"test": "test", "dev": "dev"}, out)
 
 
 def _global_mmlu_row(question: Question, world: World, language: str) -> dict:
@@ -103,20 +58,15 @@ def _global_mmlu_row(question: Question, world: World, language: str) -> dict:
 def write_mmlu_prox(questions: Sequence[Question], world: World, out: Path) -> None:
     """Write `<language>/{test,validation}-00000-of-00001.parquet` and the card."""
     codes = [code for code, row in written_languages().items() if row.in_mmlu_prox]
-    ordered = sorted(
-        questions, key=lambda question: question.split
-    )  # dev has the first ids
-    with replacing_folder(out) as folder:
-        for code in codes:
-            rows = [
-                (question.split, _mmlu_prox_row(number, question, world, code))
-                for number, question in enumerate(ordered)
-            ]
-            for split, name in (("test", "test"), ("dev", "validation")):
-                own = [row for row_split, row in rows if row_split == split]
-                _write_split(own, _MMLU_PROX, folder / code, name)
-        _write_card(folder, codes, ("test", "validation"))
-        write_provenance(folder)
+    ordered = sorted(questions, key=lambda each: each.split)  # dev has the first ids
+    rows = {
+        code: [
+            (each.split, _mmlu_prox_row(number, each, world, code))
+            for number, each in enumerate(ordered)
+        ]
+        for code in codes
+    }
+    _write_benchmark(rows, {"test": "test", "dev": "validation"}, out)
 
 
 def _mmlu_prox_row(
@@ -147,7 +97,7 @@ def _topic(kind: str) -> str:
 def write_sft(rows: Sequence[dict[str, str]], out: Path) -> None:
     """Write `data/train-00000-of-00001.parquet` in Alpaca's columns, and the card."""
     with replacing_folder(out) as folder:
-        _write_split(rows, _ALPACA, folder / "data", "train")
+        _write_split(rows, folder / "data", "train")
         (folder / "README.md").write_text(
             "---\nconfigs:\n- config_name: default\n  data_files:\n"
             "  - split: train\n    path: data/train-*\n---\n\n"
@@ -157,14 +107,23 @@ def write_sft(rows: Sequence[dict[str, str]], out: Path) -> None:
         write_provenance(folder)
 
 
-def _write_split(
-    rows: Sequence[dict], schema: pa.Schema, folder: Path, split: str
+def _write_benchmark(
+    rows: Mapping[str, Sequence[tuple[str, dict]]], splits: Mapping[str, str], out: Path
 ) -> None:
+    """Write each language's rows, which come with their split, and the card."""
+    with replacing_folder(out) as folder:
+        for code, own in rows.items():
+            for split, name in splits.items():
+                _write_split([row for s, row in own if s == split], folder / code, name)
+        _write_card(folder, rows, list(splits.values()))
+        write_provenance(folder)
+
+
+def _write_split(rows: Sequence[dict], folder: Path, split: str) -> None:
+    """Write rows that have the Hub's columns in their order."""
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.Table.from_pylist(list(rows), schema),
-        folder / f"{split}-00000-of-00001.parquet",
-    )
+    path = folder / f"{split}-00000-of-00001.parquet"
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
 
 
 def _write_card(folder: Path, configs: Iterable[str], splits: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Print one prompt of a study exactly as a model is given it, before anything runs."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +70,9 @@ def show_prompt(
             no chat template that supports the question.
     """
     study = load_study(config)
-    task_entry = _find_entry(study["tasks"], "task", task)
+    task_entry = grid.entry(study["tasks"], task)
     model_name = model or study["models"][0]["name"]
-    model_entry = _find_entry(study["models"], "model", model_name)
+    model_entry = grid.entry(study["models"], model_name)
     scoring = scoring or study["scoring"][0]
     shots = task_entry["shots"] if shots is None else shots
     sources = [model_entry]
@@ -110,13 +110,6 @@ def show_prompt(
     print("\n".join([title, *lines]))
 
 
-def _find_entry(entries: Iterable[Mapping], kind: str, name: str) -> Mapping:
-    names = [entry["name"] for entry in entries]
-    if name not in names:
-        raise InputError(f"the study has no {kind} {name!r}; it has {', '.join(names)}")
-    return grid.entry(entries, name)
-
-
 def _check_exists(repo: str) -> None:
     if grid.is_local(repo) and not Path(repo).exists():
         raise InputError(
@@ -146,7 +139,7 @@ def _find_shots(table: pa.Table, row: Mapping, shots: int) -> Sequence[Mapping]:
 
 
 def _find_checkpoint(study: Mapping, model: str, sft: str) -> Mapping:
-    entry = _find_entry(study["sft"], "sft", sft)
+    entry = grid.entry(study["sft"], sft)
     if model not in entry.get("checkpoints", {}):
         raise InputError(
             f"the study has no released checkpoint {sft!r} of {model}; what it tunes "

@@ -196,10 +196,10 @@ def entry(entries: Iterable[Mapping], name: str) -> Mapping:
     Raises:
         InputError: there is none.
     """
-    for item in entries:
-        if item["name"] == name:
-            return item
-    raise InputError(f"the config has no entry named {name!r}")
+    named = {item["name"]: item for item in entries}
+    if name not in named:
+        raise InputError(f"the study has no {name!r}; it has {', '.join(named)}")
+    return named[name]
 
 
 def count_gpus(model: Mapping) -> int:
