@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from toys import WORDS, make_model, make_tokenizer, save_checkpoint
 
 from polycal.errors import InputError
@@ -153,3 +154,51 @@ def test_an_adapter_of_another_model_is_refused(tmp_path, base, changes, message
     with pytest.raises(InputError, match=rf"a is not an adapter of .*{message}"):
         prepare(tmp_path / "a", base, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+ALL = {"bias": "all", "modules_to_save": ["lm_head"], "trainable_token_indices": [5, 7]}
+LAYER = "base_model.model.model.layers.1.self_attn"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda held: None, None),
+        (lambda held: held.pop(f"{LAYER}.k_proj.bias"), r"has .*1\.self_attn\.k_proj\.b"),
+        (lambda held: held.pop("base_model.model.lm_head.weight"), "it lacks '.*lm_head"),
+        (
+            lambda held: held.update({f"{LAYER}.q_proj.weight": torch.ones(32, 32)}),
+            r"only one of them has .*layers\.1\.self_attn\.q_proj\.weight",
+        ),
+        (
+            lambda held: held.update({"lm_head.weight": torch.ones(330, 32)}),
+            r"only one of them has lm_head\.weight",
+        ),
+    ],
+)
+def test_no_part_of_an_adapter_is_ignored(tmp_path, spoil, message):
+    """Tuned biases, tokens and whole layers are scored as peft's own model does it.
+
+    One that is missing would be the base model's; one that peft knows by no name would
+    be left out.
+    """
+    base = save_checkpoint(tmp_path / "biased", make_model(attention_bias=True))
+    settings = LoraConfig(r=2, target_modules=["q_proj"], **ALL)
+    adapted = get_peft_model(load_model(base, **CPU), settings).eval()
+    torch.manual_seed(1)
+    for weight in adapted.parameters():
+        if weight.requires_grad:
+            weight.data += torch.randn(weight.shape) / 9
+    adapted.save_pretrained(tmp_path / "a")
+    path = tmp_path / "a/adapter_model.safetensors"
+    held = load_file(path)
+    spoil(held)
+    save_file(held, path, metadata={"format": "pt"})
+    if message:
+        with pytest.raises(InputError, match=rf"a is not an adapter of .*{message}"):
+            prepare(tmp_path / "a", base, tmp_path / "out")
+        return
+    prepare(tmp_path / "a", base, tmp_path / "out")
+    model, ids = load_model(tmp_path / "out", base=base, **CPU), torch.arange(40)[None]
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, adapted(ids).logits)

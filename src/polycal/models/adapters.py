@@ -30,8 +30,10 @@ def load_adapter(
 ) -> PreTrainedModel:
     """Return the peft model of a base model and an adapter.
 
-    peft leaves a layer as it is whose adapter has another name, and scores would be
-    those of the base model; here every weight of either has to be in the other.
+    peft leaves a layer as it is whose adapter has another name, and ignores weights
+    that it does not know: scores would be those of the base model. Here every weight of
+    the adapter has to be in the model, and all that its configuration tuned in the
+    adapter: LoRA matrices, biases, whole layers.
 
     Raises:
         InputError: it is not an adapter of this model.
@@ -46,14 +48,14 @@ def load_adapter(
                 model, checkpoint, low_cpu_mem_usage=on_meta
             )
     except (*UNREADABLE, RuntimeError) as error:  # RuntimeError: another shape
-        raise InputError(
-            f"{checkpoint} is not an adapter of {base}: {error}"
-        ) from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{checkpoint} is not an adapter of {base}: {why}") from error
     with safe_open(checkpoint / ADAPTER_WEIGHTS, framework="numpy") as file:
-        held = {name for name in file.keys() if ".lora_" in name}  # noqa: SIM118
-    needed = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    unlike = held ^ {name for name in needed if ".lora_" in name}
-    if unlike:
+        held = set(file.keys())
+    needed = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    # Beside its own weights, an adapter may hold some of the base model.
+    known = needed | set(adapted.state_dict())
+    if unlike := (needed - held) | (held - known):
         shown = ", ".join(sorted(unlike)[:_SHOWN]) + " ..." * (len(unlike) > _SHOWN)
         raise InputError(
             f"{checkpoint} is not an adapter of {base}: only one of them has {shown}"
