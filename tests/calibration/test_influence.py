@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from confidences import draw_calibrated
 
 from polycal import calibration
 from polycal.calibration import METRICS, answer
@@ -13,10 +14,8 @@ BIASED = [name for name, metric in METRICS.items() if metric.calibrated]
 
 def make(chance: np.random.Generator, sharpened: float) -> calibration.Answers:
     """Answers of a model that is calibrated before its scores are sharpened."""
-    scores = chance.normal(size=(N, 4)) * 1.5
-    probs = calibration.probabilities(scores)
-    gold = (chance.random((N, 1)) > probs.cumsum(axis=1)).sum(axis=1)
-    return answer(scores * sharpened, np.minimum(gold, 3))
+    scores, gold = draw_calibrated(chance, N)
+    return answer(scores * sharpened, gold)
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +78,14 @@ def test_what_is_not_defined_has_no_terms():
     assert METRICS["augrc"].terms(right).tolist() == [0, 0]
     half = METRICS["confidence_right"].terms(answer(scores, [0, 1]))
     assert half.mean() == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("name", ["auroc", "augrc"])
+def test_a_tie_counts_half(name):
+    """Right .9 and .7, wrong .7 and .4: the right .7 is above one and ties with one."""
+    scores = np.log([[0.9, 0.1], [0.7, 0.3], [0.7, 0.3], [0.6, 0.4]])
+    given = answer(scores, [0, 0, 1, 1])
+    terms = METRICS[name].terms(given)
+    assert terms.mean() == pytest.approx(METRICS[name].compute(given))
+    if name == "auroc":  # area + (share of pairs won - area) / (half of the questions)
+        assert terms == pytest.approx([1.125, 0.625, 0.625, 1.125])
