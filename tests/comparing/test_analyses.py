@@ -187,6 +187,24 @@ def test_the_parts_of_a_change_know_other_trainings(study, one_seed):
     assert several["confidence"]["se"] == pytest.approx(expected, rel=0.02)
 
 
+def test_a_base_model_has_one_seed_for_all(study):
+    """It is not trained: each seed of SFT changes from it, the second by 0.01 more."""
+    alone = {
+        condition: {
+            name: own._replace(seeds={c: s[:1] for c, s in own.seeds.items()})
+            for name, own in metrics.items()
+        }
+        if condition.sft == "none"
+        else metrics
+        for condition, metrics in study.items()
+    }
+    place = {"reference": "base", "smoothing": 0.0, "level": "en"}
+    place |= {"part": "confidence"}
+    one, several = (only(decompositions(own, 0.95), **place) for own in (alone, study))
+    assert one["estimate"] == several["estimate"]
+    assert one["se"] > 0.9 * 0.01 / 2  # an sd of 0.01 / sqrt(2), of two seeds
+
+
 def test_doses_find_the_optimum(study):
     """|gap| is least at 0.2 for level all (.07 for .16), ECE too; a gap has a sign."""
     rows = doses(study, 0.95)

@@ -4,7 +4,7 @@ import numpy as np
 
 from polycal.comparing.paired import (
     Condition,
-    Numbers,
+    Difference,
     Row,
     Study,
     contrasted,
@@ -14,6 +14,8 @@ from polycal.comparing.paired import (
 )
 from polycal.comparing.seed_noise import pool_means
 from polycal.study.grid import BASE
+
+Estimate = tuple[float, np.ndarray, np.ndarray]  # value, replicates [R], by seed [S]
 
 
 def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
@@ -43,7 +45,7 @@ def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
             common = shared(numbers for own in sides.values() for numbers in own)
             for level, codes in levels_and_languages(common).items():
                 key = {"reference": reference, "level": level, "metric": metric}
-                apart = {each: _subtract(*own, codes) for each, own in sides.items()}
+                apart = {each: Difference(*own, codes) for each, own in sides.items()}
                 changes = {
                     after: _change(apart[after], before and apart[before])
                     for before, after in pairs
@@ -57,21 +59,11 @@ def cultures(sensitive: Study, agnostic: Study, confidence: float) -> list[Row]:
     return rows
 
 
-Apart = tuple[float, np.ndarray, np.ndarray]  # value, replicates [R], by seed [S]
-
-
-def _subtract(sensitive: Numbers, agnostic: Numbers, codes: list[str]) -> Apart:
-    """Return the difference of the two kinds of questions, mean over languages."""
-    (value, draws), (other, theirs) = sensitive.mean(codes), agnostic.mean(codes)
-    seeds = sensitive.by_seed(codes) - agnostic.by_seed(codes)
-    return value - other, draws - theirs, seeds.mean(axis=1)
-
-
-def _change(after: Apart, before: Apart | None) -> Apart:
+def _change(after: Difference, before: Difference | None) -> Estimate:
     """Return how the difference changes; seeds that nothing pairs give no noise."""
     if before is None:
-        return after
-    seeds, theirs = after[2], before[2]
+        return after.value, after.draws, after.seeds
+    seeds, theirs = after.seeds, before.seeds
     if len({len(seeds), len(theirs)} - {1}) > 1:
         seeds, theirs = seeds.mean(keepdims=True), theirs.mean(keepdims=True)
-    return after[0] - before[0], after[1] - before[1], seeds - theirs
+    return after.value - before.value, after.draws - before.draws, seeds - theirs

@@ -119,26 +119,27 @@ class _Change:
         self.condition = condition
         self.codes = shared(side["ece"] for side in (before, after))
         self._bias = before["ece"], after["ece"]
-        self._values, self._draws, self._seeds = (
-            {
-                code: decompose(
-                    **{m: take(before[m], after[m], code) for m in _METRICS}
-                )
-                for code in self.codes
+        self._parts = {}
+        for code in self.codes:
+            # All numbers of a language in a row: the value, its replicates, its seeds.
+            rows = {m: _row(before[m], after[m], code) for m in _METRICS}
+            n = len(after["ece"].draws[code])
+            found = decompose(**rows)
+            self._parts[code] = {
+                part: (own[0], own[1 : n + 1], own[n + 1 :])
+                for part, own in found._asdict().items()
             }
-            for take in (_values, _draws, _seeds)
-        )
 
     def seeds(self, part: str, codes: Iterable[str]) -> np.ndarray:
         """Return a part's mean over languages by seed [S]."""
-        return np.mean([getattr(self._seeds[code], part) for code in codes], axis=0)
+        return np.mean([self._parts[code][part][2] for code in codes], axis=0)
 
     def estimate(
         self, part: str, codes: list[str], confidence: float, **noise: Any
     ) -> Row:
         """Return a part's mean over languages with its `interval`."""
-        value = np.mean([getattr(self._values[code], part) for code in codes])
-        drawn = np.mean([getattr(self._draws[code], part) for code in codes], axis=0)
+        value = np.mean([self._parts[code][part][0] for code in codes])
+        drawn = np.mean([self._parts[code][part][1] for code in codes], axis=0)
         # The bias of ECE is one of the cancellation.
         biased = part == "cancellation"
         before, after = self._bias
@@ -152,14 +153,11 @@ class _Change:
         )
 
 
-def _values(before: Numbers, after: Numbers, code: str) -> tuple[float, float]:
-    return before.value[code], after.value[code]
-
-
-def _draws(before: Numbers, after: Numbers, code: str) -> tuple[np.ndarray, np.ndarray]:
-    return before.draws[code], after.draws[code]
-
-
-def _seeds(before: Numbers, after: Numbers, code: str) -> tuple[np.ndarray, np.ndarray]:
-    sides = pair_seeds(before, after, [code])
-    return sides[0][:, 0], sides[1][:, 0]
+def _row(before: Numbers, after: Numbers, code: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the value, the replicates and the paired seeds of both [1 + R + S]."""
+    seeds = np.broadcast_arrays(*pair_seeds(before, after, [code]))
+    first, second = (
+        np.concatenate([[side.value[code]], side.draws[code], by_seed[:, 0]])
+        for side, by_seed in zip((before, after), seeds, strict=True)
+    )
+    return first, second

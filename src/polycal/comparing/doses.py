@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from polycal.calibration import METRICS
 from polycal.calibration.metric import LOWEST, ZERO
 from polycal.calibration.proper import isotonic
-from polycal.comparing.paired import Condition, Row, Study, levels_of, shared
+from polycal.comparing.paired import Row, Study, levels_of, shared, sweeps
 from polycal.comparing.seed_noise import add_training
 from polycal.study.grid import BASE
 
@@ -103,7 +103,9 @@ def dose_response(
 def doses(study: Study, confidence: float) -> list[Row]:
     """Return the dose-response of every metric that can be minimised, by level."""
     rows = []
-    for conditions in _sweeps(study):
+    for conditions in sweeps(study):
+        if conditions[0].sft == BASE:
+            continue
         smoothing = [condition.smoothing for condition in conditions]
         sweep = conditions[0]._asdict()
         del sweep["smoothing"]
@@ -129,12 +131,3 @@ def doses(study: Study, confidence: float) -> list[Row]:
                 key = {"level": level, "metric": name}
                 rows.append(sweep | key | dose._asdict() | shown)
     return rows
-
-
-def _sweeps(study: Study) -> list[list[Condition]]:
-    """Return the conditions of each SFT set and reading, by rising smoothing."""
-    sweeps: dict[tuple, list[Condition]] = {}
-    for condition in sorted(study):
-        if condition.sft != BASE:
-            sweeps.setdefault(condition.sweep, []).append(condition)
-    return list(sweeps.values())

@@ -78,7 +78,7 @@ def fronts(study: Study) -> list[Row]:
                 seeds = [
                     None
                     if condition.sft == BASE
-                    else by_metric[metric].by_seed(codes).mean(axis=1)
+                    else by_metric[metric].mean_seeds(codes)
                     for condition, by_metric in zip(conditions, numbers, strict=True)
                 ]
                 drawn = np.array([drawn for _, drawn in means]).T

@@ -1,18 +1,15 @@
 """Means of a condition's metrics over the languages of a level, with intervals."""
 
-from collections.abc import Iterable
-
 from polycal.calibration import METRICS
 from polycal.comparing.paired import (
-    Condition,
     Numbers,
     Row,
     Study,
     interval,
     levels_of,
+    sweeps,
 )
 from polycal.comparing.seed_noise import SeedVariance, pool_means
-from polycal.study.grid import BASE
 
 
 def level_means(study: Study, confidence: float) -> list[Row]:
@@ -23,7 +20,7 @@ def level_means(study: Study, confidence: float) -> list[Row]:
     trainings, where several seeds show it; and what the bias of an ECE may be.
     """
     rows = []
-    for conditions in _alike(study):
+    for conditions in sweeps(study):
         metrics = dict.fromkeys(name for each in conditions for name in study[each])
         for metric in metrics:
             held = {each: study[each].get(metric) for each in conditions}
@@ -35,8 +32,9 @@ def level_means(study: Study, confidence: float) -> list[Row]:
                     for each, numbers in held.items()
                     if level in levels[each]
                 }
-                training = _training(
-                    (numbers, levels[each][level]) for each, numbers in own.items()
+                training = pool_means(
+                    numbers.mean_seeds(levels[each][level])
+                    for each, numbers in own.items()
                 )
                 for each, numbers in own.items():
                     codes = levels[each][level]
@@ -44,20 +42,6 @@ def level_means(study: Study, confidence: float) -> list[Row]:
                     found = _describe(metric, numbers, codes, training, confidence)
                     rows.append(each._asdict() | key | found)
     return rows
-
-
-def _alike(study: Study) -> list[list[Condition]]:
-    """Return the conditions whose noise of training is pooled: smoothing values."""
-    sweeps: dict[tuple, list[Condition]] = {}
-    for condition in sorted(study):
-        sweeps.setdefault((condition.sft == BASE, *condition.sweep), []).append(
-            condition
-        )
-    return list(sweeps.values())
-
-
-def _training(members: Iterable[tuple[Numbers, list[str]]]) -> SeedVariance:
-    return pool_means(own.by_seed(codes).mean(axis=1) for own, codes in members)
 
 
 def _describe(

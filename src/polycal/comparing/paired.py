@@ -65,14 +65,13 @@ class Numbers(NamedTuple):
         """Return the mean over languages of the bias."""
         return float(np.mean([self.bias.get(code, 0.0) for code in codes]))
 
-    def mean_seeds(self, codes: Iterable[str]) -> np.ndarray:
-        """Return the mean over languages by seed [S]; empty where no seed is known."""
-        seeds = [self.seeds[code] for code in codes if code in self.seeds]
-        return np.mean(seeds, axis=0) if seeds else np.empty(0)
-
     def by_seed(self, codes: Iterable[str]) -> np.ndarray:
         """Return the values of languages by seed [S, L]; one row if none is known."""
         return np.array([self.seeds.get(code, [self.value[code]]) for code in codes]).T
+
+    def mean_seeds(self, codes: Iterable[str]) -> np.ndarray:
+        """Return the mean over languages by seed [S]."""
+        return self.by_seed(codes).mean(axis=1)
 
     def mean(self, codes: Iterable[str]) -> tuple[float, np.ndarray]:
         """Return the mean over languages, and its replicates [R]."""
@@ -135,6 +134,18 @@ def average_seeds(
     return studies
 
 
+def sweeps(study: Study) -> list[list[Condition]]:
+    """Return the conditions of each SFT set and reading, by rising smoothing.
+
+    Their noise of training is pooled. The base model is a sweep of its own.
+    """
+    groups: dict[tuple, list[Condition]] = {}
+    for condition in sorted(study):
+        key = condition.sft == BASE, *condition.sweep
+        groups.setdefault(key, []).append(condition)
+    return list(groups.values())
+
+
 def contrasted(study: Study) -> Iterator[tuple[str, Condition, Condition]]:
     """Yield each tuned condition with its references: (reference, before, after)."""
     for after in study:
@@ -157,6 +168,22 @@ def by_sweep(study: Study) -> dict[tuple, list[tuple[Condition, Condition]]]:
     for reference, before, after in contrasted(study):
         sweeps.setdefault((reference, *after.sweep), []).append((before, after))
     return sweeps
+
+
+class Difference:
+    """A mean difference over languages, by replicate and by seed.
+
+    Attributes:
+        value: the estimate.
+        draws: [R] its replicates.
+        seeds: [S] by seed.
+    """
+
+    def __init__(self, after: Numbers, before: Numbers, codes: list[str]) -> None:
+        """Subtract two conditions' means over languages."""
+        (value, draws), (base, base_draws) = after.mean(codes), before.mean(codes)
+        self.value, self.draws = value - base, draws - base_draws
+        self.seeds = subtract_seeds(after, before, codes).mean(axis=1)
 
 
 def pair_seeds(

@@ -10,34 +10,17 @@ import numpy as np
 from polycal.comparing.inference import half_width
 from polycal.comparing.paired import (
     Condition,
-    Numbers,
+    Difference,
     Row,
     Study,
     levels_of,
     shared,
-    subtract_seeds,
 )
 from polycal.comparing.seed_noise import pool_means
 from polycal.study.grid import BASE
 
 _SHARED_OUT = ("confidence", "gap")  # without a bias that would not cancel in a ratio
 _STEPS = 60  # doublings until an end is bracketed
-
-
-class Difference:
-    """A mean difference over languages, by replicate and by seed.
-
-    Attributes:
-        value: the estimate.
-        draws: [R] its replicates.
-        seeds: [S] by seed.
-    """
-
-    def __init__(self, after: Numbers, before: Numbers, codes: list[str]) -> None:
-        """Subtract two conditions' means over languages."""
-        (value, draws), (base, base_draws) = after.mean(codes), before.mean(codes)
-        self.value, self.draws = value - base, draws - base_draws
-        self.seeds = subtract_seeds(after, before, codes).mean(axis=1)
 
 
 def fieller(
