@@ -196,3 +196,20 @@ def test_rules_that_load_models_have_pytorch_under_conda():
     loading = {"make_miniature", "prepare_model", "prepare_released", "tune", "score"}
     assert {name for name, env in envs.items() if env == "gpu"} == loading
     assert "pytorch" in (REPOSITORY / "envs/gpu.yaml").read_text()
+
+
+def test_jobs_with_pytorch_need_no_more_than_their_environment_has():
+    """Their modules, and a recipe, without what envs/cpu.yaml alone has."""
+    names = {"babel", "datasets", "jinja2", "jsonschema", "matplotlib", "scipy"}
+    names |= {"seaborn", "tabulate"}
+    held = (REPOSITORY / "envs/gpu.yaml").read_text()
+    absent = sorted(name for name in names if f"- {name}" not in held)
+    assert absent == ["jsonschema", "matplotlib", "scipy", "seaborn", "tabulate"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"
+        "import polycal.miniature.make, polycal.preparing.released\n"
+        "import polycal.scoring.score, polycal.scoring.engine, polycal.tuning.tune\n"
+        "from polycal.study.recipe import Recipe; Recipe(lr=1e-5)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

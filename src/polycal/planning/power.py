@@ -4,9 +4,9 @@ Where the study has claims, they hold it, with the noise that was measured. Befo
 noise is assumed; the assumptions stand at the top and are printed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -240,24 +240,15 @@ def _write_measured(path: Path, config: Mapping, n: int | None) -> Iterator[str]
                 name,
                 judged[0]["metric"],
                 f"{len(judged) - len(left)} of {len(judged)}",
-                _spell_range([_spell(value) for value in sorted(known)]),
-                *(
-                    _spell_range(_sort_counts([row[column] for row in left]))
-                    for column in ("n_questions_needed", "n_seeds_needed")
-                ),
+                _spell_range(known, _spell),
+                _spell_range([row["n_questions_needed"] for row in left], _spell_count),
+                _spell_range([row["n_seeds_needed"] for row in left], _spell_count),
             ]
         )
     if not rows:
         return
-    head = [
-        "What it can show",
-        "metric",
-        "decided",
-        "decides, pp",
-        "questions",
-        "seeds",
-    ]
-    yield from align(head, rows, "<<>>>>")
+    head = ["What it can show", "metric", "decided", "decides, pp"]
+    yield from align([*head, "questions", "seeds"], rows, "<<>>>>")
     yield from wrap(
         f"From {path.name}, primary claims only. decides: how far a difference has to "
         "lie beyond 0 or the margin to be decided with a probability of "
@@ -277,16 +268,11 @@ def _spell_size(n_questions: int, n_seeds: int) -> str:
     return f"{count(n_questions, 'question')} per language and {count(n_seeds, 'seed')}"
 
 
-def _sort_counts(counts: Sequence[int | None]) -> list[str]:
-    known = sorted(value for value in counts if value is not None)
-    missing = ["none"] * (len(known) < len(counts))
-    return [f"{value:,}" for value in known] + missing
-
-
-def _spell_range(texts: Sequence[str]) -> str:
-    if not texts:
-        return "-"
-    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+def _spell_range(values: Sequence, spell: Callable[[Any], str]) -> str:
+    """Return the smallest and the largest value, which None is."""
+    ordered = sorted(values, key=lambda value: (value is None, value))
+    ends = list(dict.fromkeys(map(spell, (*ordered[:1], *ordered[-1:]))))
+    return " to ".join(ends) or "-"
 
 
 def _spell(fraction: float) -> str:

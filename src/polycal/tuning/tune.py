@@ -16,8 +16,7 @@ from polycal.models.quantisation import refuse_tuning
 from polycal.models.tokens import load_tokenizer
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_digest, read_provenance
-from polycal.study.config import check_setting
-from polycal.study.recipe import Recipe
+from polycal.study.recipe import Recipe, check_settings
 from polycal.study.stages import STAGES
 from polycal.tuning.chat import choose_template
 from polycal.tuning.checkpoints import Checkpoints, is_made, make_key
@@ -85,8 +84,7 @@ def tune(
         InputError: the model, the examples or a setting cannot be used.
         SystemExit: a signal ended the training.
     """
-    check_setting("smoothing", smoothing)
-    check_setting("seeds", seed)
+    check_settings(smoothing=smoothing, seeds=seed)
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     n_processes = processes * machines.nodes
     if recipe.batch_size % (recipe.micro_batch_size * n_processes):
