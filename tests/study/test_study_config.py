@@ -220,6 +220,19 @@ def test_the_first_task_and_scoring_are_the_primary_ones():
             study.complete(asked)
 
 
+def test_turns_of_a_plain_prompt_are_refused():
+    """It has none, and would have its shots as text without a word."""
+    asked = small_study()
+    asked["tasks"][1] |= {"shots": 2, "shots_as": "turns"}
+    name = asked["tasks"][1]["name"]
+    with pytest.raises(InputError, match=rf"tasks\.{name}\.shots_as: only a chat pro"):
+        study.complete(asked)
+    for change in ({"prompt": "chat"}, {"shots": 0}, {"shots_as": "text"}):
+        other = small_study()
+        other["tasks"][1] = asked["tasks"][1] | change
+        study.complete(other)
+
+
 def test_a_shared_rate_needs_smoothing_0():
     """Its losses select the rate of all others."""
     asked = small_study()

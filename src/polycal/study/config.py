@@ -71,6 +71,11 @@ def complete(config: Mapping) -> dict:
                 find_lead_in(read.lead_in, language)
         except InputError as error:
             raise InputError(f"tasks.{task['name']}: {error}") from None
+        if task["shots"] and (task["prompt"], task["shots_as"]) == ("plain", "turns"):
+            raise InputError(
+                f"tasks.{task['name']}.shots_as: only a chat prompt has turns; set "
+                "prompt: chat, or shots_as: text"
+            )
         if task["shots"] and "dev" not in read.splits:
             raise InputError(
                 f"tasks.{task['name']}.shots: shots are taken from the dev split; name "
