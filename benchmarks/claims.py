@@ -1,6 +1,6 @@
 """How often verdicts err, and how often intervals and bands hold the truth.
 
-    python benchmarks/claims.py [--questions 658 14042] [--studies 300 150]
+    python benchmarks/claims.py [--questions 658 14042] [--studies 100] [--covered 300]
 
 Made-up studies with a known truth, through polycal's own functions. The first two
 tables have two models in 42 languages, whose bins of confidence err by noise of
@@ -202,10 +202,8 @@ def make_condition(
     return Condition(expect(truth, deviations is not None), own, sides)
 
 
-def make_model(
-    scenario: tuple, n_seeds: int, questions: Questions, noise: np.random.Generator
-) -> dict[tuple, Condition]:
-    """The conditions of a model by smoothing (None: base) and calibrator."""
+def make_truths(scenario: tuple) -> tuple[Truth, Truth, Truth]:
+    """The base model, plain SFT and smoothing."""
     n = len(LANGUAGES)
     (sft_accuracy, sft_confidence), (accuracy, confidence) = scenario
     zeros = np.zeros(n)
@@ -214,7 +212,24 @@ def make_model(
     )
     plain = Truth(base.accuracy + sft_accuracy, base.confidence + sft_confidence, zeros)
     smoothed = Truth(plain.accuracy + accuracy, plain.confidence + confidence, zeros)
+    return base, plain, smoothed
+
+
+def draw_deviations(n_seeds: int, noise: np.random.Generator) -> tuple:
+    """By how much accuracy and confidence [S, L] of trainings are off."""
+    shape = n_seeds, len(LANGUAGES)
+    return tuple(
+        draw_training(sizes, shape, noise) for sizes in (OF_ACCURACY, OF_CONFIDENCE)
+    )
+
+
+def make_model(
+    scenario: tuple, n_seeds: int, questions: Questions, noise: np.random.Generator
+) -> dict[tuple, Condition]:
+    """The conditions of a model by smoothing (None: base) and calibrator."""
+    base, plain, smoothed = make_truths(scenario)
     # A temperature takes a third of what smoothing does, and changes no answer.
+    accuracy, confidence = scenario[1]
     scaled = [
         each._replace(confidence=each.confidence + (confidence - accuracy) / 3)
         for each in (plain, smoothed)
@@ -223,10 +238,7 @@ def make_model(
         (None, "none"): make_condition(base, None, n_seeds, questions),
     }
     for smoothing in (0.0, 0.1, 0.2):
-        deviations = tuple(
-            draw_training(sizes, (n_seeds, n), noise)
-            for sizes in (OF_ACCURACY, OF_CONFIDENCE)
-        )
+        deviations = draw_deviations(n_seeds, noise)
         for calibrator, both in (("none", (plain, smoothed)), ("ts_en", scaled)):
             truth = both[smoothing > 0]
             conditions[smoothing, calibrator] = make_condition(
@@ -360,23 +372,36 @@ def assess(study: Study) -> pd.DataFrame:
     return found.reindex(list(CLAIMS), fill_value=0.0)
 
 
-def cover(study: Study) -> pd.DataFrame:
-    """Return what one study's intervals and bands hold: SFT of both models."""
-    rows = []
-    for model, metric in itertools.product(VOCABULARIES, ANSWERED):
-        values = study.truth[model, TO_BASE, "none", metric, 0.0]
-        own = study.contrasts[
-            (study.contrasts["model"] == model)
-            & (study.contrasts["reference"] == TO_BASE)
-            & (study.contrasts["metric"] == metric)
-        ].set_index("level")
+def cover(
+    scenario: tuple, n_seeds: int, n: int, noise: np.random.Generator
+) -> pd.DataFrame:
+    """Return what the intervals and bands of one study hold: SFT of both models.
+
+    Nothing else of the study is made, which takes a tenth of the time.
+    """
+    questions = Questions(n, noise)
+    base, plain, _ = make_truths(scenario)
+    sizes, pools, truths = np.full(len(LANGUAGES), n), [], []
+    for _ in VOCABULARIES:
+        before = make_condition(base, None, n_seeds, questions)
+        deviations = draw_deviations(n_seeds, noise)
+        after = make_condition(plain, deviations, n_seeds, questions)
+        which = "own" if n_seeds == 1 else "expected"
+        for metric in ANSWERED:
+            sides = before.sides[metric], after.sides[metric]
+            pools.append([Effect({"metric": metric}, LANGUAGES, *sides, sizes)])
+            truths.append(getattr(after, which)[metric] - before.own[metric])
+    described = describe(pools, margin=MARGIN, confidence=0.95)
+    rows, n_rows = [], len(described) // len(pools)
+    for index, ((effect,), values) in enumerate(zip(pools, truths, strict=True)):
+        own = described[n_rows * index :][:n_rows].set_index("level")
         mean, languages = own.loc["all"], own.loc[LANGUAGES]
         inside = (languages["ci_low"] < values) & (values < languages["ci_high"])
         within = (languages["sim_low"] < values) & (values < languages["sim_high"])
         widths = languages["sim_high"] - languages["sim_low"]
         rows.append(
-            {
-                "metric": metric,
+            effect.key
+            | {
                 "mean": float(mean["ci_low"] < values.mean() < mean["ci_high"]),
                 "language": float(inside.mean()),
                 "band": float(within.all()),
@@ -498,69 +523,76 @@ def join(values: pd.Series | np.ndarray) -> str:
     return " · ".join(f"{100 * value:.0f}" for value in values) + " %"
 
 
-def print_studies(n: int, studies: int) -> None:
-    """Print how often claims err, and what intervals hold.
-
-    Each scenario and number of seeds has random numbers of its own.
-    """
-    verdicts, covers, errors = {}, {}, []
-    for (index, (name, scenario)), n_seeds in itertools.product(
-        enumerate(SCENARIOS.items()), SEEDS
-    ):
+def draw_cells(n: int, scenarios: list[str]) -> Iterator[tuple]:
+    """Scenarios and numbers of seeds, each with random numbers of its own."""
+    for name, n_seeds in itertools.product(scenarios, SEEDS):
+        index = list(SCENARIOS).index(name)
         noise = np.random.default_rng([n, index, n_seeds])
-        assessed, covered = [], []
-        for _ in range(studies):
-            study = make_study(scenario, n_seeds, n, noise)
-            assessed.append(assess(study))
-            covered.append(cover(study))
-        verdicts[name, n_seeds] = sum(assessed) / studies
-        covers[name, n_seeds] = sum(covered) / studies
-        if name != "at the margin":
-            spread = np.std(covered, axis=0, ddof=1)[:, :3].max(axis=0)
-            errors.append(1.96 * spread / studies**0.5)
-        print(f"{n} questions, {name}, {n_seeds} seed(s)", file=sys.stderr, flush=True)
+        yield (name, n_seeds), (SCENARIOS[name], n_seeds, n, noise)
+        print(f"{n} questions, {name}, {n_seeds} seeds", file=sys.stderr, flush=True)
+
+
+def print_claims(n: int, studies: int) -> None:
+    """Print how often claims err."""
+    verdicts = {}
+    for cell, about in draw_cells(n, list(SCENARIOS)):
+        assessed = [assess(make_study(*about)) for _ in range(studies)]
+        verdicts[cell] = sum(assessed) / studies
     frame = pd.concat(verdicts, names=["scenario", "seeds", "claim"]).unstack("seeds")
-    print(f"\n{n} questions, {studies} studies; 1 · 2 · 3 · 5 seeds")
     share = 1.96 * (0.05 * 0.95 / studies) ** 0.5
-    widest = ", ".join(f"{100 * error:.1f}" for error in np.max(errors, axis=0))
-    print(f"95 % intervals: of a share of 5 %: +-{100 * share:.1f} points; of the")
-    print(f"coverage of means, languages and bands: +-{widest} points at most")
+    print(f"\n{n} questions, {studies} studies; 1 · 2 · 3 · 5 seeds")
+    print(f"95 % interval of a share of 5 %: +-{100 * share:.1f} points")
     heads = [("wrong", name) for name in SCENARIOS]
     heads += [("wrong negligible", "at the margin"), ("right", "effect")]
     print_head("claim", *(f"{what}, {name}" for what, name in heads))
     for claim in CLAIMS:
         cells = [join(frame.loc[(name, claim), what]) for what, name in heads]
-        print(f"| `{claim}` | {' | '.join(cells)} |")
+        print(f"| `{claim}` | {' | '.join(cells)} |", flush=True)
+
+
+def print_coverage(n: int, studies: int) -> None:
+    """Print what intervals and bands hold, and how wide they are."""
+    covers, errors = {}, []
+    scenarios = ["no effect", "effect"]
+    for cell, about in draw_cells(n, scenarios):
+        covered = [cover(*about) for _ in range(studies)]
+        covers[cell] = sum(covered) / studies
+        spread = np.std(covered, axis=0, ddof=1)[:, :3].max(axis=0)
+        errors.append(1.96 * spread / studies**0.5)
+    frame = pd.concat(covers, names=["scenario", "seeds", "metric"]).unstack("seeds")
+    widest = ", ".join(f"{100 * error:.1f}" for error in np.max(errors, axis=0))
+    print(f"\n{n} questions, {studies} studies of two models; 1 · 2 · 3 · 5 seeds")
+    print(f"95 % intervals of coverage: +-{widest} points (mean, language, band)")
     columns = ("mean", "language", "band", "mean width", "band width")
     print_head("scenario", "difference of", *columns)
-    frame = pd.concat(covers, names=["scenario", "seeds", "metric"]).unstack("seeds")
-    for name in ("no effect", "effect"):
-        for metric in ANSWERED:
-            own = frame.loc[(name, metric)]
-            cells = [
-                " · ".join(f"{100 * value:.1f}" for value in own[column]) + " pp"
-                if "width" in column
-                else join(own[column])
-                for column in columns
-            ]
-            print(f"| {name} | {metric} | {' | '.join(cells)} |", flush=True)
+    for name, metric in itertools.product(scenarios, ANSWERED):
+        own = frame.loc[(name, metric)]
+        cells = [
+            " · ".join(f"{100 * value:.1f}" for value in own[column]) + " pp"
+            if "width" in column
+            else join(own[column])
+            for column in columns
+        ]
+        print(f"| {name} | {metric} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--questions", type=int, nargs="+", default=[658, 14_042])
-    parser.add_argument("--studies", type=int, nargs="+", default=[300, 150])
+    parser.add_argument("--studies", type=int, default=100, help="whole studies")
+    parser.add_argument("--covered", type=int, default=300, help="of SFT alone")
     options = parser.parse_args()
-    if len(options.studies) != len(options.questions):
-        parser.error("give --studies for each of --questions")
     print("One seed: the truth is this training's; several: the mean over trainings.")
     print("Wrong: a claim of the family holds or is reversed, and is not so.")
-    sizes = list(zip(options.questions, options.studies, strict=True))
-    for n, studies in sizes:
-        print_studies(n, studies)
+    for n in options.questions:
+        if options.studies:
+            print_claims(n, options.studies)
+        if options.covered:
+            print_coverage(n, options.covered)
     print_head("questions", "factors", "number", "truth", "covered", "width")
     noise = np.random.default_rng(0)
-    for n, studies in sizes:
+    for n in options.questions:
+        studies = 200 if n < 5000 else 40
         for factors in ((1.0, 1.0), (1.0, 1.1), (1.1, 1.5), (1.5, 1.0)):
             for row in cover_answers(factors, n, studies, noise):
                 print(

@@ -7,6 +7,7 @@ import pytest
 from confidences import draw, drawn_answers, spread
 from hypothesis import given, settings
 from relplot.metrics import smECE
+from scipy.stats import norm
 
 from polycal.calibration import ece, ks, overconfidence, smooth_ece
 from polycal.calibration import smooth as module
@@ -91,3 +92,22 @@ def test_the_signed_error_tells_the_side():
 def test_no_questions_have_no_error():
     assert math.isnan(ks([], []))
     assert math.isnan(smooth_ece([], []))
+
+
+def test_the_slope_is_how_the_integral_falls_with_more_smoothing():
+    """By brute force: a reflected Gaussian as a sum over mirror images."""
+    confidence, correct = draw(60, seed=3)
+    residuals = confidence - correct - 0.1  # of both signs, so that smoothing cancels
+    grid = (np.arange(4000) + 0.5) / 4000
+    images = np.concatenate([s * confidence + k for s in (1, -1) for k in (-2, 0, 2)])
+    weights = np.tile(residuals, 6) / len(confidence)
+
+    def integral(sigma: float) -> float:
+        kernel = norm.pdf(grid[:, None], loc=images, scale=sigma)
+        return abs(kernel @ weights).mean()
+
+    sigma = 0.1
+    slope = (integral(sigma + 1e-4) - integral(sigma - 1e-4)) / 2e-4
+    assert slope < -0.1
+    found = module.linearise(confidence, residuals, sigma)
+    assert found.slope == pytest.approx(slope, rel=0.02)

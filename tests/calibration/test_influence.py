@@ -76,6 +76,8 @@ def test_what_is_not_defined_has_no_terms():
     for name in ("auroc", "confidence_wrong"):
         assert np.isnan(METRICS[name].terms(right)).all()
     assert METRICS["augrc"].terms(right).tolist() == [0, 0]
+    wrong = answer(scores, [1, 1])
+    assert METRICS["augrc"].terms(wrong).tolist() == [0.5, 0.5]
     half = METRICS["confidence_right"].terms(answer(scores, [0, 1]))
     assert half.mean() == pytest.approx(0.9)
 
@@ -89,3 +91,32 @@ def test_a_tie_counts_half(name):
     assert terms.mean() == pytest.approx(METRICS[name].compute(given))
     if name == "auroc":  # area + (share of pairs won - area) / (half of the questions)
         assert terms == pytest.approx([1.125, 0.625, 0.625, 1.125])
+
+
+EXACT = ["smooth_ece", "rms_ce", "auroc", "augrc", "confidence_right"]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_question_asked_twice_moves_a_metric_by_its_term(bootstrap, name):
+    """By (term - metric) / (N + 1), whatever the confidence and the answer."""
+    given, metric = bootstrap[0], METRICS[name]
+    value, terms = metric.compute(given), metric.terms(given)
+    moved = []
+    for index in range(0, N, 25):
+        rows = [*range(N), index]
+        again = metric.compute(answer(given.scores[rows], given.gold[rows]))
+        moved.append((N + 1) * (again - value))
+    expected = terms[::25] - value
+    assert abs(moved - expected).mean() < 0.05 * abs(expected).mean()
+
+
+def test_the_debiased_ece_of_one_bin_by_hand():
+    """2 |d| - E|N(d, s)| with d = s = .25, whose slope in d is 2 - erf(1 / sqrt 2)."""
+    confidence = np.full(4, 0.75)
+    scores = np.log(np.stack([confidence, 1 - confidence], axis=1))
+    terms = METRICS["ece_debiased"].terms(answer(scores, [0, 0, 1, 1]))
+    slope = (terms[2] - terms[0]) / 1.0  # residuals .75 and -.25
+    assert slope == pytest.approx(2 - 0.682689, abs=1e-5)
+    assert terms.mean() == pytest.approx(
+        2 * 0.25 - 0.25 * (0.682689 + 0.483941), abs=1e-5
+    )
