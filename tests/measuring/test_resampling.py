@@ -125,6 +125,16 @@ def test_the_consistency_test_keeps_its_level():
         assert p.mean() == pytest.approx(0.5, abs=3 * error)
 
 
+def test_no_error_at_all_is_what_a_calibrated_model_shows():
+    """Sure and right in every question: each draw is as far from 0 as what is seen."""
+    given = answer(np.array([[0.0, -1000.0]] * 9), [0] * 9)
+    found = null_test(null_uniforms("t", IDS[:9], seed=0), Sample(np.arange(9), given))
+    assert {name: (own.mean, own.p) for name, own in found.items()} == {
+        "ece": (0.0, 1.0),
+        "gap": (0.0, 1.0),
+    }
+
+
 def test_nominal_intervals_cover_the_truth():
     """95 % intervals of accuracy, confidence, gap, Brier and NLL: 92 to 97 %.
 

@@ -115,7 +115,7 @@ def test_folds_are_halves_that_do_not_depend_on_the_order():
 def test_each_calibrator_is_fitted_where_it_says(count):
     """Against fits on the rows themselves, on the other fold."""
     languages = {
-        code: language(300 + 40 * index, temperature=1 + index / 2, seed=index)
+        code: language(300 + 40 * index, temperature=0.3 * 2.5**index, seed=index)
         for index, code in enumerate(["en", "de", "sw", "yo", "zh"][:count])
     }
     found = cross_fit(languages)
