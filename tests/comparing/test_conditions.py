@@ -81,7 +81,7 @@ def test_labels_and_references():
 
 def test_nothing_selected_is_said(tmp_path):
     """The message names the file and what was asked of it."""
-    paths = make_study(tmp_path)
+    paths = make_study(tmp_path, seeds=(0, 1))
     with pytest.raises(InputError, match=r"metrics\.parquet holds nothing about.*'x'"):
         select(paths["metrics"], "metrics", task="x")
 
@@ -137,7 +137,7 @@ def test_bins_of_seeds_are_pooled(tmp_path):
 
 def test_calibrated_rows_are_left_out(tmp_path):
     """What a calibrator made of the probabilities is another question."""
-    (path,) = [make_study(tmp_path)["metrics"]]
+    (path,) = [make_study(tmp_path, seeds=(0, 1))["metrics"]]
     table = tables.read(path, "metrics").to_pandas()
     other = pd.concat([table, table.assign(calibrator="ts_en", value=9.0)])
     held = tables.pa.Table.from_pandas(other, preserve_index=False)
@@ -191,7 +191,7 @@ def records(frame: pd.DataFrame, *columns: str) -> list[tuple]:
 
 def test_rows_hold_what_is_asked_for(tmp_path):
     """All subsets and calibrators, unless one asks; perhaps none."""
-    paths = make_study(tmp_path)
+    paths = make_study(tmp_path, seeds=(0, 1))
     whole = rows_of(paths["metrics"], "metrics")
     assert len(whole) == tables.read(paths["metrics"], "metrics").num_rows
     part = rows_of(paths["metrics"], "metrics", language="sw", metric="ece")
@@ -201,7 +201,7 @@ def test_rows_hold_what_is_asked_for(tmp_path):
 
 def test_subsets_of_the_questions_are_not_selected(tmp_path):
     """Only numbers about all of them."""
-    path = make_study(tmp_path)["metrics"]
+    path = make_study(tmp_path, seeds=(0, 1))["metrics"]
     table = tables.read(path, "metrics").to_pandas()
     other = pd.concat([table, table.assign(subset="CS", value=9.0)])
     held = tables.pa.Table.from_pandas(other, preserve_index=False)

@@ -69,15 +69,14 @@ def _lengths(
     """Return the divisor of each option's score, flat."""
     if normaliser == "sum":
         return 1.0
-    if normaliser == "token":
-        return _flatten(rows, "n_tokens")
-    if normaliser == "byte":
-        return _flatten(rows, "n_bytes")
-    if normaliser != "english":
+    if normaliser == "english":
+        if english is None:
+            raise ValueError("the normaliser 'english' needs the rows of English")
+        return _flatten(english, "n_tokens")
+    counts = {"token": "n_tokens", "byte": "n_bytes"}
+    if normaliser not in counts:
         raise ValueError(f"there is no normaliser {normaliser!r}")
-    if english is None:
-        raise ValueError("the normaliser 'english' needs the rows of English")
-    return _flatten(english, "n_tokens")
+    return _flatten(rows, counts[normaliser])
 
 
 def _sizes(rows: pa.Table) -> np.ndarray:
