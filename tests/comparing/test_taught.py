@@ -53,7 +53,10 @@ def test_each_part_has_its_mean_and_the_noise_of_its_questions():
     """Languages of a question are one observation: three of them against two."""
     answers = pd.DataFrame(
         [
-            {"condition": 0.1, "question_id": name, "confidence": c, "accuracy": a}
+            {
+                **{"condition": 0.1, "question_id": name, "n": 1},
+                **{"confidence": c, "accuracy": a},
+            }
             for name, own in ANSWERS.items()
             for c, a in own
         ]

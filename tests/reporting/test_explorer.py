@@ -64,6 +64,9 @@ def test_the_table_filters_and_sorts(opened):
     page.get_by_label("language", exact=True).fill("swa")
     assert names(page) == ["sw"]
     assert page.locator("#count").inner_text() == "1 of 5 languages"
+    page.keyboard.press("Enter")  # leads to the language that was searched for
+    assert page.locator("#detail h3").inner_text() == "Swahili (sw), global_mmlu"
+    page.keyboard.press("Escape")
     page.get_by_label("language", exact=True).fill("")
     page.get_by_label("resources").select_option("low")
     assert names(page) == ["sw", "yo"]

@@ -81,7 +81,8 @@ def find_shifts(
         models |= set(scored["model"].unique().to_pylist())
         sets |= set(scored["sft"].unique().to_pylist()) - {BASE}
         for order, read, n_tokens, top in _read(scored, HEADLINE[scoring]):
-            tops.append(top)
+            by_question = top.groupby(["condition", "question_id"], as_index=False)
+            tops.append(by_question.sum())
             if seeds.setdefault(order, seed) != seed:
                 continue
             answers.setdefault(order, {}).update(read)
@@ -164,7 +165,7 @@ def _read(
                 {
                     **{"condition": order, "question_id": names},
                     **{"confidence": given.top.confidence},
-                    **{"accuracy": given.top.correct},
+                    **{"accuracy": given.top.correct, "n": 1},
                 }
             ),
         )

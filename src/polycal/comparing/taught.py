@@ -29,7 +29,7 @@ def find_taught(sft: Sequence[Path], questions: Sequence[Path]) -> set[str]:
     }
     return {
         row["question_id"]
-        for path in questions
+        for path in (questions if texts else ())
         for row in tables.read(path, "questions").to_pylist()
         if row["question"].strip() in texts
     }
@@ -41,8 +41,8 @@ def split_taught(
     """Return a row per condition, metric and part: the taught questions, the others.
 
     Args:
-        answers: `condition`, `question_id`, `confidence` and `accuracy` of every answer
-            in every language and seed.
+        answers: `condition`, `question_id`, and sums of `confidence` and `accuracy`
+            over `n` answers, which are of one question in any language and seed.
         taught: ids of the taught questions.
         confidence: of the intervals, which hold the noise of questions (Student's t
             over the questions' means over languages and seeds).
@@ -51,12 +51,11 @@ def split_taught(
         Rows of a taught table without its identity; none if a part has fewer than two
         questions.
     """
-    answers = answers.assign(
-        gap=answers["confidence"] - answers["accuracy"],
-        taught=answers["question_id"].isin(taught),
-    )
     keys = ["condition", "taught"]
-    means = answers.groupby([*keys, "question_id"])[METRICS].mean()
+    answers = answers.assign(taught=answers["question_id"].isin(taught))
+    sums = answers.groupby([*keys, "question_id"]).sum()
+    means = sums[["confidence", "accuracy"]].div(sums["n"], axis=0)
+    means["gap"] = means["confidence"] - means["accuracy"]
     if answers["taught"].nunique() < 2 or means.groupby(keys).size().min() < 2:
         return []
     rows = []

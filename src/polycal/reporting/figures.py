@@ -76,7 +76,8 @@ def draw(
             drawn[kind.name] = make_figure(kind, values[kind.name], about)
         with replacing(path) as temporary:
             if path.suffix == ".tex":
-                temporary.write_text(_set(kind, values[kind.name], about))
+                text = _set(kind, values[kind.name], about)
+                temporary.write_text(text, encoding="utf-8")
                 continue
             salt = " ".join((kind.name, *about.values()))
             save(drawn[kind.name], temporary, path.suffix, salt, kind.title)

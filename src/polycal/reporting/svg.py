@@ -3,7 +3,6 @@
 import re
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from polycal.errors import InputError
@@ -66,7 +65,6 @@ def inline(path: Path | BytesIO, *, prefix: str, text: str) -> str:
         own = element.attrib.pop("id", None)
         if own in used:
             element.set("id", used[own])
-    _share(root)
     root.set("role", "img")
     root.set("aria-label", text)
     return ElementTree.tostring(root, encoding="unicode")
@@ -75,31 +73,6 @@ def inline(path: Path | BytesIO, *, prefix: str, text: str) -> str:
 def _round(match: re.Match) -> str:
     value = float(match[0])
     return f"{value:.{1 if abs(value) >= 10 else 2}f}".rstrip("0").rstrip(".")
-
-
-def _share(element: ElementTree.Element) -> None:
-    """Move attributes that all marks of a group share to it; drop empty groups."""
-    for child in element:
-        _share(child)
-    children = list(element)
-    if element.tag == "g" and len(children) > 1:
-        for name in ("style", "clip-path"):
-            values: Any = {child.get(name) for child in children}
-            marks = all(child.tag in ("use", "path") for child in children)
-            if (
-                marks
-                and len(values) == 1
-                and None not in values
-                and not element.get(name)
-            ):
-                element.set(name, values.pop())
-                for child in children:
-                    del child.attrib[name]
-    kept = []
-    for child in children:
-        empty = child.tag == "g" and not child.attrib
-        kept += list(child) if empty else [child]
-    element[:] = kept
 
 
 def _local(name: str) -> str:

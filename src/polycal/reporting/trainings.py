@@ -33,7 +33,6 @@ def describe_run(metrics: pd.DataFrame, released: Released) -> dict[str, Any]:
     names = zip(tuned["model"], tuned["sft"], strict=True)
     is_released = np.array([name in released.checkpoints for name in names], bool)
     trained = tuned[~is_released]
-    seeds = sorted(trained["seed"].unique())
     smoothings = sorted(trained["smoothing"].unique().tolist())
     return {
         "models": join(list(metrics["model"].unique())),
@@ -41,8 +40,7 @@ def describe_run(metrics: pd.DataFrame, released: Released) -> dict[str, Any]:
         "sft": join(list(trained["sft"].unique())),
         "released": join(sorted({sft for _, sft in released.checkpoints})),
         "smoothing": join([number(value) for value in smoothings]),
-        "seeds": join([str(seed) for seed in seeds]),
-        "n_seeds": len(seeds),
+        "n_seeds": int(trained["seed"].nunique()),
         "scorings": list(metrics["scoring"].unique()),
     }
 

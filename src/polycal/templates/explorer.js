@@ -214,8 +214,9 @@ function plot(list, byResources) {
   // A range that is dragged over chooses its languages; fingers scroll.
   const spot = node.scale(along).apply;
   d3.select(node).append("g").call((isWide ? d3.brushX() : d3.brushY()).touchable(false).on("end", ({ selection }) => {
-    if (selection) choose(list.map((row) => row.code).filter((code) => selection[0] <= spot(code) && spot(code) <= selection[1]));
-    if (chosen()[0]) table.parentElement.scrollTop = buttonOf(chosen()[0]).closest("tr").offsetTop - table.tHead.offsetHeight;
+    if (!selection) return;
+    choose(list.map((row) => row.code).filter((code) => selection[0] <= spot(code) && spot(code) <= selection[1]));
+    if (view.lang) table.parentElement.scrollTop = buttonOf(chosen()[0]).closest("tr").offsetTop - table.tHead.offsetHeight;
   }));
   node.addEventListener("click", (event) => node.value && pick(node.value.code, event));
   if (both) return node;
@@ -398,7 +399,11 @@ form.addEventListener("input", () => {
   for (const name of FIELDS) view[name] = form[name].value;
   update();
 });
-form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("submit", (event) => { // Enter leads to the language that was searched
+  event.preventDefault();
+  const [found] = rows();
+  if (found) pick(found.code, event);
+});
 table.tHead.addEventListener("click", (event) => {
   const column = event.target.dataset.column;
   if (column === undefined) return;
