@@ -233,6 +233,23 @@ def test_turns_of_a_plain_prompt_are_refused():
         study.complete(other)
 
 
+def test_a_checkpoint_is_not_compared_with_itself():
+    """Neither with its base model nor with another release; a revision is another."""
+    own = {"repo": "o/tuned", "revision": "1f"}
+    entries = [
+        {"name": name, "checkpoints": {"m": own | changes}}
+        for name, changes in (("i", {}), ("j", {"revision": "2f"}), ("k", {}))
+    ]
+    models = [{"name": "m", "repo": "o/tuned", "revision": "3f"}]
+    config = small_study(models=models, sft=entries[:2], smoothing=[])
+    assert len(study.complete(config)["sft"]) == 2
+    with pytest.raises(InputError, match=r"k\.checkpoints\.m is o/tuned, as sft\.i"):
+        study.complete(small_study(models=models, sft=entries, smoothing=[]))
+    models[0]["revision"] = "2f"
+    with pytest.raises(InputError, match=r"j\.checkpoints\.m is .*, as models\.m is"):
+        study.complete(small_study(models=models, sft=entries[:2], smoothing=[]))
+
+
 def test_a_shared_rate_needs_smoothing_0():
     """Its losses select the rate of all others."""
     asked = small_study()

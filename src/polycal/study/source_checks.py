@@ -43,7 +43,29 @@ def find_misplaced(config: Mapping) -> Iterator[str]:
                 f"sft.{sft['name']}: `{key}` is for a data set, but the entry has "
                 "`checkpoints`, which are not trained; make two entries of it"
             )
+    yield from _find_repeated(config)
     yield from _find_lost_stages(config["sft"])
+
+
+def _find_repeated(config: Mapping) -> Iterator[str]:
+    """Yield a line per released checkpoint that would be compared with itself."""
+
+    def address(entry: Mapping) -> tuple[str, str | None]:
+        return entry["repo"], entry.get("revision")
+
+    known = {
+        (model["name"], address(model)): f"models.{model['name']}"
+        for model in config["models"]
+    }
+    for sft in filter(grid.is_released, config["sft"]):
+        for model, checkpoint in sft["checkpoints"].items():
+            key = f"sft.{sft['name']}.checkpoints.{model}"
+            other = known.setdefault((model, address(checkpoint)), key)
+            if other != key:
+                yield (
+                    f"{key} is {checkpoint['repo']}, as {other} is; name another "
+                    "checkpoint"
+                )
 
 
 def _find_lost_stages(entries: Iterable[Mapping]) -> Iterator[str]:
