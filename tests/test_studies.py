@@ -118,6 +118,26 @@ def test_the_released_models_are_instruct_models_of_each_base_model():
     assert jobs["score"] == 15 * 2  # each task's languages are one job
 
 
+def test_the_instruct_models_are_asked_in_plain_text_and_in_chat_prompts():
+    """All that are released, at the same commits, and the same questions twice."""
+    chat, plain = (
+        load_study(REPOSITORY / f"studies/{name}.yaml")
+        for name in ("released_chat", "released")
+    )
+    assert [(model["repo"], model["revision"]) for model in chat["models"]] == [
+        (checkpoint["repo"], checkpoint["revision"])
+        for sft in plain["sft"]
+        for checkpoint in sft["checkpoints"].values()
+    ]
+    assert chat["sft"] == []
+    twice = [
+        task | ({"name": f"{task['name']}_chat", "prompt": "chat"} if prompt else {})
+        for task in plain["tasks"]
+        for prompt in (None, "chat")
+    ]
+    assert chat["tasks"] == twice
+
+
 def test_every_repository_of_a_study_is_pinned():
     """A commit, but for one set of which no commit is known."""
     for path in STUDIES:
