@@ -155,9 +155,7 @@ def _tokenize(
             continue
         columns = tokenizer(
             [texts[index] for index in chosen],
-            add_special_tokens=special,
-            return_attention_mask=False,
-            return_token_type_ids=False,
+            **(_BARE | {"add_special_tokens": special}),
             verbose=False,  # do not warn about long texts: callers cut them
         )
         tokens.update(zip(chosen, read(columns, special), strict=True))

@@ -25,7 +25,7 @@ from polycal.study.scorings import PromptForm, Scoring, ShotsForm
 from polycal.verb import verb
 
 if TYPE_CHECKING:  # importing it takes seconds
-    from transformers import PreTrainedTokenizerBase
+    pass
 
 _LINE = "-" * 8
 _FILES = (VOCABULARIES, ("config.json",))  # of the tokenizer, of the configuration
@@ -221,14 +221,8 @@ def _render(
     return [
         size,
         _LINE,
-        _decode(tokenizer, kept),
+        tokenizer.decode(kept, clean_up_tokenization_spaces=False),
         _LINE,
         "candidates (* is right), each of which follows it:",
         *shown,
     ]
-
-
-def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:
-    return tokenizer.decode(
-        ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )

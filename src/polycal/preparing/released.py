@@ -11,7 +11,6 @@ from polycal.preparing.snapshot import (
     WEIGHTS,
     WITHOUT_WEIGHTS,
     check_complete,
-    check_copy,
     copy_files,
     fetch_repository,
     has_weights,
@@ -60,7 +59,7 @@ def prepare_released(
         InputError: the repository is not available, or is neither a complete causal
             model nor a LoRA adapter of the base model.
     """
-    from polycal.models.meta_loading import check_adapter
+    from polycal.models.meta_loading import check_adapter, check_model
     from polycal.models.tokens import digest_tokenizer, load_tokenizer
 
     adapter = (ADAPTER, ADAPTER_WEIGHTS)
@@ -70,15 +69,15 @@ def prepare_released(
     names = (_list_adapter if is_adapter else list_files)(repo, source)
     with replacing_folder(out) as temporary:
         copy_files(repo, source, names, temporary)
-        if not is_adapter:
-            check_copy(repo, temporary)
-        elif not set(VOCABULARIES) & set(names):
+        if is_adapter and not set(VOCABULARIES) & set(names):
             # It was trained on the base model's tokens.
             found = [name for name in _TOKENIZER if (base / name).exists()]
             copy_files(str(base.absolute()), base, found, temporary)
         with naming(repo, temporary):
             if is_adapter:
                 check_adapter(temporary, base)
+            else:
+                check_model(temporary)
             digests = [
                 digest_tokenizer(load_tokenizer(folder)) for folder in (temporary, base)
             ]

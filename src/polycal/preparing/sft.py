@@ -4,7 +4,7 @@ import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,7 +115,8 @@ def prepare_sft(
             rows, (number <= threshold for number in _random_numbers())
         )
         while batch := list(itertools.islice(drawn, _BATCH)):
-            writer.add(tables.same(_to_table(batch), sft=sft))
+            own = [{"sft": sft, **row} for row in batch]
+            writer.add(pa.Table.from_pylist(own, tables.SCHEMAS["conversations"]))
         counts = dict(rows.counts)
         counts["dropped_by_max_examples"] = rows.kept - writer.num_rows
         if not writer.num_rows:
@@ -237,9 +238,3 @@ class _Conversations:
     def describe_faults(self) -> str:
         """Return the first faulty rows as a part of a message."""
         return list_faults(self.faults, self.counts[FAULTY])
-
-
-def _to_table(rows: Iterable[dict]) -> pa.Table:
-    schema = tables.SCHEMAS["conversations"]
-    schema = schema.remove(schema.get_field_index("sft"))
-    return pa.Table.from_pylist(rows, schema)

@@ -59,7 +59,10 @@ def prepare_model(
     names = list_files(repo, source)
     with replacing_folder(out) as temporary:
         copy_files(repo, source, names, temporary)
-        check_copy(repo, temporary)
+        from polycal.models.meta_loading import check_model  # imports PyTorch, if any
+
+        with naming(repo, temporary):
+            check_model(temporary)
         write_provenance(
             temporary,
             model=model,
@@ -97,19 +100,6 @@ def list_files(repo: str, source: Path) -> list[str]:
     weights = _find_weights(repo, source)
     check_complete(repo, source, weights)
     return [*weights, *_find_small_files(repo, source)]
-
-
-def check_copy(repo: str, folder: Path) -> None:
-    """Refuse a copy that is not a causal model with a tokenizer that fits it.
-
-    Raises:
-        InputError: as `check_model`.
-    """
-    # Imports PyTorch, where it is installed.
-    from polycal.models.meta_loading import check_model
-
-    with naming(repo, folder):
-        check_model(folder)
 
 
 @contextlib.contextmanager

@@ -53,11 +53,6 @@ class Part:
     def __str__(self) -> str:
         return "{task}, {language}, {scoring}".format_map(self.key)
 
-    @property
-    def n_questions(self) -> int:
-        """Return the number of asked questions."""
-        return len(self.names)
-
     def leave_out(self, entries: Iterable[Entry]) -> "Part":
         """Return the part without the questions that some entry of the store has."""
         known = {

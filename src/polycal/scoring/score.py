@@ -197,7 +197,7 @@ def _score_missing(
     engine, facts = _load(checkpoint, base, prompt, dtype, max_tokens)
     work = Work(loading=time.perf_counter() - begin)
     _logger.info("start-up took %.1f s", work.loading)
-    progress = Progress(sum(part.n_questions for part in missing))
+    progress = Progress(sum(len(part.names) for part in missing))
     for wait in (False, True):
         taken = []  # parts that another job is scoring
         for part, test, asked in _read_ahead(missing, engine, checkpoint):
@@ -205,11 +205,11 @@ def _score_missing(
                 if not mine:
                     taken.append(part)
                 elif not part.leave_out(store.get(part.key)).names:
-                    progress.skip(part.n_questions)
+                    progress.skip(len(part.names))
                 else:
                     begin = time.perf_counter()
                     follow = functools.partial(
-                        progress.follow, n_questions=part.n_questions
+                        progress.follow, n_questions=len(part.names)
                     )
                     with _naming(part, test, checkpoint):
                         scored = engine.score_tokens(asked, follow)
@@ -218,7 +218,7 @@ def _score_missing(
                     crossing = Counter(names[index] for index, _ in asked.crossing)
                     noted = facts | {"own_tokens": dict(crossing)}
                     store.put(part.key, table, name=part.entry, **noted)
-                    work.add(part.n_questions, time.perf_counter() - begin, part)
+                    work.add(len(part.names), time.perf_counter() - begin, part)
         missing = taken
     return work
 

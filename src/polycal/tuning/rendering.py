@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from polycal.errors import InputError
 from polycal.models.tokens import to_encodings
 from polycal.study.recipe import Rendering
-from polycal.tuning.chat import Chat, RefusedError
+from polycal.tuning.chat import Chat, RefusedError, Written
 from polycal.tuning.examples import Example
 
 BATCH = 1024  # conversations per call of the tokenizer
@@ -23,12 +22,7 @@ _SHOWN = 3  # examples that the report shows in full
 _logger = logging.getLogger(__name__)
 
 
-class _Text(NamedTuple):
-    """A conversation as text; spans are (begin, end) in characters."""
-
-    example_id: int
-    text: str
-    spans: list[tuple[int, int]]
+_Text = tuple[int, Written]  # conversation and text
 
 
 @dataclass
@@ -105,10 +99,10 @@ def make_examples(
     limit = min(rendering.max_length, positions or rendering.max_length)
     texts = (_render(batch, chat, tally) for batch in conversations)
     for batch, encodings in _tokenize_ahead(tokenizer, texts):
-        for written, encoding in zip(batch, encodings, strict=True):
+        for (example_id, written), encoding in zip(batch, encodings, strict=True):
             tokens, targets = _mask(encoding, written.spans, rendering.bos, bos)
             tally.lengths[len(tokens)] += 1
-            example = Example(written.example_id, tokens[:limit], targets[:limit])
+            example = Example(example_id, tokens[:limit], targets[:limit])
             counts["truncated"] += len(tokens) > limit
             if not example.n_targets:
                 counts["dropped_no_target"] += 1
@@ -141,7 +135,7 @@ def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
             tally.refusal = tally.refusal or str(error)
             continue
         tally.counts["split_by_turn"] += len(texts) > 1
-        written += [_Text(row["example_id"], *text) for text in texts]
+        written += [(row["example_id"], text) for text in texts]
     return written
 
 
@@ -152,7 +146,7 @@ def _tokenize_ahead(
     before: tuple[list[_Text], Future[list[Encoding]]] | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
         for batch in batches:
-            texts = [written.text for written in batch]
+            texts = [written.text for _, written in batch]
             future = pool.submit(to_encodings, tokenizer, texts)
             if before:
                 yield before[0], before[1].result()
