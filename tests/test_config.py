@@ -16,7 +16,10 @@ from study import (
 )
 
 from polycal.cli import main
+from polycal.errors import InputError
+from polycal.study.config import complete
 from polycal.study.recipe import Recipe, Rendering
+from polycal.study.sources import check_local
 
 SCHEMA = yaml.safe_load(
     (REPOSITORY / "src/polycal/data/config.schema.yaml").read_text()
@@ -127,6 +130,16 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told(tmp_path, monkeypatch, mistake):
+    """In one line that names the place."""
+    config, message = MISTAKES[mistake]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_local(complete(config))
+
+
+# One of each kind: by the schema, by the rest of the config, and by the disk.
+@pytest.mark.parametrize("mistake", ["misspelt key", "seed twice", "no such directory"])
 def test_a_mistake_is_one_line_before_any_job(tmp_path, mistake):
     """The line names the place, nothing is planned, nothing is written."""
     config, message = MISTAKES[mistake]

@@ -87,13 +87,7 @@ class TrainingCallback(TrainerCallback):
         finally:
             restore_handlers()
 
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: object,
-    ) -> None:
+    def on_train_begin(self, *_: object, **__: object) -> None:
         """Validate; here the weights are already sharded over the processes."""
         if not self._log.lines:  # no checkpoint restored the untuned model's loss
             self.validate()
