@@ -153,14 +153,23 @@ def test_a_mistake_is_one_line_before_any_job(tmp_path, mistake):
     assert not (tmp_path / "resources").exists()
 
 
+ADDRESS = "https://user:hf_neverwritethis@host.example/owner/name"
+
+
 @pytest.mark.parametrize("section", ["models", "sft", "tasks"])
-def test_a_password_in_an_address_is_written_nowhere(tmp_path, section):
+def test_a_password_in_an_address_is_not_told(section):
+    """Wherever a config has a repository."""
+    with pytest.raises(InputError, match="a web address is not read") as caught:
+        complete(changed(section, "repo", ADDRESS))
+    assert "neverwritethis" not in str(caught.value)
+
+
+def test_a_password_in_an_address_is_written_nowhere(tmp_path):
     """Neither in what is printed nor in any file, Snakemake's log included.
 
     The config itself, which is the user's, is the only one that has it.
     """
-    address = "https://user:hf_neverwritethis@host.example/owner/name"
-    write_config(tmp_path, changed(section, "repo", address))
+    write_config(tmp_path, changed("sft", "repo", ADDRESS))
     for arguments in (["--dry-run"], ["--cores", "1"]):
         done = snakemake(tmp_path, *arguments)
         assert done.returncode != 0
@@ -171,7 +180,7 @@ def test_a_password_in_an_address_is_written_nowhere(tmp_path, section):
         ["prepare_sft", "--format", "alpaca", "--sft", "s", "--out", "out.parquet"],
         ["prepare_model", "--model", "m", "--out", "out"],
     ):
-        flags = [] if verb[0] == "plan" else ["--repo", address]
+        flags = [] if verb[0] == "plan" else ["--repo", ADDRESS]
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path)
             with pytest.raises(SystemExit, match="a web address is not read") as ended:
