@@ -219,6 +219,21 @@ def test_doses_find_the_optimum(study):
     assert {"all", "high", "low"} <= {each["level"] for each in rows}
 
 
+def test_sft_sets_and_readings_have_doses_of_their_own(study):
+    """Another set, another scoring: as many rows of each, with the same numbers."""
+    more = {
+        condition._replace(**change): own
+        for condition, own in study.items()
+        if condition.sft != "none"
+        for change in ({"sft": "u"}, {"scoring": "letters"})
+    }
+    rows, both = doses(study, 0.95), doses(study | more, 0.95)
+    assert len(both) == 3 * len(rows)
+    same = [{**row, "sft": "s", "scoring": "text"} for row in both]
+    for row in rows:
+        assert sum(np.array_equal(row["values"], x["values"]) for x in same) >= 3
+
+
 def test_the_size_of_the_gap_is_that_of_each_language():
     """A gap of +.1 and one of -.1 are no gap of 0 on average."""
     draws = {code: np.full(50, value) for code, value in (("en", 0.1), ("de", -0.1))}

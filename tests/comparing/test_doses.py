@@ -38,6 +38,14 @@ def test_a_u_shape_has_its_optimum_inside():
     np.testing.assert_allclose(found.fitted, [0.3, *[0.41 / 3] * 3])
 
 
+def test_the_ends_of_an_optimum_are_those_of_the_replicates():
+    """The first replicate is best at 0, all others at 0.1 or 0.2."""
+    draws = [[0.0, 0.3, 0.3]] + [[0.3, 0.1, 0.2]] * 49 + [[0.3, 0.2, 0.1]] * 50
+    found = dose_response([0, 0.1, 0.2], np.mean(draws, axis=0), draws)
+    assert (found.optimum_low, found.optimum_high) == (0.1, 0.2)
+    assert found.chosen.tolist() == [0.01, 0.49, 0.5]
+
+
 def test_a_rising_response_is_fitted_rising():
     """The direction is that of the nearer fit."""
     found = dose_response([0, 1], [0.1, 0.2], drawn([0.1, 0.2], noise=0.001))

@@ -442,9 +442,11 @@ def test_a_claim_that_cannot_be_judged_says_why():
     assert reasons["confidence"] == "the study has no low-resource language"
     assert reasons["smoothing"] == "the study has no label smoothing with its plain SFT"
     assert claims["smoothing"].isna().sum() == 9
-    no_smoothing = "the study has no label smoothing with its plain SFT, or no English"
-    assert reasons["against_temperature"].startswith(no_smoothing)
-    assert reasons["beyond_temperature"].startswith(no_smoothing)
+    no_smoothing = "the study has no label smoothing with its plain SFT, or no English "
+    no_smoothing += "to fit the temperature on"
+    assert reasons["against_temperature"] == no_smoothing
+    assert reasons["beyond_temperature"] == no_smoothing
+    assert reasons["calibration"] == "the study has no plain SFT with its base model"
     lettered = row | {"scoring": "letters", "normaliser": "sum"}
     claims = judge(pd.DataFrame([lettered]), primary=PRIMARY, alpha=0.05)[1]
     (reason,) = claims.query("claim == 'vocabulary'")["reason"]
@@ -467,8 +469,9 @@ def test_a_model_that_answers_one_letter_decides_no_claim(sft):
         found = claims.set_index("claim")
         assert found.loc["confidence", "verdict"] == verdict
         if verdict == "not judged":
-            assert (
-                "position (A, B, ...) in 99 % of" in found.loc["confidence", "reason"]
+            name = "the base model" if sft == "none" else "SFT, smoothing 0"
+            assert found.loc["confidence", "reason"].startswith(
+                f"{name} answers at one position (A, B, ...) in 99 % of"
             )
         # The base model's letters are no reason against smoothing and plain SFT.
         other = "holds" if sft == "none" else verdict
