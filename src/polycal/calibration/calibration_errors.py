@@ -15,23 +15,17 @@ CALIBRATION_ERRORS = (
         "ece - |gap|",
         "0: all bins err to one side, and no choice of bins can matter",
     ),
-    Metric(
-        "ece_10",
-        "ECE, 10 bins",
-        lambda a: binned.ece(*a.top, n_bins=10),
-        "comparison",
-        "as ece, 10 bins",
-        "whether the number of bins matters",
-        best=LOWEST,
-    ),
-    Metric(
-        "ece_20",
-        "ECE, 20 bins",
-        lambda a: binned.ece(*a.top, n_bins=20),
-        "comparison",
-        "as ece, 20 bins",
-        "whether the number of bins matters",
-        best=LOWEST,
+    *(
+        Metric(
+            f"ece_{n_bins}",
+            f"ECE, {n_bins} bins",
+            lambda a, n_bins=n_bins: binned.ece(*a.top, n_bins=n_bins),
+            "comparison",
+            f"as ece, {n_bins} bins",
+            "whether the number of bins matters",
+            best=LOWEST,
+        )
+        for n_bins in (10, 20)
     ),
     Metric(
         "ece_mass",

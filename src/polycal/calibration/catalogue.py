@@ -227,25 +227,18 @@ _RECORDS = (
         )
         for percent in (20, 30, 40, 60, 70, 80, 90)
     ),
-    Metric(
-        "confidence_right",
-        "confidence of right answers",
-        lambda a: _mean(a.top.confidence[a.top.correct == 1]),
-        "diagnostic",
-        "mean confidence of the right answers",
-        "where a change of confidence comes from",
-        terms=lambda a: influence.confidence_terms(a, right=True),
-        first_order=True,
-    ),
-    Metric(
-        "confidence_wrong",
-        "confidence of wrong answers",
-        lambda a: _mean(a.top.confidence[a.top.correct == 0]),
-        "diagnostic",
-        "mean confidence of the wrong answers",
-        "where a change of confidence comes from",
-        terms=lambda a: influence.confidence_terms(a, right=False),
-        first_order=True,
+    *(
+        Metric(
+            f"confidence_{name}",
+            f"confidence of {name} answers",
+            lambda a, right=right: _mean(a.top.confidence[a.top.correct == right]),
+            "diagnostic",
+            f"mean confidence of the {name} answers",
+            "where a change of confidence comes from",
+            terms=functools.partial(influence.confidence_terms, right=right),
+            first_order=True,
+        )
+        for name, right in (("right", True), ("wrong", False))
     ),
     Metric(
         "chance",

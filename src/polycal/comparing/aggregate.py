@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polycal.comparing.averages import average
-from polycal.comparing.conditions import language_of
+from polycal.comparing.conditions import at_levels
 from polycal.comparing.runs import check_checkpoint, find_checkpoints, list_origins
 from polycal.errors import InputError
 from polycal.measuring.predictions import ASKED, COUNTED
@@ -204,9 +204,7 @@ def summarise(metrics: pd.DataFrame) -> pa.Table:
         language. `n_censored` counts the languages whose temperature ended at a limit
         of its fit in some seed, so that the mean is a bound only.
     """
-    levels = {code: language_of(code).level for code in metrics["language"].unique()}
-    own = metrics.assign(level=metrics["language"].map(levels))
-    both = pd.concat([own, metrics.assign(level=ALL)], ignore_index=True)
+    both = at_levels(metrics)
     keys = [*_CONDITION, "level"]
     by_language = average(both, [*keys, "language"]).reset_index()
     by_seed = average(both, [*keys, "seed"]).reset_index()

@@ -161,11 +161,7 @@ def per_level_bin(reliability: pd.DataFrame) -> pd.DataFrame:
     Returns:
         As `per_bin`, with `level` and `n_languages` in place of the language.
     """
-    bins = per_bin(reliability)
-    levels = {code: language_of(code).level for code in bins["language"].unique()}
-    both = pd.concat(
-        [bins.assign(level=bins["language"].map(levels)), bins.assign(level=ALL)]
-    )
+    both = at_levels(per_bin(reliability))
     keys = ["facet", "rank", "level"]
     counts = both.groupby(keys)["language"].nunique().rename("n_languages")
     pooled = both.groupby([*keys, "bin", "lo", "hi"])
@@ -228,6 +224,14 @@ def per_side(contrasts: pd.DataFrame) -> pd.DataFrame:
         return contrasts.assign(facet="", rank=0.0)
     rows = by_condition(contrasts)
     return rows[_is_beside(rows)].reset_index(drop=True)
+
+
+def at_levels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the rows of languages with their `level`, and all of them with `ALL`."""
+    levels = {code: language_of(code).level for code in rows["language"].unique()}
+    own = rows.assign(level=rows["language"].map(levels))
+    both = [own, rows.assign(level=ALL)]
+    return pd.concat(both, ignore_index=True)
 
 
 def language_of(code: str) -> Language:

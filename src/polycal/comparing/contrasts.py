@@ -15,7 +15,7 @@ import pyarrow as pa
 from polycal.calibration import METRICS
 from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_OTHERS
-from polycal.comparing.conditions import TO_MODEL, TO_STAGE, language_of
+from polycal.comparing.conditions import TO_MODEL, TO_STAGE, at_levels
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.inference import Noise
 from polycal.comparing.pairing import (
@@ -141,9 +141,7 @@ def _letter_shares(metrics: pa.Table) -> dict[tuple, float]:
     rows = tables.where(metrics, metric="letter_share", subset=ALL, calibrator="none")
     frame = rows.to_pandas()
     frame = frame[frame["normaliser"] == frame["scoring"].map(HEADLINE)]
-    codes = frame["language"]
-    levels = (codes, codes.map(lambda code: language_of(code).level), ALL)
-    both = pd.concat([frame.assign(level=level) for level in levels])
+    both = pd.concat([frame.assign(level=frame["language"]), at_levels(frame)])
     keys = ["model", "sft", "smoothing", "task", "scoring", "level"]
     return both.groupby(keys)["value"].mean().to_dict()
 
