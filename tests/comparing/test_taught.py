@@ -43,7 +43,7 @@ def test_a_question_is_taught_if_a_user_says_it_in_some_language(tmp_path):
 ANSWERS = {  # question -> confidence and accuracy in two languages
     "a": ((0.9, 1.0), (0.7, 0.0)),
     "b": ((0.5, 0.0), (0.5, 0.0)),
-    "c": ((0.6, 1.0), (0.2, 1.0)),
+    "c": ((0.6, 1.0), (0.2, 0.0)),
     "d": ((0.3, 0.0), (0.4, 1.0)),
     "e": ((0.8, 1.0), (0.8, 1.0)),
 }

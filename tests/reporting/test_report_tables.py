@@ -67,7 +67,8 @@ def test_languages_are_counted_by_their_bands():
     changes = pd.DataFrame(bands, columns=columns).assign(rank=0.0, reference="base")
     (row,) = count_table(changes)
     assert (row["comparison"], row["n"]) == ("SFT − base", 2)
-    counts = [(cell["up"], cell["down"]) for cell in row["cells"]]
+    counts = [cell["text"] for cell in row["cells"]]
     assert dict(zip(SHORT, counts, strict=True)) == {
-        **{"accuracy": (0, 1), "confidence": (1, 0), "gap": (0, 0), "ece": (0, 0)}
+        **{"accuracy": "0 ↑ 1 ↓", "confidence": "1 ↑ 0 ↓"},
+        **{"gap": "0 ↑ 0 ↓", "ece": "0 ↑ 0 ↓"},
     }

@@ -37,15 +37,15 @@ def test_a_change_is_told_with_its_spread_and_prediction():
     assert gap == {
         "comparison": "SFT, smoothing 0.1 − SFT",
         "metric": "gap",
-        "mean": "−12.3",
-        "interval": "[−15.1, −8.8]",
-        "tau": "2.3",
-        "new": "[−20.1, −3.4]",
-        "slope": "−0.6",
-        "slope_interval": "[−1.3, +0.2]",
+        "cells": [
+            {"text": "−12.3", "interval": "[−15.1, −8.8]"},
+            {"text": "2.3", "interval": ""},
+            {"text": "[−20.1, −3.4]", "interval": ""},
+            {"text": "−0.6", "interval": "[−1.3, +0.2]"},
+        ],
     }
     assert ece["metric"] == "ECE"
-    assert (ece["slope"], ece["slope_interval"]) == ("–", "")
+    assert ece["cells"][-1] == {"text": "–", "interval": ""}
     assert sample_table(means.iloc[:0], slopes) == []
 
 

@@ -130,8 +130,7 @@ def count_table(changes: pd.DataFrame) -> list[dict[str, Any]]:
         changes: rows of `per_change` of one facet.
 
     Returns:
-        A row per comparison: `comparison`, `n` languages, and `cells` with `up` and
-        `down` for each of `SHORT`.
+        A row per comparison: `comparison`, `n` languages, and `cells` for `SHORT`.
     """
     rows = []
     single = changes[~changes["level"].isin((*LEVELS, ALL))]
@@ -140,7 +139,7 @@ def count_table(changes: pd.DataFrame) -> list[dict[str, Any]]:
         for metric in SHORT:
             bands = own[own["metric"] == metric]
             up, down = (bands["sim_low"] > 0).sum(), (bands["sim_high"] < 0).sum()
-            counts.append({"up": int(up), "down": int(down)})
+            counts.append({"text": f"{up} ↑ {down} ↓", "interval": "", "bold": False})
         rows.append(
             {
                 "comparison": compare(condition, reference),

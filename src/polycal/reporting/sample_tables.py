@@ -55,7 +55,7 @@ def select_samples(selection: Selection) -> Callable[[str], dict[str, list]]:
     return of_facet
 
 
-def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, str]]:
+def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a row per comparison and metric: the changes of languages as a sample.
 
     Args:
@@ -63,8 +63,8 @@ def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, st
         slopes: rows of a slopes table likewise.
 
     Returns:
-        `comparison`, `metric`, `mean` with its `interval`, `tau`, `new` (the prediction
-        interval), and `slope` per Joshi class with its `slope_interval`.
+        `comparison`, `metric` and `cells`: the mean, tau, the prediction interval, and
+        the slope per Joshi class.
     """
     keys = ["rank", "reference", "metric"]
     lines = slopes[slopes["predictor"] == _RESOURCES].set_index(keys)
@@ -78,14 +78,12 @@ def sample_table(means: pd.DataFrame, slopes: pd.DataFrame) -> list[dict[str, st
                 {
                     "comparison": compare(rank, reference),
                     "metric": MEASURED[metric].short_heading,
-                    "mean": spell_points(row["estimate"]),
-                    "interval": spell_interval(row["ci_low"], row["ci_high"]),
-                    "tau": spell_points(row["tau"]).removeprefix("+"),
-                    "new": spell_interval(row["new_low"], row["new_high"]),
-                    "slope": NOTHING if line is None else spell_points(line["slope"]),
-                    "slope_interval": ""
-                    if line is None
-                    else spell_interval(line["ci_low"], line["ci_high"]),
+                    "cells": [
+                        _cell(row),
+                        _text(spell_points(row["tau"]).removeprefix("+")),
+                        _text(spell_interval(row["new_low"], row["new_high"])),
+                        _text(NOTHING) if line is None else _cell(line, name="slope"),
+                    ],
                 }
             )
     return rows
@@ -110,18 +108,15 @@ def share_table(shares: pd.DataFrame) -> list[dict[str, Any]]:
                 "level": level,
                 "n": int(own["n_languages"].max()),
                 "cells": [
-                    _share(by_metric.loc[metric]) for metric in ("confidence", "gap")
+                    _text(NOTHING)
+                    if pd.isna(row["share"])
+                    else _cell(row, percent, name="share")
+                    for metric in ("confidence", "gap")
+                    for row in [by_metric.loc[metric]]
                 ],
             }
         )
     return rows
-
-
-def _share(row: Mapping) -> dict[str, str]:
-    if pd.isna(row["share"]):
-        return {"text": NOTHING, "interval": ""}
-    interval = spell_interval(row["ci_low"], row["ci_high"], percent)
-    return {"text": percent(row["share"]), "interval": interval}
 
 
 def culture_table(cultures: pd.DataFrame) -> list[dict[str, Any]]:
@@ -136,7 +131,7 @@ def culture_table(cultures: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for rank, level, own in _by_level(cultures[cultures["reference"].isna()]):
         by_metric = own.set_index("metric")
-        cells = [_cell(by_metric.loc[name], spell_points) for name in METRICS]
+        cells = [_cell(by_metric.loc[name]) for name in METRICS]
         rows.append({"condition": label(rank), "level": level, "cells": cells})
     return rows
 
@@ -148,8 +143,8 @@ def taught_tables(paths: Iterable[Path]) -> dict[tuple[str, ...], list[dict[str,
         paths: taught tables, of one model, SFT set and task each.
 
     Returns:
-        Rows of `condition`, `part`, `n` questions, and `cells` for accuracy, confidence
-        and gap; no key where SFT taught all questions or none.
+        Rows of `condition`, `part` with its number of questions, and `cells` for
+        accuracy, confidence and gap; no key where SFT taught all questions or none.
     """
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in paths:
@@ -158,20 +153,26 @@ def taught_tables(paths: Iterable[Path]) -> dict[tuple[str, ...], list[dict[str,
         for (model, sft, *about, condition, is_taught), own in rows.groupby(names):
             by_metric = own.set_index("metric")
             cells = [_cell(by_metric.loc[name], spelling_of(name)) for name in METRICS]
+            part = "taught" if is_taught else "not taught"
             found.setdefault((name_facet(model, sft), *about), []).append(
                 {
                     "condition": label(condition),
-                    "part": "taught" if is_taught else "not taught",
-                    "n": int(own["n_questions"].max()),
+                    "part": f"{part} ({own['n_questions'].max()})",
                     "cells": cells,
                 }
             )
     return found
 
 
-def _cell(row: Mapping, spell: Callable[[float], str]) -> dict[str, str]:
+def _text(text: str) -> dict[str, str]:
+    return {"text": text, "interval": ""}
+
+
+def _cell(
+    row: Mapping, spell: Callable[[float], str] = spell_points, name: str = "estimate"
+) -> dict[str, str]:
     interval = spell_interval(row["ci_low"], row["ci_high"], spell)
-    return {"text": spell(row["estimate"]), "interval": interval}
+    return {"text": spell(row[name]), "interval": interval}
 
 
 def _by_level(rows: pd.DataFrame) -> Iterator[tuple[float, str, pd.DataFrame]]:
