@@ -281,6 +281,9 @@ def test_names_are_escaped(tmp_path):
     """A name cannot become markup."""
     options = {"models": ("<b>m",), "sft": (), "scorings": ("letters",)}
     write_page(tmp_path, **options)
+    runs = tables.read(tmp_path / "runs.parquet", "runs").to_pandas()
+    named = pa.Table.from_pandas(runs.assign(repo="<u>r"), tables.SCHEMAS["runs"])
+    tables.write(named, tmp_path / "runs.parquet", "runs")
     out = tmp_path / "other.html"
     report(
         study="<i>s",
@@ -291,8 +294,9 @@ def test_names_are_escaped(tmp_path):
         figures=tmp_path / "figures",
         out=out,
     )
-    assert not re.search(r"<b>m|<i>s", out.read_text())
+    assert not re.search(r"<b>m|<i>s|<u>r", out.read_text())
     assert "&lt;i&gt;s" in out.read_text()
+    assert '<td class="left">&lt;u&gt;r</td>' in out.read_text()
 
 
 def test_a_missing_or_broken_figure_is_named(tmp_path):
