@@ -195,17 +195,18 @@ def test_conditions_are_kept_apart():
     assert tables.where(table, level="all")["value"].to_pylist() == [0.1, 0.2, 0.3]
 
 
-def test_only_the_study_s_runs_are_taken_and_all_of_them(call):
+@pytest.mark.parametrize(
+    ("smoothing", "run"), [(0.0, "m/s/ls-0/seed-0"), (0.1, "m/s/ls-0.1/seed-0")]
+)
+def test_only_the_study_s_runs_are_taken_and_all_of_them(call, smoothing, run):
     """A file of another run, put in the place of one's own, is told by its rows."""
-    own = call(LANGUAGES)["metrics"].slice(0, 1).to_pylist()[0]
-    smoothing = {0.0: "0", 0.1: "0.1"}[own["smoothing"]]
-    run = f"{own['model']}/{own['sft']}/ls-{smoothing}/seed-{own['seed']}"
-    assert call(LANGUAGES, runs=[run])["metrics"].num_rows
+    made = {"smoothing": smoothing}
+    assert call(LANGUAGES, runs=[run], **made)["metrics"].num_rows
     other = run.replace("seed-", "seed-9")
     with pytest.raises(InputError, match=f"hold the run {run}, which is not of this"):
-        call(LANGUAGES, runs=[other])
+        call(LANGUAGES, runs=[other], **made)
     with pytest.raises(InputError, match=f"lack the run {other}; measure"):
-        call(LANGUAGES, runs=[run, other])
+        call(LANGUAGES, runs=[run, other], **made)
 
 
 def test_a_run_may_lack_a_task_that_is_said_to_be_lacking_and_no_other(tmp_path):
@@ -251,6 +252,7 @@ def test_the_tables_say_how_a_task_was_asked(tmp_path):
             [
                 ("float32", {"opens_answer": [True], "own_tokens": 3}),
                 ("bfloat16", {"opens_answer": [False, True], "own_tokens": 2}),
+                ("float32", {"opens_answer": [True]}),
             ]
         )
     ]

@@ -232,20 +232,23 @@ def test_an_adapter_tells_whose_it_is_and_how_its_base_model_s_weights_are(tmp_p
 
 
 def test_equal_tokenizers_have_equal_digests(tmp_path):
-    """Special tokens, which chat models add, split no ordinary text."""
-    folders = [tmp_path / name for name in ("a", "b", "c", "d")]
+    """Special tokens, which chat models add, split no ordinary text; others do."""
+    folders = [tmp_path / name for name in ("a", "b", "c", "e", "d")]
     for folder in folders:
         folder.mkdir()
         write_provenance(folder)
-    for folder, words in zip(folders[:3], ("ab", "ab", "ba"), strict=True):
+    for folder, words in zip(folders[:4], ("ab", "ab", "ba", "ab"), strict=True):
         tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}))
         if folder.name == "b":
             tokenizer.add_special_tokens(["<|user|>"])
+        elif folder.name == "e":
+            tokenizer.add_tokens(["zz"])
         tokenizer.save(str(folder / "tokenizer.json"))
     list_runs(models=folders, out=tmp_path / "runs.parquet")
     rows = tables.read(tmp_path / "runs.parquet", "runs").to_pylist()
-    a, b, c, d = (row["tokenizer"] for row in rows)
-    assert a == b != c
+    a, b, c, d, e = (row["tokenizer"] for row in rows)
+    assert a == b
+    assert len({a, c, e}) == 3
     assert d is None
 
 
