@@ -1,6 +1,6 @@
 """Answers to questions that are in the SFT data, beside the others."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,26 @@ def find_taught(sft: Sequence[Path], questions: Sequence[Path]) -> set[str]:
         sft: conversations; they teach a text that is a turn of the user or its line.
         questions: questions tables of one task.
     """
-    texts = {
-        text.strip()
-        for path in sft
-        for messages in tables.read(path, "conversations")["messages"].to_pylist()
-        for turn in messages
-        if turn["role"] == "user"
-        for text in (turn["content"], *turn["content"].splitlines())
-    }
-    return {
-        row["question_id"]
-        for path in (questions if texts else ())
-        for row in tables.read(path, "questions").to_pylist()
-        if row["question"].strip() in texts
-    }
+    known: dict[str, set[str]] = {}  # text -> ids
+    for path in questions if sft else ():
+        table = tables.read(path, "questions").select(["question_id", "question"])
+        for row in table.to_pylist():
+            known.setdefault(row["question"].strip(), set()).add(row["question_id"])
+    taught: set[str] = set()
+    for path in sft if known else ():
+        for text in _read_user_texts(path):
+            taught |= known.get(text, set())
+    return taught
+
+
+def _read_user_texts(path: Path) -> Iterator[str]:
+    """Yield the user's turns and their lines; a set may hold a million of them."""
+    for batch in tables.stream(path, "conversations", rows=10_000):
+        for messages in batch["messages"].to_pylist():
+            for turn in messages:
+                if turn["role"] == "user":
+                    texts = turn["content"], *turn["content"].splitlines()
+                    yield from (text.strip() for text in texts)
 
 
 def split_taught(
