@@ -320,6 +320,41 @@ def test_cultures_have_the_noise_of_trainings():
     assert half == pytest.approx(12.706 * 0.2, rel=1e-3)  # one degree of freedom
 
 
+def test_seeds_that_nothing_pairs_give_no_noise():
+    """Two seeds of plain SFT, three of smoothing: the means differ, and that is all."""
+    plain, smooth = (Condition("m", "s", x, *WAY.values()) for x in (0.0, 0.1))
+
+    def numbers(*seeds: float) -> dict:
+        draws = {"en": np.mean(seeds) + np.linspace(-1e-6, 1e-6, 50)}
+        by_seed = {"en": np.array(seeds)}
+        return {"gap": Numbers({"en": np.mean(seeds)}, draws, {}, by_seed)}
+
+    agnostic = {plain: numbers(0.0, 0.0), smooth: numbers(0.0, 0.0, 0.0)}
+    sensitive = {plain: numbers(0.1, 0.3), smooth: numbers(0.4, 0.5, 0.9)}
+    change = only(cultures(sensitive, agnostic, 0.95), reference="sft", level="en")
+    assert change["estimate"] == pytest.approx(0.6 - 0.2)
+    assert change["se"] < 1e-5
+
+
+def test_the_parts_of_a_change_keep_every_replicate():
+    """Confidence 0.5 in all, then 0.6, 0.7, 0.8 and 1.0: their standard deviation."""
+    base = Condition("m", "none", 0.0, *WAY.values())
+
+    def numbers(confidence: list[float]) -> dict[str, Numbers]:
+        made = {"confidence": np.array(confidence), "accuracy": np.full(4, 0.4)}
+        made["ece"] = made["confidence"] - 0.4
+        return {
+            name: Numbers({"en": draws.mean()}, {"en": draws}, {}, {})
+            for name, draws in made.items()
+        }
+
+    study = {base: numbers([0.5] * 4)}
+    study[base._replace(sft="s")] = numbers([0.6, 0.7, 0.8, 1.0])
+    row = only(decompositions(study, 0.95), level="en", part="confidence")
+    assert row["estimate"] == pytest.approx(0.275)
+    assert row["se"] == pytest.approx(np.std([0.6, 0.7, 0.8, 1.0], ddof=1))
+
+
 def test_slopes_over_what_is_known_of_languages(study):
     """No effect differs between languages here; without a premium, no such line."""
     rows = slopes(study, predictors_of(made_up()[0]), 0.95)

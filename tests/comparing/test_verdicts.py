@@ -172,9 +172,14 @@ def test_over_confidence_has_to_be_there(claim, before, estimate, verdict, reaso
 
 
 def test_the_tipping_point_is_left_open_where_over_confidence_is_less_sure():
-    """A large fall from a gap just above 0 is undone by little; of another, by much."""
-    for before, is_known in ((0.026, False), (0.3, True)):
-        asked = contrast("smoothing", -0.2, before=before, se_seeds=np.nan)
+    """A large change from or to a gap just above 0 is undone by little."""
+    for claim, estimate, before, is_known in (
+        ("smoothing", -0.2, 0.026, False),
+        ("smoothing", -0.2, 0.3, True),
+        ("overconfidence", 0.2, -0.174, False),
+        ("overconfidence", 0.2, 0.1, True),
+    ):
+        asked = contrast(claim, estimate, before=before, se_seeds=np.nan)
         (found,) = judged(asked).to_dict("records")
         assert found["verdict"] == "holds for this training"
         assert pd.notna(found["tipping_sd"]) == is_known

@@ -99,6 +99,15 @@ def test_nothing_is_said_where_models_cannot_be_compared(others):
     assert list(compare_models([make_effect("large", 0.3, 0.2), *others], SIZES)) == []
 
 
+@pytest.mark.parametrize(("over", "is_compared"), [(390, False), (391, True)])
+def test_another_model_has_a_share_where_it_is_surely_over_confident(over, is_compared):
+    """In more than 97.5 % of 400 replicates."""
+    largest, other = make_effect("large", 0.3, 0.2), make_effect("middle", 0.2, 0.1)
+    draws = np.where(np.arange(400)[:, None] < over, 0.2, -0.2) + np.zeros(2)
+    other = other._replace(before=other.before._replace(replicates=draws))
+    assert bool(list(compare_models([largest, other], SIZES))) == is_compared
+
+
 def test_models_of_equal_vocabulary_are_not_told_apart():
     effects = [make_effect("large", 0.3, 0.2), make_effect("middle", 0.2, 0.1)]
     assert list(compare_models(effects, dict.fromkeys(SIZES, 32_000))) == []

@@ -101,6 +101,10 @@ def test_text_has_four_normalisers_and_letters_one(tmp_path):
     mass = found["en", "letters", "sum", "log_mass"]["value"]
     assert mass == pytest.approx(np.log(0.8))
     assert ("en", "text", "sum", "log_mass") not in found
+    # What carries no claim has an interval under the headline normaliser only.
+    assert found["en", "text", "token", "brier_top"]["se"] is not None
+    assert found["en", "text", "sum", "brier_top"]["se"] is None
+    assert found["en", "text", "sum", "brier"]["se"] is not None
 
 
 def test_questions_may_have_different_numbers_of_options(tmp_path):

@@ -136,6 +136,23 @@ def test_no_error_at_all_is_what_a_calibrated_model_shows():
     }
 
 
+def test_a_resampler_draws_with_the_study_s_seed():
+    """Weights and calibrated answers; another seed gives others."""
+    given = make(np.random.default_rng(0), 400)
+    means = []
+    for seed in (3, 4):
+        resampler = Resampler("t", IDS, replicates=5, seed=seed, confidence=0.9)
+        sample = resampler.sample(IDS, given)
+        names = sorted(IDS)
+        weights = question_weights("t", names, replicates=5, seed=seed)
+        assert np.array_equal(resampler.weights, weights)
+        (row,) = resampler.uncertainty([sample], ["ece"])
+        expected = null_test(null_uniforms("t", names, seed=seed), sample)["ece"]
+        assert (row["ece"]["null_mean"], row["ece"]["null_p"]) == expected
+        means.append(expected.mean)
+    assert means[0] != means[1]
+
+
 def test_nominal_intervals_cover_the_truth():
     """95 % intervals of accuracy, confidence, gap, Brier and NLL: 92 to 97 %.
 
