@@ -35,6 +35,6 @@ def test_a_language_agrees_with_itself():
 def test_other_questions_are_refused_and_none_are_missing():
     with pytest.raises(ValueError, match="same questions"):
         consistency([[0.5, 0.5]], [[0.3, 0.3, 0.4]])
-    assert all(
-        map(math.isnan, consistency(np.zeros((0, 4)), np.zeros((0, 4))).values())
-    )
+    found = consistency(np.zeros((0, 4)), np.zeros((0, 4)))
+    assert set(found) == {"agreement", "confident_disagreement"}
+    assert all(map(math.isnan, found.values()))

@@ -136,6 +136,21 @@ def test_no_error_at_all_is_what_a_calibrated_model_shows():
     }
 
 
+def test_a_resampler_puts_the_interval_of_an_ece_around_its_debiased_value():
+    """That of a gap holds the percentiles."""
+    given = make(np.random.default_rng(0), 400)
+    resampler = Resampler("t", IDS, replicates=50, seed=0, confidence=0.9)
+    (row,) = resampler.uncertainty([resampler.sample(IDS, given)], ["ece", "gap"])
+    for name, debiased in (
+        ("ece", [calibration.ece_debiased(*given.top)]),
+        ("gap", None),
+    ):
+        drawn = row[name]["replicates"][:, None]
+        expected = np.ravel(spread(drawn, confidence=0.9, debiased=debiased))
+        found = [row[name][column] for column in ("se", "ci_low", "ci_high")]
+        assert found == pytest.approx(expected)
+
+
 def test_a_resampler_draws_with_the_study_s_seed():
     """Weights and calibrated answers; another seed gives others."""
     given = make(np.random.default_rng(0), 400)
