@@ -441,6 +441,7 @@ def test_a_claim_that_cannot_be_judged_says_why():
     claims = judge(pd.DataFrame([row]), primary=PRIMARY, alpha=0.05)[1]
     reasons = claims.set_index("claim")["reason"]
     assert set(claims["verdict"]) == {"not judged"}
+    assert claims["level"].tolist() == [claim.level for claim in CLAIMS.values()]
     assert reasons.index.tolist() == list(CLAIMS)  # each once
     assert set(claims["family"]) == {"primary"}
     assert reasons["vocabulary"] == "it is judged by letters only"
