@@ -21,12 +21,12 @@ from scipy import special
 from polycal import calibration
 from polycal.calibration import Answers, answer
 from polycal.calibration.bins import N_BINS, width_bins
-from polycal.comparing.biases import bound_bias, cross_fit
 from polycal.comparing.claims import CLAIMS, DIRECTIONS, TO_BASE, TO_SCALED, TO_SFT
 from polycal.comparing.effects import Effect, Side, describe
 from polycal.comparing.replicates import RunMetric
 from polycal.comparing.verdicts import HOLDS, NEGLIGIBLE, REVERSED, Primary, judge
 from polycal.comparing.vocabularies import compare_models, compares_models
+from polycal.measuring.biases import cross_fit
 from polycal.measuring.resampling import Resampler
 from polycal.study.languages import load_languages
 
@@ -185,15 +185,13 @@ def make_condition(
     for name in METRICS:
         bias = np.zeros(len(LANGUAGES))
         if name == "ece":
-            bounds = [
-                bound_bias(
-                    *(
-                        RunMetric(LANGUAGES, a[m], nulls, nulls, b[m].T)
-                        for m in ("ece", "gap")
-                    )
+            bounds = []
+            for a, b in zip(seen, drawn, strict=True):
+                ece, gap = (
+                    RunMetric(LANGUAGES, a[m], nulls, nulls, b[m].T)
+                    for m in ("ece", "gap")
                 )
-                for a, b in zip(seen, drawn, strict=True)
-            ]
+                bounds.append(ece.bound_bias(gap))
             bias = np.mean(bounds, axis=0)
         values = np.stack([each[name] for each in seen])
         mean = np.mean([each[name] for each in drawn], axis=0)
@@ -481,7 +479,7 @@ def cover_answers(
                     ends = own["ci_low"], own["ci_high"]
                     found.setdefault((name, truth[name]), []).append(ends)
         bounds = {
-            "": [bound_bias(each["ece"], each["gap"]) for each in measured],
+            "": [each["ece"].bound_bias(each["gap"]) for each in measured],
             " by null_mean": [each["ece"].null_means for each in measured],
             " by cross-fitting": [
                 np.maximum(each["ece"].values - low, 0)

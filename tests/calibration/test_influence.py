@@ -56,17 +56,13 @@ def test_the_spread_is_that_of_resampling(bootstrap, name):
 
 @pytest.mark.parametrize("name", BIASED)
 def test_what_a_calibrated_model_shows_is_known(name):
-    """By drawing calibrated answers; without the bias it is nearly nothing."""
+    """By drawing calibrated answers."""
     chance = np.random.default_rng(0)
     metric = METRICS[name]
     drawn = [make(chance, 1.0) for _ in range(60)]
     shown = np.mean([metric.compute(each) for each in drawn])
     known = np.mean([metric.calibrated(each) for each in drawn])
     assert known == pytest.approx(shown, rel=0.08)
-    without = np.mean([metric.debiased(each) for each in drawn])
-    assert without < 0.8 * shown  # the rest is in the interval
-    over = make(chance, 3.0)
-    assert metric.debiased(over) == pytest.approx(metric.compute(over), rel=0.1)
 
 
 def test_what_is_not_defined_has_no_terms():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from polycal import calibration
 from polycal.calibration import answer
+from polycal.measuring.biases import bound_bias
 from polycal.measuring.intervals import spread
 from polycal.measuring.resampling import (
     NULL_DRAWS,
@@ -136,17 +137,19 @@ def test_no_error_at_all_is_what_a_calibrated_model_shows():
     }
 
 
-def test_a_resampler_puts_the_interval_of_an_ece_around_its_debiased_value():
-    """That of a gap holds the percentiles."""
+def test_a_resampler_gives_the_interval_of_an_ece_a_bound_on_its_bias():
+    """By its own gap; the interval of a gap holds the percentiles."""
     given = make(np.random.default_rng(0), 400)
     resampler = Resampler("t", IDS, replicates=50, seed=0, confidence=0.9)
     (row,) = resampler.uncertainty([resampler.sample(IDS, given)], ["ece", "gap"])
-    for name, debiased in (
-        ("ece", [calibration.ece_debiased(*given.top)]),
-        ("gap", None),
-    ):
+    confidence, correct = given.top
+    observed = np.array([calibration.ece(confidence, correct)])
+    gap, se = np.mean(confidence - correct), row["gap"]["replicates"].std(ddof=1)
+    bias = bound_bias(observed, row["ece"]["null_mean"], np.array([gap]), se)
+    assert 0 < bias < row["ece"]["null_mean"]
+    for name, biased in (("ece", {"observed": observed, "bias": bias}), ("gap", {})):
         drawn = row[name]["replicates"][:, None]
-        expected = np.ravel(spread(drawn, confidence=0.9, debiased=debiased))
+        expected = np.ravel(spread(drawn, confidence=0.9, **biased))
         found = [row[name][column] for column in ("se", "ci_low", "ci_high")]
         assert found == pytest.approx(expected)
 
@@ -161,7 +164,7 @@ def test_a_resampler_draws_with_the_study_s_seed():
         names = sorted(IDS)
         weights = question_weights("t", names, replicates=5, seed=seed)
         assert np.array_equal(resampler.weights, weights)
-        (row,) = resampler.uncertainty([sample], ["ece"])
+        (row,) = resampler.uncertainty([sample], ["ece", "gap"])
         expected = null_test(null_uniforms("t", names, seed=seed), sample)["ece"]
         assert (row["ece"]["null_mean"], row["ece"]["null_p"]) == expected
         means.append(expected.mean)
@@ -199,13 +202,12 @@ def test_nominal_intervals_cover_the_truth():
     assert all(0.92 <= share <= 0.97 for share in covered.values()), covered
 
 
-def test_the_interval_of_an_ece_lies_around_the_debiased_value():
+def test_the_interval_of_an_ece_reaches_down_by_its_bias():
     """By hand, on four replicates, and cut off at 0."""
     values = np.array([0.1, 0.2, 0.3, 0.4])
-    low, high = spread(values, confidence=1.0, debiased=0.2)[1:]
-    assert (low, high) == pytest.approx((0.2 - 0.15, 0.2 + 0.15))
-    assert spread(values, confidence=1.0, debiased=0.1).low == 0
-    assert spread(values, confidence=1.0, debiased=-0.2)[1:] == (0, 0)
+    low, high = spread(values, confidence=1.0, observed=0.4, bias=0.1)[1:]
+    assert (low, high) == pytest.approx((0.4 - 0.1 - 0.15, 0.4 + 0.15))
+    assert spread(values, confidence=1.0, observed=0.2, bias=0.1).low == 0
     assert spread(values, confidence=1.0).low == pytest.approx(0.1)
 
 
@@ -227,10 +229,10 @@ def test_means_over_languages_keep_the_correlation_of_translations():
 
 
 def test_a_skewed_interval_of_an_ece_is_reflected():
-    """A long tail above the mean of the replicates reaches below the debiased value.
+    """A long tail above the mean of the replicates reaches below the observed value.
 
-    Quantiles .1 and .8 around the mean .35: .5 - (.8 - .35) to .5 + (.35 - .1).
+    Quantiles .1 and .8 around the mean .35: .5 - .02 - (.8 - .35) to .5 + (.35 - .1).
     """
     values = np.array([0.1, 0.2, 0.3, 0.8])
-    low, high = spread(values, confidence=1.0, debiased=0.5)[1:]
-    assert (low, high) == pytest.approx((0.05, 0.75))
+    low, high = spread(values, confidence=1.0, observed=0.5, bias=0.02)[1:]
+    assert (low, high) == pytest.approx((0.03, 0.75))

@@ -37,7 +37,7 @@ CALIBRATION_ERRORS = (
         best=LOWEST,
         terms=lambda a: influence.ece_terms(a, mass_bins),
         first_order=True,
-        debiased=influence.ece_mass_debiased,
+        biased=True,
         calibrated=influence.calibrated_ece,
     ),
     Metric(
@@ -71,7 +71,7 @@ CALIBRATION_ERRORS = (
         best=LOWEST,
         terms=influence.rms_terms,
         first_order=True,
-        debiased=influence.rms_debiased,
+        biased=True,
         calibrated=influence.calibrated_rms,
     ),
     Metric(
@@ -120,7 +120,7 @@ CALIBRATION_ERRORS = (
         best=LOWEST,
         terms=influence.smooth_terms,
         first_order=True,
-        debiased=influence.smooth_debiased,
+        biased=True,
         calibrated=influence.calibrated_smooth,
     ),
     Metric(

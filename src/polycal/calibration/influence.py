@@ -139,11 +139,6 @@ def calibrated_smooth(given: Answers) -> float:
     return smooth.calibrated_smooth_ece(given.top.confidence)
 
 
-def smooth_debiased(given: Answers) -> float:
-    """Smooth ECE minus what noise adds to it, at least 0."""
-    return _linearise(given).debiased
-
-
 def calibrated_ece(given: Answers) -> float:
     """Mean ECE with bins of equal mass of a calibrated model of these confidences."""
     found = _Binned(given, mass_bins)
@@ -155,18 +150,3 @@ def calibrated_rms(given: Answers) -> float:
     found = _Binned(given, width_bins)
     squares = found.calibrated / np.maximum(found.n, 1)
     return math.sqrt(squares.sum() / max(len(found.g), 1))
-
-
-def ece_mass_debiased(given: Answers) -> float:
-    """ECE with bins of equal mass as `binned.ece_debiased` has that of equal width."""
-    found = _Binned(given, mass_bins)
-    expected = folded_normal_mean(found.gap, found.spread)
-    return float((found.share * (2 * abs(found.gap) - expected)).sum())
-
-
-def rms_debiased(given: Answers) -> float:
-    """`binned.rms_ce` without its upward bias; one question's bin counts as 0."""
-    found = _Binned(given, width_bins)
-    noise = found.variance / np.maximum(found.n - 1, 1)
-    squares = np.where(found.n > 1, found.gap**2 - noise, 0.0)
-    return math.sqrt(max((found.share * squares).sum(), 0.0))

@@ -37,8 +37,7 @@ class Metric(NamedTuple):
         of_bins: from the sums of g in bins of equal width, [..., N_BINS], to the
             metric times N; the bootstrap and the consistency test sum g. None for
             other metrics.
-        debiased: from the answers to an estimate without the bias that the metric has
-            on few questions; None for a metric without such a bias.
+        biased: whether it lies above the truth on few questions, as sizes of noise do.
         calibrated: from the answers to what a perfectly calibrated model of the same
             confidences would show on average, of a biased metric that `of_bins` does
             not give; a bound on the bias.
@@ -59,7 +58,7 @@ class Metric(NamedTuple):
     terms: Callable[[Answers], np.ndarray] | None = None
     first_order: bool = False
     of_bins: Callable[[np.ndarray], np.ndarray] | None = None
-    debiased: Callable[[Answers], float] | None = None
+    biased: bool = False
     calibrated: Callable[[Answers], float] | None = None
     margin: str | None = None
     geometric: bool = False

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polycal.calibration.binned import folded_normal_mean
 from polycal.calibration.bins import blocks, checked
 
 CELLS = 1024  # of the grid that smooth_ece works on; 2 048 give the same to 1e-6
@@ -38,13 +37,11 @@ class Linearised(NamedTuple):
         value: the smooth ECE.
         slope: of the integral in sigma, at most 0.
         sign: [N] of the smoothed residuals, smoothed once more, at each confidence.
-        debiased: the value minus what the noise of the residuals adds to it.
     """
 
     value: float
     slope: float
     sign: np.ndarray
-    debiased: float
 
 
 def linearise(
@@ -66,14 +63,11 @@ def linearise(
     slope = (smoothed(value + step) - smoothed(value - step)) / (2 * step)
     slope = min(slope, 0.0)
     density = _smooth(waves, value) * CELLS
-    spread = _spread(_waves(confidence, residuals**2), value, len(confidence))
-    added = _integrate(folded_normal_mean(density, spread) - abs(density)) / CELLS
-    debiased = max(value - added / (1 - slope), 0.0)
     signs = np.sign(density)
     mirrored = np.concatenate([signs, signs[-2:0:-1]])
     again = _smooth(np.fft.rfft(mirrored), value)
     at = np.interp(confidence, np.arange(CELLS + 1) / CELLS, again)
-    return Linearised(value, slope, at, debiased)
+    return Linearised(value, slope, at)
 
 
 def calibrated_smooth_ece(confidence: np.ndarray) -> float:

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 
 from polycal.calibration import METRICS
-from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_OTHERS
 from polycal.comparing.conditions import TO_MODEL, TO_STAGE, at_levels
 from polycal.comparing.effects import Effect, Side, describe
@@ -272,10 +271,10 @@ def _side(key: MetricKey, runs: Sequence[Mapping[MetricKey, RunMetric]]) -> Side
     """Return one metric of the runs of a condition."""
     metrics = [metrics[key] for metrics in runs]
     drawn: Any = sum(metric.replicates.T.astype(np.float64) for metric in metrics)
-    if METRICS[key.metric].debiased is None:
-        bias = np.zeros(len(metrics[0].languages))
-    else:
+    if METRICS[key.metric].biased:
         gap = key._replace(metric="gap")
-        bias = np.mean([bound_bias(one[key], one[gap]) for one in runs], axis=0)
+        bias = np.mean([one[key].bound_bias(one[gap]) for one in runs], axis=0)
+    else:
+        bias = np.zeros(len(metrics[0].languages))
     seeds = np.stack([metric.values for metric in metrics])
     return Side(seeds, drawn / len(metrics), bias)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polycal.calibration import METRICS
-from polycal.comparing.biases import bound_bias
 from polycal.comparing.claims import TO_BASE, TO_SFT
 from polycal.comparing.conditions import language_of
 from polycal.comparing.inference import Noise, half_width
@@ -115,10 +114,9 @@ def average_seeds(
                 values.setdefault(cell, []).append(value)
                 sums[cell] = sums[cell] + draws if cell in sums else draws.copy()
             gap = loaded.get(key._replace(metric="gap"))
-            if METRICS[key.metric].debiased and gap is not None:
-                for code, bias in zip(
-                    metric.languages, bound_bias(metric, gap), strict=True
-                ):
+            if METRICS[key.metric].biased and gap is not None:
+                bounds = metric.bound_bias(gap)
+                for code, bias in zip(metric.languages, bounds, strict=True):
                     cell = key.subset, condition, key.metric, code
                     biases.setdefault(cell, []).append(bias)
     studies: dict[str, Study] = defaultdict(dict)

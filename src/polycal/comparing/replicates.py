@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from polycal.comparing.runs import Checkpoints, check_checkpoint
 from polycal.errors import InputError
+from polycal.measuring.biases import bound_bias
 from polycal.measuring.resampling import REPLICATED
 from polycal.storage import tables
 
@@ -59,6 +60,11 @@ class RunMetric(NamedTuple):
     null_means: np.ndarray
     n_questions: np.ndarray
     replicates: np.ndarray
+
+    def bound_bias(self, gap: "RunMetric") -> np.ndarray:
+        """Return a bound [L] on the bias of a calibration error, with the run's gap."""
+        spread = gap.replicates.std(axis=1, ddof=1, dtype=np.float64)
+        return bound_bias(self.values, self.null_means, gap.values, spread)
 
 
 class Replicates:

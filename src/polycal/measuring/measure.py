@@ -174,7 +174,7 @@ def _keeps_replicates(reading: Reading, row: Mapping[str, Any]) -> bool:
     headline = reading.normaliser == HEADLINE[reading.scoring]
     plain = headline and reading.calibrator == UNCALIBRATED
     metric = METRICS[row["metric"]]
-    compared = metric.may_carry_claim and metric.is_fraction and not metric.debiased
+    compared = metric.may_carry_claim and metric.is_fraction and not metric.biased
     return row["subset"] == ALL or (plain and compared)
 
 

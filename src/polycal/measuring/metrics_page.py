@@ -21,7 +21,7 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|---|"
     for metric in METRICS.values():
         if metric.replicated:
-            interval = "around the debiased value" if metric.debiased else "percentiles"
+            interval = "down by its bias, too" if metric.biased else "percentiles"
             if metric.first_order:
                 interval += ", to first order"
             margin = f"`{metric.margin}`" if metric.margin else "none"

@@ -7,7 +7,7 @@ alone: files that were measured apart fit together.
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ from polycal.calibration.answers import Answers
 from polycal.calibration.bins import width_bins
 from polycal.calibration.metric import ZERO
 from polycal.errors import InputError
-from polycal.measuring.intervals import spread
+from polycal.measuring.biases import bound_bias
+from polycal.measuring.intervals import Spread, spread
 
 REPLICATED = tuple(name for name, metric in METRICS.items() if metric.replicated)
 PRIMARY = tuple(name for name in REPLICATED if METRICS[name].role == "primary")
@@ -254,26 +255,43 @@ class Resampler:
             and `null_mean` and `null_p` where they exist.
         """
         replicates = replicate(self.weights, samples, names)
-        spreads = {}
-        for name, values in replicates.items():
-            debiased = METRICS[name].debiased
-            centres = [debiased(each.answers) for each in samples] if debiased else None
-            spreads[name] = np.array(
-                spread(values, confidence=self._confidence, debiased=centres)
-            ).T.tolist()
-        columns = []
+        columns: list[dict[str, dict[str, Any]]] = []
         for index, sample in enumerate(samples):
             nulls = null_test(self._uniforms, sample)
-            rows: dict[str, dict[str, float | np.ndarray]] = {}
-            for name, values in replicates.items():
-                ends = zip(
-                    ("se", "ci_low", "ci_high"), spreads[name][index], strict=True
-                )
-                rows[name] = {"replicates": values[:, index], **dict(ends)}
+            rows: dict[str, dict[str, Any]] = {
+                name: {"replicates": values[:, index]}
+                for name, values in replicates.items()
+            }
+            for name, row in rows.items():
                 if name in nulls:
-                    rows[name] |= {"null_mean": nulls[name].mean}
-                    rows[name] |= {"null_p": nulls[name].p}
+                    row |= {"null_mean": nulls[name].mean, "null_p": nulls[name].p}
                 elif calibrated := METRICS[name].calibrated:
-                    rows[name] |= {"null_mean": calibrated(sample.answers)}
+                    row |= {"null_mean": calibrated(sample.answers)}
             columns.append(rows)
+        for name, values in replicates.items():
+            found = self._spread(name, values, samples, columns)
+            for rows, ends in zip(columns, np.array(found).T.tolist(), strict=True):
+                rows[name] |= zip(("se", "ci_low", "ci_high"), ends, strict=True)
         return columns
+
+    def _spread(
+        self,
+        name: str,
+        values: np.ndarray,
+        samples: Sequence[Sample],
+        columns: Sequence[Mapping],
+    ) -> Spread:
+        """Return a metric's error; a biased one's names include the gap."""
+        if not METRICS[name].biased:
+            return spread(values, confidence=self._confidence)
+        observed, gaps = (
+            np.array([METRICS[each].compute(sample.answers) for sample in samples])
+            for each in (name, "gap")
+        )
+        bias = bound_bias(
+            observed,
+            np.array([rows[name]["null_mean"] for rows in columns]),
+            gaps,
+            np.array([rows["gap"]["replicates"].std(ddof=1) for rows in columns]),
+        )
+        return spread(values, confidence=self._confidence, observed=observed, bias=bias)

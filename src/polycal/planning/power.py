@@ -94,7 +94,7 @@ def foresee(config: Mapping, n_questions: int, effect: float) -> list[Prospect]:
             continue
         noise, n_seeds = _assume(config, claim, n_questions, n_languages)
         bias = 0.0
-        if METRICS[claim.metric].debiased:
+        if METRICS[claim.metric].biased:
             bias = float(np.sqrt(2 / np.pi * CORRECTNESS * BINS / n_questions))
         # A claim that nothing changes holds by its distance from the margin.
         asked = effect

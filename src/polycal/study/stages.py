@@ -13,7 +13,7 @@ STAGES = {
     "tune": 5,
     "select": 2,
     "score": 6,
-    "measure": 10,
+    "measure": 11,
     "aggregate": 5,
     "contrast": 10,
     "analyse": 8,

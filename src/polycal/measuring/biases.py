@@ -3,21 +3,24 @@
 import numpy as np
 from scipy import special
 
-from polycal.comparing.replicates import RunMetric
 
+def bound_bias(
+    values: np.ndarray, null_means: np.ndarray, gaps: np.ndarray, spread: np.ndarray
+) -> np.ndarray:
+    """Return a bound on the bias of calibration errors: the smaller of two.
 
-def bound_bias(ece: RunMetric, gap: RunMetric) -> np.ndarray:
-    """Return a bound [L] on the bias of a run's ECE: the smaller of two.
-
-    - A calibrated model of the same confidences would show `null_mean`, and any other
+    - A calibrated model of the same confidences would show `null_means`, and any other
       model has less bias.
-    - The true ECE is at least the true |gap|, so the bias is at most E[ECE] - |gap|.
-      The observed |gap| is too large near 0; the cross-fitted one is not.
+    - The true error is at least the true |gap|, so the bias is at most the expected
+      error - |gap|. The observed |gap| is too large near 0; the cross-fitted is not.
+
+    Args:
+        values: observed errors, of any shape, fractions.
+        null_means: expected of a calibrated model.
+        gaps: confidence minus accuracy of the same answers.
+        spread: standard errors of the gaps.
     """
-    spread = gap.replicates.std(axis=1, ddof=1, dtype=np.float64)
-    return np.fmin(
-        ece.null_means, np.maximum(ece.values - cross_fit(gap.values, spread), 0.0)
-    )
+    return np.fmin(null_means, np.maximum(values - cross_fit(gaps, spread), 0.0))
 
 
 def cross_fit(gaps: np.ndarray, spread: np.ndarray) -> np.ndarray:
