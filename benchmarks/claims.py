@@ -590,9 +590,8 @@ def main() -> None:
     print_head("questions", "factors", "number", "truth", "covered", "width")
     noise = np.random.default_rng(0)
     for n in options.questions:
-        studies = 200 if n < 5000 else 40
         for factors in ((1.0, 1.0), (1.0, 1.1), (1.1, 1.5), (1.5, 1.0)):
-            for row in cover_answers(factors, n, studies, noise):
+            for row in cover_answers(factors, n, 200, noise):
                 print(
                     f"| {n} | {factors[0]:g} → {factors[1]:g} | {row['number']} | "
                     f"{100 * row['truth']:+.1f} pp | {100 * row['covered']:.1f} % | "
