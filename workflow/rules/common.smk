@@ -54,8 +54,6 @@ def check_config():
             f"Snakemake takes braces in {workflow.basedir} for wildcards; move the "
             "checkout to a path without them"
         )
-    for path in dict.fromkeys(workflow.configfiles):
-        check_file(Path(path))
     try:
         config.update(study.complete(config))
     except InputError as error:
@@ -525,10 +523,11 @@ def get_local_checkpoint(wildcards):
     return follow_source(found["repo"])
 
 
+# Before Snakemake, which has only a traceback for another encoding than UTF-8.
+for path in dict.fromkeys(workflow.configfiles) or ["config.yaml"]:
+    if os.path.exists(path):
+        check_file(Path(path))
 if not workflow.config_settings.configfiles:
-    if os.path.exists("config.yaml"):
-        # Before Snakemake, which has only a traceback for another encoding than UTF-8.
-        check_file(Path("config.yaml"))
 
     configfile: "config.yaml"
 
