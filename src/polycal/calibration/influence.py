@@ -30,9 +30,8 @@ class _Binned:
         self.n, self.share = n, n / max(len(bins), 1)
         self.gap = np.bincount(bins, self.g) / safe
         accuracy = np.bincount(bins, correct) / safe
-        self.variance = accuracy * (1 - accuracy)
         self.calibrated = np.bincount(bins, confidence * (1 - confidence))
-        self.spread = np.sqrt(self.variance / safe)
+        self.spread = np.sqrt(accuracy * (1 - accuracy) / safe)
 
     def spread_out(self, values: np.ndarray) -> np.ndarray:
         """Return the value [N] of each question's bin."""
