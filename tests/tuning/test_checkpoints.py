@@ -1,5 +1,6 @@
 """A checkpoint is complete or absent, and belongs to one training."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,26 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, caplog, damage, before):
     assert caplog.text.count("step-4 is damaged; renamed to step-4.damaged") == 1
     checkpoints.remove()
     assert not (tmp_path / "all").exists()
+
+
+def test_an_older_one_that_is_half_removed_is_not_damaged(
+    tmp_path, monkeypatch, caplog
+):
+    """A process that is killed while it removes an older one leaves the newer alone."""
+    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
+    keep(checkpoints, 3)
+
+    def die(folder: Path) -> None:
+        (folder / "log").unlink()
+        raise MemoryError
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(shutil, "rmtree", die)
+        keep(checkpoints, 4)
+    with checkpoints.tidied():
+        checkpoints.set_aside_damaged()
+    assert names(checkpoints.folder) == {"step-4"}
+    assert not caplog.text
 
 
 def test_a_checkpoint_without_a_digest_counts(tmp_path):
