@@ -93,7 +93,7 @@ class Checkpoints:
         # A process that is killed before the digest leaves a valid checkpoint.
         with replacing(kept / "digest") as temporary:
             temporary.write_text(_digest(kept))
-        # Half-removed, an older one would look damaged: it goes the way of the unfinished.
+        # Half-removed, an older one would look damaged; what is unfinished is tidied.
         for other in self._list():
             if other != kept:
                 shutil.rmtree(other.rename(self.unfinished / other.name))
