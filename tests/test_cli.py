@@ -110,6 +110,7 @@ NEEDED = {
     "status": {*FRAMES, "jsonschema"},
     "prepare_model": set(),
     "prepare_released": set(),
+    "make_miniature": TABLES,  # but to train a base model
     "prepare_sft": TABLES,
     "prepare_task": {*TABLES, "jsonschema"},
     "check_task": TABLES,

@@ -24,6 +24,11 @@ KINDS = {
     "territory_of_currency": ("currency", "territory"),
     "territory_of_language": ("language", "territory"),
 }
+_SECTIONS = {  # of Babel's locales
+    "territory": "territories",
+    "currency": "currencies",
+    "language": "languages",
+}
 _UNNAMED = ("ny",)  # CLDR has few names in Chichewa
 # The facts are those of this day, so that they do not change with the date.
 _DAY = datetime.date(2026, 1, 1)
@@ -208,12 +213,7 @@ def _is_named(locales: dict[str, Locale], code: str, what: str) -> bool:
 
 def _find_name(locale: Locale, code: str, what: str) -> str | None:
     """Return CLDR's name with plain spaces, or None if it has none."""
-    names = {
-        "territory": locale.territories,
-        "currency": locale.currencies,
-        "language": locale.languages,
-    }[what]
-    name = names.get(code)
+    name = getattr(locale, _SECTIONS[what]).get(code)
     return None if name in (None, code) else " ".join(name.split())
 
 

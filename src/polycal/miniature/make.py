@@ -5,14 +5,18 @@ from pathlib import Path
 from polycal.errors import InputError
 from polycal.miniature.facts import load_world
 from polycal.miniature.instructions import make_instructions
-from polycal.miniature.model import copy_base, write_model
 from polycal.miniature.questions import make_questions
-from polycal.miniature.write import write_global_mmlu, write_mmlu_prox, write_sft
+from polycal.miniature.write import (
+    copy_base,
+    write_global_mmlu,
+    write_mmlu_prox,
+    write_sft,
+)
 from polycal.storage.files import check_folder
 from polycal.verb import verb
 
 
-@verb(makes="{model}/")
+@verb(makes="{model}/", without_pandas=True)
 def make_miniature(
     *,
     seed: int = 0,
@@ -55,5 +59,7 @@ def make_miniature(
     write_mmlu_prox(questions["mmlu_prox"], world, mmlu_prox)
     if pretrain_steps is None:
         copy_base(model)
-    else:
+    else:  # the shipped model needs no torch, whose import takes most of this job
+        from polycal.miniature.model import write_model
+
         write_model(world, seed=seed, steps=pretrain_steps, out=model)

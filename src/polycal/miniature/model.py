@@ -5,7 +5,6 @@ import itertools
 import logging
 import statistics
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -58,14 +57,6 @@ def write_model(world: World, *, seed: int, steps: int, out: Path) -> None:
             for step, loss in losses:
                 writer.writerow([step, step * _ROWS * _LENGTH, f"{loss:.3f}"])
         write_provenance(folder, seed=seed, pretrain_steps=steps)
-
-
-def copy_base(out: Path) -> None:
-    """Write the base model that polycal ships (`make base` trains it)."""
-    base = files("polycal.miniature") / "base"
-    with replacing_folder(out) as folder:
-        for file in base.iterdir():
-            (folder / file.name).write_bytes(file.read_bytes())
 
 
 def train_tokenizer(world: World, *, seed: int) -> PreTrainedTokenizerFast:

@@ -1,6 +1,7 @@
-"""Write the data sets in exactly the columns and the layout of the Hub."""
+"""Write the data sets and the shipped model in exactly the layout of the Hub."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +21,14 @@ _ORIGIN = (
     "Names are CLDR's, with the English name where it has none; question sentences "
     "were written by hand."
 )
+
+
+def copy_base(out: Path) -> None:
+    """Write the base model that polycal ships (`make base` trains it)."""
+    base = files("polycal.miniature") / "base"
+    with replacing_folder(out) as folder:
+        for file in base.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
 
 
 def write_global_mmlu(questions: Sequence[Question], world: World, out: Path) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # they import torch
 _logger = logging.getLogger(__name__)
 
 
-@verb(makes="{out}")
+@verb(makes="{out}", without_pandas=True)
 def score(
     *,
     checkpoint: Path,
