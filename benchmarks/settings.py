@@ -9,7 +9,8 @@ threads a job and without the vector instructions that the processor has beyond 
 and scored in bfloat16. The second compares finished studies, such as those of other
 machines. Printed is each claim's estimate and verdict in each setting, a star where a
 verdict differs from the first setting's, and how many do. Two verdicts are opposite if
-one says that a claim holds and the other that it is reversed.
+one says that a claim holds and the other that it is reversed. Last, how the errors over
+seeds of two smoothing values correlate, which the pooled noise of trainings rests on.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -65,6 +67,41 @@ def compare(studies: dict[str, Path]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def correlate(studies: list[Path]) -> pd.DataFrame:
+    """Return the mean correlation over seeds of two smoothing values' differences.
+
+    Of the mean over languages of accuracy, confidence and gap; studies of different
+    seeds are pooled, each around its own mean.
+    """
+    key = ["reference", "task", "scoring", "normaliser", "metric"]
+    errors: dict[tuple, list] = {}
+    for place in studies:
+        rows = pd.read_parquet(place / "results/contrasts.parquet")
+        rows = rows[(rows["level"] == "all") & (rows["calibrator"] == "none")]
+        rows = rows[rows["metric"].isin(["accuracy", "confidence", "gap"])]
+        for row in rows.to_dict("records"):
+            apart = row["by_seed"] - row["by_seed"].mean()
+            errors.setdefault(
+                (*(row[name] for name in key), row["smoothing"]), []
+            ).append(apart)
+    pooled = {name: np.concatenate(own) for name, own in errors.items()}
+    pairs = [
+        (
+            *one[:3],
+            f"{one[-1]:g}, {other[-1]:g}",
+            np.corrcoef(pooled[one], pooled[other])[0, 1],
+        )
+        for one, other in itertools.combinations(sorted(pooled), 2)
+        if one[:-1] == other[:-1]
+    ]
+    frame = pd.DataFrame(
+        pairs, columns=["reference", "task", "scoring", "smoothing", "r"]
+    )
+    return frame.groupby(["reference", "smoothing", "scoring"])["r"].agg(
+        ["mean", "count"]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("studies", nargs="*", type=Path)
@@ -95,6 +132,8 @@ def main() -> None:
         pairs = zip(verdicts[one], verdicts[other], strict=True)
         opposite = sum({*pair} == {"holds", "reversed"} for pair in pairs)
         print(f"{one} and {other}: {opposite} opposite verdicts")
+    print("correlation over seeds, mean over tasks, normalisers and metrics")
+    print(correlate(places).round(2).to_string())
 
 
 if __name__ == "__main__":

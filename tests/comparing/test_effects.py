@@ -128,8 +128,14 @@ def reach(rare: float, questions: np.ndarray, training: np.ndarray) -> np.ndarra
         training: [2, ...] standard errors: common (1 degree of freedom), specific (3).
     """
     common, specific = training
-    parts = t.isf(rare, df=1) * common, t.isf(rare, df=3) * specific
-    return np.hypot(norm.isf(rare) * questions, np.hypot(*parts))
+    z = norm.isf(rare)
+    errors = np.array([questions, common, specific])
+    quantiles = np.array([z, t.isf(rare, df=1), t.isf(rare, df=3)])
+    reaches = quantiles.reshape(3, -1) * errors
+    with np.errstate(invalid="ignore"):  # of no noise at all, at a probability of 1/2
+        shares = np.nan_to_num(reaches / np.linalg.norm(reaches, axis=0)) ** 2
+    squares = (z * errors) ** 2 + (reaches**2 - (z * errors) ** 2) * shares
+    return np.sqrt(squares.sum(axis=0))
 
 
 def mean_of(values: np.ndarray) -> np.ndarray:

@@ -113,13 +113,39 @@ def test_the_band_has_its_own_quantiles_for_noise_of_training():
 def test_the_three_kinds_of_noise_add_up():
     """By hand: normal for questions, Student's t with own degrees for either other."""
     noise = Noise(0.2, 0.1, 2, 0.05, 82)
+    z, common, specific = 1.959964, 4.302653 * 0.1, 1.989319 * 0.05
+    reach = (z * 0.2) ** 2 + common**2 + specific**2
     half = np.sqrt(
-        (1.959964 * 0.2) ** 2 + (4.302653 * 0.1) ** 2 + (1.989319 * 0.05) ** 2
+        z**2 * (0.04 + 0.01 + 0.0025)
+        + (common**2 - (z * 0.1) ** 2) * common**2 / reach
+        + (specific**2 - (z * 0.05) ** 2) * specific**2 / reach
     )
     assert half_width(noise, confidence=0.95) == pytest.approx(half)
+    assert half < np.sqrt(reach)
     assert noise.se_seeds == pytest.approx(np.sqrt(0.01 + 0.0025))
     assert noise.se == pytest.approx(np.sqrt(0.04 + 0.01 + 0.0025))
     assert half_width(Noise(0.2), confidence=0.95) == pytest.approx(1.959964 * 0.2)
+
+
+@pytest.mark.parametrize("level", [0.2, 0.05, 0.01, 1e-4])
+@pytest.mark.parametrize("df", [1, 1.6, 2, 4, 8, 30])
+def test_two_noises_together_err_as_often_as_stated(level, df):
+    """Never more, and at 5 % not much less.
+
+    A number with an sd of 1 over trainings, which the seeds estimate with so many
+    degrees of freedom, and a known noise of questions: over the estimates' distribution
+    the rate of errors is that of a normal variable.
+    """
+    estimates = np.sqrt(stats.chi2.ppf((np.arange(40_000) + 0.5) / 40_000, df) / df)
+    wrong = []
+    for questions in (0.02, 0.1, 0.3, 0.5, 1, 2, 5, 20):
+        half = half_width(Noise(questions, estimates, df), confidence=1 - level)
+        wrong.append(2 * stats.norm.sf(half / np.hypot(questions, 1)).mean())
+    assert max(wrong) <= 1.01 * level
+    if level == 0.05:
+        assert min(wrong) > {1: 0.017, 1.6: 0.028}.get(df, 0.033)
+    if df == 30:
+        assert min(wrong) > 0.8 * level
 
 
 @given(

@@ -54,8 +54,10 @@ def test_seeds_are_pooled_over_smoothing_values_and_not_with_the_base():
         row = only(rows, sft="s", smoothing=smoothing, level="high")
         assert row["se_seeds"] == pytest.approx(np.sqrt(0.0001 / 2))
         assert row["se"] == pytest.approx(np.hypot(0.01, np.sqrt(0.0001 / 2)))
-        seeds = t.ppf(0.975, 2 / 1.25) * np.sqrt(0.0001 / 2)
-        half = np.hypot(norm.isf(0.025) * 0.01, seeds)
+        z, of_seeds = norm.isf(0.025), t.ppf(0.975, 2 / 1.25)
+        share = of_seeds**2 * 0.00005 / (of_seeds**2 * 0.00005 + z**2 * 0.0001)
+        excess = (of_seeds**2 - z**2) * 0.00005 * share
+        half = np.sqrt(z**2 * (0.0001 + 0.00005) + excess)
         assert row["ci_high"] - row["estimate"] == pytest.approx(half)
         assert row["n_seeds"] == 2
     assert only(rows, sft="none", level="high")["se_seeds"] is None

@@ -10,7 +10,7 @@ from polycal.comparing.inference import (
     holm,
     p_two_sided,
 )
-from polycal.comparing.seed_noise import pool_seeds
+from polycal.comparing.seed_noise import pool_means, pool_seeds
 
 ALL_OF_TWO = np.full((2, 1), 0.5)
 
@@ -92,6 +92,22 @@ def test_intervals_and_bands_hold_the_truth(n_seeds, n_conditions, common):
     assert of_band / trials > 0.91
     assert 0.93 < of_languages / trials < 0.995
     assert 0.92 < of_mean / trials < 0.995
+
+
+@pytest.mark.parametrize(
+    ("alike", "least", "most"),
+    [(0.0, 0.94, 0.97), (0.5, 0.94, 0.97), (0.95, 0.91, 0.96)],
+)
+@pytest.mark.parametrize("questions", [0.05, 0.5])
+def test_smoothing_values_that_move_together(alike, least, most, questions):
+    """Two values and three seeds, taken to correlate by 1/2: they may by 0.95."""
+    chance, trials, held = np.random.default_rng(0), 4000, 0
+    for _ in range(trials):
+        shared = np.sqrt(alike) * chance.normal(size=3)
+        both = [shared + np.sqrt(1 - alike) * chance.normal(size=3) for _ in range(2)]
+        half = half_width(pool_means(both).widen(questions, 3), confidence=0.95)
+        held += abs(both[0].mean() + questions * chance.normal()) < half
+    assert least < held / trials < most
 
 
 def test_three_seeds_give_a_band_that_can_decide():

@@ -108,29 +108,43 @@ def half_width(noise: Noise, *, confidence: ArrayLike) -> np.ndarray:
 def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
     """Return the distance that an estimate exceeds the truth by with a probability.
 
-    It is the root of (z s_questions)^2 + (t s_common)^2 + (t s_specific)^2 with the
-    quantiles of the normal and of Student's t distributions: exact if one of them is
-    alone, and a little too large between (Graybill and Wang 1980). Degrees of freedom
-    for the sum (Satterthwaite) would be many where two or three seeds agree by chance,
-    and reject too often.
+    It is the root of the sum over questions and the two parts of training of
+
+        z^2 s^2 + (t^2 - z^2) s^2 (t s)^2 / sum of all (t s)^2
+
+    with the quantiles z of the normal and t of Student's distribution; of questions t
+    is z. What t exceeds z by, because a variance is an estimate, counts by the share
+    that this part has in the reach. It is exact if one part is alone. With many degrees
+    of freedom its excess is Welch's (1947) to first order; with few it is a little
+    too large, at every level, where the root of the sum of (t s)^2 (Graybill and Wang
+    1980) is far too large. Degrees of freedom for the sum (Satterthwaite) would be many
+    where two or three seeds agree by chance, and reject too often.
 
     Args:
         noise: of L estimates.
         rare: the probability, up to 0.5.
     """
     # `stats` spends most of its time on checking arguments; `special` does not.
-    by_questions = -special.ndtri(rare) * noise.questions
-    common = _reach(noise.common, noise.common_df, rare)
-    specific = _reach(noise.specific, noise.specific_df, rare)
-    return np.hypot(by_questions, np.hypot(common, specific))
+    z = -special.ndtri(rare)
+    parts = [
+        (noise.common, _reach(noise.common, noise.common_df, rare)),
+        (noise.specific, _reach(noise.specific, noise.specific_df, rare)),
+    ]
+    whole = np.hypot(z * noise.questions, np.hypot(parts[0][1], parts[1][1]))
+    found = z * noise.se
+    for se, reach in parts:
+        # As a product of roots, because the square of a far quantile overflows.
+        excess = np.sqrt(np.maximum(reach - z * se, 0.0)) * np.sqrt(reach + z * se)
+        found = np.hypot(found, excess * (reach / np.where(whole > 0, whole, 1.0)))
+    return found
 
 
-def _reach(se: ArrayLike, df: ArrayLike, rare: ArrayLike) -> ArrayLike:
+def _reach(se: ArrayLike, df: ArrayLike, rare: ArrayLike) -> Any:
     """Return the quantile of Student's t times `se`."""
     if not np.any(se):
         return 0.0
-    # 0 times infinity is not a number.
-    return np.minimum(-special.stdtrit(df, rare), _FARTHEST) * se
+    # Beyond its range SciPy returns infinity of either sign; 0 times it is no number.
+    return np.minimum(abs(special.stdtrit(df, rare)), _FARTHEST) * se
 
 
 def p_two_sided(centre: ArrayLike, noise: Noise) -> np.ndarray:
