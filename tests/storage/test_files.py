@@ -1,6 +1,7 @@
 """A result is complete or absent, whatever happens to the process that makes it."""
 
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from killing import die_before
 
 from polycal.errors import InputError
 from polycal.storage.files import (
@@ -42,6 +44,31 @@ def test_a_folder_replaces_one_that_polycal_made(tmp_path):
     with replacing_folder(path) as temporary:
         (temporary / "new").touch()
     assert [each.name for each in path.iterdir()] == ["new"]
+
+
+def test_a_folder_is_whole_or_absent_wherever_its_writer_dies(tmp_path):
+    """The old one, the new one or none; the next writer leaves the new one only."""
+
+    def write(path: Path, name: str) -> None:
+        with replacing_folder(path) as temporary:
+            write_provenance(temporary)
+            for letter in "abc":
+                (temporary / f"{name}-{letter}").touch()
+
+    seen = set()
+    for call in itertools.count():
+        path = tmp_path / str(call) / "model"
+        write(path, "old")
+        died = die_before(call, lambda path=path: write(path, "new"))
+        found = frozenset(each.name[:3] for each in path.glob("*-*"))
+        assert len(list(path.glob("*"))) == 4 * len(found)
+        seen.add(found)
+        write(path, "new")
+        assert {each.name[:3] for each in path.glob("*-*")} == {"new"}
+        assert [each.name for each in path.parent.iterdir()] == ["model"]
+        if not died:
+            break
+    assert seen == {frozenset(), frozenset({"old"}), frozenset({"new"})}
 
 
 @pytest.mark.parametrize("name", [None, ".snakemake_timestamp"])

@@ -1,12 +1,16 @@
 """Provenance of a result, and whether the result has changed since."""
 
+import itertools
+
 import pytest
+from killing import die_before
 
 from polycal.errors import InputError
-from polycal.storage.files import digest
+from polycal.storage.files import check_folder, digest
 from polycal.storage.provenance import (
     check_content,
     check_notes,
+    mark_folder,
     read_digest,
     read_provenance,
     write_provenance,
@@ -80,3 +84,18 @@ def test_facts_of_before_there_was_a_digest_are_taken(tmp_path):
     """Finished studies have such files."""
     (tmp_path / "provenance.json").write_text('{"digest": "abc", "polycal": "0.1"}')
     assert read_digest(tmp_path) == "abc"
+
+
+def test_a_folder_is_marked_again_wherever_its_process_died(tmp_path):
+    """What is left of the mark is not taken for a file of the user's."""
+    mark_folder(tmp_path / "known", "try")  # so that the commit is known
+    for call in itertools.count():
+        folder = tmp_path / str(call)
+        died = die_before(call, lambda folder=folder: mark_folder(folder, "try"))
+        check_folder(folder, verb="try")
+        mark_folder(folder, "try")
+        assert [each.name for each in folder.iterdir()] == ["provenance.json"]
+        assert read_provenance(folder)["verb"] == "try"
+        if not died:
+            break
+    assert call > 5

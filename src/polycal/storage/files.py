@@ -21,7 +21,8 @@ from polycal.errors import InputError
 _MARK = ".partial"
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "-"
 _WEEK = 7 * 24 * 3600  # seconds
-_SNAKEMAKE = ".snakemake_timestamp"  # Snakemake's file in a folder that is an output
+# Snakemake's file in a folder that is an output; what a killed `mark_folder` leaves.
+_NOTHING = re.compile(r"\.snakemake_timestamp|\.provenance\.json\..*\.partial")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # Lustre without -o flock
 _logger = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         check_folder(path)
-        if path.is_dir():
-            shutil.rmtree(path)
+        if path.is_dir():  # half-removed, it would be neither whole nor absent
+            shutil.rmtree(path.rename(_name_temporary(path, ".old")))
 
 
 def check_file(path: Path) -> None:
@@ -92,7 +93,7 @@ def check_folder(path: Path, *, verb: str | None = None) -> None:
         if path.exists():
             raise InputError(f"{path} is a file; name the folder to write")
         return
-    if all(inner.name == _SNAKEMAKE for inner in path.iterdir()):
+    if all(_NOTHING.fullmatch(inner.name) for inner in path.iterdir()):
         return
     try:
         facts = json.loads((path / "provenance.json").read_text("utf-8"))
@@ -111,13 +112,17 @@ def check_folder(path: Path, *, verb: str | None = None) -> None:
 def _renaming(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
-    temporary = path.parent / f".{path.name}.{_HOST}.{os.getpid()}{_MARK}"
+    temporary = _name_temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
         _fsync(path.parent)
     finally:
         _remove(temporary)
+
+
+def _name_temporary(path: Path, kind: str = "") -> Path:
+    return path.parent / f".{path.name}.{_HOST}.{os.getpid()}{kind}{_MARK}"
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -127,7 +132,7 @@ def _remove_leftovers(path: Path) -> None:
     writes has changed within a week.
     """
     name, mark = re.escape(path.name), re.escape(_MARK)
-    names = re.compile(rf"\.{name}\.(?:([^.]+)\.)?(\d+){mark}")
+    names = re.compile(rf"\.{name}\.(?:([^.]+)\.)?(\d+)(?:\.old)?{mark}")
     for leftover in path.parent.iterdir():
         if match := names.fullmatch(leftover.name):
             host, pid = match[1], int(match[2])

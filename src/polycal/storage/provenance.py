@@ -12,7 +12,7 @@ from typing import Any
 
 import polycal
 from polycal.errors import InputError
-from polycal.storage.files import digest
+from polycal.storage.files import digest, replacing
 
 # Files beside a checkpoint's own that are not in its digest.
 _NOTES = ("provenance.json", "recipe.json", "selection.json", "training_log.parquet")
@@ -69,7 +69,8 @@ def write_provenance(folder: Path, **facts: object) -> None:
     written = provenance(**facts)
     written["content"] = digest_facts(written)
     text = json.dumps(written, indent=2, sort_keys=True)
-    (folder / "provenance.json").write_text(text + "\n", encoding="utf-8")
+    with replacing(folder / "provenance.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def mark_folder(folder: Path, verb: str) -> None:
