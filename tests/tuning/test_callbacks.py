@@ -17,6 +17,7 @@ from polycal.errors import InputError
 from polycal.storage import tables
 from polycal.storage.files import digest
 from polycal.storage.provenance import read_provenance
+from polycal.tuning.checkpoints import Checkpoints
 from polycal.tuning.selection import select
 from polycal.tuning.training_log import TrainingLog
 
@@ -122,17 +123,23 @@ def test_other_settings_begin_anew(call, crash):
     assert contents(call("disturbed", lr=1e-3)) == expected
 
 
-def test_what_is_made_is_not_made_again(call, monkeypatch):
+def test_what_is_made_is_not_made_again(call, monkeypatch, tmp_path):
     """As by a job that waited for the orphan of a killed workflow; but for other data.
 
-    The base model is not even loaded.
+    The base model is not even loaded. Checkpoints of a process that died before it
+    removed them go.
     """
-    out = call("out", max_steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "remove", lambda self: fail())
+        with pytest.raises(MemoryError):
+            call("out", max_steps=2)
+    out = tmp_path / "out"
     before = contents(out)
     with monkeypatch.context() as patch:
         patch.setattr("polycal.tuning.training.make_network", None)
-        assert contents(call("out", max_steps=1)) == before
-    assert contents(call("out", max_steps=2)) != before
+        assert contents(call("out", max_steps=2)) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert contents(call("out", max_steps=1)) != before
 
 
 @pytest.mark.slow

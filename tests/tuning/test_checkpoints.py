@@ -1,9 +1,10 @@
 """A checkpoint is complete or absent, and belongs to one training."""
 
-import shutil
+import itertools
 from pathlib import Path
 
 import pytest
+from killing import die_before
 
 from polycal.storage.provenance import write_provenance
 from polycal.tuning.checkpoints import Checkpoints, is_made, make_key
@@ -69,24 +70,24 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, caplog, damage, before):
     assert not (tmp_path / "all").exists()
 
 
-def test_an_older_one_that_is_half_removed_is_not_damaged(
-    tmp_path, monkeypatch, caplog
-):
-    """A process that is killed while it removes an older one leaves the newer alone."""
-    checkpoints = Checkpoints(tmp_path / "all", make_key(a=1))
-    keep(checkpoints, 3)
-
-    def die(folder: Path) -> None:
-        (folder / "log").unlink()
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", die)
-        with pytest.raises(MemoryError):
-            keep(checkpoints, 4)
-    with checkpoints.tidied():
-        checkpoints.set_aside_damaged()
-    assert names(checkpoints.folder) == {"step-4"}
+def test_the_newest_is_sound_wherever_a_process_dies(tmp_path, caplog):
+    """While it writes a checkpoint or removes the one before; the next goes on."""
+    found = set()
+    for call in itertools.count():
+        checkpoints = Checkpoints(tmp_path / str(call), make_key(a=1))
+        keep(checkpoints, 3)
+        died = die_before(call, lambda own=checkpoints: keep(own, 4))
+        with checkpoints.tidied():
+            checkpoints.set_aside_damaged()
+            found.add(checkpoints.find().name)
+        assert names(checkpoints.folder) <= {"step-3", "step-4"}
+        keep(checkpoints, 4 if checkpoints.find().name == "step-3" else 5)
+        assert len(list(checkpoints.folder.glob("[!u]*"))) == 1
+        if not died:
+            break
+        checkpoints.remove()
+        assert not (tmp_path / str(call)).exists()
+    assert found == {"step-3", "step-4"}
     assert not caplog.text
 
 

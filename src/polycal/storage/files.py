@@ -68,6 +68,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path.rename(_name_temporary(path, ".old")))
 
 
+def move_folder(written: Path, path: Path) -> None:
+    """Rename a folder to `path`, where there is none, once the disk has its files."""
+    _sync(written)
+    written.rename(path)
+    _fsync(path.parent)
+
+
 def check_file(path: Path) -> None:
     """Refuse to write a file over a folder.
 

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from polycal.storage.files import digest, replacing, replacing_folder
+from polycal.storage.files import digest, move_folder, replacing
 from polycal.storage.provenance import read_provenance, write_provenance
 
 _NAME = re.compile(r"step-\d+")
@@ -88,8 +88,7 @@ class Checkpoints:
         kept = self.folder / f"step-{step}"
         written = self.written()
         write_provenance(written, key=self.folder.name)
-        with replacing_folder(kept) as temporary:
-            written.rename(temporary)
+        move_folder(written, kept)
         # A process that is killed before the digest leaves a valid checkpoint.
         with replacing(kept / "digest") as temporary:
             temporary.write_text(_digest(kept))

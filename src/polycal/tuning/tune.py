@@ -101,11 +101,13 @@ def tune(
     split_validation(Examples(examples / FILE), recipe.validation_fraction)
     dtype = models.pick_dtype(recipe.dtype, models.pick_device())
     key = _make_key(base, origin, identity, recipe, dtype, n_processes)
+    kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
     if is_made(out, key):
         _logger.info("%s was made from the same inputs before; nothing is done", out)
+        if not machines.node_rank:
+            kept.remove()  # a process that was killed at its end left them
         return
     prepare_trackers(report_to, out.with_name(f"{out.name}.tensorboard"))
-    kept = Checkpoints(checkpoints or out.with_name(f"{out.name}.checkpoints"), key)
     training = Training(
         *(base, examples, origin, identity, recipe, out, key, kept),
         minutes=checkpoint_minutes,
