@@ -652,10 +652,23 @@ def test_files_that_do_not_fit_are_named(call, questions, tmp_path):
         call("en", checkpoint=tmp_path / "plain")
 
 
-def command(checkpoint: Path, files: list[Path], folder: Path) -> list[str]:
+def command(
+    checkpoint: Path, files: list[Path], folder: Path, *, most: int = 8
+) -> list[str]:
+    """A job that waits to be killed before it stores more than so many parts."""
     code = f"""
-import logging, pathlib
+import logging, pathlib, time
 from polycal.scoring.score import score
+from polycal.scoring.store import Store
+
+left, put = iter(range({most})), Store.put
+
+def put_some(*given, **facts):
+    if next(left, None) is None:
+        time.sleep(1000)
+    put(*given, **facts)
+
+Store.put = put_some
 logging.basicConfig(level="INFO")
 score(
     checkpoint=pathlib.Path({str(checkpoint)!r}),
@@ -683,7 +696,7 @@ def test_kill_9_loses_only_the_language_in_progress(call, checkpoint, tmp_path):
     folder = tmp_path / "killed"
     folder.mkdir()
     with (tmp_path / "log").open("w") as log:  # a pipe that nobody reads would fill up
-        job = subprocess.Popen(command(checkpoint, files, folder), stderr=log)
+        job = subprocess.Popen(command(checkpoint, files, folder, most=7), stderr=log)
         while job.poll() is None and not stored(folder):
             time.sleep(0.005)
         job.kill()

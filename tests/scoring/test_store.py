@@ -7,6 +7,7 @@ import threading
 
 import pyarrow as pa
 import pytest
+from study import wait_until
 
 from polycal.errors import InputError
 from polycal.scoring.store import Store
@@ -88,7 +89,7 @@ def test_a_lock_excludes_and_goes_with_a_killed_process(tmp_path, caplog):
     code = (
         "import sys, time; from polycal.scoring.store import Store\n"
         "with Store(sys.argv[1]).lock({'a': 1}, wait=True):\n"
-        "    print('in', flush=True); time.sleep(60)"
+        "    print('in', flush=True); time.sleep(1000)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -108,10 +109,10 @@ def test_a_lock_excludes_and_goes_with_a_killed_process(tmp_path, caplog):
         with caplog.at_level(logging.WARNING):
             waiting = threading.Thread(target=enter)
             waiting.start()
+            wait_until(lambda: "waiting" in caplog.text)
             assert not entered.wait(0.3)
     finally:
         other.kill()
         other.communicate()
-    assert entered.wait(10)
+    assert entered.wait(400)
     waiting.join()
-    assert "waiting" in caplog.text

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -142,9 +141,31 @@ def test_what_is_made_is_not_made_again(call, monkeypatch, tmp_path):
     assert contents(call("out", max_steps=1)) != before
 
 
+# A training that waits at a step as long as there is a file of its number.
+HELD = """
+import runpy, sys, time
+from pathlib import Path
+from polycal.tuning.training_log import TrainingLog
+
+close, folder = TrainingLog.close_line, Path(sys.argv.pop(1))
+
+def close_held(self, step, **columns):
+    while (folder / str(step)).exists():
+        time.sleep(0.05)
+    return close(self, step, **columns)
+
+TrainingLog.close_line = close_held
+runpy.run_module("polycal", run_name="__main__")
+"""
+
+
 @pytest.mark.slow
 def test_killed_processes_leave_an_undisturbed_result(tmp_path, base, examples):
-    """SIGKILL and SIGTERM of real processes at random steps: the same bytes."""
+    """SIGKILL and SIGTERM of real processes at any moment: the same bytes.
+
+    None of them ends before its signal, however late that is sent.
+    """
+    running = []
 
     def start(name: str) -> subprocess.Popen:
         flags = {**RECIPE, "method": "lora", "model": "m", "sft": "s", "smoothing": 0.1}
@@ -156,33 +177,41 @@ def test_killed_processes_leave_an_undisturbed_result(tmp_path, base, examples):
             for flag, value in flags.items()
             for word in (f"--{flag.replace('_', '-')}", str(value))
         ]
-        command = [sys.executable, "-m", "polycal", "tune", *spelt]
+        command = [sys.executable, "-c", HELD, str(tmp_path / f".{name}"), "tune"]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+        pipe = {"stderr": subprocess.PIPE, "text": True}
+        running.append(subprocess.Popen([*command, *spelt], env=env, **pipe))
+        return running[-1]
 
     def steps_kept() -> int:
         kept = (tmp_path / "disturbed-kept").glob("*/step-*")
         return max((int(path.name[5:]) for path in kept), default=0)
 
-    undisturbed = start("undisturbed")
-    begin = 0
-    for number, code in (
-        (signal.SIGKILL, -signal.SIGKILL),
-        (signal.SIGTERM, 128 + signal.SIGTERM),
-    ):
-        begin = random.randint(begin + 1, begin + 8)
-        process = start("disturbed")
-        while steps_kept() < begin and process.poll() is None:
-            time.sleep(0.002)
-        process.send_signal(number)
-        _, words = process.communicate(timeout=400)
-        assert process.returncode == code, words
-        assert not (tmp_path / "disturbed").exists()
-        begin = steps_kept()
-        print(f"{number.name}: step {begin} is kept")
-    for process in (start("disturbed"), undisturbed):
-        _, words = process.communicate(timeout=400)
-        assert process.returncode == 0, words
+    (tmp_path / ".disturbed").mkdir()
+    try:
+        undisturbed = start("undisturbed")
+        for number, code, last in (
+            (signal.SIGKILL, -signal.SIGKILL, 20),
+            (signal.SIGTERM, 128 + signal.SIGTERM, 35),
+        ):
+            hold = tmp_path / f".disturbed/{last}"
+            hold.touch()
+            before = steps_kept()
+            process = start("disturbed")
+            while steps_kept() < before + 3 and process.poll() is None:
+                time.sleep(0.002)
+            process.send_signal(number)
+            hold.unlink()
+            _, words = process.communicate(timeout=400)
+            assert process.returncode == code, words
+            assert not (tmp_path / "disturbed").exists()
+            assert before < steps_kept() < 40
+        for process in (start("disturbed"), undisturbed):
+            _, words = process.communicate(timeout=400)
+            assert process.returncode == 0, words
+    finally:
+        for process in running:
+            process.kill()
     assert contents(tmp_path / "disturbed") == contents(tmp_path / "undisturbed")
     left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
     assert left == {"disturbed", "undisturbed"}
