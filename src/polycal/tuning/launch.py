@@ -100,10 +100,11 @@ def _forwarding_signals() -> Iterator[None]:
         pids = [child.pid for child in children if child.pid is not None]
         if not pids:
             sys.exit(128 + number)
+        sent = signal.SIGKILL if number in forwarded else number
+        forwarded.add(number)  # at once: the next signal can interrupt this function
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL if number in forwarded else number)
-        forwarded.add(number)
+                os.kill(pid, sent)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
