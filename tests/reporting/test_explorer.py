@@ -356,6 +356,25 @@ def test_nothing_sticks_out_at_any_width(chromium, address, width):
     page.close()
 
 
+COUNT = """window.drawn = 0; new MutationObserver((all) => {
+    drawn += all.filter(({ target }) => target.id === "chart").length;
+}).observe(document, { childList: true, subtree: true })"""
+A_FRAME = "new Promise((next) => requestAnimationFrame(() => setTimeout(next)))"
+
+
+def test_table_and_chart_are_drawn_once_for_a_width(chromium, address):
+    """A second time, a moment later, would take the focus from who was quick."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.add_init_script(COUNT)
+    page.goto(address)
+    for _ in range(2):
+        page.evaluate(A_FRAME)
+    assert page.evaluate("drawn") == 1
+    page.set_viewport_size({"width": 800, "height": 800})
+    page.wait_for_function("drawn === 2")
+    page.close()
+
+
 def test_the_page_s_numbers_are_those_of_the_answers(tmp_path):
     """In millionths by language and condition; bins hold every question once."""
     make_study(tmp_path)

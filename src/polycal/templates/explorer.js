@@ -104,7 +104,9 @@ function rows() {
     (row.name.toLowerCase().includes(wanted) || row.code.toLowerCase().startsWith(wanted)));
 }
 
+let drawnWidth; // of the chart
 function draw() {
+  drawnWidth = chart.clientWidth;
   const shown = columns();
   const lead = [
     { name: "language", of: (row) => row.name, left: true },
@@ -423,9 +425,8 @@ for (const name of ["hashchange", "popstate"]) window.addEventListener(name, () 
   view.lang = ""; // back where no language was chosen
   redraw();
 });
-let width = 0; // that of the drawn chart
 new ResizeObserver(() => {
-  if (Math.abs(chart.clientWidth - width) > 8) { width = chart.clientWidth; draw(); }
+  if (Math.abs(chart.clientWidth - drawnWidth) > 8) draw();
 }).observe(chart);
 
 // What a chip stands for, where it is pointed at or has the focus.
