@@ -3,8 +3,16 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from polycal import environment
+
+# How long an example takes depends on what else the machine does. `make test` takes
+# Hypothesis' own profile `ci`, which has no deadline either, and no chance.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 # Before torch is imported; processes that tests start, and xdist's workers, inherit it.
 # Not the one about Python's path: scripts that tests start import their neighbours.

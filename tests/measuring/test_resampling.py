@@ -75,7 +75,7 @@ def test_the_lots_of_a_calibrated_model_never_change():
         assert (others[:, 1] != lots[:, 1]).any()
 
 
-@settings(deadline=None, max_examples=40)  # each computes all metrics of 5 replicates
+@settings(max_examples=40)  # each computes all metrics of 5 replicates
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 10))
 def test_replicates_are_the_metrics_of_repeated_questions(seed, n, options):
     """Matrix products equal np.repeat and the metrics' own code; some rows missing."""

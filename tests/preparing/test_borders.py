@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("border", BORDERS)
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=1000, derandomize=True)
 @given(seed=st.integers(0, 10**9))
 def test_no_fault_is_a_traceback(border, seed):
     """A thousand rounds of random values, wrong types and damaged files each."""

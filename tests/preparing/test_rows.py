@@ -16,7 +16,7 @@ texts = st.text(alphabet=st.sampled_from('a"[]{},\\\n é\u2028'), max_size=12)
 ROWS = st.lists(st.fixed_dictionaries({"a": texts, "b": st.none() | texts}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=ROWS,
     form=st.sampled_from(["lines", "array", "indented"]),

@@ -260,7 +260,7 @@ def test_a_long_context_loses_its_left_end_and_is_flagged(packed):
     assert 0 < n_flagged < 120
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(8)), st.integers(1, 8), st.integers(1, 400))
 def test_order_company_and_batch_size_do_not_matter(order, kept, budget):
     """Any subset in any order under any token budget, up to rounding."""

@@ -18,7 +18,7 @@ def make(n: int, classes: int, *, scale: float = 3.0) -> tuple:
     return logits.requires_grad_(), torch.randint(classes, (n,))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(2, 40), st.floats(0, 0.99))
 def test_value_and_gradient_are_torch_s(n, classes, smoothing):
     """Any shape, any smoothing: equal to float64 rounding."""
@@ -116,7 +116,7 @@ def full_logits(hidden, weight, bias, final: Final) -> torch.Tensor:
 FINALS = [Final(), Final(scale=0.25), Final(cap=2.0), Final(scale=3.0, cap=4.0)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     kept=st.lists(st.booleans(), max_size=9),
     width=st.integers(1, 5),
