@@ -4,7 +4,6 @@ import io
 import os
 import re
 import shutil
-import time
 
 import pandas as pd
 import pyarrow as pa
@@ -90,7 +89,7 @@ def test_a_scoring_says_how_far_it_is(tell, tmp_path):
     assert f"at 300 of 400 questions, 2.0 minutes left: {log}" in tell()
 
 
-def test_a_job_that_says_nothing_is_named(tell, tmp_path):
+def test_a_job_that_says_nothing_is_named(tell, tmp_path, monkeypatch):
     """It may have been killed; of one that has just spoken nothing is said."""
     logs = [
         tmp_path / "logs" / f"{TUNE.format(0, rate)}.log" for rate in ("0.001", "0.002")
@@ -98,8 +97,9 @@ def test_a_job_that_says_nothing_is_named(tell, tmp_path):
     for log in logs:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("step 1 of 2\n")
-    an_hour_ago = time.time() - 3600
-    os.utime(logs[1], (an_hour_ago, an_hour_ago))
+    now = logs[1].stat().st_mtime
+    monkeypatch.setattr(module.time, "time", lambda: now)
+    os.utime(logs[1], (now - 3600, now - 3600))
     text = tell()
     assert cells(text, "tune")[2] == "2"
     assert re.findall(r"^silent .*$", text, re.MULTILINE) == [
