@@ -4,6 +4,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ from polycal.tuning.machines import ONE, Machines
 _FORWARDED = (signal.SIGTERM, signal.SIGINT)
 _RENDEZVOUS_TIMEOUT = 600  # seconds
 _ERROR_DELAY = 10  # seconds in which the first process reports an error
+# Variables by which launchers, accelerate's too, tell a process what it is.
+_TOLD = re.compile(r"((LOCAL|GROUP|ROLE)_)?(RANK|WORLD_SIZE)|(ACCELERATE|FSDP)_\w+")
 
 
 def launch(
@@ -127,6 +130,16 @@ def _work(function: Callable, argument: object, level: int, name: str) -> None:
         if process_rank() != 0:  # the first one reports the same error
             time.sleep(_ERROR_DELAY)
         sys.exit(f"{name}: {error}")
+
+
+def forget_launchers() -> None:
+    """Remove what other launchers left in the environment, such as a job script's RANK.
+
+    A lone process of rank 1 would train weights that nobody sends, and with
+    ACCELERATE_MIXED_PRECISION in another dtype than it notes.
+    """
+    for name in filter(_TOLD.fullmatch, list(os.environ)):
+        del os.environ[name]
 
 
 def process_rank() -> int:

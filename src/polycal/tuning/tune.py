@@ -21,7 +21,7 @@ from polycal.study.stages import STAGES
 from polycal.tuning.chat import choose_template
 from polycal.tuning.checkpoints import Checkpoints, is_made, make_key
 from polycal.tuning.examples import FILE, Examples
-from polycal.tuning.launch import launch
+from polycal.tuning.launch import forget_launchers, launch
 from polycal.tuning.machines import ONE, Machines
 from polycal.tuning.trainer import prepare_trackers
 from polycal.tuning.training import Training, split_validation, train
@@ -61,8 +61,9 @@ def tune(
     of the same arguments before, nothing is done.
 
     With several processes on GPUs, weights, gradients and AdamW's moments are sharded
-    over them. On several machines, call this on each with the same arguments and a
-    shared file system; the first one writes.
+    over them; the last step of an epoch repeats examples until all have equally many.
+    On several machines, call this on each with the same arguments and a shared file
+    system; the first one writes.
 
     Args:
         base: directory of the base model, made by prepare_model
@@ -85,6 +86,7 @@ def tune(
         SystemExit: a signal ended the training.
     """
     check_settings(smoothing=smoothing, seeds=seed)
+    forget_launchers()
     identity = {"model": model, "sft": sft, "smoothing": smoothing, "seed": seed}
     n_processes = processes * machines.nodes
     if recipe.batch_size % (recipe.micro_batch_size * n_processes):
