@@ -176,12 +176,42 @@ def test_turns_in_plain_text_are_texts_of_their_own():
 
 def test_an_answer_that_the_template_rewrites_is_refused():
     """Its tokens could not be told apart, so nothing is guessed."""
-    template = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}{% endfor %}"
-    )
+    template = "{% for m in messages %}<{{ m.role }}>"
+    template += "{{ m.content | upper if m.role == 'assistant' else m.content }}"
+    template += "{% endfor %}"
     template += "{% if add_generation_prompt %}?{% endif %}"
     with pytest.raises(RefusedError, match=r"conversation 7: .*rewrites an answer"):
         write(row(*CHAT), "own", template)
+
+
+@pytest.mark.parametrize("answer", ["s", " red", "a </s>"])
+def test_a_short_answer_is_not_sought_in_the_token_that_ends_it(answer):
+    """`</s>` holds an s, too."""
+    turns = [("user", "what is it ?"), ("assistant", answer)]
+    text, learnt = write(row(*turns), "own", DEEPSEEK)
+    assert text == f"<user>what is it ?<assistant>{answer}</s>"
+    assert learnt == [f"{answer.strip()}</s>"]
+
+
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_a_turn_that_the_template_leaves_out_is_refused(role):
+    """Its answer would be learnt as one to another prompt."""
+    template = CHAT_TEMPLATE.replace(
+        "{{ message['content'] }}",
+        f"{{% if message.role != '{role}' %}}{{{{ message['content'] }}}}{{% endif %}}",
+    )
+    with pytest.raises(RefusedError, match=f"conversation 7: .*leaves out.* {role} tu"):
+        write(row(*CHAT), "own", template)
+
+
+def test_a_tokenizer_without_eos_is_warned_of(caplog):
+    """No answer would have an end."""
+    tokenizer = make_tiny_tokenizer()
+    Chat(tokenizer, "own")
+    assert "no EOS" not in caplog.text
+    tokenizer.eos_token = None
+    Chat(tokenizer, "own")
+    assert "the tokenizer has no EOS token" in caplog.text
 
 
 def test_a_conversation_that_the_template_refuses_is_told_apart():
@@ -209,16 +239,14 @@ def test_a_chat_that_ends_with_a_question_is_written_whole():
     assert answers == ["a colour</s>"]
 
 
-def test_a_template_s_date_is_not_today_s(caplog):
+def test_a_template_s_date_is_not_today_s():
     """Llama's templates write a date; the same set gives the same text on any day."""
     template = (
-        "{% if not date_string is defined %}{% set date_string = strftime_now('%Y') %}"
-        "{% endif %}Today: {{ date_string }}\n" + CHAT_TEMPLATE
+        "{% if not date_string is defined %}{% set date_string = 'none' %}{% endif %}"
+        "Today: {{ date_string }}, {{ strftime_now('%d.%m.%y') }}\n" + CHAT_TEMPLATE
     )
     text, _ = write(row(*CHAT[1:3]), "own", template)
-    assert text.startswith("Today: 26 Jul 2024\n")
-    write(row(*CHAT[1:3]), "own", template.replace("date_string", "today"))
-    assert "may write the current date" in caplog.text
+    assert text.startswith("Today: 26 Jul 2024, 26.07.24\n")
 
 
 def test_several_templates_without_a_default_are_named():

@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from polycal.errors import InputError
-from polycal.models.template_limits import TemplateLimitError, limited_rendering
+from polycal.models.template_limits import (
+    TODAY,
+    TemplateLimitError,
+    limited_rendering,
+)
 from polycal.study.prompts import ChatPrompt, Prompt
 
-# Llama's templates write today's date by default; their own fallback date makes the
-# text of a conversation the same every day.
-TODAY = datetime(2024, 7, 26)
-_DATE = "26 Jul 2024"
+_DATE = TODAY.strftime("%d %b %Y")  # as Llama's templates write it
 _logger = logging.getLogger(__name__)
 
 
@@ -26,20 +26,19 @@ def render(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Mapping[str, str]],
     where: str,
-    *,
-    today: datetime | None = None,
     **settings: object,
 ) -> str:
     """Return a conversation as the tokenizer's chat template writes it.
 
-    Settings are those of `apply_chat_template`, and variables of the template.
+    Settings are those of `apply_chat_template`, and variables of the template. A date
+    is the same every day.
 
     Raises:
         RefusedError: the template does not support the conversation.
         InputError: the rendering exceeds `template_limits`.
     """
     try:
-        with limited_rendering(today):
+        with limited_rendering():
             text = tokenizer.apply_chat_template(
                 list(messages), tokenize=False, **{"date_string": _DATE} | settings
             )
@@ -118,7 +117,6 @@ class ChatWriter:
                 self._tokenizer,
                 messages,
                 "a prompt",
-                today=TODAY,
                 add_generation_prompt=not opens,
                 continue_final_message=opens,
                 enable_thinking=False,  # an answer is scored, not a thought

@@ -20,6 +20,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers.utils import chat_template_utils
 
+# What templates take for today; Llama's fall back to it, too.
+TODAY = datetime(2024, 7, 26)
 SECONDS = 10.0  # of CPU; a conversation of a hundred turns takes a hundredth of one
 LARGEST = 10_000_000  # size of a value: a text's characters, 8 for an item of a list
 _TOTAL = 20 * LARGEST  # size of all values that one rendering makes
@@ -68,15 +70,14 @@ class _LimitedEnvironment(ImmutableSandboxedEnvironment):
     code_generator_class = _Generator
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def begin(self, today: datetime | None = None) -> None:
+    def begin(self) -> None:
         """Begin a rendering: nothing is spent."""
-        self.today = today
         self._end, self._made = time.thread_time() + SECONDS, 0
         self._until_look = _UNTIMED
 
     def strftime_now(self, pattern: str) -> str:
-        """Return the date of the rendering: today, or a fixed one."""
-        return (self.today or datetime.now()).strftime(pattern)
+        """Return a fixed date, so that a text is the same every day."""
+        return TODAY.strftime(pattern)
 
     @property
     def step(self) -> bool:
@@ -221,11 +222,8 @@ def _compile(compile_template: Callable, source: str) -> object:
 
 
 @contextlib.contextmanager
-def limited_rendering(today: datetime | None = None) -> Iterator[None]:
+def limited_rendering() -> Iterator[None]:
     """Context manager: one rendering by transformers raises above the limits.
-
-    Args:
-        today: what a template takes for the current time; None: the current time.
 
     Raises:
         TemplateLimitError: the template takes too long or makes something too large.
@@ -234,7 +232,7 @@ def limited_rendering(today: datetime | None = None) -> Iterator[None]:
 
     def compile_limited(source: str) -> Any:
         template: Any = _compile(original, source)
-        template.environment.begin(today)
+        template.environment.begin()
         return template
 
     chat_template_utils._compile_jinja_template = compile_limited

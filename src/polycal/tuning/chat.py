@@ -61,16 +61,17 @@ class Chat:
         added = tokenizer.added_tokens_decoder.values()
         self._special = tuple(token.content for token in added if token.special)
         try:
-            template = tokenizer.get_chat_template()
+            tokenizer.get_chat_template()
         except ValueError as error:  # several, none of which is the default one
             raise InputError(
                 f"the tokenizer has several chat templates and none called `default` "
                 f"({', '.join(map(str, tokenizer.chat_template))}); set chat_template "
                 "to tulu or alpaca"
             ) from error
-        if "strftime_now" in template:
+        if not tokenizer.eos_token:
             _logger.warning(
-                "the chat template may write the current date into every text"
+                "the tokenizer has no EOS token: a turn that the chat template ends "
+                "with no token is learnt without an end"
             )
 
     def render(self, row: Mapping) -> list[Written]:
@@ -106,6 +107,12 @@ class Chat:
             text = parts[-1][1]
         else:
             text = self._apply(messages, where, prompt=False)
+        for message in messages:
+            role, content = message["role"], message["content"].strip()
+            if role != "assistant" and content not in text:
+                raise RefusedError(
+                    f"{where}: the chat template leaves out or rewrites a {role} turn"
+                )
         if all(
             through.startswith(before)
             and text.startswith(through)
@@ -119,7 +126,7 @@ class Chat:
         return [
             self._learn(
                 Written(through, []),
-                _find_begin(before, through, messages[index]["content"], where),
+                self._find_begin(before, through, messages[index]["content"], where),
                 len(through.rstrip()),
             )
             for index, (before, through) in zip(answers, parts, strict=True)
@@ -162,19 +169,25 @@ class Chat:
     def _apply(self, messages: list[dict], where: str, *, prompt: bool) -> str:
         return render(self._tokenizer, messages, where, add_generation_prompt=prompt)
 
+    def _find_begin(self, before: str, through: str, content: str, where: str) -> int:
+        """Return where the last turn of a text begins.
 
-def _find_begin(before: str, through: str, content: str, where: str) -> int:
-    """Return where the last turn of a text begins.
-
-    Some prompts for an answer are not what answers are written after (DeepSeek-R1's
-    opens a thought); there the turn is sought by its content.
-    """
-    if through.startswith(before):
-        return len(before)
-    begin = through.rfind(content.strip())
-    if begin < 0:
-        raise RefusedError(
-            f"{where}: the chat template rewrites an answer, so its tokens cannot be "
-            "found"
-        )
-    return begin
+        Some prompts for an answer are not what answers are written after (DeepSeek-R1's
+        opens a thought); there the turn is sought by its content, before the tokens
+        that end it.
+        """
+        if through.startswith(before):
+            return len(before)
+        content, written = content.strip(), through.rstrip()
+        while ends := [name for name in self._special if written.endswith(name)]:
+            shorter = written.removesuffix(max(ends, key=len)).rstrip()
+            if content not in shorter:  # which ends with such a token itself
+                break
+            written = shorter
+        begin = written.rfind(content)
+        if begin < 0:
+            raise RefusedError(
+                f"{where}: the chat template rewrites an answer, so its tokens cannot "
+                "be found"
+            )
+        return begin
