@@ -69,6 +69,7 @@ def test_only_the_assistant_s_turns_are_learnt(template):
     assert not example.targets[0]
     assert tally.counts == {
         "conversations": 1,
+        "copies": 0,
         "split_by_turn": 0,
         "truncated": 0,
         "dropped_refused": 0,
@@ -99,6 +100,17 @@ def test_a_token_is_learnt_if_a_character_of_it_is_the_assistant_s():
         assert [first <= place < stop for place in range(len(expected))] == expected
         learnt += sum(expected)
     assert learnt > 1000
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_a_copy_has_the_number_of_the_first_one(batch):
+    """All of its text has to be the same; it is learnt as often as it is there."""
+    asked, other = [*CHAT[:2], ("assistant", "red")], [*CHAT[:2], ("assistant", "blue")]
+    examples, tally = make(asked, other, CHAT, asked, CHAT, asked, batch=batch)
+    assert [each.example_id for each in examples] == [0, 1, 2, 0, 2, 0]
+    assert [learnt(each) for each in examples[:2]] == ["red</s>", "blue</s>"]
+    assert tally.counts["copies"] == 3
+    assert tally.counts["conversations"] == 6
 
 
 def test_every_conversation_comes_once_over_batches(monkeypatch):

@@ -68,21 +68,29 @@ def test_the_directory_holds_examples_a_report_and_what_made_them(tmp_path, base
         assert f"--- row {each.example_id} ---\n{asked}⟦{answer}⟧" in report
 
 
-def test_a_model_s_positions_cut_what_max_length_does_not(tmp_path, caplog):
-    """Else training would read past them; it is counted and said."""
-    base = make_tiny_model(tmp_path / "base")
+@pytest.mark.parametrize("cut", ["positions", "max_length"])
+def test_what_is_cut_is_counted_and_said(tmp_path, caplog, cut):
+    """By max_length, or by the model's positions, past which training would read."""
+    base, by_model = make_tiny_model(tmp_path / "base"), cut == "positions"
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(
-        json.dumps({**config, "max_position_embeddings": 50})
+        json.dumps(config | ({"max_position_embeddings": 50} if by_model else {}))
     )
     table = make_tiny_conversations(tmp_path / "toy.parquet", n=50)
-    made = make_tiny_examples(tmp_path / "made", base=base, conversations=table)
+    made = make_tiny_examples(
+        tmp_path / "made",
+        base=base,
+        conversations=table,
+        max_length=4096 if by_model else 50,
+    )
     facts = read_provenance(made)
-    assert facts["positions"] == 50 < facts["rendering"]["max_length"]
+    assert facts["positions"] == (50 if by_model else 256)
     lengths = [len(example.tokens) for example in Examples(made / FILE)]
     assert max(lengths) == 50
     assert facts["counts"]["truncated"] > 0
-    assert f"{facts['counts']['truncated']} sequences are cut at 50" in caplog.text
+    why = "all that the model reads" if by_model else "max_length"
+    said = f"{facts['counts']['truncated']} sequences are cut at 50 tokens ({why})"
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from tiny import make_tiny_conversations, make_tiny_examples, make_tiny_model, tune_tiny
@@ -432,6 +433,24 @@ def test_the_turns_of_a_conversation_are_never_split(tmp_path):
     # The same conversations as if each were one example.
     assert sorted(set(parts[1])) == [6, 7, 17, 39, 44]
     assert sorted(parts[0] + parts[1]) == turns
+    assert not set(parts[0]) & set(parts[1])
+
+
+def test_copies_of_a_conversation_are_never_split(tmp_path, base):
+    """A set that holds each conversation three times would be validated on itself."""
+    once = make_tiny_conversations(tmp_path / "once.parquet", n=20)
+    rows = tables.read(once, "conversations").to_pylist()
+    rows = [each | {"example_id": i} for i, each in enumerate(rows * 3)]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tables.write(table, tmp_path / "thrice.parquet", "conversations")
+    made = make_tiny_examples(
+        tmp_path / "made", base=base, conversations=tmp_path / "thrice.parquet"
+    )
+    parts = [
+        [part[index].tokens.tobytes() for index in range(len(part))]
+        for part in split_validation(Examples(made / FILE), 0.2)
+    ]
+    assert [len(part) for part in parts] == [48, 12]
     assert not set(parts[0]) & set(parts[1])
 
 

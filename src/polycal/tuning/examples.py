@@ -14,7 +14,7 @@ FILE = "examples.arrow"
 _BATCH = 1024  # examples in a record batch; all but the last have as many
 _SCHEMA = pa.schema(
     [
-        ("example_id", pa.int64()),  # row number in the SFT set's source
+        ("example_id", pa.int64()),
         ("tokens", pa.list_(pa.int32())),
         ("targets", pa.list_(pa.bool_())),
     ]
@@ -26,7 +26,8 @@ class Example:
     """One conversation, or its part up to one turn, as token ids.
 
     Attributes:
-        example_id: the conversation's row number in the SFT set's source.
+        example_id: the conversation's row number in the SFT set's source; of a copy,
+            that of the first one.
         tokens: [n] token ids, int32.
         targets: [n] whether the token has a loss, bool. The first one never has,
             because nothing predicts it.

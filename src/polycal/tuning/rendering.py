@@ -30,9 +30,10 @@ class Tally:
     """Counts of what became of the conversations; complete after the last example.
 
     Attributes:
-        counts: conversations; split_by_turn (conversations that are one sequence for
-            each of the assistant's turns); truncated (sequences of which tokens were
-            cut); dropped_refused (conversations, by the chat template);
+        counts: conversations; copies (conversations whose text is that of an earlier
+            one, whose `example_id` they get); split_by_turn (conversations that are one
+            sequence for each of the assistant's turns); truncated (sequences of which
+            tokens were cut); dropped_refused (conversations, by the chat template);
             dropped_no_target (sequences without a target); tokens, target_tokens,
             cut_tokens and unknown_tokens (that stand for text which the tokenizer does
             not know).
@@ -45,6 +46,7 @@ class Tally:
     counts: Counter[str] = field(
         default_factory=lambda: Counter(
             conversations=0,
+            copies=0,
             split_by_turn=0,
             truncated=0,
             dropped_refused=0,
@@ -97,7 +99,8 @@ def make_examples(
     bos, counts = tokenizer.bos_token_id, tally.counts
     unknown = tokenizer.unk_token_id
     limit = min(rendering.max_length, positions or rendering.max_length)
-    texts = (_render(batch, chat, tally) for batch in conversations)
+    first_ids: dict[int, int] = {}
+    texts = (_render(batch, chat, tally, first_ids) for batch in conversations)
     for batch, encodings in _tokenize_ahead(tokenizer, texts):
         for (example_id, written), encoding in zip(batch, encodings, strict=True):
             tokens, targets = _mask(encoding, written.spans, rendering.bos, bos)
@@ -124,7 +127,18 @@ def make_examples(
         )
 
 
-def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
+def _render(
+    batch: pa.RecordBatch, chat: Chat, tally: Tally, first_ids: dict[int, int]
+) -> list[_Text]:
+    """Return the texts of a batch's conversations.
+
+    Args:
+        batch: of a conversations table.
+        chat: writes them.
+        tally: gets the counts.
+        first_ids: hash of a conversation's texts -> `example_id` of the first one;
+            texts take too much memory.
+    """
     written = []
     for row in batch.select(["example_id", "input", "messages"]).to_pylist():
         tally.counts["conversations"] += 1
@@ -135,7 +149,10 @@ def _render(batch: pa.RecordBatch, chat: Chat, tally: Tally) -> list[_Text]:
             tally.refusal = tally.refusal or str(error)
             continue
         tally.counts["split_by_turn"] += len(texts) > 1
-        written += [(row["example_id"], text) for text in texts]
+        key = hash(tuple(text for text, _ in texts))
+        example_id = first_ids.setdefault(key, row["example_id"])
+        tally.counts["copies"] += example_id != row["example_id"]
+        written += [(example_id, text) for text in texts]
     return written
 
 

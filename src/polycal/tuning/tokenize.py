@@ -39,9 +39,9 @@ def tokenize(
     """Write the token sequences of an SFT set, and a report for people.
 
     The directory gets `examples.arrow` (tokens and target masks), `report.txt` and
-    `provenance.json` with the settings, counts and digests. Memory does not grow with
-    the set: conversations are read in batches. Sequences are cut at `max_length`, or
-    where the model's positions end.
+    `provenance.json` with the settings, counts and digests. Conversations are read in
+    batches; memory grows by about 100 bytes for each, to find copies. Sequences are cut
+    at `max_length`, or where the model's positions end.
 
     Args:
         base: directory of the base model, whose tokenizer is read
@@ -78,11 +78,13 @@ def tokenize(
                 f"for training and validation ({counts}); add conversations"
             )
         _check_lost(conversations, tally)
-        if counts["truncated"] and positions < rendering.max_length:
+        if counts["truncated"]:
+            is_short = positions < rendering.max_length
             _logger.warning(
-                "%s: %d sequences are cut at %d tokens, which is what the model can "
-                "read, not at max_length (%d)",
-                *(conversations, counts["truncated"], positions, rendering.max_length),
+                "%s: %d sequences are cut at %d tokens (%s); a cut answer has no end",
+                *(conversations, counts["truncated"]),
+                *(min(positions, rendering.max_length),),
+                "all that the model reads" if is_short else "max_length",
             )
         if counts["unknown_tokens"] > _MANY_UNKNOWN * counts["tokens"]:
             _logger.warning(

@@ -173,25 +173,23 @@ def _restore_settings(
 def split_validation(examples: Examples, fraction: float) -> tuple[Subset, Subset]:
     """Split examples into training and validation sets, by a fixed random draw.
 
-    All examples of a conversation are in one set. The split depends only on the number
-    of conversations, so all candidates have the same validation examples. Both sets
-    keep the order, and read an example on demand.
+    All examples of a conversation, and of its copies, are in one set. The split depends
+    only on their places in the set, so all candidates have the same validation
+    examples. Both sets keep the order, and read an example on demand.
 
     Args:
         examples: of one SFT set.
         fraction: part of the conversations that is held out, at least one.
 
     Raises:
-        InputError: there are fewer than two conversations.
+        InputError: there are fewer than two different conversations.
     """
-    # Examples of one conversation follow each other.
-    ids = examples.read_ids()
-    conversation = np.cumsum(np.diff(ids, prepend=ids[:1]) != 0)
-    n = int(conversation[-1]) + 1 if len(ids) else 0
+    different, conversation = np.unique(examples.read_ids(), return_inverse=True)
+    n = len(different)
     if n < 2:
         raise InputError(
             f"{n} conversations with an answer are too few for training and "
-            "validation; add conversations"
+            "validation (copies do not count); add conversations"
         )
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(n, generator=generator)
