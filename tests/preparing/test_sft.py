@@ -106,7 +106,10 @@ def test_sharegpt_roles_are_translated(tmp_path):
 
 
 def test_rows_that_teach_nothing_are_dropped_and_counted(tmp_path):
-    """No answer, an empty one, a null one; ids stay the source's row numbers."""
+    """No answer, an empty one, a null one, one to nothing; ids stay the source's.
+
+    An instruction may be empty beside an input or a system turn.
+    """
     rows = [
         messages(("user", "q")),
         messages(("user", "q"), ("assistant", "a")),
@@ -114,15 +117,18 @@ def test_rows_that_teach_nothing_are_dropped_and_counted(tmp_path):
         messages(("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", None)),
         messages(),
         messages(("user", None), ("assistant", "b")),
-        *[messages(("user", "q"), ("assistant", "a"))] * 14,
+        messages(("assistant", "b")),
+        messages(("system", "s"), ("user", None), ("assistant", "b")),
+        *[messages(("user", "q"), ("assistant", "a"))] * 12,
     ]
     table = prepare(tmp_path, "messages", rows)
-    assert table["example_id"].to_pylist() == [1, *range(5, 20)]
-    assert turns_of(table)[1] == [("user", ""), ("assistant", "b")]
+    assert table["example_id"].to_pylist() == [1, *range(7, 20)]
+    assert turns_of(table)[1] == [("system", "s"), ("user", ""), ("assistant", "b")]
     assert counts_of(tmp_path) == {
         "rows": 20,
         "dropped_by_filter": 0,
         "dropped_no_answer": 2,
+        "dropped_no_question": 2,
         "dropped_empty_answer": 2,
         "dropped_faulty": 0,
         "dropped_by_max_examples": 0,
@@ -130,10 +136,12 @@ def test_rows_that_teach_nothing_are_dropped_and_counted(tmp_path):
 
 
 def test_empty_outputs_of_alpaca_are_dropped(tmp_path):
-    """Alpaca has a few rows with an empty output."""
+    """Alpaca has a few rows with an empty output; an input may be the question."""
     rows = [alpaca(""), *[alpaca("x")] * 20, alpaca(None)]
+    rows += [alpaca("x", instruction="", input=each) for each in (" ", "this")]
     table = prepare(tmp_path, "alpaca", rows)
-    assert table["example_id"].to_pylist() == list(range(1, 21))
+    assert table["example_id"].to_pylist() == [*range(1, 21), 23]
+    assert counts_of(tmp_path)["dropped_no_question"] == 1
     assert counts_of(tmp_path)["dropped_empty_answer"] == 2
 
 
@@ -154,6 +162,7 @@ def test_empty_outputs_of_alpaca_are_dropped(tmp_path):
         ("alpaca", [messages(("user", "q"))], "lacks the columns instruction, input"),
         ("sharegpt", [{"conversations": [{"role": "x"}]}], r"KeyError\('from'\)"),
         ("alpaca", [alpaca("")], r"1 of 1 rows are dropped \(empty answer\)"),
+        ("alpaca", [alpaca("a", instruction=None)], r"dropped \(no question\)"),
     ],
 )
 def test_what_is_not_understood_names_the_row(tmp_path, format, rows, message):
@@ -205,13 +214,14 @@ def test_one_odd_row_in_a_hundred_is_dropped_and_counted(tmp_path, broken, caplo
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_a_missing_content_is_empty(tmp_path, missing):
     """NaN is how pandas writes a null."""
-    rows = [messages(("user", missing), ("assistant", "a"))]
+    turns = [("system", missing), ("user", "q"), ("assistant", "a")]
+    rows = [messages(*turns)]
     path = tmp_path / "set.jsonl"
     path.write_text(json.dumps(rows[0]))
     out = tmp_path / "set.parquet"
     prepare_sft(repo=str(path), format="messages", sft="s", out=out)
     table = tables.read(out, "conversations")
-    assert turns_of(table) == [[("user", ""), ("assistant", "a")]]
+    assert turns_of(table) == [[("system", ""), *turns[1:]]]
 
 
 def test_roles_are_translated_or_left_out_as_the_study_says(tmp_path):
@@ -352,6 +362,7 @@ def test_a_filter_and_a_number_go_together(tmp_path):
         "rows": 60,
         "dropped_by_filter": 30,
         "dropped_no_answer": 0,
+        "dropped_no_question": 0,
         "dropped_empty_answer": 0,
         "dropped_faulty": 0,
         "dropped_by_max_examples": 20,

@@ -42,6 +42,7 @@ _logger = logging.getLogger(__name__)
 _ADVICE = "correct `format:` or the rows, or allow it with `max_dropped`"
 _LIMITS = {
     "dropped_no_answer": (MOST_DROPPED, _ADVICE),
+    "dropped_no_question": (MOST_DROPPED, _ADVICE),
     "dropped_empty_answer": (MOST_DROPPED, _ADVICE),
     FAULTY: (MOST_FAULTY, _ADVICE),
 }
@@ -62,12 +63,12 @@ def prepare_sft(
 ) -> None:
     """Read an SFT set's train split into a conversations table.
 
-    Texts are stored unchanged. A row without an assistant turn, with an empty one, or
-    with a fault (a role that is not known, a content that is not a text) is dropped, up
-    to a limit. Counts of dropped rows are logged and stored as `counts` in the file's
-    metadata. `example_id` is the row number in the source, from 0. Few rows are in
-    memory at a time. The subset of `max_examples` is the same in every call; a smaller
-    one is part of a larger one.
+    Texts are stored unchanged. A row without an assistant turn, with an empty one,
+    without a text that it answers, or with a fault (a role that is not known, a content
+    that is not a text) is dropped, up to a limit. Counts of dropped rows are logged and
+    stored as `counts` in the file's metadata. `example_id` is the row number in the
+    source, from 0. Few rows are in memory at a time. The subset of `max_examples` is
+    the same in every call; a smaller one is part of a larger one.
 
     Args:
         repo: Hub id (owner/name), or a local directory or file.
@@ -210,11 +211,14 @@ class _Conversations:
                 if len(self.faults) < SHOWN:
                     self.faults.append(f"{where}: {error}")
                 continue
-            answers = [
-                turn["content"] for turn in messages if turn["role"] == "assistant"
-            ]
+            answers, asked = [], [second]
+            for turn in messages:
+                is_answer = turn["role"] == "assistant"
+                (answers if is_answer else asked).append(turn["content"])
             if not answers:
                 self.counts["dropped_no_answer"] += 1
+            elif not any(text.strip() for text in asked):
+                self.counts["dropped_no_question"] += 1
             elif not all(answer.strip() for answer in answers):
                 self.counts["dropped_empty_answer"] += 1
             else:
