@@ -27,6 +27,7 @@ from polycal.models.tokens import load_tokenizer
 from polycal.scoring import engine
 from polycal.scoring.score import score
 from polycal.storage import tables
+from polycal.storage.provenance import read_provenance, write_provenance
 from polycal.study.prompts import build_prompt
 
 LANGUAGES = ("de", "en", "fr")
@@ -462,6 +463,22 @@ def test_an_adapter_is_scored_on_its_base(call, checkpoint, tmp_path):
     assert tables.read_metadata(out)["base"] == tables.read_metadata(base)["checkpoint"]
     with pytest.raises(InputError, match=r"adapter is an adapter; .*--base"):
         call("en", checkpoint=adapter)
+
+
+def test_an_adapter_on_other_weights_than_it_was_made_for_is_refused(
+    call, checkpoint, tmp_path
+):
+    """They may have the same shapes, such as a base model that was exchanged."""
+    model = get_peft_model(make_model(), LoraConfig(r=2, target_modules=["q_proj"]))
+    adapter = save_checkpoint(tmp_path / "adapter", model)
+    made, base = (read_provenance(each)["digest"] for each in (adapter, checkpoint))
+    write_provenance(adapter, digest=made, base=base)
+    call("en", checkpoint=adapter, base=checkpoint)
+    weights = make_model()
+    weights.model.norm.weight.data += 1
+    exchanged = save_checkpoint(tmp_path / "exchanged", weights)
+    with pytest.raises(InputError, match=r"adapter of other weights than .*exchanged"):
+        call("en", checkpoint=adapter, base=exchanged)
 
 
 def test_a_question_without_a_finite_score_is_named(call, tmp_path):

@@ -23,7 +23,7 @@ from polycal.scoring.progress import Progress, Work
 from polycal.scoring.store import Store
 from polycal.scoring.subsets import ask_all, ask_some
 from polycal.storage import tables
-from polycal.storage.provenance import read_digest
+from polycal.storage.provenance import read_digest, read_provenance
 from polycal.study.scorings import SCORINGS, PromptForm, Scoring, ShotsForm
 from polycal.verb import verb
 
@@ -104,7 +104,7 @@ def score(
         raise InputError(f"{checkpoint} is an adapter; give its base model with --base")
     settings = {
         "checkpoint": _need_digest(checkpoint),
-        "base": base and _need_digest(base),
+        "base": base and _need_base(base, checkpoint),
         "dtype": dtype,
         "stage": stage,
         "shots": shots,
@@ -174,6 +174,17 @@ def _need_digest(checkpoint: Path) -> object:
         raise InputError(
             f"{checkpoint} has no provenance.json with a digest; make the directory "
             "with `polycal prepare_model` or `polycal select`"
+        )
+    return stated
+
+
+def _need_base(base: Path, adapter: Path) -> object:
+    """Return the digest of the base model that an adapter was trained or checked on."""
+    stated = _need_digest(base)
+    if read_provenance(adapter).get("base") not in (None, stated):
+        raise InputError(
+            f"{adapter} is an adapter of other weights than those in {base}; give the "
+            "base model that it was made for, or make the adapter again"
         )
     return stated
 
