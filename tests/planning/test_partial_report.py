@@ -12,7 +12,6 @@ from polycal.planning.partial_report import partial_report
 from polycal.reporting import measured_page as module
 from polycal.reporting.harness_report import report_samples
 from polycal.storage import tables
-from polycal.storage.files import check_folder
 
 TASKS = ("quiz_en", "quiz_sw")
 METRICS = "results/metrics/{}/none/ls-0/seed-0/quiz.parquet"
@@ -180,13 +179,8 @@ def test_each_benchmark_has_the_runs_that_are_measured_on_it(tmp_path):
 
 
 def test_files_that_the_verb_did_not_make_are_kept(study):
-    """In its usual place, too, unless an older version wrote all of them."""
-    usual = study / "results/partial"
-    (usual / "provenance.json").unlink()
-    make_page(study)
-    assert (usual / "provenance.json").exists()
-    (usual / "provenance.json").unlink()
-    (usual / "notes.txt").touch()
+    """In its usual place, too."""
+    (study / "results/partial/provenance.json").unlink()
     before = {path: path.stat().st_ino for path in study.rglob("*")}
     with pytest.raises(InputError, match=r"partial holds files that .* did not make"):
         make_page(study)
@@ -201,13 +195,9 @@ def test_files_that_the_verb_did_not_make_are_kept(study):
 
 
 def test_a_report_of_samples_is_written_again(study, finished):
-    """An older version marked its study alone, perhaps in another study's folder."""
-    check_folder(study, verb="report_samples")
+    """Into its own folder, but not into one that another verb made."""
+    report_samples(folder=finished / "logged" / "new", out=study)
+    assert accuracies(study) == accuracies(finished / "new")
     (study / "provenance.json").unlink()
-    (study / "config.yaml").touch()
     with pytest.raises(InputError, match=r"study holds files that .* did not make"):
         report_samples(folder=finished / "logged" / "new", out=study)
-    (study / "config.yaml").unlink()
-    report_samples(folder=finished / "logged" / "new", out=study)
-    check_folder(study, verb="report_samples")
-    assert accuracies(study) == accuracies(finished / "new")

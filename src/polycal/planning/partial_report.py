@@ -8,9 +8,7 @@ from polycal.errors import InputError
 from polycal.measuring.measured import find_measured, measured_paths
 from polycal.planning.status import count_done, list_all_jobs
 from polycal.reporting.measured_page import compare_measured, write_page
-from polycal.reporting.report import TABLES
 from polycal.storage.files import check_folder
-from polycal.storage.tables import read_metadata
 from polycal.study import layout
 from polycal.study.config import load_study
 from polycal.verb import verb
@@ -42,10 +40,8 @@ def partial_report(
         InputError: `out` holds other files, the study is wrong, nothing is measured
             yet, a table is broken, or jobs keep writing what is read.
     """
-    usual = layout.below(results, layout.PARTIAL_REPORT)
-    if out or not _is_older(usual):
-        check_folder(out or usual, verb="partial_report")
-    out = out or usual
+    out = out or layout.below(results, layout.PARTIAL_REPORT)
+    check_folder(out, verb="partial_report")
     study = load_study(config)
     resources = results.parent / layout.RESOURCES
     for _ in range(_TRIES):
@@ -67,18 +63,6 @@ def partial_report(
         )
     progress = count_done(list_all_jobs(study, results, resources))
     write_page(study, results, measured, out, progress)
-
-
-def _is_older(folder: Path) -> bool:
-    """Return whether an older version, which left no mark, wrote tables and page."""
-    known = {f"{kind}.{suffix}" for kind in TABLES for suffix in ("parquet", "csv")}
-    known |= {"figures", "index.html"}
-    runs = folder / "runs.parquet"
-    return (
-        runs.exists()
-        and {path.name for path in folder.iterdir()} <= known
-        and read_metadata(runs).get("kind") == "runs"
-    )
 
 
 def _stamp(paths: Iterable[Iterable[Path]]) -> list[tuple[int, int] | None]:

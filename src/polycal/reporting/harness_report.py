@@ -63,8 +63,7 @@ def report_samples(
             contradicts the harness's own numbers, or languages and models do not fit
             together.
     """
-    if not _is_older(out):
-        check_folder(out, verb="report_samples")
+    check_folder(out, verb="report_samples")
     logged = find_logged(folder, languages or {})
     models = sorted({own.model for own in logged})
     tokenizers = _find_tokenizers(tokenizer, models)
@@ -281,13 +280,3 @@ def _write_study(
         text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
         temporary.write_text(f"{_MARK}\n{text}", encoding="utf-8")
     return path
-
-
-def _is_older(out: Path) -> bool:
-    """Return whether an older version, which marked its study alone, made a folder."""
-    path, own = out / _FILE, {_FILE, layout.RESULTS, layout.RESOURCES}
-    return (
-        path.is_file()
-        and path.read_bytes().startswith(_MARK.encode())
-        and {path.name for path in out.iterdir()} <= own
-    )
