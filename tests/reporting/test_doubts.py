@@ -5,6 +5,7 @@ import pandas as pd
 from polycal.reporting.doubts import (
     describe_subjects,
     warn_of_chance,
+    warn_of_dtypes,
     warn_of_letters,
     warn_of_place,
 )
@@ -42,6 +43,13 @@ def test_letters_that_are_hardly_an_answer_are_named():
     assert warn_of_letters(levels.iloc[1:]) == ""
     assert warn_of_letters(levels.assign(log_mass=float("nan"))) == ""
     assert warn_of_letters(levels.drop(columns="log_mass")) == ""
+
+
+def test_scores_of_several_dtypes_are_said():
+    """A base model scored on a CPU and a tuned one on a GPU differ by rounding, too."""
+    (told,) = warn_of_dtypes({"dtype": ["bfloat16", "float32"]})
+    assert told.startswith("Some scores are in bfloat16 and float32, as each device")
+    assert warn_of_dtypes({"dtype": ["float32"]}) == warn_of_dtypes({}) == []
 
 
 def test_answers_in_one_place_are_named():

@@ -271,6 +271,19 @@ def test_the_page_says_how_many_questions_are_compared(tmp_path):
         )
 
 
+def test_scores_of_several_dtypes_are_doubted(tmp_path, monkeypatch):
+    """Beside the answer of the task whose scores they are, and no other."""
+    asked = {"asked": {"mmlu_prox": {"dtype": ["bfloat16", "float32"]}}}
+    monkeypatch.setattr(
+        f"{report.__module__}.read_metadata",
+        lambda path: tables.read_metadata(path) | asked,
+    )
+    text = write_page(tmp_path, tasks=TWO_TASKS)
+    sections = re.split(r'(?=<section aria-labelledby=")', text)
+    (doubted,) = [own for own in sections if "Some scores are in bfloat16 and" in own]
+    assert doubted.startswith('<section aria-labelledby="task-mmlu_prox"')
+
+
 def test_a_scoring_that_was_not_measured_is_named(tmp_path):
     """Rather than a page without it."""
     with pytest.raises(InputError, match="the tables hold no letters scores"):

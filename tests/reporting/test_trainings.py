@@ -69,6 +69,32 @@ def test_released_checkpoints_are_listed_apart(tmp_path):
     assert warning.startswith("m, SFT: foreign: the released checkpoint has another")
 
 
+def test_one_checkpoint_under_two_names_is_said():
+    """Its files may lie in two places; two trainings with equal weights are results."""
+    row = {"smoothing": 0.0, "seed": 0, "sft": "none"}
+    names = (("a", "none"), ("b", "none"), ("c", "none"), ("c", "it"), ("c", "chat"))
+    rows = [
+        row | {"model": model, "sft": sft, "checkpoint": digest}
+        for (model, sft), digest in zip(names, "xyxzz", strict=True)
+    ]
+    tuned = {"model": "b", "sft": "s", "checkpoint": "y", "recipe": "{}", "lr": 1.0}
+    rows.append(row | tuned)
+    described = describe_trainings(pa.Table.from_pylist(rows, tables.SCHEMAS["runs"]))
+    assert [text.split(",")[0:2] for text in described["warnings"]] == [
+        ["c: its files are those of a", " so the two do not differ"],
+        ["c", " SFT: chat: its files are those of c"],
+    ]
+
+
+def test_gptq_s_own_dtype_is_said():
+    """Its kernels compute in float16, whatever the dtype of the model is."""
+    row = {"sft": "none", "smoothing": 0.0, "seed": 0}
+    rows = [row | {"model": how, "quantised": how} for how in ("gptq, 4 bits", "awq")]
+    described = describe_trainings(pa.Table.from_pylist(rows, tables.SCHEMAS["runs"]))
+    said = [text.endswith("may compute in float16.") for text in described["warnings"]]
+    assert said == [True, False]
+
+
 def test_an_adapter_of_another_base_model_is_said():
     """A copy of the base model has another owner or folder, and the same name."""
     base = {"model": "m", "sft": "none", "smoothing": 0.0, "seed": 0}

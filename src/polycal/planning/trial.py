@@ -28,7 +28,7 @@ from polycal.planning.sizes import SizedStudy
 from polycal.planning.status import find_errors
 from polycal.planning.terminal import align, count, wrap
 from polycal.preparing.trial_study import make_study
-from polycal.reporting.doubts import list_doubts
+from polycal.reporting.doubts import list_doubts, warn_of_dtypes
 from polycal.reporting.report_tables import (
     NOTHING,
     SHORT,
@@ -266,6 +266,8 @@ def _list_notes(folder: Path, study: Mapping, about: Mapping, n: int) -> Iterato
                 "letters can be (--scoring letters)."
             )
     yield from list_doubts(Selection(folder / layout.RESULTS, about).per_level(), n)
+    asked = tables.read_metadata(folder / layout.table("metrics")).get("asked") or {}
+    yield from warn_of_dtypes(asked.get(about["task"], {}))
 
 
 def _read_cells(folder: Path, task: str, scoring: str) -> dict[tuple, Mapping]:

@@ -1,6 +1,7 @@
 """What makes the answers of a task and scoring hard to believe, as sentences."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -23,6 +24,21 @@ def list_doubts(levels: pd.DataFrame, n: int) -> list[str]:
     """
     doubts = warn_of_chance(levels, n), warn_of_letters(levels), warn_of_place(levels)
     return [doubt for doubt in doubts if doubt]
+
+
+def warn_of_dtypes(asked: Mapping) -> list[str]:
+    """Say that scores of a task differ in their dtype; [] where they do not.
+
+    Args:
+        asked: how the task was asked, as `polycal aggregate` notes it.
+    """
+    dtypes = asked.get("dtype") or ()
+    if len(dtypes) < 2:
+        return []
+    return [
+        f"Some scores are in {join(dtypes)}, as each device has it: differences hold "
+        "those of rounding, too, until `scoring_dtype` names one."
+    ]
 
 
 def warn_of_place(levels: pd.DataFrame) -> str:

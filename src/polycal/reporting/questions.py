@@ -1,8 +1,35 @@
 """Sentences about the questions of a task: how they are asked, which are compared."""
 
 from collections.abc import Mapping
+from typing import Any
 
+from polycal.errors import InputError
+from polycal.reporting.doubts import warn_of_dtypes
 from polycal.reporting.sentences import join
+
+
+def describe_questions(
+    task: str, checked: Mapping[str, Mapping], asked: Mapping
+) -> dict[str, Any]:
+    """Return what the page says of a task's questions, and doubts about them.
+
+    Args:
+        task: its name.
+        checked: what `polycal check_task` wrote, by task.
+        asked: how the task was asked, as `polycal aggregate` notes it.
+
+    Raises:
+        InputError: the task was not checked.
+    """
+    if task not in checked:
+        raise InputError(f"no check of {task} was given; name its file with --checks")
+    check = checked[task]
+    return {
+        "compared": describe_compared(check, asked) + describe_repeated(check),
+        "asked": describe_asked(asked),
+        "counted": describe_counted(asked),
+        "doubts": warn_of_dtypes(asked),
+    }
 
 
 def describe_asked(asked: Mapping) -> str:

@@ -31,12 +31,7 @@ from polycal.reporting.doubts import describe_subjects, list_doubts
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.headline import describe_answer
 from polycal.reporting.page_figures import Folders, show_figures
-from polycal.reporting.questions import (
-    describe_asked,
-    describe_compared,
-    describe_counted,
-    describe_repeated,
-)
+from polycal.reporting.questions import describe_questions
 from polycal.reporting.report_tables import (
     count_table,
     difference_table,
@@ -107,7 +102,7 @@ def report(
     folders = Folders(tables, figures, papers, out.parent)
     tasks = [
         _task(task, measured, claims, folders, released)
-        | _describe_questions(task, checked, asked.get(task, {}))
+        | describe_questions(task, checked, asked.get(task, {}))
         for task in measured["task"].unique()
     ]
     lead = tasks[0]
@@ -225,19 +220,6 @@ def _task(
         "n_languages": own["language"].nunique(),
         "n_questions": str(n.min()) if n.nunique() == 1 else f"{n.min()} to {n.max()}",
         "scorings": described,
-    }
-
-
-def _describe_questions(
-    task: str, checked: Mapping[str, Mapping], asked: Mapping
-) -> dict[str, str]:
-    if task not in checked:
-        raise InputError(f"no check of {task} was given; name its file with --checks")
-    check = checked[task]
-    return {
-        "compared": describe_compared(check, asked) + describe_repeated(check),
-        "asked": describe_asked(asked),
-        "counted": describe_counted(asked),
     }
 
 

@@ -58,7 +58,8 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
         checkpoint, where they are known; `warnings`: one sentence per comparison of
         different learning rates, per run that predicts its own data worse than the
         untuned model, and per checkpoint whose tokenizer is not that of its base model,
-        whose weights are quantised, or that is an adapter of another base model.
+        whose weights are quantised, that is another one under a second name, or that is
+        an adapter of another base model.
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
@@ -90,6 +91,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
             _warn_of_losses(tuned),
             _warn_of_tokenizers(runs),
             _warn_of_quantised(runs),
+            _warn_of_same(runs),
             warn_of_adapters(runs),
         ),
     }
@@ -124,11 +126,28 @@ def _warn_of_tokenizers(runs: pa.Table) -> Iterator[tuple[str, str]]:
 def _warn_of_quantised(runs: pa.Table) -> Iterator[tuple[str, str]]:
     for row in runs.to_pylist():
         if row["quantised"]:
+            is_gptq = row["quantised"].startswith("gptq")
             yield (
                 name_facet(row["model"], row["sft"]),
                 f"its weights are quantised ({row['quantised']}), so its numbers hold "
-                "what that changes, too.",
+                "what that changes, too."
+                + (" GPTQ's layers may compute in float16." if is_gptq else ""),
             )
+
+
+def _warn_of_same(runs: pa.Table) -> Iterator[tuple[str, str]]:
+    """Yield checkpoints that are another one under a second name."""
+    first: dict[str, str] = {}
+    for row in runs.to_pylist():
+        if row["checkpoint"] and row["recipe"] is None:
+            facet = name_facet(row["model"], row["sft"])
+            same = first.setdefault(row["checkpoint"], facet)
+            if same != facet:
+                yield (
+                    facet,
+                    f"its files are those of {same}, so the two do not differ, and a "
+                    "difference between them is rounding.",
+                )
 
 
 def warn_of_adapters(runs: pa.Table) -> Iterator[tuple[str, str]]:

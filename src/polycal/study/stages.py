@@ -21,5 +21,5 @@ STAGES = {
     "find_shifts": 3,
     "draw": 14,
     "tabulate": 5,
-    "report": 19,
+    "report": 20,
 }
