@@ -211,7 +211,8 @@ class _Conversations:
                 if len(self.faults) < SHOWN:
                     self.faults.append(f"{where}: {error}")
                 continue
-            answers, asked = [], [second]
+            answers: list[str] = []
+            asked = [second]
             for turn in messages:
                 is_answer = turn["role"] == "assistant"
                 (answers if is_answer else asked).append(turn["content"])

@@ -32,7 +32,7 @@ def warn_of_dtypes(asked: Mapping) -> list[str]:
     Args:
         asked: how the task was asked, as `polycal aggregate` notes it.
     """
-    dtypes = asked.get("dtype") or ()
+    dtypes: list[str] = asked.get("dtype") or []
     if len(dtypes) < 2:
         return []
     return [
