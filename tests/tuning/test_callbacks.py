@@ -221,7 +221,8 @@ def test_a_diverged_training_ends_at_once_and_select_passes_it_over(
     call, tmp_path, caplog
 ):
     """A rate that no training bears: no weights, a reason, and another is selected."""
-    bad = call("bad", lr=10.0, max_steps=50, warmup_ratio=0, max_grad_norm=0)
+    settings = {"max_steps": 20, "warmup_ratio": 0, "max_grad_norm": 0}
+    bad = call("bad", lr=10.0, **settings)
     lines = tables.read(bad / "training_log.parquet", "training_log").to_pylist()
     assert len(lines) < 10
     assert {path.name for path in bad.iterdir()} == {
@@ -232,7 +233,7 @@ def test_a_diverged_training_ends_at_once_and_select_passes_it_over(
     reason = read_provenance(bad)["diverged"]
     assert "the loss" in reason
     assert reason in caplog.text
-    good = call("good", max_steps=2)
+    good = call("good", **settings)
     assert read_provenance(good)["diverged"] is None
     select(candidates=[bad, good], seed=0, out=tmp_path / "run")
     chosen = json.loads((tmp_path / "run/selection.json").read_text())

@@ -105,6 +105,41 @@ def test_what_does_not_belong_together_is_refused(make, tmp_path):
     refuse([tmp_path / "empty"], r"empty has no training_log\.parquet")
 
 
+def test_candidates_that_were_trained_otherwise_are_refused(make, tmp_path):
+    """Such as where Snakemake runs nothing again for other parameters.
+
+    Rate, seed and smoothing may differ; a setting that one of them lacks is new.
+    """
+    candidates = make({(0.1, 0): 1.0, (0.01, 0): 2.0})
+    plain = make({(0.1, 0): 2.0, (0.01, 0): 1.0}, smoothing=0.0)
+
+    def note(folder: Path, examples: str = "x", **settings: object) -> None:
+        lr, seed, smoothing = 0.1, 0, 0.1
+        if folder != candidates[0]:
+            lr, seed, smoothing = 0.01, 1, 0.0
+            settings["new"] = 1
+        settings |= {"lr": lr, "seed": seed, "smoothing": smoothing}
+        (folder / "recipe.json").write_text(json.dumps(settings))
+        facts = read_provenance(folder)
+        write_provenance(folder, digest=facts["digest"], examples=examples)
+
+    def refuse(match: str) -> None:
+        with pytest.raises(InputError, match=match):
+            select(candidates=[*candidates, *plain], seed=0, out=tmp_path / "no")
+
+    for folder in (*candidates, *plain):
+        note(folder, epochs=2)
+    select(candidates=[*candidates, *plain], seed=0, out=tmp_path / "run")
+    assert weights(tmp_path / "run") == "0.01 0"
+    note(candidates[1], epochs=3)
+    refuse(r"1-0\.1-0 and .*1-0\.01-0 were trained with different epochs \(2 and 3\)")
+    note(candidates[1], epochs=2)
+    note(plain[1], epochs=2, examples="y")
+    refuse(r"0\.0-0\.01-0 were trained with different examples \(x and y\)")
+    (plain[1] / "recipe.json").write_text("{")
+    refuse(r"recipe\.json is not JSON .*; delete .* and run again")
+
+
 def test_smoothing_0_may_select_the_rate_of_another_smoothing(make, tmp_path):
     """0.01 is best with smoothing 0.1, but 0.001 without: both get 0.001."""
     own = make({(0.01, 0): 1.0, (0.001, 0): 2.0})

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -33,7 +34,8 @@ class Candidate(NamedTuple):
     nll: float  # last plain validation loss; infinite if it diverged
     diverged: str | None  # why, or None
     # Plain validation loss before the first step; None: not noted.
-    untuned_nll: float | None = None
+    untuned_nll: float | None
+    settings: Mapping[str, Any]  # that all candidates share
 
 
 @verb(makes="{out}/", without_pandas=True)
@@ -43,9 +45,9 @@ def select(*, candidates: list[Path], seed: int, out: Path) -> None:
     The best rate has the lowest plain validation loss (nats per target token), averaged
     over seeds; smoothed losses of different smoothing are not comparable. Of equal
     rates the smaller one wins. A rate with a candidate that diverged, or whose loss is
-    not finite, is out. All candidates have one model and SFT set, and every rate has
-    the same seeds. The candidates of one smoothing value may come with those of
-    smoothing 0, whose losses then select the rate.
+    not finite, is out. All candidates have one model, SFT set and recipe, and every
+    rate has the same seeds. The candidates of one smoothing value may come with those
+    of smoothing 0, whose losses then select the rate.
 
     `out` gets the candidate's files as hard links or copies, and `selection.json` with
     the losses of all candidates of its smoothing, and of those that selected.
@@ -116,10 +118,26 @@ def _group(candidates: list[Candidate]) -> dict[float, list[Candidate]]:
             f"the candidates must have one {', '.join(_SAME)} (or another smoothing "
             f"and 0), but they have {sorted(identities)}"
         )
+    _check_alike(candidates)
     return {
         smoothing: [c for c in candidates if c.identity[2] == smoothing]
         for smoothing in smoothings
     }
+
+
+def _check_alike(candidates: list[Candidate]) -> None:
+    """Refuse candidates whose losses another setting, or other examples, sets apart."""
+    first, *others = candidates
+    for other in others:
+        # One that an older version trained may lack a setting.
+        for name in sorted(first.settings.keys() & other.settings.keys()):
+            values = first.settings[name], other.settings[name]
+            if values[0] != values[1]:
+                raise InputError(
+                    f"{first.folder} and {other.folder} were trained with different "
+                    f"{name} ({values[0]} and {values[1]}), so their losses do not "
+                    "select a rate; delete the one that is not wanted and run again"
+                )
 
 
 def _best_rate(candidates: list[Candidate]) -> float:
@@ -166,7 +184,8 @@ def _read_candidate(candidate: Path) -> Candidate:
     path = candidate / "training_log.parquet"
     if not path.exists():
         raise InputError(f"{candidate} has no {path.name}; `polycal tune` makes it")
-    diverged = read_provenance(candidate).get("diverged")
+    facts = read_provenance(candidate)
+    diverged = facts.get("diverged")
     log = tables.read(path, "training_log")
     lines = log if diverged else tables.where(log, split="validation")
     if not lines.num_rows:
@@ -177,4 +196,20 @@ def _read_candidate(candidate: Path) -> Candidate:
     identity = tuple(last[name] for name in _SAME)
     nll = math.inf if diverged else last["nll"]
     found = candidate, identity, last["lr"], last["seed"]
-    return Candidate(*found, nll, diverged, untuned)
+    settings = _read_recipe(candidate) | {"examples": facts.get("examples")}
+    return Candidate(*found, nll, diverged, untuned, settings)
+
+
+def _read_recipe(candidate: Path) -> dict[str, Any]:
+    """Return the settings that candidates of one selection share."""
+    path = candidate / "recipe.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not JSON ({error}); delete {candidate} and run again"
+        ) from error
+    own = ("lr", "seed", "smoothing")
+    return {name: value for name, value in settings.items() if name not in own}
