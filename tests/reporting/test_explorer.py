@@ -5,11 +5,21 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_up import CODES, CONDITIONS, TWO_TASKS, N, answer_by_hand, by_hand, make_study
+from made_up import (
+    CODES,
+    CONDITIONS,
+    LEVELS,
+    TWO_TASKS,
+    N,
+    answer_by_hand,
+    by_hand,
+    make_study,
+)
 from test_report import BOTH, write_page
 
 from polycal.comparing.released import Released
 from polycal.reporting.explorer import explore, to_json
+from polycal.reporting.spelling import percent
 from polycal.storage import tables
 
 QUESTION = "מה? </script>"
@@ -29,7 +39,8 @@ def address(tmp_path_factory):
     shifts = folder / "shifts.parquet"
     table = pa.Table.from_pylist([row], tables.SCHEMAS["shifts"])
     tables.write(table, shifts, "shifts")
-    write_page(folder, tasks=TWO_TASKS, scorings=BOTH, shifts=[shifts])
+    options = {"tasks": TWO_TASKS, "scorings": BOTH}
+    write_page(folder, drawn=("text",), shifts=[shifts], **options)
     return (folder / "report" / "index.html").as_uri()
 
 
@@ -104,7 +115,11 @@ def test_a_click_shows_a_language_in_every_condition(opened):
     page.locator("[data-lang=he]").click()
     assert page.locator("#detail h3").inner_text() == "Hebrew (he), global_mmlu"
     assert page.locator("#detail svg").count() == 3
-    label = page.locator("#detail svg").first.get_attribute("aria-label")
+    first = page.locator("#detail svg").first
+    written = first.locator("text").all_text_contents()
+    for axis in ("accuracy (%); below 0: share", "confidence (%)"):
+        assert axis in written
+    label = first.get_attribute("aria-label")
     assert label.startswith("base: accuracy ")
     question = page.get_by_text(QUESTION)
     assert question.evaluate("node => getComputedStyle(node).direction") == "rtl"
@@ -273,6 +288,29 @@ def test_a_chip_tells_its_numbers_to_the_mouse_and_the_keyboard(opened):
         claim = page.locator(".verdicts tbody th").first.inner_text()
         assert told == f"{claim} {chip.get_attribute('aria-label')}"
         assert "% interval" in told
+
+
+def test_a_figure_tells_the_numbers_of_the_mark_beside_the_pointer(opened):
+    """In the page's own words for it, and not in the browser's as well."""
+    page = opened()
+    figure = page.locator(".first figure svg").first
+    titles = figure.locator("use > title").all_text_contents()
+    assert len(titles) == 2 * len(CONDITIONS) * 4  # both metrics in four panels
+    own = [by_hand(*CONDITIONS["base"], code)["accuracy"] for code in LEVELS["high"]]
+    spelt = percent(sum(own) / len(own))
+    assert titles[0].startswith(f"high resource, base: accuracy {spelt}, ")
+    mark = figure.locator("use:has(> title)").last
+    box = mark.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x + 5, y + 3)
+    tip = page.locator("#tip")
+    tip.wait_for()
+    assert tip.inner_text() == titles[-1]
+    assert figure.locator("title").count() == 0
+    page.mouse.move(x, y)
+    assert tip.inner_text() == titles[-1]
+    page.mouse.move(1, 1)
+    tip.wait_for(state="hidden")
 
 
 def test_the_table_of_a_view_can_be_saved(opened):

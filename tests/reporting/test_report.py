@@ -21,9 +21,11 @@ from polycal.study.scorings import HEADLINE
 BOTH = ("text", "letters")
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
-    'xmlns:xlink="http://www.w3.org/1999/xlink"><metadata>http://x.org</metadata>'
+    'xmlns:xlink="http://www.w3.org/1999/xlink"><title>the figure</title>'
+    '<metadata>http://x.org</metadata>'
     '<defs><style>*{}</style><path id="m1"/></defs><g id="axes_1" fill="#aabbcc">'
-    '<use xlink:href="#m1" clip-path="url(#p2)"/></g><clipPath id="p2"/></svg>'
+    '<use xlink:href="#m1" clip-path="url(#p2)"><title>a mark</title></use></g>'
+    '<clipPath id="p2"/></svg>'
 )
 
 
@@ -336,12 +338,13 @@ def test_a_missing_or_broken_figure_is_named(tmp_path):
 
 
 def test_an_inlined_figure_keeps_what_it_refers_to(tmp_path):
-    """Ids in use become short, others go, as do the metadata and the style."""
+    """Ids in use become short; others go, and metadata, style and the file's title."""
     (tmp_path / "x.svg").write_text(SVG)
     text = inline(tmp_path / "x.svg", prefix="2a", text='say "so"')
     assert 'href="#2a-0"' in text
     assert 'clip-path="url(#2a-1)"' in text
     assert 'fill="#aabbcc"' in text
+    assert re.findall("<title>(.*?)</title>", text) == ["a mark"]
     assert re.findall(r' id="([^"]+)"', text) == ["2a-0", "2a-1"]
     assert not re.search("axes_1|metadata|style|xmlns|http", text)
     assert 'aria-label="say &quot;so&quot;"' in text

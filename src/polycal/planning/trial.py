@@ -29,14 +29,9 @@ from polycal.planning.status import find_errors
 from polycal.planning.terminal import align, count, wrap
 from polycal.preparing.trial_study import make_study
 from polycal.reporting.doubts import list_doubts, warn_of_dtypes
-from polycal.reporting.report_tables import (
-    NOTHING,
-    SHORT,
-    spell_interval,
-    spell_points,
-    spelling_of,
-)
+from polycal.reporting.report_tables import NOTHING, SHORT, spelling_of
 from polycal.reporting.selection import Selection
+from polycal.reporting.spelling import spell_interval, spell_points
 from polycal.reporting.trainings import warn_of_adapters
 from polycal.storage import tables
 from polycal.storage.files import replacing

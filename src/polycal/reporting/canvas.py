@@ -161,6 +161,13 @@ def name_level(level: str) -> str:
     return level if level == ALL else f"{level} resource"
 
 
+def name_line(level: str) -> str:
+    """Return a language with its code, or the heading of a level."""
+    if level in (*LEVELS, ALL):
+        return "all languages" if level == ALL else name_level(level)
+    return f"{language_of(level).name} ({level})"
+
+
 def make_lines(codes: Iterable[str]) -> Lines:
     """Return the lines of a y axis from top to bottom.
 
@@ -173,7 +180,7 @@ def make_lines(codes: Iterable[str]) -> Lines:
         if language.level != level:
             level = language.level
             lines.append((f"{level} resource", None))
-        lines.append((f"{language.name} ({code})", code))
+        lines.append((name_line(code), code))
     return lines
 
 

@@ -1,6 +1,6 @@
 """Figures of differences between conditions: intervals, and the parts of ECE."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import matplotlib
 import numpy as np
@@ -28,9 +28,10 @@ from polycal.reporting.canvas import (
     write_facet,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
+from polycal.reporting.marks import name_case, put_marks
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition
-from polycal.reporting.spelling import points
+from polycal.reporting.spelling import points, spell_interval, spell_points
 from polycal.study.languages import ALL, LEVELS
 
 _LINE = 0.19  # inches of one language's line: it holds two marks
@@ -73,7 +74,9 @@ def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
             spans = y, 100 * rows["low"], 100 * rows["high"]
             draw_spans(axes, *spans, color="0.45", lw=0.8)
             look = {"mfc": face, "mec": "0.15", "mew": 0.7, "ms": size}
-            axes.plot(100 * rows["estimate"], y, marker, **look)
+            look |= {"marker": marker}
+            titles = map(_tell_change, rows.to_dict("records"))
+            put_marks(axes, 100 * rows["estimate"], y, titles, **look)
         axes.set_xlim(*limits)
         axes.set_xlabel("change (pp)")
     blank = {"color": "none", "mec": "0.15"}
@@ -85,6 +88,11 @@ def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
     keys.append(Patch(color="0.9", label="margin: too small to matter"))
     add_legend(figure, keys)
     return figure
+
+
+def _tell_change(row: Mapping) -> str:
+    change = f"{points(row['estimate'])} {spell_interval(row['low'], row['high'])}"
+    return f"{name_case(row)}: change of {row['metric']} {change}"
 
 
 def _forest_values(selection: Selection) -> pd.DataFrame:
@@ -152,7 +160,9 @@ def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
             right = right + value.clip(lower=0)
             left = left + value.clip(upper=0)
         axes.axvline(0, color="0.4", lw=0.6)
-        axes.plot(own[list(PARTS)].sum(axis=1), y, "D", color="0.1", mec="white", ms=4)
+        look = {"marker": "D", "color": "0.1", "mec": "white", "ms": 4}
+        titles = map(_tell_parts, own.to_dict("records"))
+        put_marks(axes, own[list(PARTS)].sum(axis=1), y, titles, **look)
         axes.set_xlim(*limits)
         axes.set_xlabel("change of ECE (pp)")
     keys = [
@@ -162,6 +172,12 @@ def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
     whole = {"marker": "D", "color": "none", "mfc": "0.1", "mec": "0.1", "ms": 4}
     add_legend(figure, [*keys, Line2D([], [], label="change of ECE", **whole)])
     return figure
+
+
+def _tell_parts(row: Mapping) -> str:
+    parts = [f"{part} {spell_points(row[part] / 100)}" for part in PARTS]
+    whole = points(sum(row[part] for part in PARTS) / 100)
+    return f"{name_case(row)}: change of ECE {whole} ({', '.join(parts)})"
 
 
 def caption_decomposition(parts: pd.DataFrame) -> str:

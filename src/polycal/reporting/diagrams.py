@@ -28,6 +28,7 @@ from polycal.reporting.canvas import (
     write_facet,
 )
 from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.marks import name_case, put_marks, spell_values
 from polycal.reporting.sentences import per_condition
 from polycal.reporting.spelling import percent, points
 from polycal.study.languages import ALL
@@ -206,12 +207,21 @@ def _draw_curves(
         x, y = 100 * line["confidence"], 100 * line["accuracy"]
         firm = (line["share"] >= LEAST_SHARE) & (line["n"] >= LEAST_N)
         axes.plot(x[firm], y[firm], color=colour, ls=style, lw=1)
+        titles = pd.Series(
+            [
+                f"{name_case(row)}, {row['n']:.0f} questions: "
+                + spell_values(row, "confidence", "accuracy")
+                for row in line.to_dict("records")
+            ],
+            line.index,
+        )
         below = math.inf
         for least, size in _SIZES:
             sized = (line["share"] >= least) & (line["share"] < below)
-            look = {"color": colour, "ms": size, "mew": 0}
+            look = {"marker": marker, "color": colour, "ms": size, "mew": 0}
             # A marker at 0 or 100 % is whole.
-            axes.plot(x[sized], y[sized], marker, **look, clip_on=False, zorder=3)
+            look |= {"clip_on": False, "zorder": 3}
+            put_marks(axes, x[sized], y[sized], titles[sized], **look)
             below = least
         _draw_histogram(axes, line, color=colour, most=fullest)
     axes.set_xlim(0, 100)

@@ -16,6 +16,7 @@ from polycal.reporting import comparisons, diagrams, gaps, overview, remedies, t
 from polycal.reporting.canvas import STYLE, make_canvas
 from polycal.reporting.figure_kind import FigureKind
 from polycal.reporting.latex import write_figure
+from polycal.reporting.marks import add_titles
 from polycal.reporting.selection import Selection
 from polycal.storage.files import check_outputs, replacing
 from polycal.study.figures import FIGURES as NAMES
@@ -80,7 +81,8 @@ def draw(
                 temporary.write_text(text, encoding="utf-8")
                 continue
             salt = " ".join((kind.name, *about.values()))
-            save(drawn[kind.name], temporary, path.suffix, salt, kind.title)
+            file = render(drawn[kind.name], path.suffix, salt, kind.title)
+            temporary.write_bytes(file)
 
 
 @matplotlib.rc_context(STYLE)
@@ -108,10 +110,11 @@ def _set(kind: FigureKind, values: pd.DataFrame, about: Mapping[str, str]) -> st
     return write_figure(kind.name, f"{kind.title}: {place}. {' '.join(told)}", place)
 
 
-def save(
-    figure: Figure, file: Path | BytesIO, suffix: str, salt: str, title: str
-) -> None:
-    """Save a figure without a date; its ids are made from the salt."""
+def render(figure: Figure, suffix: str, salt: str, title: str) -> bytes:
+    """Return a figure's file without a date; its ids are made from the salt."""
+    file = BytesIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
         facts = {"Title": title, _DATES[suffix]: None}
         figure.savefig(file, format=suffix[1:], dpi=200, metadata=facts)
+    drawn = file.getvalue()
+    return add_titles(drawn.decode()).encode() if suffix == ".svg" else drawn

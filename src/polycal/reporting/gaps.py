@@ -30,9 +30,10 @@ from polycal.reporting.canvas import (
     write_facet,
 )
 from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.marks import carry, name_case, put_marks, spell_values
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition
-from polycal.reporting.spelling import points
+from polycal.reporting.spelling import points, spell_points
 
 
 @matplotlib.rc_context(STYLE)
@@ -81,8 +82,15 @@ def _draw_bars(axes: Axes, values: pd.DataFrame, lines: Lines) -> None:
         draw_spans(axes, *spans, color=colour, lw=3.2)
     for chance in (100 * values["chance"]).groupby(level=0).first().round(1).unique():
         axes.axvline(chance, color="0.3", lw=0.9, ls=":", zorder=0)
-    axes.plot(accuracy, y, "o", mfc="white", mec="0.15", mew=0.8, ms=4)
-    axes.plot(confidence, y, "D", mfc="0.15", mec="0.15", ms=3)
+    rows = values.reset_index().to_dict("records")
+    titles = [
+        f"{name_case(row)}: {spell_values(row, 'accuracy', 'confidence', 'gap')}"
+        for row in rows
+    ]
+    circle = {"marker": "o", "mfc": "white", "mec": "0.15", "mew": 0.8, "ms": 4}
+    put_marks(axes, accuracy, y, titles, **circle)
+    diamond = {"marker": "D", "mfc": "0.15", "mec": "0.15", "ms": 3}
+    put_marks(axes, confidence, y, titles, **diamond)
 
 
 def caption_dumbbell(values: pd.DataFrame) -> str:
@@ -160,19 +168,21 @@ def _write_cells(
     axes: Axes, grid: pd.DataFrame, starred: pd.DataFrame, scale: ScalarMappable
 ) -> None:
     marks = starred.eq(True).to_numpy()
-    for row, values in enumerate(grid.to_numpy()):
-        for column, value in enumerate(values):
+    for row, (code, values) in enumerate(grid.iterrows()):
+        for column, (condition, value) in enumerate(values.items()):
             if math.isfinite(value):
                 red, green, blue, _ = scale.to_rgba(value)
+                name = name_case({"language": code, "rank": condition})
                 dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
                 axes.text(
                     column + 0.5,
                     row + 0.5,
-                    points(value / 100, unit="") + ("*" if marks[row, column] else ""),
+                    spell_points(value / 100) + ("*" if marks[row, column] else ""),
                     color="white" if dark else "black",
                     fontsize=7,
                     ha="center",
                     va="center_baseline",
+                    gid=carry(f"{name}: gap {points(value / 100)}"),
                 )
 
 

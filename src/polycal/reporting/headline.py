@@ -6,9 +6,8 @@ import pandas as pd
 
 from polycal.comparing.claims import TO_BASE
 from polycal.comparing.conditions import TO_MODEL, label
-from polycal.reporting.report_tables import spell_interval
 from polycal.reporting.sentences import join, per_condition
-from polycal.reporting.spelling import percent, points
+from polycal.reporting.spelling import percent, points, spell_interval
 from polycal.study.languages import ALL, LEVELS
 
 _CHANGES = {  # by the contrast's verdict

@@ -23,6 +23,7 @@ from polycal.reporting.canvas import (
     write_facet,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
+from polycal.reporting.marks import name_case, put_marks, spell_values
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition
 from polycal.reporting.spelling import percent, points
@@ -100,6 +101,10 @@ def _draw_conditions(
         text = points(row["gap"], unit="")
         axes.text(right, y, text, va="center", fontsize=7, bbox=_PAPER)
     y = own["rank"].map(spots)
+    titles = [
+        f"{name_case(row)}: {spell_values(row, *_METRICS, 'gap')}"
+        for row in own.to_dict("records")
+    ]
     for metric, look in (
         ("accuracy", {"marker": "o", "mfc": "white", "ms": 4.5}),
         ("confidence", {"marker": "D", "mfc": "0.15", "ms": 3.5}),
@@ -109,7 +114,7 @@ def _draw_conditions(
         axes.plot(x[compared], y[compared], color="0.6", lw=0.8, zorder=2)
         low, high = 100 * own[f"{metric}_low"], 100 * own[f"{metric}_high"]
         axes.hlines(y, low, high, color="0.15", lw=0.8, zorder=3)
-        axes.plot(x, y, ls="none", mec="0.15", mew=0.8, zorder=4, **look)
+        put_marks(axes, x, y, titles, mec="0.15", mew=0.8, zorder=4, **look)
     for chance in (100 * own["chance"]).round(1).unique():
         axes.axvline(chance, color="0.3", lw=0.9, ls=":", zorder=0)
     texts = [label(condition).removeprefix("SFT, ") for condition in conditions]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from polycal.errors import InputError
 from polycal.reporting.figure_kind import FigureKind
-from polycal.reporting.figures import FIGURES, make_figure, save
+from polycal.reporting.figures import FIGURES, make_figure, render
 from polycal.reporting.overview import OVERVIEW
 from polycal.reporting.selection import Selection
 from polycal.reporting.svg import inline
@@ -119,8 +119,6 @@ def show_figures(
 
 def _draw_one(kind: FigureKind, values: pd.DataFrame, selection: Selection) -> BytesIO:
     """Draw a figure of one facet for the page alone."""
-    file = BytesIO()
     salt = " ".join((kind.name, *selection.about.values()))
-    save(make_figure(kind, values, selection.about), file, ".svg", salt, kind.title)
-    file.seek(0)
-    return file
+    figure = make_figure(kind, values, selection.about)
+    return BytesIO(render(figure, ".svg", salt, kind.title))

@@ -25,9 +25,10 @@ from polycal.reporting.canvas import (
     scale_logs,
 )
 from polycal.reporting.figure_kind import FigureKind
+from polycal.reporting.marks import name_case, put_marks
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition
-from polycal.reporting.spelling import percent
+from polycal.reporting.spelling import percent, three
 from polycal.study.languages import ALL
 
 # Metrics by the share of the questions that are answered.
@@ -71,7 +72,12 @@ def temperature(values: pd.DataFrame, *, title: str = "") -> Figure:
             shared = np.exp(np.log(own["pooled"]).mean())
             axes.axvline(shared, color=colour, ls=style, lw=0.9, zorder=1)
             y = [heights[code] for code in own["language"]]
-            axes.plot(own["own"], y, marker, mfc="none", mec=colour, ms=3.5, mew=0.9)
+            titles = [
+                f"{name_case(row)}: temperature {three(row['own'])}"
+                for row in own.to_dict("records")
+            ]
+            look = {"marker": marker, "mfc": "none", "mec": colour}
+            put_marks(axes, own["own"], y, titles, ms=3.5, mew=0.9, **look)
         axes.set_title(facet, fontweight="bold")
         axes.set_xlim(*limits)
         scale_logs(axes)
@@ -161,7 +167,13 @@ def coverage(risks: pd.DataFrame, *, title: str = "") -> Figure:
         ):
             line = own[own["rank"] == condition].sort_values("coverage")
             x, y = 100 * line["coverage"], 100 * line["risk"]
-            axes.plot(x, y, color=colour, ls=style, marker=marker, ms=3, lw=1)
+            titles = [
+                f"{name_case(row)}: {percent(row['risk'])} errors among the "
+                f"{percent(row['coverage'])} that are answered"
+                for row in line.to_dict("records")
+            ]
+            look = {"color": colour, "ls": style, "marker": marker}
+            put_marks(axes, x, y, titles, ms=3, lw=1, **look)
         axes.set_title(name_level(level), pad=3)
         axes.set_xlim(0, 104)
         axes.set_xticks(range(0, 101, 20))

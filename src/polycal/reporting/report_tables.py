@@ -15,7 +15,7 @@ from polycal.comparing.conditions import (
     label,
 )
 from polycal.measuring.side_metrics import MEASURED
-from polycal.reporting.spelling import percent, points, three
+from polycal.reporting.spelling import percent, spell_interval, spell_points, three
 from polycal.study.languages import ALL, LEVELS
 
 NOTHING = "–"  # a cell without a number
@@ -23,18 +23,6 @@ NOTHING = "–"  # a cell without a number
 
 def _percentage(value: float) -> str:
     return percent(value, unit="")
-
-
-def spell_points(value: float) -> str:
-    """Spell a difference of fractions in percentage points, without the unit."""
-    return points(value, unit="")
-
-
-def spell_interval(
-    low: float, high: float, spell: Callable[[float], str] = spell_points
-) -> str:
-    """Spell an interval: [−1.2, +3.4]."""
-    return f"[{spell(low)}, {spell(high)}]"
 
 
 _SPELLINGS = {"%": _percentage, "pp": spell_points}  # by the metric's unit

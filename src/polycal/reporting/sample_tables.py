@@ -16,12 +16,10 @@ from polycal.reporting.report_tables import (
     NOTHING,
     SHORT,
     compare,
-    spell_interval,
-    spell_points,
     spelling_of,
 )
 from polycal.reporting.selection import Selection
-from polycal.reporting.spelling import percent
+from polycal.reporting.spelling import percent, spell_interval, spell_points
 from polycal.storage.tables import read
 from polycal.study.languages import ALL, LEVELS
 

@@ -5,6 +5,8 @@ then rounded away from 0. Rounding the binary fraction instead depends on the pa
 it: `f"{100 * 0.2835:.1f}"` is 28.3, `f"{28.35:.1f}"` is 28.4.
 """
 
+from collections.abc import Callable
+
 MILLION = 1_000_000
 _STEP = 1000  # millionths in the last digit: 0.1 percentage points, or 0.001
 
@@ -32,6 +34,18 @@ def _spell(digits: int, per_one: int, decimals: int, *, sign: bool) -> str:
 def points(value: float, *, unit: str = " pp") -> str:
     """Spell a difference of fractions in percentage points: 0.123 -> +12.3 pp."""
     return _spell(_last_digits(value), 10, 1, sign=True) + unit
+
+
+def spell_points(value: float) -> str:
+    """Spell a difference of fractions in percentage points, without the unit."""
+    return points(value, unit="")
+
+
+def spell_interval(
+    low: float, high: float, each: Callable[[float], str] = spell_points
+) -> str:
+    """Spell an interval: [−1.2, +3.4]."""
+    return f"[{each(low)}, {each(high)}]"
 
 
 def percent(value: float, *, unit: str = "%") -> str:

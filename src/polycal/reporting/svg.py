@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 from polycal.errors import InputError
 
-# Metadata names hosts on the net, a figure's style sheet would apply to the whole page,
-# which has its own, and a title would follow the mouse.
-_DROPPED = {"metadata", "style", "title"}
+# Metadata names hosts on the net, and a figure's style sheet would apply to the whole
+# page, which has its own.
+_DROPPED = {"metadata", "style"}
 # The page sets the font of all figures, and a rotation by 0 changes nothing.
 _SUPERFLUOUS = re.compile(r" ?font-family: [^;]*;?|rotate\(-0 [^)]*\)")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
@@ -39,7 +39,9 @@ def inline(path: Path | BytesIO, *, prefix: str, text: str) -> str:
         raise InputError(f"{path} is not SVG ({error}); draw it again") from error
     for element in list(root.iter()):
         for child in list(element):
-            if _local(child.tag) in _DROPPED:
+            # The figure's own title would follow the mouse; those of marks stay.
+            of_figure = element is root and _local(child.tag) == "title"
+            if of_figure or _local(child.tag) in _DROPPED:
                 element.remove(child)
     used: dict[str, str] = {}
 

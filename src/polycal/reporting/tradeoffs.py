@@ -17,19 +17,22 @@ from polycal.reporting.canvas import (
     looks,
     make_squares,
     name_level,
+    name_line,
     scale_logs,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
+from polycal.reporting.marks import name_case, put_marks, spell_values
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import join, per_condition
+from polycal.reporting.spelling import spell
 from polycal.study.grid import BASE
 from polycal.study.languages import ALL
 from polycal.study.layout import number
 
-_METRICS = {  # of the dose-response: heading and scale
-    "ece": ("ECE (%)", 100),
-    "gap": ("size of the gap (pp)", 100),
-    "nll": ("NLL (nats)", 1),
+_METRICS = {  # of the dose-response: heading, unit and scale
+    "ece": ("ECE", "%", 100),
+    "gap": ("size of the gap", "pp", 100),
+    "nll": ("NLL", "nats", 1),
 }
 _CALIBRATORS = {  # marker, name in the legend, and words after a condition
     "none": ("o", "as it is", ""),
@@ -55,19 +58,25 @@ def doses(curves: pd.DataFrame, *, title: str = "") -> Figure:
     facets = sorted(curves["facet"].unique())
     figure, panels = make_squares(facets, list(_METRICS), title)
     for axes, facet, metric in panels:
-        heading, scale = _METRICS[metric]
+        heading, unit, scale = _METRICS[metric]
         own = curves[(curves["facet"] == facet) & (curves["metric"] == metric)]
         for line in own.to_dict("records"):
             colour, style, marker = looks(levels)[levels.index(line["level"])]
             x, y = np.array(line["smoothings"]), scale * np.array(line["values"])
-            axes.plot(x, y, color=colour, ls=style, marker=marker, ms=3, lw=1)
+            look = {"color": colour, "ls": style, "marker": marker}
+            titles = [
+                f"{name_line(line['level'])}, smoothing {number(float(dose))}: "
+                f"{heading} {spell(value, unit).removeprefix('+')}"
+                for dose, value in zip(line["smoothings"], line["values"], strict=True)
+            ]
+            put_marks(axes, x, y, titles, ms=3, lw=1, **look)
             best = list(x).index(line["optimum"])
             axes.plot(x[best], y[best], "o", mfc="none", mec=colour, ms=8, mew=0.8)
             ends = [line["optimum_low"], line["optimum_high"]]
             axes.plot(ends, [y[best]] * 2, color=colour, lw=3, alpha=0.35)
         ticks = sorted({value for values in own["smoothings"] for value in values})
         axes.set_xticks(ticks, [number(float(tick)) for tick in ticks])
-        axes.set_title(heading, pad=3)
+        axes.set_title(f"{heading} ({unit})", pad=3)
         axes.set_xlabel("smoothing")
     add_legend(figure, line_keys(levels))
     return figure
@@ -127,7 +136,12 @@ def premium(values: pd.DataFrame, *, title: str = "") -> Figure:
         for level, (colour, _, marker) in zip(levels, looks(levels), strict=True):
             rows = own[own["level"] == level]
             face = {"mfc": "none", "mec": colour, "ms": 3.5, "mew": 0.9}
-            axes.plot(rows["token_premium"], 100 * rows["gap"], marker, **face)
+            titles = [
+                f"{name_case(row)}: {spell_values(row, 'token_premium', 'gap')}"
+                for row in rows.to_dict("records")
+            ]
+            face |= {"marker": marker}
+            put_marks(axes, rows["token_premium"], 100 * rows["gap"], titles, **face)
         axes.set_xlim(x.min() / 1.1, x.max() * 1.25)
         axes.set_ylim(y.min() - 2, y.max() + 4)
         scale_logs(axes)
@@ -238,7 +252,12 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
                 face = colour if calibrator == "none" else "none"
                 look = {"mfc": face, "mec": colour, "ms": 4.5, "mew": 0.9}
                 x, y = 100 * rows["accuracy"], 100 * rows["ece"]
-                axes.plot(x, y, _CALIBRATORS[calibrator][0], **look)
+                marker, _, words = _CALIBRATORS[calibrator]
+                titles = [
+                    f"{name_case(row)}{words}: {spell_values(row, 'accuracy', 'ece')}"
+                    for row in rows.to_dict("records")
+                ]
+                put_marks(axes, x, y, titles, marker=marker, **look)
         axes.set_title(name_level(level), pad=3)
         axes.margins(0.12)
         axes.set_xlabel("accuracy (%)")

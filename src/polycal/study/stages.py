@@ -19,7 +19,7 @@ STAGES = {
     "analyse": 9,
     "list_runs": 7,
     "find_shifts": 3,
-    "draw": 14,
+    "draw": 15,
     "tabulate": 5,
     "report": 20,
 }

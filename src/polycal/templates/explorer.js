@@ -285,9 +285,9 @@ function diagram(name, bins, words, isOne) {
   const told = (each) => each.n + " questions\nconfidence " + each.confidence.toFixed(1) + " %\naccuracy " + each.accuracy.toFixed(1) + " %" +
     (isOne ? " [" + [0, 1].map((index) => ends(wilson, index)(each).toFixed(1)).join(", ") + "]" : "");
   const node = Plot.plot({
-    width: 210, height: 240, marginLeft: 30, marginTop: 8, marginRight: 12, marginBottom: 32, style: { background: "none" },
+    width: 222, height: 240, marginLeft: 42, marginTop: 8, marginRight: 12, marginBottom: 32, style: { background: "none" },
     x: { domain: [0, 100], ticks: 3, label: "confidence (%)", labelAnchor: "center", labelArrow: "none" },
-    y: { domain: [-30, 100], ticks: [0, 50, 100], grid: true, label: null },
+    y: { domain: [-30, 100], ticks: [0, 50, 100], grid: true, label: "accuracy (%); below 0: share", labelAnchor: "center", labelArrow: "none" },
     r: { domain: [0, d3.sum(bins, (each) => each.n)], range: [1.5, 5.5] },
     marks: [
       isOne ? Plot.areaY(bins, { x: "confidence", y1: ends(consistent, 0), y2: ends(consistent, 1), fillOpacity: 0.12 }) : null,
@@ -429,21 +429,36 @@ new ResizeObserver(() => {
   if (Math.abs(chart.clientWidth - drawnWidth) > 8) draw();
 }).observe(chart);
 
-// What a chip stands for, where it is pointed at or has the focus.
+// What a chip or a mark of a figure stands for, where it is pointed at or has the focus.
 const tip = make("div", { id: "tip", hidden: "", "aria-hidden": "true" });
 document.body.append(tip);
+const NEAR = 24; // pixels from the pointer to a mark
 const chipOf = (event) => event.target.closest && event.target.closest(".verdicts .chip");
 function explain(event) {
-  const chip = chipOf(event);
-  tip.hidden = !chip;
-  if (!chip) return;
-  tip.textContent = chip.closest("tr").cells[0].textContent + " " + chip.getAttribute("aria-label");
-  const box = chip.getBoundingClientRect();
+  const chip = chipOf(event), mark = chip || nearest(event);
+  tip.hidden = !mark;
+  if (!mark) return;
+  tip.textContent = chip ? chip.closest("tr").cells[0].textContent + " " + chip.getAttribute("aria-label") : mark.dataset.title;
+  const box = mark.getBoundingClientRect();
   tip.style.left = Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + "px";
   const below = box.bottom + 6;
   tip.style.top = (below + tip.offsetHeight < innerHeight ? below : box.top - tip.offsetHeight - 6) + "px";
 }
-for (const name of ["mouseover", "focusin"]) document.addEventListener(name, explain);
+function nearest(event) {
+  const svg = event.target.closest && event.target.closest("figure .scroll svg");
+  if (!svg || event.clientX === undefined) return null;
+  for (const title of svg.querySelectorAll("use > title")) { // else the browser shows them, too
+    title.parentNode.dataset.title = title.textContent;
+    title.remove();
+  }
+  const distance = (mark) => {
+    const box = mark.getBoundingClientRect();
+    return Math.hypot(box.left + box.width / 2 - event.clientX, box.top + box.height / 2 - event.clientY);
+  };
+  const mark = d3.least(svg.querySelectorAll("[data-title]"), distance);
+  return mark && distance(mark) <= NEAR ? mark : null;
+}
+for (const name of ["mouseover", "mousemove", "focusin"]) document.addEventListener(name, explain);
 
 // A matrix of claims is one tab stop; arrow keys lead from chip to chip (ARIA's grid pattern).
 document.addEventListener("keydown", (event) => {
