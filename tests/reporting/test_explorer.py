@@ -385,6 +385,39 @@ def test_paper_has_every_language_and_no_controls(chromium, address):
     page.close()
 
 
+def test_paper_has_what_is_closed_on_the_screen(chromium, address):
+    """Figures, tables and how to read them; of scorings those that have figures."""
+    page = chromium.new_page(viewport={"width": 400, "height": 800})
+    page.goto(address)
+    page.wait_for_selector("#chart svg")
+    page.get_by_text("Confidence, gap, ECE, scorings").click()
+    assert page.locator("figure .scroll svg").count() == 2
+    wide = page.locator("#chart svg").bounding_box()["width"]
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shut = page.locator("details:not([open])").all_inner_texts()
+    assert shut == ["Scored by text (sum)"] * 2
+    assert page.locator("figure .scroll svg").count() == 2 * (9 + 3)
+    assert page.locator("table.claims").count() == 1
+    assert page.locator("#chart svg").bounding_box()["width"] == 700 > wide
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 1  # as its reader had it
+    assert page.locator("#chart svg").bounding_box()["width"] == wide
+    page.close()
+
+
+def test_paper_is_white(chromium, address):
+    """Whatever the screen's colours are."""
+    page = chromium.new_page(color_scheme="dark")
+    page.goto(address)
+    read = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(read) != "rgb(255, 255, 255)"
+    page.emulate_media(media="print")
+    assert page.evaluate(read) == "rgb(255, 255, 255)"
+    picture = page.locator("figure .scroll svg").first
+    assert picture.evaluate("node => getComputedStyle(node).filter") == "none"
+    page.close()
+
+
 @pytest.mark.parametrize("width", [400, 1280, 1920])
 def test_nothing_sticks_out_at_any_width(chromium, address, width):
     """Wide tables scroll on their own."""

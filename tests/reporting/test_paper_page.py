@@ -1,5 +1,7 @@
 """The page of a study of the paper's size holds its limits, and its first screen."""
 
+import re
+
 import pytest
 from enlarged import MODELS, SETS, languages, write_enlarged
 
@@ -109,6 +111,26 @@ def test_the_verdicts_are_one_tab_stop(page):
     assert stops.count() == 1
     told = tab.locator("#tip").inner_text()
     assert told.startswith(matrix.locator("tbody th").first.inner_text())
+
+
+def test_paper_has_the_chosen_model_and_sft_set(page):
+    """In a report that can be attached; on the screen everything is closed again."""
+    tab, _ = page
+    form = tab.locator("#choices")
+    form.locator("[name=model]").select_option(MODELS[2])
+    form.locator("[name=sft]").select_option(SETS[1])
+    tab.evaluate(
+        """addEventListener("beforeprint", () => { window.printed =
+            [...document.querySelectorAll("[data-facet][open] > summary")]
+            .map((each) => each.textContent) })"""
+    )
+    file = tab.pdf(format="A4")
+    assert 5 < len(re.findall(rb"/Type /Page\b", file)) <= 25
+    names = tab.evaluate("printed")
+    assert set(names) == {f"{MODELS[2]}, SFT: {SETS[1]}"}
+    assert len(names) == 4  # of two benchmarks, by letters and by text
+    assert tab.locator("details[open]").count() == 0
+    form.locator("[name=model]").select_option(MODELS[0])
 
 
 def test_the_verdicts_of_many_models_are_accessible(page):

@@ -22,7 +22,7 @@ BOTH = ("text", "letters")
 SVG = (  # what matters of an SVG of matplotlib
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '
     'xmlns:xlink="http://www.w3.org/1999/xlink"><title>the figure</title>'
-    '<metadata>http://x.org</metadata>'
+    "<metadata>http://x.org</metadata>"
     '<defs><style>*{}</style><path id="m1"/></defs><g id="axes_1" fill="#aabbcc">'
     '<use xlink:href="#m1" clip-path="url(#p2)"><title>a mark</title></use></g>'
     '<clipPath id="p2"/></svg>'

@@ -200,7 +200,7 @@ function plot(list, byResources) {
     height: isWide ? (both ? 60 + 130 * facet.conditions.length : 330) : 60 + 15 * count,
     marginLeft: isWide ? 40 : 46, marginRight: isWide && both ? 110 : 10, marginBottom: 34, marginTop: 26,
     style: { background: "none", fontSize: "11px" },
-    [along]: { domain, label: null, tickFormat: (code) => code.startsWith(" ") ? "" : code, tickSize: 0 },
+    [along]: { domain, label: null, tickFormat: (code) => code.startsWith(" ") ? "" : code, tickSize: 0, tickRotate: isWide && chart.clientWidth < 22 * count ? -90 : 0 },
     [across]: { label: unit || null, grid: true, nice: true },
     ...(both ? { [isWide ? "fy" : "fx"]: { domain: facet.conditions, label: null, padding: 0.12, tickFormat: (name) => name.replace(", smoothing", ",\nsmoothing") } } : {}),
     color: { domain: facet.conditions, range: data.colours.conditions, legend: false },
@@ -484,10 +484,32 @@ document.addEventListener("focusin", (event) => {
 });
 
 // What opens on demand comes from its template.
-document.addEventListener("toggle", (event) => {
-  const content = event.target.querySelector(":scope > template");
+function unpack(details) {
+  const content = details.querySelector(":scope > template");
   if (content) content.replaceWith(content.content);
-}, true);
+}
+document.addEventListener("toggle", (event) => unpack(event.target), true);
+
+// Paper cannot be clicked: for a print, what is closed opens, and the chart gets its width.
+const PAPER = "700px"; // between the margins of A4
+const opened = [];
+function setWidth(width) {
+  chart.style.width = width;
+  draw();
+}
+addEventListener("beforeprint", () => {
+  const isShut = (each) => !each.dataset.facet || each.dataset.facet === facetOf().name;
+  const list = () => [...document.querySelectorAll("details:not([open], .aside)")].filter(isShut);
+  for (let shut = list(); shut.length; shut = list()) { // what opens holds more that opens
+    for (const each of shut) { each.open = true; unpack(each); }
+    opened.push(...shut);
+  }
+  setWidth(PAPER);
+});
+addEventListener("afterprint", () => {
+  for (const each of opened.splice(0)) each.open = false;
+  setWidth("");
+});
 
 // The page of an unfinished study is written again; its reader can keep it as it is.
 const told = document.querySelector(".progress");
