@@ -22,6 +22,17 @@ def test_a_comparison_of_different_rates_is_warned_of(tmp_path):
     assert "but its reference SFT at 0.001;" in warning
 
 
+def test_what_holds_everywhere_is_said_of_all(tmp_path):
+    """A list of six models and SFT sets is no sentence; one of two is."""
+    for models, start in (
+        (("a", "b", "c"), "All 6 models and SFT sets: SFT, smoothing 0.2 was "),
+        (("a",), "a, SFT: s; a, SFT: t: SFT, smoothing 0.2 was selected"),
+    ):
+        options = {"models": models, "sft": ("s", "t"), "smoothing": (0.0, 0.2)}
+        (warning,) = describe(tmp_path / models[-1], **options)["warnings"]
+        assert warning.startswith(start)
+
+
 def test_settings_are_listed_once_unless_they_differ(tmp_path):
     """All runs share the made-up recipe; a study of base models has none."""
     described = describe(tmp_path / "a")

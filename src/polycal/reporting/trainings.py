@@ -87,6 +87,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
         "differ": differ,
         "origins": list(_list_origins(runs)),
         "warnings": _join_alike(
+            set(tuned["facet"]),
             _warn(tuned),
             _warn_of_losses(tuned),
             _warn_of_tokenizers(runs),
@@ -97,12 +98,17 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
     }
 
 
-def _join_alike(*warnings: Iterable[tuple[str, str]]) -> list[str]:
+def _join_alike(tuned: set[str], *warnings: Iterable[tuple[str, str]]) -> list[str]:
     """Return sentences; those that are said of several facets are said once."""
     facets: dict[str, list[str]] = {}
     for facet, sentence in itertools.chain(*warnings):
         facets.setdefault(sentence, []).append(facet)
-    return [f"{join(names)}: {sentence}" for sentence, names in facets.items()]
+    all_of_them = f"All {len(tuned)} models and SFT sets"
+    return [
+        f"{all_of_them if len(names) > 2 and set(names) == tuned else '; '.join(names)}"
+        f": {sentence}"
+        for sentence, names in facets.items()
+    ]
 
 
 def _list_origins(runs: pa.Table) -> Iterator[dict[str, str]]:
