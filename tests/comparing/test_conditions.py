@@ -8,6 +8,7 @@ from polycal.comparing.conditions import (
     ALONE_RANK,
     BASE_RANK,
     by_condition,
+    distinct_levels,
     in_resource_order,
     label,
     language_of,
@@ -321,6 +322,17 @@ def test_a_change_is_that_from_the_condition_s_reference():
         ("m, SFT: s", 0.1, "sft"),
         ("n, SFT: s", 0.1, "base"),
     ]
+
+
+def test_all_languages_are_no_level_beside_a_single_one():
+    """Languages stay; with two levels, so do the rows of all."""
+    for levels, kept in (
+        (["low", "sw", "all"], ["low", "sw"]),
+        (["low", "sw", "high", "all"], ["low", "sw", "high", "all"]),
+        (["all"], ["all"]),
+    ):
+        rows = pd.DataFrame({"level": levels})
+        assert list(distinct_levels(rows)["level"]) == kept
 
 
 def test_resources_order_by_level_class_and_name():

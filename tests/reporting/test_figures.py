@@ -98,6 +98,18 @@ def test_a_figure_without_values_says_why(tmp_path):
         assert f"not drawn; {FIGURES[name].missing}" in text
 
 
+def test_a_single_level_is_not_drawn_again_as_all_languages(tmp_path):
+    """Two low-resource languages: no line, panel or row repeats their means."""
+    make_study(tmp_path, tasks={"global_mmlu": ("sw", "yo")}, smoothing=(0.0, 0.1))
+    out = [tmp_path / f"{name}.svg" for name in FIGURES]
+    draw(tables=tmp_path, **PLACE, out=out)
+    texts = {path.stem: path.read_text() for path in out}
+    assert [name for name in texts if ">all languages" in texts[name]] == []
+    assert [name for name in texts if re.search(r">all( \(2\).*)?<", texts[name])] == []
+    for name in ("forest", "decomposition", "doses", "coverage", "front", "levels"):
+        assert "<title>low resource, " in texts[name], name
+
+
 def test_bad_requests_are_refused_by_name(paths, tmp_path):
     """An unknown figure or format, and a task that the table lacks."""
     for changed, words in (

@@ -232,8 +232,8 @@ def test_taught_questions_stand_beside_the_others(tmp_path):
         ),
         (
             {"tasks": {"global_mmlu": ("sw",)}},
-            ["In the one language"],
-            ["high resource ("],
+            ["In the one language", "The one low resource language – base: "],
+            ["high resource (", "all (1", '"left">all</td>', "languages (1)"],
         ),
     ],
 )

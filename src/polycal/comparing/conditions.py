@@ -246,6 +246,12 @@ def language_of(code: str) -> Language:
     return known[code]
 
 
+def distinct_levels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Drop the rows of all languages where all are of one level, which repeat its."""
+    is_single = len({*LEVELS} & {*rows["level"]}) == 1
+    return rows[rows["level"] != ALL] if is_single else rows
+
+
 def in_resource_order(codes: Iterable[str]) -> list[str]:
     """Sort languages from high to low level, then by falling Joshi class, then name."""
 

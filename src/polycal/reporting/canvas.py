@@ -11,7 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polycal.comparing.conditions import in_resource_order, label, language_of
+from polycal.comparing.conditions import (
+    distinct_levels,
+    in_resource_order,
+    label,
+    language_of,
+)
 from polycal.study.languages import ALL, LEVELS
 
 STYLE = {
@@ -152,8 +157,9 @@ def axes_of(values: pd.DataFrame) -> tuple[list[str], list[float]]:
 
 
 def levels_in(values: pd.DataFrame) -> list[str]:
-    """Return the resource levels that a table holds, from high to low, then `all`."""
-    return [level for level in (*LEVELS, ALL) if level in set(values["level"])]
+    """Return a table's resource levels from high to low, then `all` if it adds any."""
+    held = set(distinct_levels(values)["level"])
+    return [level for level in (*LEVELS, ALL) if level in held]
 
 
 def name_level(level: str) -> str:

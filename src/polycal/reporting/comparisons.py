@@ -11,7 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as MarkPath
 
-from polycal.comparing.conditions import BASE_RANK, label, per_change
+from polycal.comparing.conditions import (
+    BASE_RANK,
+    distinct_levels,
+    label,
+    per_change,
+)
 from polycal.reporting.canvas import (
     OVER,
     STYLE,
@@ -25,6 +30,7 @@ from polycal.reporting.canvas import (
     make_canvas,
     make_lines,
     margin_of,
+    name_line,
     write_facet,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
@@ -57,7 +63,7 @@ def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
         changes: rows of `per_change` about confidence and accuracy.
         title: what the numbers belong to.
     """
-    changes = changes.assign(
+    changes = distinct_levels(changes).assign(
         low=changes["sim_low"].fillna(changes["ci_low"]),
         high=changes["sim_high"].fillna(changes["ci_high"]),
     )
@@ -142,7 +148,7 @@ def decomposition(parts: pd.DataFrame, *, title: str = "") -> Figure:
     values = 100 * parts.pivot_table(index=keys, columns="part", values="estimate")
     ends = values.clip(lower=0).sum(axis=1), values.clip(upper=0).sum(axis=1)
     limits = ends[1].min() - 1, ends[0].max() + 1
-    values = values.rename_axis(columns=None).reset_index()
+    values = distinct_levels(values.rename_axis(columns=None).reset_index())
     figure, panels = _lay_out(values, title, width=2.3)
     for axes, own, heights in panels:
         y = [heights[level] for level in own["level"]]
@@ -213,7 +219,7 @@ def _lay_out(
     """
     facets, conditions = axes_of(values)
     lines: Lines = make_lines(set(values["level"]) - {*LEVELS, ALL})
-    lines.append(("all languages", None))
+    lines += [(name_line(ALL), None)] if ALL in set(values["level"]) else []
     margin, gap, head = margin_of(lines), 0.15, 0.6
     height = len(lines) * _LINE
     block = head + height + 0.5

@@ -148,12 +148,14 @@ def _overview_values(selection: Selection) -> pd.DataFrame:
 
 def caption_overview(means: pd.DataFrame) -> str:
     """Give accuracy and confidence of the languages with the fewest resources."""
-    level = next(name for name in reversed(levels_in(means)[:-1] or [ALL]))
+    level = [name for name in levels_in(means) if name != ALL][-1]
     own = means[means["level"] == level].set_index(["facet", "rank"])
     texts = "accuracy " + own["accuracy"].map(percent)
     texts += ", confidence " + own["confidence"].map(percent)
     n = int(own["n_languages"].max())
-    return f"Means over {name_level(level)} languages ({n}) – {per_condition(texts)}."
+    means_over = f"Means over {name_level(level)} languages ({n})"
+    start = means_over if n > 1 else f"The one {name_level(level)} language"
+    return f"{start} – {per_condition(texts)}."
 
 
 OVERVIEW = FigureKind(

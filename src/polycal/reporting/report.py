@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 
 from polycal.comparing.conditions import (
+    distinct_levels,
     name_facet,
     per_change,
     per_side,
@@ -248,14 +249,16 @@ def _scoring(
     samples = select_samples(selection)
     facets = []
     for facet in sorted(levels["facet"].unique()):
-        own = levels[levels["facet"] == facet]
-        own_changes = changes[changes["facet"] == facet]
+        own, own_changes, own_beside = (
+            distinct_levels(rows[rows["facet"] == facet])
+            for rows in (levels, changes, beside)
+        )
         facets.append(
             {
                 "name": facet,
                 "counts": count_table(own_changes),
                 "differences": difference_table(own_changes)
-                + difference_table(beside[beside["facet"] == facet]),
+                + difference_table(own_beside),
                 "levels": level_table(own, is_released=facet in are_released),
                 **samples(facet),
             }

@@ -9,7 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from polycal.comparing.conditions import by_condition, label, name_facet, per_change
+from polycal.comparing.conditions import (
+    by_condition,
+    distinct_levels,
+    label,
+    name_facet,
+    per_change,
+)
 from polycal.comparing.taught import METRICS
 from polycal.measuring.side_metrics import MEASURED
 from polycal.reporting.report_tables import (
@@ -46,8 +52,10 @@ def select_samples(selection: Selection) -> Callable[[str], dict[str, list]]:
         chosen = [rows[rows["facet"] == facet] for rows in (means, slopes)]
         return {
             "sample": sample_table(*chosen),
-            "shares": share_table(shares[shares["facet"] == facet]),
-            "cultures": culture_table(cultures[cultures["facet"] == facet]),
+            "shares": share_table(distinct_levels(shares[shares["facet"] == facet])),
+            "cultures": culture_table(
+                distinct_levels(cultures[cultures["facet"] == facet])
+            ),
         }
 
     return of_facet

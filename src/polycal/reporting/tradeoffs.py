@@ -55,21 +55,21 @@ def doses(curves: pd.DataFrame, *, title: str = "") -> Figure:
         title: what the numbers belong to.
     """
     levels = levels_in(curves)
-    facets = sorted(curves["facet"].unique())
-    figure, panels = make_squares(facets, list(_METRICS), title)
+    curves = curves[curves["level"].isin(levels)]
+    figure, panels = make_squares(sorted(set(curves["facet"])), list(_METRICS), title)
     for axes, facet, metric in panels:
         heading, unit, scale = _METRICS[metric]
         own = curves[(curves["facet"] == facet) & (curves["metric"] == metric)]
         for line in own.to_dict("records"):
             colour, style, marker = looks(levels)[levels.index(line["level"])]
             x, y = np.array(line["smoothings"]), scale * np.array(line["values"])
-            look = {"color": colour, "ls": style, "marker": marker}
             titles = [
                 f"{name_line(line['level'])}, smoothing {number(float(dose))}: "
                 f"{heading} {spell(value, unit).removeprefix('+')}"
                 for dose, value in zip(line["smoothings"], line["values"], strict=True)
             ]
-            put_marks(axes, x, y, titles, ms=3, lw=1, **look)
+            look = {"color": colour, "ls": style, "ms": 3, "lw": 1}
+            put_marks(axes, x, y, titles, marker=marker, **look)
             best = list(x).index(line["optimum"])
             axes.plot(x[best], y[best], "o", mfc="none", mec=colour, ms=8, mew=0.8)
             ends = [line["optimum_low"], line["optimum_high"]]
@@ -135,13 +135,13 @@ def premium(values: pd.DataFrame, *, title: str = "") -> Figure:
         axes.axhline(0, color="0.6", lw=0.6, zorder=0)
         for level, (colour, _, marker) in zip(levels, looks(levels), strict=True):
             rows = own[own["level"] == level]
-            face = {"mfc": "none", "mec": colour, "ms": 3.5, "mew": 0.9}
+            face = {"marker": marker, "mfc": "none", "mec": colour, "mew": 0.9}
             titles = [
                 f"{name_case(row)}: {spell_values(row, 'token_premium', 'gap')}"
                 for row in rows.to_dict("records")
             ]
-            face |= {"marker": marker}
-            put_marks(axes, rows["token_premium"], 100 * rows["gap"], titles, **face)
+            at = rows["token_premium"], 100 * rows["gap"]
+            put_marks(axes, *at, titles, ms=3.5, **face)
         axes.set_xlim(x.min() / 1.1, x.max() * 1.25)
         axes.set_ylim(y.min() - 2, y.max() + 4)
         scale_logs(axes)

@@ -145,9 +145,9 @@ function draw() {
     });
     return make("tr", {}, make("th", { scope: "row" }, button), make("td", { class: "left" }, row.level), make("td", { class: "left" }, row.joshi), ...cells);
   }));
-  const n = chosen().length, marked = n > 1 ? ", " + n + " chosen" : "";
+  const all = data.tasks[view.task], n = chosen().length, marked = n > 1 ? ", " + n + " chosen" : "";
   const said = unknown.length ? ". The address asks for what this page does not have: " + unknown.join(", ") : "";
-  document.getElementById("count").textContent = list.length + " of " + data.tasks[view.task].length + " languages" + marked + said;
+  document.getElementById("count").textContent = list.length + " of " + all.length + (all.length === 1 ? " language" : " languages") + marked + said;
   chart.replaceChildren(...(list.length ? [make("p", { class: "caption" }, make("strong", {}, heading()), ": " + place()), plot(list, !column), make("figcaption", { class: "quiet" }, reading())] : []));
   describe();
 }
