@@ -313,6 +313,24 @@ def test_a_figure_tells_the_numbers_of_the_mark_beside_the_pointer(opened):
     tip.wait_for(state="hidden")
 
 
+def test_a_figure_answers_a_finger(chromium, address):
+    """Until the finger scrolls; a browser shows titles to a mouse only."""
+    size = {"width": 400, "height": 800}
+    context = chromium.new_context(viewport=size, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(address)
+    mark = page.locator(".first figure svg use:has(> title)").first
+    told = mark.locator("title").text_content()
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    page.touchscreen.tap(box["x"] + 1, box["y"] + 1)
+    page.locator("#tip").wait_for()
+    assert page.locator("#tip").inner_text() == told
+    page.locator("h1").dispatch_event("touchmove")
+    page.locator("#tip").wait_for(state="hidden")
+    context.close()
+
+
 def test_the_table_of_a_view_can_be_saved(opened):
     """The file has the numbers that are shown, unrounded."""
     page = opened("#view?metric=accuracy")

@@ -458,7 +458,9 @@ function nearest(event) {
   const mark = d3.least(svg.querySelectorAll("[data-title]"), distance);
   return mark && distance(mark) <= NEAR ? mark : null;
 }
-for (const name of ["mouseover", "mousemove", "focusin"]) document.addEventListener(name, explain);
+for (const name of ["mouseover", "mousemove", "focusin", "click"]) document.addEventListener(name, explain);
+for (const name of ["mouseleave", "touchmove"]) // a finger that scrolls
+  document.documentElement.addEventListener(name, () => { tip.hidden = true; }, { passive: true });
 
 // A matrix of claims is one tab stop; arrow keys lead from chip to chip (ARIA's grid pattern).
 document.addEventListener("keydown", (event) => {
