@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import pyarrow as pa
-import yaml
+import yaml  # envs/gpu.yaml has it by transformers
 
 _TABLES = files("polycal") / "data" / "tables.yaml"
 
