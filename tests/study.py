@@ -93,12 +93,18 @@ for word in words:
 
 
 def copy_checkout(folder: Path) -> Path:
-    """What Snakemake reads of this checkout, in another place."""
+    """What Snakemake reads of this checkout, in another place.
+
+    Another process may just compile a module, by way of a file that then goes.
+    """
+    passing = shutil.ignore_patterns("*.pyc.*")
     for name in ("Snakefile", "workflow", "envs", "profiles", "src"):
         own = REPOSITORY / name
-        copy_it = shutil.copytree if own.is_dir() else shutil.copyfile
         folder.mkdir(parents=True, exist_ok=True)
-        copy_it(own, folder / name)
+        if own.is_dir():
+            shutil.copytree(own, folder / name, ignore=passing)
+        else:
+            shutil.copyfile(own, folder / name)
     return folder
 
 
