@@ -44,6 +44,13 @@ def set_time(path, seconds_ago):
     os.utime(path, ns=(moment, moment))
 
 
+def rewrite(path, content):
+    """Write a file anew; the clock of a file system may stand still for 10 ms."""
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:
+        path.write_text(content)
+
+
 def stamp(source):
     """The bytes of a source's stamp after one more look; None: it has none."""
     times = {path: path.stat().st_mtime_ns for path in (source, *source.rglob("*"))}
@@ -62,7 +69,7 @@ def begin(source):
 def test_a_file_that_is_rewritten_in_place_stamps_its_folder(source):
     """Of the same size, with the folder's own time unchanged; once, not ever again."""
     assert stamp(source) is None
-    (source / "data" / "train.jsonl").write_text('{"a": 2}\n')
+    rewrite(source / "data" / "train.jsonl", '{"a": 2}\n')
     written = stamp(source)
     assert written.endswith("  set\n")
     seen = Path(find_stamp("set")).stat().st_mtime_ns
@@ -74,7 +81,7 @@ def test_bytes_that_are_kept_behind_their_times_stamp_the_folder(source):
     """As a tool may do that sets the times back."""
     path = source / "data" / "train.jsonl"
     before = path.stat()
-    path.write_text('{"a": 2}\n')
+    rewrite(path, '{"a": 2}\n')
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert stamp(source)
 
@@ -96,14 +103,14 @@ def test_a_change_that_is_undone_before_a_run_leaves_no_stamp(source):
     """What is prepared was made of these bytes; after a run it was not."""
     path = source / "data" / "train.jsonl"
     first = path.read_text()
-    path.write_text('{"a": 2}\n')
+    rewrite(path, '{"a": 2}\n')
     second = stamp(source)
-    path.write_text(first)
+    rewrite(path, first)
     assert stamp(source) is None
-    path.write_text('{"a": 2}\n')
+    rewrite(path, '{"a": 2}\n')
     begin(source)
     assert stamp(source) == second
-    path.write_text(first)
+    rewrite(path, first)
     third = stamp(source)
     assert third is not None
     assert third != second
@@ -133,7 +140,7 @@ def test_a_single_file_is_a_source():
     assert NOTES.stat().st_mtime_ns == written
     path.touch()
     assert stamp(path) is None
-    path.write_text("2")
+    rewrite(path, "2")
     set_time(path, 7200)
     assert stamp(path)
 
@@ -157,7 +164,7 @@ def test_a_large_source_is_read_when_a_run_begins(monkeypatch):
     assert len(read) == 1
     (folder / "model.safetensors").touch()
     assert stamp(folder) is None
-    (folder / "model.safetensors").write_bytes(b"y" * 100)
+    rewrite(folder / "model.safetensors", "y" * 100)
     assert stamp(folder)
 
 
@@ -167,7 +174,7 @@ def test_a_large_source_that_changes_before_its_first_run_is_stamped(monkeypatch
     path = Path("model")
     path.write_bytes(b"x" * 100)
     assert stamp(path) is None
-    path.write_bytes(b"y" * 100)
+    rewrite(path, "y" * 100)
     assert stamp(path)
 
 
@@ -179,19 +186,19 @@ def test_old_notes_name_the_bytes_that_were_used(source, changed):
     old = {"digest": new["digest"], "time": 1, "stats": stats}
     NOTES.write_text(json.dumps({"set": old}))
     if changed:
-        (source / "README.md").write_text("# Another\n")
+        rewrite(source / "README.md", "# Another\n")
     assert (stamp(source) is not None) == changed
 
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_without_notes_a_stamp_tells_which_bytes_were_used(source, changed):
     """As after `rm -r results`; a source without a stamp is seen for the first time."""
-    (source / "README.md").write_text("# Another\n")
+    rewrite(source / "README.md", "# Another\n")
     begin(source)
     before = stamp(source)
     NOTES.unlink()
     if changed:
-        (source / "README.md").write_text("# A third\n")
+        rewrite(source / "README.md", "# A third\n")
     assert (stamp(source) != before) == changed
 
 
@@ -204,7 +211,7 @@ def test_a_folder_that_cannot_be_written_matters_only_for_a_change(source, monke
 
     monkeypatch.setattr(sources, "replacing", refuse)
     assert stamp(source) is None
-    (source / "README.md").write_text("# Another\n")
+    rewrite(source / "README.md", "# Another\n")
     with pytest.raises(InputError, match=r"set has changed, but resources/sources/"):
         stamp(source)
 
@@ -233,7 +240,7 @@ def test_files_behind_links_count_and_loops_end(source):
     begin(source)
     before = stamp(source)
     assert stamp(source) == before
-    (outside / "more.jsonl").write_text("new")
+    rewrite(outside / "more.jsonl", "new")
     assert stamp(source) != before
 
 
@@ -252,7 +259,7 @@ def test_a_language_is_stamped_by_its_own_files():
     stamp_sources(found, NOTES)
     note_use(found, NOTES)
     (folder / "he.jsonl").write_text("{}")
-    (folder / "sw.jsonl").write_text("[]")
+    rewrite(folder / "sw.jsonl", "[]")
     stamp_sources(check_local(config), NOTES)
     assert find_stamp("bench", "sw")
     assert not find_stamp("bench", "en")
