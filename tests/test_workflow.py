@@ -1,5 +1,6 @@
 """The workflow is tested by running it: whole, again, grown, broken and killed."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -32,6 +33,7 @@ from study import (
 
 from polycal.cli import main
 from polycal.storage import tables
+from polycal.storage.files import exclusive
 
 pytestmark = pytest.mark.slow
 
@@ -574,6 +576,7 @@ def test_two_workflows_in_one_directory_are_kept_apart(study):
     )
     try:
         wait_until(lambda: list(study.glob("results/store/**/*.parquet")))
+        os.killpg(first.pid, signal.SIGSTOP)  # it must not end before the second begins
         second = snakemake(study, "--cores", "1")
         assert second.returncode != 0
         assert "Another snakemake is at work" in second.stdout
@@ -618,15 +621,19 @@ def test_a_killed_job_fails_the_study_and_the_next_run_ends_it(tmp_path, finishe
     """Kill -9 of the first training job: an error, no half result, then the end."""
     write_part(tmp_path)
     take_prepared(finished, tmp_path)
-    process = subprocess.Popen(
-        snakemake_command(tmp_path, "--cores", "2", MEASURED),
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    for job in wait_until(lambda: jobs_of("polycal tune", tmp_path)):
-        os.kill(job, signal.SIGKILL)
-    assert process.wait(timeout=300) != 0
+    candidates = "results/candidates/miniature/alpaca-en/ls-0.1"
+    with contextlib.ExitStack() as held:  # no training ends before it is killed
+        for rate in ("0.001", "0.002"):
+            held.enter_context(exclusive(tmp_path / f"{candidates}/lr-{rate}/seed-0"))
+        process = subprocess.Popen(
+            snakemake_command(tmp_path, "--cores", "2", MEASURED),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for job in wait_until(lambda: jobs_of("polycal tune", tmp_path)):
+            os.kill(job, signal.SIGKILL)
+    assert process.wait(timeout=900) != 0
     run_study(tmp_path, MEASURED)
     assert measured(tmp_path) == part_of(finished)
 
