@@ -17,8 +17,11 @@ from pathlib import Path
 
 from study import wait_until
 
+from polycal.storage.files import exclusive
+
 CONFIG = Path("/etc/slurm")
 STATE = Path("/var/lib/polycal-slurm")
+SAVED_JOBS = STATE / "ctld/job_state"
 _MARK = "ClusterName=polycal-tests"
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 _GPUS = 2
@@ -75,9 +78,14 @@ def why_not() -> str | None:
 
 
 class Cluster:
-    """The services of a cluster that runs while a `with` block does."""
+    """The services of a cluster that runs while a `with` block does.
+
+    There is one on a machine at a time; tests of another process wait for it.
+    """
 
     def __enter__(self) -> "Cluster":
+        self._alone = exclusive(STATE)
+        self._alone.__enter__()
         try:
             return self._begin()
         except BaseException:
@@ -118,11 +126,12 @@ class Cluster:
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
             (CONFIG / name).unlink(missing_ok=True)
         shutil.rmtree(STATE, ignore_errors=True)
+        self._alone.__exit__(None, None, None)
 
     def start_controller(self) -> None:
         """Start the controller; it goes on with the jobs that it knew."""
         subprocess.run(["slurmctld"], check=True)
-        wait_until(lambda: "UP" in call("scontrol", "ping"), 60)
+        wait_until(lambda: "UP" in call("scontrol", "ping"))
 
     def stop_controller(self) -> None:
         """Stop the controller as a crash does; jobs go on."""
@@ -130,7 +139,7 @@ class Cluster:
 
     def _start_node(self, name: str) -> None:
         subprocess.run(["slurmd", "-N", name], check=True)
-        wait_until(lambda: call("sinfo", "-h", "-n", name, "-o", "%T") == "idle", 60)
+        wait_until(lambda: call("sinfo", "-h", "-n", name, "-o", "%T") == "idle")
 
     @contextlib.contextmanager
     def second_node(self) -> Iterator[None]:
@@ -186,7 +195,7 @@ def _start_munge() -> subprocess.Popen | None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_until(_munge_answers, 20)
+    wait_until(_munge_answers)
     return service
 
 
@@ -205,7 +214,7 @@ def _stop(service: str, how: signal.Signals = signal.SIGTERM) -> None:
         return
     number = int(path.read_text())
     os.kill(number, how)
-    wait_until(lambda: not _is_alive(number), 30)
+    wait_until(lambda: not _is_alive(number))
     path.unlink(missing_ok=True)
 
 

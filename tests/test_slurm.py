@@ -5,12 +5,11 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
-from slurm import Cluster, call, why_not
+from slurm import SAVED_JOBS, Cluster, call, why_not
 from study import (
     MEASURED,
     REPOSITORY,
@@ -26,6 +25,7 @@ from study import (
 )
 
 from polycal.storage import tables
+from polycal.storage.files import exclusive
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,13 +39,18 @@ STUDY = small_study(
             "repo": "./resources/miniature/model",
             "gpus": 1,
             "mem_mb": 3000,
-            "runtime": {"tune": 1, "score": 7},
+            "runtime": {"tune": 20, "score": 7},
         },
     ],
     smoothing=[0.1],
     recipe={**SMALL["recipe"], "lr": [1e-3], "max_steps": 3},
     tasks=SMALL["tasks"][:1],
     scoring=["text"],
+)
+# What a job makes. As long as a test has its lock, the job waits at its beginning.
+CANDIDATE = "results/candidates/miniature/alpaca-en/ls-0.1/lr-0.001/seed-0"
+PREDICTIONS = (
+    "results/predictions/miniature/alpaca-en/ls-0.1/seed-0/global_mmlu/en+he+sw.parquet"
 )
 
 
@@ -104,7 +109,7 @@ def submit(directory: Path, *arguments: str) -> subprocess.Popen:
         )
 
 
-def finish(snakemake: subprocess.Popen, directory: Path, seconds: float = 420) -> None:
+def finish(snakemake: subprocess.Popen, directory: Path, seconds: float = 1200) -> None:
     """Wait for the end of a study that has to succeed."""
     try:
         code = snakemake.wait(seconds)
@@ -140,7 +145,7 @@ def test_every_job_asks_for_what_its_model_needs(cluster, prepared, undisturbed)
     columns = "Comment:100,tres-per-job:20,MinMemory:20,TimeLimit:20"
     lines = call("squeue", "-h", "-t", "all", "-O", columns).splitlines()
     for rule, *asked in (
-        ("tune", "gres:gpu:1", "3000M", "1:00"),
+        ("tune", "gres:gpu:1", "3000M", "20:00"),
         ("score", "gres:gpu:1", "3000M", "7:00"),
         ("measure", "N/A", "8000M", "1:00:00"),
     ):
@@ -151,11 +156,10 @@ def test_every_job_asks_for_what_its_model_needs(cluster, prepared, undisturbed)
 
 def test_a_training_works_on_two_nodes(cluster, prepared, undisturbed):
     """One submission, one command on each node; the losses are those of one process."""
-    two = {**STUDY["models"][0], "nodes": 2, "runtime": {"tune": 5, "score": 7}}
+    two = {**STUDY["models"][0], "nodes": 2}
     write_config(prepared, {**STUDY, "models": [two]})
-    address = "candidates/miniature/alpaca-en/ls-0.1/lr-0.001/seed-0"
     with cluster.second_node():
-        finish(submit(prepared, f"results/{address}"), prepared)
+        finish(submit(prepared, CANDIDATE), prepared)
     assert submissions(prepared) == ["tune"]
     columns = "Comment:100,NumNodes:10,tres-per-job:20,tres-per-node:20,State:20"
     (job,) = [
@@ -166,7 +170,7 @@ def test_a_training_works_on_two_nodes(cluster, prepared, undisturbed):
     assert job == ["2", "gres:gpu:2", "gres:gpu:1", "COMPLETED"]
     logs = [
         tables.read(
-            each / "results" / address / "training_log.parquet", "training_log"
+            each / CANDIDATE / "training_log.parquet", "training_log"
         ).to_pylist()
         for each in (prepared, undisturbed)
     ]
@@ -182,40 +186,65 @@ def test_a_disturbed_study_ends_as_an_undisturbed_one(cluster, prepared, undistu
     and requeued; then the controller crashes while it runs. The node is drained, and
     set down, under the scoring jobs.
     """
+    tunes, scores = (exclusive(prepared / each) for each in (CANDIDATE, PREDICTIONS))
     snakemake = submit(prepared, MEASURED, "--retries", "4")
     try:
-        (first,) = another(cluster, "tune", set())
-        seen = processes("polycal tune", prepared)
-        os.kill(max(seen), signal.SIGSTOP)
-        call("scontrol", "update", f"jobid={first}", "timelimit=0:20")
-        (second,) = another(cluster, "tune", {first})
-        assert "TIMEOUT" in call("scontrol", "show", "job", first)
-        for process in processes("polycal tune", prepared, seen):
-            seen.add(process)
-            os.kill(process, signal.SIGKILL)
-        (third,) = another(cluster, "tune", {first, second})
-        seen |= processes("polycal tune", prepared, seen)
-        call("scancel", third)
-        (fourth,) = another(cluster, "tune", {first, second, third})
-        seen |= processes("polycal tune", prepared, seen)
-        call("scontrol", "requeue", fourth)
-        wait_until(lambda: not cluster.running("tune"))
-        wait_until(lambda: cluster.running("tune") == [fourth])
-        with paused(processes("polycal tune", prepared, seen)):
-            time.sleep(8)  # the controller writes down its jobs every few seconds
-            cluster.stop_controller()
-            cluster.start_controller()
-        scoring = another(cluster, "score", set())
-        cluster.set_node("drain")
-        processes("polycal score", prepared)
-        cluster.set_node("down")
-        wait_until(lambda: not set(cluster.running("score")) & scoring)
-        cluster.set_node("resume")
+        with scores:
+            with tunes:
+                job = disturb_training(cluster, prepared)
+                wait_until_saved(job)
+                cluster.stop_controller()
+                cluster.start_controller()
+            processes(PREDICTIONS, prepared)
+            scoring = another(cluster, "score", set())
+            cluster.set_node("drain")
+            cluster.set_node("down")
+            wait_until(lambda: not set(cluster.running("score")) & scoring)
+            cluster.set_node("resume")
         finish(snakemake, prepared)
     finally:
         if snakemake.poll() is None:
             os.killpg(snakemake.pid, signal.SIGKILL)
     assert measured(prepared) == measured(undisturbed)
+
+
+def disturb_training(cluster: Cluster, directory: Path) -> str:
+    """End the training's job in four ways, and return the job that runs then."""
+    (first,) = another(cluster, "tune", set())
+    seen = processes("polycal tune", directory)
+    call("scontrol", "update", f"jobid={first}", "timelimit=0:20")
+    (second,) = another(cluster, "tune", {first})
+    wait_until(lambda: "TIMEOUT" in call("scontrol", "show", "job", first))
+    for process in processes("polycal tune", directory, seen):
+        seen.add(process)
+        os.kill(process, signal.SIGKILL)
+    (third,) = another(cluster, "tune", {first, second})
+    seen |= processes("polycal tune", directory, seen)
+    call("scancel", third)
+    (fourth,) = another(cluster, "tune", {first, second, third})
+    seen |= processes("polycal tune", directory, seen)
+    call("scontrol", "requeue", fourth)
+    wait_until(lambda: "Restarts=1" in call("scontrol", "show", "job", fourth))
+    wait_until(lambda: cluster.running("tune") == [fourth])
+    processes("polycal tune", directory, seen)
+    return fourth
+
+
+def wait_until_saved(job: str) -> None:
+    """Wait until the controller has begun to write down its jobs, and has done so.
+
+    It does a few seconds after a job has changed, so the second time is another one.
+    """
+
+    def when() -> int:
+        with contextlib.suppress(FileNotFoundError):  # while it is replaced
+            return SAVED_JOBS.stat().st_mtime_ns
+        return 0
+
+    for minutes in (30, 40):
+        before = wait_until(when)
+        call("scontrol", "update", f"jobid={job}", f"timelimit={minutes}")
+        wait_until(lambda before=before: when() > before)
 
 
 def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
@@ -226,19 +255,21 @@ def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
     The job lives on. The next run's job waits for it, and does not train again; what
     is new is submitted, and the other languages' scores are what they were.
     """
-    snakemake = submit(prepared)
-    (job,) = another(cluster, "tune", set())
-    first = processes("polycal tune", prepared)
-    call("scontrol", "update", f"jobid={job}", "timelimit=20")
-    wait_until(lambda: list(prepared.glob("results/candidates/**/.seed-0.lock")))
-    with paused(first):
+    with exclusive(prepared / CANDIDATE):
+        snakemake = submit(prepared)
+        first = processes("polycal tune", prepared)
         os.killpg(snakemake.pid, signal.SIGKILL)
         snakemake.wait()
         (task,) = STUDY["tasks"]
         grown = {**task, "languages": [*task["languages"], "zh"]}
         write_config(prepared, {**STUDY, "tasks": [grown]})
         snakemake = submit(prepared, MEASURED)
-        processes("polycal tune", prepared, first)
+        second = processes("polycal tune", prepared, first)
+        for process in second:
+            os.kill(process, signal.SIGSTOP)
+    wait_until((prepared / CANDIDATE).exists)
+    for process in second:
+        os.kill(process, signal.SIGCONT)
     finish(snakemake, prepared)
     (log,) = prepared.glob("logs/tune/**/*.log")
     assert "nothing is done" in log.read_text()
@@ -247,18 +278,6 @@ def test_a_study_grows_beside_the_jobs_of_a_killed_snakemake(
     assert all(after[name] == before[name] for name in scores)
     new = {name for name in after if "predictions" in name}.difference(scores)
     assert [Path(name).name for name in new] == ["zh.parquet"] * 2
-
-
-@contextlib.contextmanager
-def paused(seen: Set[int]) -> Iterator[None]:
-    """Inside, the processes stand still, so that a short job is a long one."""
-    for process in seen:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in seen:
-            os.kill(process, signal.SIGCONT)
 
 
 def another(cluster: Cluster, rule: str, known: set[str]) -> set[str]:
