@@ -58,7 +58,7 @@ def _read(path: Path, kind: str) -> pa.Table:
     return _read_once(path, kind, (facts.st_ino, facts.st_mtime_ns, facts.st_size))
 
 
-@functools.lru_cache(maxsize=4)  # a page asks for the same few tables a hundred times
+@functools.lru_cache(maxsize=16)  # a page asks for the same tables a hundred times
 def _read_once(path: Path, kind: str, stamp: tuple[int, ...]) -> pa.Table:
     return tables.read(path, kind)
 
