@@ -240,7 +240,7 @@ def complain(words: str) -> None:
 
 @pytest.mark.slow
 def test_bad_input_is_told_once_as_any_verb_tells_it(capfd):
-    """By the first of two processes, in the one line that a verb prints."""
+    """By one of two processes, in the one line that a verb prints."""
     with pytest.raises(SystemExit):
         launch(complain, "there is no b.txt", processes=2, name="polycal tune")
     assert capfd.readouterr().err.count("polycal tune: there is no b.txt") == 1

@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from torch import distributed
 
@@ -19,7 +21,7 @@ from polycal.tuning.machines import ONE, Machines
 # can be too short for a step and its checkpoint.
 _FORWARDED = (signal.SIGTERM, signal.SIGINT)
 _RENDEZVOUS_TIMEOUT = 600  # seconds
-_ERROR_DELAY = 10  # seconds in which the first process reports an error
+_ERROR_DELAY = 600  # seconds; before, torch ends who waits for another one's error
 # Variables by which launchers, accelerate's too, tell a process what it is.
 _TOLD = re.compile(r"((LOCAL|GROUP|ROLE)_)?(RANK|WORLD_SIZE)|(ACCELERATE|FSDP)_\w+")
 
@@ -74,8 +76,9 @@ def launch(
     )
     level = logging.getLogger().level
     try:
-        with _forwarding_signals():
-            elastic_launch(config, _work)(function, argument, level, name)
+        with _forwarding_signals(), tempfile.TemporaryDirectory() as folder:
+            told = Path(folder, "told")
+            elastic_launch(config, _work)(function, argument, level, name, told)
     except SignalException as error:
         sys.exit(128 + error.sigval)
     except ChildFailedError as error:
@@ -117,8 +120,13 @@ def _forwarding_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _work(function: Callable, argument: object, level: int, name: str) -> None:
-    """Set up logging in a process of the training, and call the function."""
+def _work(
+    function: Callable, argument: object, level: int, name: str, told: Path
+) -> None:
+    """Set up logging in a process of the training, and call the function.
+
+    An error is told by the process that makes the file `told`.
+    """
     logging.basicConfig(
         level=level if process_rank() == 0 else logging.ERROR,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -127,7 +135,9 @@ def _work(function: Callable, argument: object, level: int, name: str) -> None:
     try:
         function(argument)
     except InputError as error:
-        if process_rank() != 0:  # the first one reports the same error
+        try:
+            told.touch(exist_ok=False)
+        except FileExistsError:
             time.sleep(_ERROR_DELAY)
         sys.exit(f"{name}: {error}")
 
