@@ -355,11 +355,16 @@ def test_the_table_of_a_view_can_be_saved(opened):
 OPEN_ALL = "document.querySelectorAll('details').forEach((each) => (each.open = true))"
 
 
+def open_all(page):
+    """Open everything; what opens holds more that opens."""
+    while page.locator("details:not([open]), details > template").count():
+        page.evaluate(OPEN_ALL)
+
+
 def list_faults(page):
     """What axe-core complains of, with everything opened."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    while page.locator("details:not([open]), details > template").count():
-        page.evaluate(OPEN_ALL)  # what opens holds more that opens
+    open_all(page)
     found = axe.run(page).response["violations"]
     return [(each["id"], each["nodes"][0]["html"]) for each in found]
 
@@ -397,6 +402,9 @@ def test_paper_has_every_language_and_no_controls(chromium, address):
     page.emulate_media(media="print")
     assert not page.locator("#choices").is_visible()
     assert not page.locator("nav").is_visible()
+    page.locator(".verdicts .chip").first.focus()
+    assert page.locator("#tip").text_content()
+    assert not page.locator("#tip").is_visible()  # what is pointed at at Ctrl+P
     tall = page.locator(".tall")
     assert tall.evaluate("node => getComputedStyle(node).maxHeight") == "none"
     assert tall.evaluate("node => getComputedStyle(node).overflowY") == "visible"
@@ -442,6 +450,20 @@ def test_nothing_sticks_out_at_any_width(chromium, address, width):
     page = chromium.new_page(viewport={"width": width, "height": 800})
     page.goto(address)
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_no_column_hides_behind_a_scroll_bar(chromium, address, width):
+    """What a claim needs to be decided stands in the last one."""
+    page = chromium.new_page(viewport={"width": width, "height": 800})
+    page.goto(address)
+    open_all(page)
+    tables = page.locator(".scroll:has(> table)")
+    assert tables.count() > 10
+    hidden = "list => list.filter((each) => each.scrollWidth > each.clientWidth)"
+    names = hidden + ".map((each) => each.getAttribute('aria-label'))"
+    assert tables.evaluate_all(names) == []
     page.close()
 
 
