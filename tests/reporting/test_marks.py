@@ -135,7 +135,8 @@ def test_a_mark_without_a_place_takes_no_title():
     """The others keep theirs, whatever characters are in them."""
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
-    titles = ['a "<b>"', "lost", "c's & é"]
+    first, last = 'a "<b>"', "c's & é, עברית\u2028हिन्दी"
+    titles = [first, "lost", last]
     put_marks(axes, [1, np.nan, 3], [2, 2, 1], titles, marker="s")
     put_marks(axes, [], [], [], marker="s")
     axes.plot([1, 2], [1, 2], "s")
@@ -145,7 +146,7 @@ def test_a_mark_without_a_place_takes_no_title():
         for each in root.iter(f"{SVG}use")
         if len(each)
     }
-    assert list(places) == ['a "<b>"', "c's & é"]
+    assert list(places) == [first, last]
     (left, high), (right, low) = places.values()
     assert left < right
     assert high < low  # SVG counts from the top

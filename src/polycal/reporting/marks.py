@@ -39,7 +39,7 @@ def spell_values(row: Mapping, *metrics: str) -> str:
 
 def carry(*titles: str) -> str:
     """Return an artist's `gid` for the titles of its marks, or of its text."""
-    return json.dumps(titles, ensure_ascii=False)
+    return json.dumps(titles)  # one line of ASCII, whatever is in a name
 
 
 def put_marks(

@@ -438,7 +438,7 @@ function explain(event) {
   const chip = chipOf(event), mark = chip || nearest(event);
   tip.hidden = !mark;
   if (!mark) return;
-  tip.textContent = chip ? chip.closest("tr").cells[0].textContent + " " + chip.getAttribute("aria-label") : mark.dataset.title;
+  tip.textContent = chip ? chip.closest("tr").cells[0].textContent + "\n" + chip.getAttribute("aria-label") : mark.dataset.title;
   const box = mark.getBoundingClientRect();
   tip.style.left = Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + "px";
   const below = box.bottom + 6;
@@ -458,9 +458,10 @@ function nearest(event) {
   const mark = d3.least(svg.querySelectorAll("[data-title]"), distance);
   return mark && distance(mark) <= NEAR ? mark : null;
 }
-for (const name of ["mouseover", "mousemove", "focusin", "click"]) document.addEventListener(name, explain);
-for (const name of ["mouseleave", "touchmove"]) // a finger that scrolls
-  document.documentElement.addEventListener(name, () => { tip.hidden = true; }, { passive: true });
+// Not the mouse's events: not every browser makes them of a finger on a picture.
+for (const name of ["pointerover", "pointermove", "focusin", "click"]) document.addEventListener(name, explain);
+for (const name of ["mouseleave", "pointercancel"]) // a finger that scrolls
+  document.documentElement.addEventListener(name, () => { tip.hidden = true; });
 
 // A matrix of claims is one tab stop; arrow keys lead from chip to chip (ARIA's grid pattern).
 document.addEventListener("keydown", (event) => {
