@@ -456,6 +456,8 @@ def test_nothing_sticks_out_at_any_width(chromium, address, width):
     page = chromium.new_page(viewport={"width": width, "height": 800})
     page.goto(address)
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    said = page.locator("#chart figcaption").inner_text()
+    assert said.endswith("a column." if width == 400 else "a row.")
     page.close()
 
 

@@ -87,7 +87,7 @@ def test_several_models_are_counted():
         "rises in 1 and falls in 2."
     )
     assert second.startswith("SFT, smoothing 0.1 against SFT, in 3 models and SFT sets")
-    assert second.endswith("the gap falls in 3.")
+    assert second.endswith("the gap falls in all.")
     same = changes(*rows).assign(verdict="inconclusive")
     told, _ = describe_answer(levels(), same, NONE)
     assert "confidence is not shown to change in any, accuracy is not" in told
@@ -149,8 +149,8 @@ def test_models_of_different_conditions_are_named_and_counted_apart():
     others = [(name, *row[1:]) for name in "no" for row in sft]
     smooth = [("m", 0.1, "all", metric, -0.1, "decrease") for metric in metrics]
     first, second = describe_answer(beside, changes(*sft, *others, *smooth), NONE)
-    assert "in 3 models and SFT sets: confidence rises in 3," in first
-    assert "against SFT, in m: confidence falls in 1," in second
+    assert "in 3 models and SFT sets: confidence rises in all," in first
+    assert "against SFT, in m: confidence falls," in second
     apart = [("m", -1.0, 0.4, 0.5), ("m", 0.0, 0.6, 0.9), ("n", -1.0, 0.3, 0.2)]
     told, _ = describe_answer(levels(*apart), NONE, NONE)
     assert "m (base: 40.0% and 50.0%; SFT: 60.0% and 90.0%); n (base: 30" in told

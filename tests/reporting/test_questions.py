@@ -42,6 +42,8 @@ def test_what_is_left_out_is_counted_by_question():
     assert describe_compared(check | {"n_common": 10}, {}) == (
         "all languages have the same questions; nothing is left out."
     )
+    alone = {"n_common": 10, "languages": {"sw": {"n_questions": 10}}}
+    assert describe_compared(check | alone, {}) == "nothing is left out."
     assert describe_compared(check | {"policy": "own"}, {}) == (
         "every language has its own questions; nothing is left out."
     )

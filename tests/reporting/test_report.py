@@ -232,8 +232,14 @@ def test_taught_questions_stand_beside_the_others(tmp_path):
         ),
         (
             {"tasks": {"global_mmlu": ("sw",)}},
-            ["In the one language", "The one low resource language – base: "],
-            ["high resource (", "all (1", '"left">all</td>', "languages (1)"],
+            [
+                *("In the one language", "The one low resource language – base: "),
+                *("1 language, 60 questions: nothing is left out.", ">What smoothing"),
+            ],
+            [
+                *("high resource (", "all (1", '"left">all</td>', "languages (1)"),
+                *("all languages have", "In how many languages", "to choose several"),
+            ],
         ),
     ],
 )

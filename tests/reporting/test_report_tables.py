@@ -72,3 +72,4 @@ def test_languages_are_counted_by_their_bands():
         **{"accuracy": "0 ↑ 1 ↓", "confidence": "1 ↑ 0 ↓"},
         **{"gap": "0 ↑ 0 ↓", "ece": "0 ↑ 0 ↓"},
     }
+    assert count_table(changes[changes["level"] != "de"]) == []

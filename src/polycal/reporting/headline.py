@@ -131,12 +131,14 @@ def _count_facets(whole: pd.DataFrame) -> list[str]:
 
 def _count(verdicts: pd.Series) -> str:
     counts = verdicts.value_counts()
+    n = len(verdicts)
     shown = [
-        f"{verb} in {counts[verdict]}"
+        f"{verb} in {'all' if counts[verdict] == n else counts[verdict]}"
         for verdict, verb in _MOVES.items()
         if verdict in counts
     ]
-    return join(shown) or "is not shown to change in any"
+    told = join(shown) or "is not shown to change in any"
+    return told if n > 1 else told.removesuffix(" in all").removesuffix(" in any")
 
 
 def _describe_other(beside: pd.DataFrame) -> Iterator[str]:

@@ -114,6 +114,8 @@ def describe_compared(check: Mapping, asked: Mapping) -> str:
             f"a part of the benchmark's {check['n_all']:,} is asked {chosen} subject, "
             f"the same in every language.{left_out}"
         )
+    if len(counts) == 1 and check["n_common"] == check["n_all"]:
+        return "nothing is left out."
     if own:
         return "every language has its own questions; nothing is left out."
     if check["n_common"] == check["n_all"]:

@@ -118,10 +118,13 @@ def count_table(changes: pd.DataFrame) -> list[dict[str, Any]]:
         changes: rows of `per_change` of one facet.
 
     Returns:
-        A row per comparison: `comparison`, `n` languages, and `cells` for `SHORT`.
+        A row per comparison: `comparison`, `n` languages, and `cells` for `SHORT`;
+        none where there is one language, whose change is that of its level.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     single = changes[~changes["level"].isin((*LEVELS, ALL))]
+    if single["level"].nunique() == 1:
+        return rows
     for (condition, reference), own in single.groupby(["rank", "reference"]):
         counts = []
         for metric in SHORT:

@@ -154,8 +154,9 @@ function draw() {
 
 const heading = () => (view.metric === BOTH ? "Accuracy and mean confidence" : data.metrics[view.metric][0]) + " in every language";
 
+const hasRoom = () => chart.clientWidth > 640; // for languages from left to right
 function reading() {
-  if (view.metric === BOTH) return "A circle is accuracy, a diamond mean confidence, in %; the bar between them is the gap, orange where confidence is higher. Every condition has a row.";
+  if (view.metric === BOTH) return "A circle is accuracy, a diamond mean confidence, in %; the bar between them is the gap, orange where confidence is higher. Every condition has a " + (hasRoom() ? "row." : "column.");
   const intervals = data.values[key(view.metric)][facetOf().name].below ? " Thin lines are intervals for other questions." : "";
   return "One mark per condition." + intervals;
 }
@@ -176,8 +177,8 @@ function marks(list) {
 
 function plot(list, byResources) {
   const facet = facetOf(), both = view.metric === BOTH, points = marks(list);
-  const isWide = chart.clientWidth > 640;
-  // Languages run along the long side: from left to right, or down on a phone.
+  const isWide = hasRoom();
+  // Languages run along the long side: down on a phone.
   const along = isWide ? "x" : "y", across = isWide ? "y" : "x";
   // An empty place between the levels, whose names stand over the first language.
   const domain = list.flatMap((row, index) => byResources && index && row.level !== list[index - 1].level ? [" " + row.level, row.code] : [row.code]);
