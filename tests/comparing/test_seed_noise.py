@@ -94,6 +94,19 @@ def test_intervals_and_bands_hold_the_truth(n_seeds, n_conditions, common):
     assert 0.92 < of_mean / trials < 0.995
 
 
+@pytest.mark.parametrize(("alike", "df"), [(1.0, 1), (-0.8, 4 / 3.28), (0.3, 4 / 2.5)])
+def test_conditions_count_by_how_alike_they_move(alike, df):
+    """By hand: two seeds of two conditions; languages show it, and 1/2 is the least."""
+    one, other = np.array([1, -1, 0]) / 2**0.5, np.array([1, 1, -2]) / 6**0.5
+    both = [one, alike * one + (1 - alike**2) ** 0.5 * other]
+    conditions = [np.stack([5 + 2 * rest, 3 - 2 * rest]) for rest in both]
+    found = pool_seeds(conditions, np.ones((3, 0)))
+    assert found.common_df == pytest.approx(df)
+    assert found.specific_df == pytest.approx(2 * df)
+    uneven = [conditions[0], np.vstack([conditions[1], conditions[1][:1]])]
+    assert pool_seeds(uneven, np.ones((3, 0))).common_df == pytest.approx(3 / 1.25)
+
+
 @pytest.mark.parametrize(
     ("alike", "least", "most"),
     [(0.0, 0.94, 0.97), (0.5, 0.94, 0.97), (0.95, 0.91, 0.96)],

@@ -13,8 +13,8 @@ from scipy import special
 
 from polycal.comparing.inference import Noise, fixed_uniforms
 
-# Effects of two smoothing values share the reference or the order of examples.
-_SHARED = 0.5  # correlation of their errors over seeds
+# Effects of two smoothing values share the order of examples and perhaps a reference.
+_SHARED = 0.5  # least correlation of their errors over seeds
 
 
 class SeedVariance(NamedTuple):
@@ -71,9 +71,10 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
     common variance is that of m, and the specific one that of x - m, which is the
     same for all languages. Both are pooled over the conditions, which are taken to
     vary alike. K conditions of S seeds have K (S - 1) degrees of freedom if they are
-    independent; their errors correlate by about 1/2, because they share the reference
-    or the order of the examples, which leaves K (S - 1) / (1 + (K - 1) / 4)
-    (Satterthwaite 1946).
+    independent. Their errors correlate, because they share the order of the examples
+    and perhaps the reference: by r = 1/2, or by more where x - m shows it, which has
+    many more values than m. That leaves K^2 (S - 1) / sum of r^2 over all pairs, each
+    with itself included (Satterthwaite 1946).
     The mean of some languages varies as it does itself, without any such model.
 
     Args:
@@ -92,14 +93,15 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
     if not df:
         zeros = np.zeros(n + n_means)
         return SeedVariance(zeros, 0.0, zeros, 1.0)
-    squares, specific = np.zeros(1 + n_means), 0.0
+    squares, rests = np.zeros(1 + n_means), []
     for values in several:
         errors = values - values.mean(axis=0)
         shared = errors.mean(axis=1, keepdims=True)
         squares += (np.hstack([shared, errors @ means]) ** 2).sum(axis=0)
-        specific += ((errors - shared) ** 2).sum()
+        rests.append(errors - shared)
     squares /= df
-    overlap = 1 + (len(several) - 1) * _SHARED**2
+    overlap = (_correlate(rests) ** 2).sum() / len(rests)
+    specific = sum(float((rest**2).sum()) for rest in rests)
     specific /= df * max(n - 1, 1)  # of x - m, of which m takes one degree of freedom
     return SeedVariance(
         np.concatenate([np.full(n, squares[0]), squares[1:]]),
@@ -107,6 +109,18 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
         np.concatenate([np.full(n, specific * (1 - 1 / n)), np.zeros(n_means)]),
         max(df * (n - 1) / overlap, 1.0),
     )
+
+
+def _correlate(rests: Sequence[np.ndarray]) -> np.ndarray:
+    """Return by how much conditions correlate [K, K], at least `_SHARED`."""
+    least = np.maximum(np.eye(len(rests)), _SHARED)
+    if len({rest.shape for rest in rests}) > 1:  # other seeds
+        return least
+    flat = np.stack([rest.ravel() for rest in rests])
+    lengths = np.linalg.norm(flat, axis=1)
+    scale = np.outer(lengths, lengths)
+    found = np.divide(abs(flat @ flat.T), scale, out=least.copy(), where=scale > 0)
+    return np.clip(found, least, 1.0)
 
 
 def pool_means(conditions: Iterable[np.ndarray]) -> SeedVariance:
