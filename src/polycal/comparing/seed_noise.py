@@ -105,9 +105,9 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
     specific /= df * max(n - 1, 1)  # of x - m, of which m takes one degree of freedom
     return SeedVariance(
         np.concatenate([np.full(n, squares[0]), squares[1:]]),
-        df / overlap,
+        float(df / overlap),
         np.concatenate([np.full(n, specific * (1 - 1 / n)), np.zeros(n_means)]),
-        max(df * (n - 1) / overlap, 1.0),
+        float(max(df * (n - 1) / overlap, 1.0)),
     )
 
 
