@@ -70,18 +70,23 @@ def test_ctrl_c_twice_ends_snakemake_though_a_job_hangs(house):
     directory, snakefile = house
     (directory / "hang").touch()
     command = snakemake_command(
-        directory, "--cores", "2", TRAINING, snakefile=snakefile
+        directory, "--cores", "2", "--verbose", TRAINING, snakefile=snakefile
     )
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    log = directory / "log"
+    with log.open("w") as words:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     hanging = []
     try:
         wait_until((directory / "hangs").exists)
+        # A job can hang before the scheduler that began it has come to wait for it.
+        begun = "rule tune:"
+        wait_until(lambda: "Waiting for running" in log.read_text().partition(begun)[2])
         hanging = jobs_of("polycal tune", directory)
         assert hanging
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
