@@ -116,9 +116,9 @@ def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
     is z. What t exceeds z by, because a variance is an estimate, counts by the share
     that this part has in the reach. It is exact if one part is alone. With many degrees
     of freedom its excess is Welch's (1947) to first order; with few it is a little
-    too large, at every level, where the root of the sum of (t s)^2 (Graybill and Wang
-    1980) is far too large. Degrees of freedom for the sum (Satterthwaite) would be many
-    where two or three seeds agree by chance, and reject too often.
+    too large, at every level, and the root of the sum of (t s)^2 (Graybill and Wang
+    1980) is up to a tenth larger. Degrees of freedom for the sum (Satterthwaite) would
+    be many where two or three seeds agree by chance, and reject too often.
 
     Args:
         noise: of L estimates.

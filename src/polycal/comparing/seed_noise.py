@@ -100,14 +100,14 @@ def pool_seeds(conditions: Sequence[np.ndarray], means: np.ndarray) -> SeedVaria
         squares += (np.hstack([shared, errors @ means]) ** 2).sum(axis=0)
         rests.append(errors - shared)
     squares /= df
-    overlap = (_correlate(rests) ** 2).sum() / len(rests)
+    overlap = float((_correlate(rests) ** 2).sum()) / len(rests)
     specific = sum(float((rest**2).sum()) for rest in rests)
     specific /= df * max(n - 1, 1)  # of x - m, of which m takes one degree of freedom
     return SeedVariance(
         np.concatenate([np.full(n, squares[0]), squares[1:]]),
-        float(df / overlap),
+        df / overlap,
         np.concatenate([np.full(n, specific * (1 - 1 / n)), np.zeros(n_means)]),
-        float(max(df * (n - 1) / overlap, 1.0)),
+        max(df * (n - 1) / overlap, 1.0),
     )
 
 

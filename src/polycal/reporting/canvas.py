@@ -185,7 +185,7 @@ def make_lines(codes: Iterable[str]) -> Lines:
         language = language_of(code)
         if language.level != level:
             level = language.level
-            lines.append((f"{level} resource", None))
+            lines.append((name_line(level), None))
         lines.append((name_line(code), code))
     return lines
 

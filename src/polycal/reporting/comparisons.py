@@ -79,10 +79,9 @@ def forest(changes: pd.DataFrame, *, title: str = "") -> Figure:
             y = [heights[level] + shift for level in rows["level"]]
             spans = y, 100 * rows["low"], 100 * rows["high"]
             draw_spans(axes, *spans, color="0.45", lw=0.8)
-            look = {"mfc": face, "mec": "0.15", "mew": 0.7, "ms": size}
-            look |= {"marker": marker}
+            look = {"marker": marker, "mfc": face, "mec": "0.15", "ms": size}
             titles = map(_tell_change, rows.to_dict("records"))
-            put_marks(axes, 100 * rows["estimate"], y, titles, **look)
+            put_marks(axes, 100 * rows["estimate"], y, titles, mew=0.7, **look)
         axes.set_xlim(*limits)
         axes.set_xlabel("change (pp)")
     blank = {"color": "none", "mec": "0.15"}

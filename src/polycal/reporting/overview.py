@@ -26,7 +26,7 @@ from polycal.reporting.figure_kind import NO_SFT, FigureKind
 from polycal.reporting.marks import name_case, put_marks, spell_values
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import per_condition
-from polycal.reporting.spelling import percent, points
+from polycal.reporting.spelling import percent, spell_points
 from polycal.study.languages import ALL
 
 _METRICS = ("accuracy", "confidence")
@@ -98,7 +98,7 @@ def _draw_conditions(
         axes.plot([accuracy, confidence], [y, y], color=colour, lw=5, zorder=1)
         ends = 100 * row["accuracy_high"], 100 * row["confidence_high"]
         right = np.nanmax([accuracy, confidence, *ends]) + 1.5
-        text = points(row["gap"], unit="")
+        text = spell_points(row["gap"])
         axes.text(right, y, text, va="center", fontsize=7, bbox=_PAPER)
     y = own["rank"].map(spots)
     titles = [
