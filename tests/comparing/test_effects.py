@@ -127,15 +127,16 @@ def reach(rare: float, questions: np.ndarray, training: np.ndarray) -> np.ndarra
         questions: standard errors.
         training: [2, ...] standard errors: common (1 degree of freedom), specific (3).
     """
-    common, specific = training
     z = norm.isf(rare)
-    errors = np.array([questions, common, specific])
-    quantiles = np.array([z, t.isf(rare, df=1), t.isf(rare, df=3)])
-    reaches = quantiles.reshape(3, -1) * errors
-    with np.errstate(invalid="ignore"):  # of no noise at all, at a probability of 1/2
-        shares = np.nan_to_num(reaches / np.linalg.norm(reaches, axis=0)) ** 2
-    squares = (z * errors) ** 2 + (reaches**2 - (z * errors) ** 2) * shares
-    return np.sqrt(squares.sum(axis=0))
+    squares = (z * questions) ** 2
+    for se, df, other in zip(training, (1, 3), training[::-1], strict=True):
+        reached = t.isf(rare, df=df) * se
+        k = 1 + 2 / df
+        with np.errstate(divide="ignore", invalid="ignore"):  # where a part is 0
+            farther = k * z**2 * (questions**2 + other**2) / reached**2
+            excess = (reached**2 - (z * se) ** 2) / (1 + farther**k)
+        squares = squares + (z * se) ** 2 + np.nan_to_num(excess)
+    return np.sqrt(squares)
 
 
 def mean_of(values: np.ndarray) -> np.ndarray:

@@ -55,8 +55,9 @@ def test_seeds_are_pooled_over_smoothing_values_and_not_with_the_base():
         assert row["se_seeds"] == pytest.approx(np.sqrt(0.0001 / 2))
         assert row["se"] == pytest.approx(np.hypot(0.01, np.sqrt(0.0001 / 2)))
         z, of_seeds = norm.isf(0.025), t.ppf(0.975, 2 / 1.25)
-        share = of_seeds**2 * 0.00005 / (of_seeds**2 * 0.00005 + z**2 * 0.0001)
-        excess = (of_seeds**2 - z**2) * 0.00005 * share
+        k = 1 + 2 / (2 / 1.25)
+        farther = k * z**2 * 0.0001 / (of_seeds**2 * 0.00005)
+        excess = (of_seeds**2 - z**2) * 0.00005 / (1 + farther**k)
         half = np.sqrt(z**2 * (0.0001 + 0.00005) + excess)
         assert row["ci_high"] - row["estimate"] == pytest.approx(half)
         assert row["n_seeds"] == 2

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 _FARTHEST = 1e300  # quantile; that of a very small probability may be infinite
+_MOST_RATIO = 1e40  # of two distances; the sixth power of a larger one may overflow
 
 
 class Noise(NamedTuple):
@@ -108,17 +109,20 @@ def half_width(noise: Noise, *, confidence: ArrayLike) -> np.ndarray:
 def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
     """Return the distance that an estimate exceeds the truth by with a probability.
 
-    It is the root of the sum over questions and the two parts of training of
+    Its square is the sum over questions and the two parts of training of
 
-        z^2 s^2 + (t^2 - z^2) s^2 (t s)^2 / sum of all (t s)^2
+        z^2 s^2 + w (t^2 - z^2) s^2
+        w = 1 / (1 + (k (z o)^2 / (t s)^2)^k), k = 1 + 2 / df
 
-    with the quantiles z of the normal and t of Student's distribution; of questions t
-    is z. What t exceeds z by, because a variance is an estimate, counts by the share
-    that this part has in the reach. It is exact if one part is alone. With many degrees
-    of freedom its excess is Welch's (1947) to first order; with few it is a little
-    too large, at every level, and the root of the sum of (t s)^2 (Graybill and Wang
-    1980) is up to a tenth larger. Degrees of freedom for the sum (Satterthwaite) would
-    be many where two or three seeds agree by chance, and reject too often.
+    with the quantiles z of the normal and t of Student's distribution (of questions t
+    is z) and o^2 the sum of s^2 of the others: what t exceeds z by, because a variance
+    is an estimate, counts in so far as this part reaches farther than the others do. It
+    is exact if one part is alone. With many degrees of freedom k is 1 and the excess is
+    Welch's (1947) to first order; with few, k was chosen so that estimates err at most
+    as often as `rare` says, and not much less. The root of the sum of (t s)^2 (Graybill
+    and Wang 1980) is up to a fifth larger with two degrees of freedom. Degrees of
+    freedom for the sum (Satterthwaite) would be many where two or three seeds agree by
+    chance, and reject too often.
 
     Args:
         noise: of L estimates.
@@ -126,17 +130,26 @@ def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
     """
     # `stats` spends most of its time on checking arguments; `special` does not.
     z = -special.ndtri(rare)
-    parts = [
-        (noise.common, _reach(noise.common, noise.common_df, rare)),
-        (noise.specific, _reach(noise.specific, noise.specific_df, rare)),
-    ]
-    whole = np.hypot(z * noise.questions, np.hypot(parts[0][1], parts[1][1]))
     found = z * noise.se
-    for se, reach in parts:
+    for se, df, other in (
+        (noise.common, noise.common_df, noise.specific),
+        (noise.specific, noise.specific_df, noise.common),
+    ):
+        reach = _reach(se, df, rare)
         # As a product of roots, because the square of a far quantile overflows.
         excess = np.sqrt(np.maximum(reach - z * se, 0.0)) * np.sqrt(reach + z * se)
-        found = np.hypot(found, excess * (reach / np.where(whole > 0, whole, 1.0)))
+        others = z * np.hypot(noise.questions, other)
+        weight = _weigh(reach, others, 1 + 2 / np.asarray(df))
+        found = np.hypot(found, excess * np.sqrt(weight))
     return found
+
+
+def _weigh(reach: ArrayLike, others: ArrayLike, k: np.ndarray) -> np.ndarray:
+    """Return by how much the excess of a part counts beside the others' reach."""
+    reach, others = np.broadcast_arrays(reach, others)
+    ratio = np.full(reach.shape, _MOST_RATIO)
+    np.divide(others, reach, out=ratio, where=reach > others / _MOST_RATIO)
+    return 1 / (1 + np.power(k * ratio**2, k))
 
 
 def _reach(se: ArrayLike, df: ArrayLike, rare: ArrayLike) -> Any:
