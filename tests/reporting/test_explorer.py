@@ -18,6 +18,7 @@ from made_up import (
 from test_report import BOTH, write_page
 
 from polycal.comparing.released import Released
+from polycal.measuring.temperature import CALIBRATORS
 from polycal.reporting.explorer import explore, to_json
 from polycal.reporting.spelling import percent
 from polycal.storage import tables
@@ -92,6 +93,27 @@ def test_the_table_filters_and_sorts(opened):
     assert page.locator("#explorer thead [aria-sort=descending]").count() == 1
     page.keyboard.press("Enter")  # the heading keeps the focus
     assert page.locator("#explorer thead [aria-sort=ascending]").count() == 1
+
+
+def test_choices_are_in_words(opened):
+    """The page's address keeps the tables' own names."""
+    page = opened()
+    told = {
+        name: dict(
+            zip(
+                page.locator(f"[name={name}] option").evaluate_all(
+                    "options => options.map(each => each.value)"
+                ),
+                page.locator(f"[name={name}] option").all_inner_texts(),
+                strict=True,
+            )
+        )
+        for name in ("scoring", "calibrator", "metric")
+    }
+    assert told["scoring"]["letters sum"] == "letters (sum)"
+    assert told["calibrator"].keys() == {"none", *CALIBRATORS}
+    assert told["calibrator"]["ts_en"] == "English's temperature"
+    assert told["metric"]["ece"] == "ECE"
 
 
 def test_a_sure_change_stands_out(opened):

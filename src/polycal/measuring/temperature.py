@@ -18,7 +18,12 @@ from polycal.calibration.answers import of_gold
 
 ENGLISH = "en"
 FROM_ENGLISH = "ts_en"
-CALIBRATORS = (FROM_ENGLISH, "ts_own", "ts_pool", "ts_loo")
+CALIBRATORS = {  # name: in words, after "with"
+    FROM_ENGLISH: "English's temperature",
+    "ts_own": "each language's own temperature",
+    "ts_pool": "the temperature of all languages",
+    "ts_loo": "the temperature of the other languages",
+}
 LOWEST, HIGHEST = 0.01, 100.0  # temperatures; beyond them nothing changes any more
 FOLDS = 2
 

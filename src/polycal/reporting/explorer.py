@@ -25,7 +25,9 @@ from polycal.comparing.conditions import (
     reference,
 )
 from polycal.comparing.released import NONE_RELEASED, Released
+from polycal.measuring.readings import UNCALIBRATED
 from polycal.measuring.side_metrics import MEASURED
+from polycal.measuring.temperature import CALIBRATORS
 from polycal.reporting.canvas import OVER, UNDER, looks
 from polycal.reporting.spelling import to_millionths
 from polycal.storage import tables
@@ -105,6 +107,7 @@ def explore(
             ],
         },
         "scorings": _in_order(shown, scorings),
+        "calibrators": {UNCALIBRATED: "none"} | CALIBRATORS,
         "n_bins": int(bins["bin"].max()) + 1,
         "metrics": {
             name: METRICS[name] for name in METRICS if name in set(shown["metric"])

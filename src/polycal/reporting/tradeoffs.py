@@ -1,5 +1,7 @@
 """Figures of one quantity over another: smoothing, token premium, accuracy and ECE."""
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -8,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from polycal.comparing.conditions import by_condition, label, language_of
+from polycal.measuring.readings import UNCALIBRATED
+from polycal.measuring.temperature import CALIBRATORS
 from polycal.reporting.canvas import (
     STYLE,
     add_legend,
@@ -34,12 +38,12 @@ _METRICS = {  # of the dose-response: heading, unit and scale
     "gap": ("size of the gap", "pp", 100),
     "nll": ("NLL", "nats", 1),
 }
-_CALIBRATORS = {  # marker, name in the legend, and words after a condition
-    "none": ("o", "as it is", ""),
-    "ts_en": ("v", "temperature of English", " with English's temperature"),
-    "ts_pool": ("s", "of all", " with the temperature of all languages"),
-    "ts_loo": ("P", "of the others", " with the temperature of the other languages"),
-    "ts_own": ("D", "of its own", " with each language's own temperature"),
+_CALIBRATORS = {  # marker, and name in the legend
+    "none": ("o", "as it is"),
+    "ts_en": ("v", "temperature of English"),
+    "ts_pool": ("s", "of all"),
+    "ts_loo": ("P", "of the others"),
+    "ts_own": ("D", "of its own"),
 }
 
 
@@ -252,9 +256,10 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
                 face = colour if calibrator == "none" else "none"
                 look = {"mfc": face, "mec": colour, "ms": 4.5, "mew": 0.9}
                 x, y = 100 * rows["accuracy"], 100 * rows["ece"]
-                marker, _, words = _CALIBRATORS[calibrator]
+                marker, _ = _CALIBRATORS[calibrator]
                 titles = [
-                    f"{name_case(row)}{words}: {spell_values(row, 'accuracy', 'ece')}"
+                    f"{name_case(row)}{_name_calibrator(row)}: "
+                    f"{spell_values(row, 'accuracy', 'ece')}"
                     for row in rows.to_dict("records")
                 ]
                 put_marks(axes, x, y, titles, marker=marker, **look)
@@ -271,7 +276,7 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
     add_legend(figure, keys)
     keys = []
     for calibrator in calibrators:
-        marker, name, _ = _CALIBRATORS[calibrator]
+        marker, name = _CALIBRATORS[calibrator]
         face = "0.3" if calibrator == "none" else "none"
         keys.append(
             Line2D([], [], marker=marker, mfc=face, mec="0.3", label=name, **dot)
@@ -279,6 +284,12 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
     line = Line2D([], [], color="0.6", lw=0.8, label="Pareto front")
     add_legend(figure, [*keys, line], top=0.63)
     return figure
+
+
+def _name_calibrator(row: dict[str, Any]) -> str:
+    """Return what follows the name of a condition."""
+    name = row["calibrator"]
+    return "" if name == UNCALIBRATED else f" with {CALIBRATORS[name]}"
 
 
 def _front_values(selection: Selection) -> pd.DataFrame:
@@ -294,8 +305,7 @@ def caption_front(points: pd.DataFrame) -> str:
     for facet, own in whole.groupby("facet"):
         own = own.sort_values(["rank", "calibrator"])
         names = [
-            label(row["rank"]) + _CALIBRATORS[row["calibrator"]][2]
-            for row in own.to_dict("records")
+            label(row["rank"]) + _name_calibrator(row) for row in own.to_dict("records")
         ]
         start = f"{facet}: " if whole["facet"].nunique() > 1 else ""
         parts.append(start + join(names))

@@ -57,14 +57,18 @@ function fill() {
     calibrator: () => unique(readings.filter((of) => of[0] === view.task && view.scoring === of[1] + " " + of[2]).map((of) => of[3])).sort((a, b) => (b === "none") - (a === "none")),
     metric: () => [BOTH, ...Object.keys(data.metrics).filter((each) => key(each) in data.values)],
   };
+  const words = {
+    scoring: (value) => value.replace(" ", " (") + ")",
+    calibrator: (value) => data.calibrators[value],
+    metric: (value) => value === BOTH ? "accuracy and confidence" : data.metrics[value][0],
+  };
   unknown = [];
   for (const [name, list] of Object.entries(options)) {
     const choices = list();
     if (view[name] && !choices.includes(view[name])) unknown.push(name + " " + view[name]);
     if (!choices.includes(view[name])) view[name] = choices[0];
     form[name].replaceChildren(...choices.map((value) => {
-      const text = value === BOTH ? "accuracy and confidence" : name === "metric" ? data.metrics[value][0] : name === "scoring" ? value.replace(" ", " (") + ")" : value;
-      return make("option", { value }, text);
+      return make("option", { value }, (words[name] ?? String)(value));
     }));
     form[name].value = view[name];
   }
