@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections import Counter
 from importlib.resources import files
+from itertools import islice
 
 import pytest
 from babel.numbers import get_territory_currencies
 
 from polycal.miniature import facts as facts_module
-from polycal.miniature.corpus import language_shares
+from polycal.miniature.corpus import draw_documents, language_shares, stated_facts
 from polycal.miniature.facts import KINDS, Fact, load_world, written_languages
 from polycal.miniature.instructions import make_instructions
 from polycal.miniature.questions import make_questions
@@ -254,6 +255,25 @@ def test_the_language_mix_is_skewed():
     assert shares["en"] == first > 4 * second
     assert {shares["sn"], shares["ny"]} == {last, least}
     assert 0 < last < before
+
+
+def test_a_fifth_of_the_facts_is_in_no_document(world):
+    """From neither side, in no form; all names are in documents nevertheless."""
+    stated = stated_facts(world)
+    unstated = {fact.pair for fact in set(world.facts) - set(stated)}
+    assert len(unstated) == round(0.2 * 79) + round(0.2 * 71)
+    assert unstated.isdisjoint(fact.pair for fact in stated)
+    assert stated == [fact for fact in world.facts if fact.pair not in unstated]
+
+    def spell(fact):
+        given = world.names[KINDS[fact.kind][0], fact.given]["en"]
+        return f"{given}: {world.name_answer(fact.kind, fact.answer, 'en')}"
+
+    drawn = {document.text for document in islice(draw_documents(world, seed=1), 30000)}
+    assert {spell(fact) for fact in stated} <= drawn
+    assert drawn.isdisjoint(
+        spell(fact) for fact in world.facts if fact.pair in unstated
+    )
 
 
 def test_another_seed_asks_other_questions():

@@ -150,13 +150,13 @@ def pretrain(
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Return a Llama of 3.2 M parameters with random weights."""
+    """Return a Llama of 2.6 M parameters with random weights."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=160,
             intermediate_size=448,
-            num_hidden_layers=6,
+            num_hidden_layers=4,
             num_attention_heads=5,
             num_key_value_heads=5,
             max_position_embeddings=1024,
