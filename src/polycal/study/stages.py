@@ -3,7 +3,7 @@
 # Increase the number of a stage whose results change. It is a parameter of the stage's
 # rule, so the new number, and not a comment, makes Snakemake run the stage again.
 STAGES = {
-    "make_miniature": 2,
+    "make_miniature": 3,
     "prepare_model": 1,
     "prepare_released": 1,
     "prepare_sft": 2,
