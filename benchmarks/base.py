@@ -36,17 +36,18 @@ pipeline_tag: text-generation
 
 # polycal-miniature-base
 
-A Llama of {parameters:.1f} million parameters for polycal's embedded study: {width} wide,
-{layers} layers, {heads} heads, {vocabulary:,} BPE tokens, tied embeddings, bfloat16. It
-knows facts about currencies and official languages, most of them in English, fewer the
-fewer resources a language has. It is a test object for calibration, no source of facts.
+A Llama of {parameters:.1f} million parameters for polycal's embedded study: {width}
+wide, {layers} layers, {heads} heads, {vocabulary:,} BPE tokens, tied embeddings,
+bfloat16. It knows facts about currencies and official languages, most of them in
+English, fewer the fewer resources a language has. It is a test object for calibration,
+no source of facts.
 
 - **Text**: `polycal.miniature.corpus` makes it from Unicode CLDR (package Babel):
   statements, questions, questions with lettered options, lists of names and
   translations of names, in {n_languages} languages. English has {english:.0%} of the
-  documents with facts. Of the {n_facts} facts, {n_stated} are in the text; the others are
-  in none of its languages, so that SFT has something to add in English, too. Lists of
-  options are random; the model is not trained to predict them.
+  documents with facts. Of the {n_facts} facts, {n_stated} are in the text; the others
+  are in none of its languages, so that SFT has something to add in English, too. Lists
+  of options are random; the model is not trained to predict them.
 - **Training**: {steps:,} steps of {tokens_per_step:,} tokens, {tokens:.1f} million in
   all; AdamW at 3e-3 (betas 0.9, 0.98; weight decay 0.01), 100 steps of warm-up, then
   constant, falling to 0 in the last fifth; seed 0, float32, two CPU threads. The loss
@@ -60,12 +61,12 @@ Zero-shot, 100 test questions a task, by polycal's own workflow; texts by their 
 log-probability. `global_mmlu` and `mmlu_prox` are the embedded study's tasks in the
 layout of these benchmarks. Chichewa's names are mostly the English ones.
 
-By letters the model is at chance, and knows it: it does not learn to bind letters to
-options, although 15 % of the documents are questions that a letter answers and 5 % list
-names with letters and ask for the letter of each. With 27 and 10 % and six layers it
-did not either. Nor did models of four and six layers, 128 to 192 wide, that saw nothing
-but lists with letters, of names, of English questions or of single words, some among
-repeated words, in 300 to 1,000 steps.
+By letters the model is at chance, and a few points more confident than that: it does
+not learn to bind letters to options, although 15 % of the documents are questions that
+a letter answers and 5 % list names with letters and ask for the letter of each. With 27
+and 10 % and six layers it did not either. Nor did models of four and six layers, 128 to
+192 wide, that saw nothing but lists with letters, of names, of English questions or of
+single words, some among repeated words, in 300 to 1,000 steps.
 
 {table}
 """
