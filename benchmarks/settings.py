@@ -4,7 +4,7 @@
     python benchmarks/settings.py FOLDER FOLDER ...
 
 The first makes the studies one after the other, each a whole run of the workflow
-(ten minutes on two quiet cores): as it is, with three other SFT seeds, with two
+(nine minutes on two quiet cores): as it is, with three other SFT seeds, with two
 threads a job and without the vector instructions that the processor has beyond SSE4.1,
 and scored in bfloat16. The second compares finished studies, such as those of other
 machines. Printed is each claim's estimate and verdict in each setting, a star where a

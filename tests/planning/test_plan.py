@@ -187,7 +187,7 @@ def test_the_embedded_study_half_way(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     timings = Path("results", "timings")
     for seed in (0, 1):
-        save(timings, f"tune/miniature/alpaca-en/ls-0/lr-0.001/seed-{seed}", 72)
+        save(timings, f"tune/miniature/alpaca-en/ls-0/lr-5e-4/seed-{seed}", 72)
     main(["plan", "--config", str(REPOSITORY / "config.yaml")])
     text = capsys.readouterr().out
     assert "GPU-hours" not in text

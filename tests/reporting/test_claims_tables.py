@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 
 from polycal.comparing.claims import CLAIMS
-from polycal.reporting.claims_tables import add_seeds, arrange_claims, list_claims
+from polycal.reporting.claims_tables import (
+    add_seeds,
+    arrange_claims,
+    find_conflicts,
+    list_claims,
+)
 
 
 def row(statement: str, task: str, smoothing: float, **changes: object) -> dict:
@@ -55,6 +60,22 @@ def test_a_chip_stands_where_its_claim_and_its_condition_meet():
     assert first["text"].startswith(start)
     marks = {"✓": "holds", "✗": "reversed", "?": "inconclusive"}
     assert dict(matrix["marks"]) == marks
+
+
+def test_an_opposite_verdict_under_another_scoring_is_told():
+    """One of the same task and smoothing that is decided in both scorings."""
+    rows = frame(
+        row("It falls.", "t", 0.1),
+        row("It falls.", "t", 0.1, scoring="text", verdict="reversed"),
+        row("It stays.", "t", 0.1, verdict="inconclusive"),
+        row("It stays.", "t", 0.1, scoring="text", verdict="reversed"),
+        row("It rises.", "t", 0.2, verdict="reversed"),
+        row("It rises.", "t", 0.1, scoring="text"),
+        row("It falls.", "u", 0.1, scoring="text"),
+    )
+    told = "Scored by text, the verdict is the opposite: “It falls.”"
+    assert find_conflicts(rows, "t", "letters") == [told]
+    assert find_conflicts(rows, "u", "text") == []
 
 
 def test_several_models_have_columns_of_their_own():

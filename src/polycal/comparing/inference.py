@@ -116,13 +116,14 @@ def distance(noise: Noise, rare: ArrayLike) -> np.ndarray:
 
     with the quantiles z of the normal and t of Student's distribution (of questions t
     is z) and o^2 the sum of s^2 of the others: what t exceeds z by, because a variance
-    is an estimate, counts in so far as this part reaches farther than the others do. It
-    is exact if one part is alone. With many degrees of freedom k is 1 and the excess is
-    Welch's (1947) to first order; with few, k was chosen so that estimates err at most
-    as often as `rare` says, and not much less. The root of the sum of (t s)^2 (Graybill
-    and Wang 1980) is up to a fifth larger with two degrees of freedom. Degrees of
-    freedom for the sum (Satterthwaite) would be many where two or three seeds agree by
-    chance, and reject too often.
+    is an estimate, counts by half where (t s)^2 is k times (z o)^2, and nearly whole
+    where it is ten times. It is exact if one part is alone. With many degrees of
+    freedom k is 1 and the excess is Welch's (1947) to first order; with few, k was
+    chosen so that estimates err at most as often as `rare` says, and at 5 % at least
+    half as often. The root of the sum of (t s)^2 (Graybill and Wang 1980) is up to a
+    fifth larger at 95 % with two degrees of freedom. Degrees of freedom for the sum
+    (Satterthwaite) would be many where two or three seeds agree by chance, and reject
+    too often. With fewer than two, noisier questions may make it smaller.
 
     Args:
         noise: of L estimates.

@@ -53,7 +53,8 @@ def stated_facts(world: World) -> list[Fact]:
     """Return the facts that documents hold, in order: four fifths of each kind.
 
     What is unstated is so from both sides: neither the currency of a territory nor a
-    territory of the currency. It is the same for every seed of the documents.
+    territory of the currency. The choice depends on the facts alone, and not on the
+    seed of the documents.
     """
     unstated: set[tuple[str, str]] = set()
     for kind, (given, _) in KINDS.items():

@@ -19,8 +19,8 @@ from polycal.study import grid
 # usual for training dense models of this size; forward passes alone reach more.
 TRAINING_MFU = 0.40
 SCORING_MFU = 0.45
-# Reached on a CPU core in float32: with it the embedded study is estimated at 0.25
-# core-hours; its trainings and scorings took 0.20 on two cores.
+# Reached on a CPU core in float32: with it the embedded study is estimated at 0.43
+# core-hours; its trainings and scorings took 0.24 on two cores.
 CORE_FLOPS = 25e9
 READ_SPEED = 0.4e9  # bytes/s of weights; 16 GB take 20 to 60 s
 START_UP = 10.0  # seconds until the weights are asked for

@@ -98,7 +98,7 @@ def _chip(row: Mapping, *, several: bool) -> dict[str, str]:
 
 
 def find_conflicts(claims: pd.DataFrame, task: str, scoring: str) -> list[str]:
-    """Say which verdicts of a task come out the other way under another scoring.
+    """Say which verdicts of a task are the opposite under another scoring.
 
     Args:
         claims: rows of a claims table under headline normalisers.
@@ -117,7 +117,7 @@ def find_conflicts(claims: pd.DataFrame, task: str, scoring: str) -> list[str]:
         if len(both):
             names = dict.fromkeys(both.index.get_level_values("statement"))
             quoted = " ".join(f"“{name}”" for name in names)
-            told.append(f"Scored by {other}, verdicts come out the other way: {quoted}")
+            told.append(f"Scored by {other}, the verdict is the opposite: {quoted}")
     return told
 
 

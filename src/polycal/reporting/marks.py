@@ -14,7 +14,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from polycal.comparing.conditions import label
+from polycal.measuring.readings import UNCALIBRATED
 from polycal.measuring.side_metrics import MEASURED
+from polycal.measuring.temperature import CALIBRATORS
 from polycal.reporting.canvas import name_line
 from polycal.reporting.spelling import spell
 
@@ -25,7 +27,13 @@ _QUOTES = {"&quot;": '"', "&apos;": "'"}
 
 def name_case(row: Mapping) -> str:
     """Return the language or the level of a row, and its condition."""
-    return f"{name_line(row.get('language', row.get('level')))}, {label(row['rank'])}"
+    return f"{name_line(row.get('language', row.get('level')))}, {name_condition(row)}"
+
+
+def name_condition(row: Mapping) -> str:
+    """Return the condition of a row, and its calibrator if it has one."""
+    calibrator = CALIBRATORS.get(row.get("calibrator", UNCALIBRATED))
+    return label(row["rank"]) + (f" with {calibrator}" if calibrator else "")
 
 
 def spell_values(row: Mapping, *metrics: str) -> str:

@@ -106,7 +106,6 @@ def report(
         | describe_questions(task, checked, asked.get(task, {}))
         for task in measured["task"].unique()
     ]
-    lead = tasks[0]
     values = {
         "study": study,
         "description": description,
@@ -120,7 +119,6 @@ def report(
         "subjects": describe_subjects(measured),
         "trainings": describe_trainings(listed),
         "tasks": tasks,
-        "conflicts": find_conflicts(claims, lead["name"], lead["scorings"][0]["name"]),
         "n_bins": int(select(paths["reliability"], "reliability")["bin"].nunique()),
         "tables": [
             {"name": name, "link": folders.link(path)} for name, path in paths.items()
@@ -221,6 +219,7 @@ def _task(
         "n_languages": own["language"].nunique(),
         "n_questions": str(n.min()) if n.nunique() == 1 else f"{n.min()} to {n.max()}",
         "scorings": described,
+        "conflicts": find_conflicts(claims, task, scorings[0]),
     }
 
 

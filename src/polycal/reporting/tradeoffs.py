@@ -1,7 +1,5 @@
 """Figures of one quantity over another: smoothing, token premium, accuracy and ECE."""
 
-from typing import Any
-
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -10,8 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from polycal.comparing.conditions import by_condition, label, language_of
-from polycal.measuring.readings import UNCALIBRATED
-from polycal.measuring.temperature import CALIBRATORS
 from polycal.reporting.canvas import (
     STYLE,
     add_legend,
@@ -25,7 +21,7 @@ from polycal.reporting.canvas import (
     scale_logs,
 )
 from polycal.reporting.figure_kind import NO_SFT, FigureKind
-from polycal.reporting.marks import name_case, put_marks, spell_values
+from polycal.reporting.marks import name_case, name_condition, put_marks, spell_values
 from polycal.reporting.selection import Selection
 from polycal.reporting.sentences import join, per_condition
 from polycal.reporting.spelling import spell
@@ -256,13 +252,13 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
                 face = colour if calibrator == "none" else "none"
                 look = {"mfc": face, "mec": colour, "ms": 4.5, "mew": 0.9}
                 x, y = 100 * rows["accuracy"], 100 * rows["ece"]
-                marker, _ = _CALIBRATORS[calibrator]
                 titles = [
-                    f"{name_case(row)}{_name_calibrator(row)}: "
-                    f"{spell_values(row, 'accuracy', 'ece')}"
+                    f"{name_case(row)}: {spell_values(row, 'accuracy', 'ece')}"
                     for row in rows.to_dict("records")
                 ]
-                put_marks(axes, x, y, titles, marker=marker, **look)
+                put_marks(
+                    axes, x, y, titles, marker=_CALIBRATORS[calibrator][0], **look
+                )
         axes.set_title(name_level(level), pad=3)
         axes.margins(0.12)
         axes.set_xlabel("accuracy (%)")
@@ -286,12 +282,6 @@ def front(points: pd.DataFrame, *, title: str = "") -> Figure:
     return figure
 
 
-def _name_calibrator(row: dict[str, Any]) -> str:
-    """Return what follows the name of a condition."""
-    name = row["calibrator"]
-    return "" if name == UNCALIBRATED else f" with {CALIBRATORS[name]}"
-
-
 def _front_values(selection: Selection) -> pd.DataFrame:
     points = selection.rows("fronts")
     has_sft = (points["sft"] != BASE).any()
@@ -304,9 +294,7 @@ def caption_front(points: pd.DataFrame) -> str:
     parts = []
     for facet, own in whole.groupby("facet"):
         own = own.sort_values(["rank", "calibrator"])
-        names = [
-            label(row["rank"]) + _name_calibrator(row) for row in own.to_dict("records")
-        ]
+        names = [name_condition(row) for row in own.to_dict("records")]
         start = f"{facet}: " if whole["facet"].nunique() > 1 else ""
         parts.append(start + join(names))
     start = "Pareto front of accuracy and ECE over all languages –"

@@ -82,7 +82,8 @@ function fill() {
   view.lang = known.filter((code) => wanted.includes(code)).join(" ");
 }
 
-const place = () => facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text;
+const place = () => facetOf().name + ", " + view.task + ", " + form.scoring.selectedOptions[0].text +
+  (view.calibrator === "none" ? "" : ", with " + data.calibrators[view.calibrator]);
 // The metric of the table; beside accuracy and confidence it is their gap.
 const tabled = () => view.metric === BOTH ? "gap" : view.metric;
 
