@@ -80,6 +80,8 @@ def test_ctrl_c_twice_ends_snakemake_though_a_job_hangs(house):
             stdout=words,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A shell's background job ignores Ctrl-C, and what it starts does, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     hanging = []
     try:
