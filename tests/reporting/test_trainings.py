@@ -1,5 +1,7 @@
 """Readers learn what else differs between compared runs."""
 
+import json
+
 import pyarrow as pa
 from made_up import make_study
 
@@ -40,6 +42,18 @@ def test_settings_are_listed_once_unless_they_differ(tmp_path):
     assert described["differ"] == []
     assert [row["nll"] for row in described["rows"]] == ["1.7000", "1.6900"]
     assert describe(tmp_path / "b", sft=())["rows"] == []
+
+
+def test_settings_of_adapters_are_listed_where_there_are_adapters(tmp_path):
+    """A full training's recipe holds them, too, and they mean nothing there."""
+    path = make_study(tmp_path)["runs"]
+    rows = tables.read(path, "runs").to_pylist()
+    tuned = [row for row in rows if row["recipe"]]
+    for method, shown in (("full", []), ("lora", [("lora_rank", "8")])):
+        for row in tuned:
+            row["recipe"] = json.dumps({"lora_rank": 8, "method": method})
+        table = pa.Table.from_pylist(rows, tables.SCHEMAS["runs"])
+        assert describe_trainings(table)["same"] == [*shown, ("method", method)]
 
 
 def test_a_training_that_made_the_model_worse_is_said(tmp_path):

@@ -66,6 +66,8 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
     tuned = tuned[tuned["rank"] >= 0].sort_values(["facet", "rank", "seed"])
     recipes = [json.loads(text) for text in tuned["recipe"]]
     names = sorted(set().union(*recipes))
+    if not any(own.get("method") == "lora" for own in recipes):
+        names = [name for name in names if not name.startswith("lora_")]
     values = {name: [_spell(own.get(name)) for own in recipes] for name in names}
     differ = [name for name in names if len(set(values[name])) > 1]
     rows = [

@@ -21,5 +21,5 @@ STAGES = {
     "find_shifts": 3,
     "draw": 15,
     "tabulate": 5,
-    "report": 21,
+    "report": 22,
 }
