@@ -57,8 +57,11 @@ def test_settings_of_adapters_are_listed_where_there_are_adapters(tmp_path):
 
 
 def test_a_training_that_made_the_model_worse_is_said(tmp_path):
-    """By its own held-out conversations; a better one, or an unknown loss, is not."""
-    path = make_study(tmp_path, smoothing=(0.0, 0.1))["runs"]
+    """By its own held-out conversations; a better one, or an unknown loss, is not.
+
+    Seeds were selected by their mean loss, so they are one row and one warning.
+    """
+    path = make_study(tmp_path, smoothing=(0.0, 0.1), seeds=(0, 1))["runs"]
     rows = tables.read(path, "runs").to_pylist()
     tuned = [row for row in rows if row["sft"] != "none"]
     for untuned, n in ((None, 0), (1.695, 1), (1.8, 0)):
@@ -70,8 +73,9 @@ def test_a_training_that_made_the_model_worse_is_said(tmp_path):
         if n:  # SFT ends at 1.7, smoothing 0.1 at 1.69
             (warning,) = described["warnings"]
             assert warning.endswith("validation NLL 1.6950 → 1.7000.")
-            assert "SFT, seed 0: training made the model worse" in warning
+            assert "SFT, seeds 0 and 1: training made the model worse" in warning
     assert {row["untuned"] for row in described["rows"]} == {"1.8000"}
+    assert [row["seeds"] for row in described["rows"]] == ["0, 1", "0, 1"]
 
 
 def test_released_checkpoints_are_listed_apart(tmp_path):

@@ -52,18 +52,19 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
         runs: a `runs` table.
 
     Returns:
-        `rows`: one per run that the study trained, spelt out; `same`: settings that all
+        `rows`: the runs that the study trained, spelt out, a row for all seeds of a
+        condition that were selected alike; `same`: settings that all
         of them share; `differ`: names of the other settings, whose values are in the
         rows; `origins`: `facet`, `repo` and `revision` of each base model and released
         checkpoint, where they are known; `warnings`: one sentence per comparison of
-        different learning rates, per run that predicts its own data worse than the
-        untuned model, and per checkpoint whose tokenizer is not that of its base model,
-        whose weights are quantised, that is another one under a second name, or that is
-        an adapter of another base model.
+        different learning rates, per condition that predicts its own data worse than
+        the untuned model, and per checkpoint whose tokenizer is not that of its base
+        model, whose weights are quantised, that is another one under a second name, or
+        that is an adapter of another base model.
     """
     frame = runs.to_pandas()
     tuned = by_condition(frame[(frame["sft"] == BASE) | frame["recipe"].notna()])
-    tuned = tuned[tuned["rank"] >= 0].sort_values(["facet", "rank", "seed"])
+    tuned = _join_seeds(tuned[tuned["rank"] >= 0])
     recipes = [json.loads(text) for text in tuned["recipe"]]
     names = sorted(set().union(*recipes))
     if not any(own.get("method") == "lora" for own in recipes):
@@ -74,7 +75,7 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
         {
             "facet": row["facet"],
             "condition": label(row["rank"]),
-            "seed": row["seed"],
+            "seeds": ", ".join(map(str, row["seeds"])),
             "lr": number(row["lr"]),
             "nll": _spell_loss(row["validation_nll"]),
             "untuned": _spell_loss(row["untuned_nll"]),
@@ -98,6 +99,16 @@ def describe_trainings(runs: pa.Table) -> dict[str, Any]:
             warn_of_adapters(runs),
         ),
     }
+
+
+def _join_seeds(tuned: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per condition and selection, with the list of its `seeds`.
+
+    A rate is selected by its mean loss over seeds, so seeds differ in nothing else.
+    """
+    alike = ["facet", "rank", "lr", "validation_nll", "untuned_nll", "n_candidates"]
+    groups = tuned.groupby([*alike, "recipe"], dropna=False)
+    return groups["seed"].agg(sorted).rename("seeds").reset_index()
 
 
 def _join_alike(tuned: set[str], *warnings: Iterable[tuple[str, str]]) -> list[str]:
@@ -185,9 +196,11 @@ def _last_name(repo: str) -> str:
 def _warn_of_losses(tuned: pd.DataFrame) -> Iterator[tuple[str, str]]:
     for row in tuned.to_dict("records"):
         if row["validation_nll"] > row["untuned_nll"]:  # False where it is not known
+            plural = "s" if len(row["seeds"]) > 1 else ""
+            seeds = join([str(seed) for seed in row["seeds"]])
             yield (
                 row["facet"],
-                f"{label(row['rank'])}, seed {row['seed']}: training made the "
+                f"{label(row['rank'])}, seed{plural} {seeds}: training made the "
                 "model worse at held-out conversations of its own SFT set: "
                 f"validation NLL {_spell_loss(row['untuned_nll'])} → "
                 f"{_spell_loss(row['validation_nll'])}.",
