@@ -42,8 +42,9 @@ SCENARIOS = {
 OF_ACCURACY, OF_CONFIDENCE = (0.003, 0.003), (0.005, 0.005)
 SMOOTHINGS = (0.0, 0.1, 0.2)
 # Trainings of one seed share the order of the examples. The parts of the variance that
-# all of them and those with smoothing share make the correlations of the embedded
-# study: 0.25 and 0.6 of differences to the base model, 0.73 of those to plain SFT.
+# all of them and those with smoothing share make the correlations that the embedded
+# study had until 30 November 2026: 0.25 and 0.6 of differences to the base model, 0.73
+# of those to plain SFT.
 _BY_SEED, _BY_SMOOTHED = 0.25, 0.35
 VOCABULARIES = {"a": 128_000, "b": 32_000}  # the models
 LANGUAGES = [code for code, own in load_languages().items() if own.in_global_mmlu]
