@@ -92,7 +92,8 @@ def correlate(studies: list[Path]) -> pd.DataFrame:
             np.corrcoef(pooled[one], pooled[other])[0, 1],
         )
         for one, other in itertools.combinations(sorted(pooled), 2)
-        if one[:-1] == other[:-1]
+        # A study without one of two smoothing values pairs nothing of theirs.
+        if one[:-1] == other[:-1] and pooled[one].shape == pooled[other].shape
     ]
     frame = pd.DataFrame(
         pairs, columns=["reference", "task", "scoring", "smoothing", "r"]
