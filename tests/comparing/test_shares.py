@@ -66,6 +66,12 @@ def test_nothing_is_a_share_of_what_may_be_nothing():
     assert fieller(removed, difference(0.05, 0.03 * Y), 0.95) == (None, None)
 
 
+def test_what_sft_took_away_has_no_share():
+    """SFT lowered the gap by 0.25, surely; "40 % of it removed" would say nothing."""
+    removed, taken = difference(-0.1, 0.02 * X), difference(-0.25, 0.03 * Y)
+    assert fieller(removed, taken, 0.95) == (None, None)
+
+
 def test_seeds_widen_it_and_are_pooled_over_smoothing_values():
     """One value of two seeds: t with 1 degree of freedom. Two values have 1.6."""
     certain = 1e-9 * X

@@ -33,8 +33,9 @@ def fieller(
     """Return the interval of removed / added (Fieller 1954).
 
     It holds the ratios r that a test of removed - r added = 0 does not reject, with the
-    noise of questions and of trainings of that difference. Where `added` itself is not
-    shown to differ from 0, every ratio is possible.
+    noise of questions and of trainings of that difference. There is none where `added`
+    is not shown to be above 0: of nothing every ratio is possible, and what SFT took
+    away has no share that smoothing removes.
 
     Args:
         removed: the numerator.
@@ -44,7 +45,7 @@ def fieller(
             as it is in contrasts.
 
     Returns:
-        Lower and upper end; None for both where the interval is unbounded.
+        Lower and upper end; None for both where there is none, or it is unbounded.
     """
 
     def excess(ratio: float) -> float:
@@ -58,7 +59,8 @@ def fieller(
 
     from scipy.optimize import brentq  # 0.3 s to import
 
-    if _excess(added.value, added.draws, [added.seeds], confidence) <= 0:
+    shown = _excess(added.value, added.draws, [added.seeds], confidence) > 0
+    if added.value <= 0 or not shown:
         return None, None
     ratio = removed.value / added.value
     ends = []
