@@ -136,6 +136,18 @@ def test_a_bias_that_is_not_known_counts_against_both_directions():
         ]
 
 
+def test_the_questions_that_decide_an_ece_shrink_its_bias_too():
+    """0.05 with a bias of 0.045: half a point is beyond it, with an error of 0.2.
+
+    (1.96 + 0.84) * 0.002 + 0.045 has to become the 0.0497 that 0.0001 of noise over
+    trainings leaves: 500 questions * (0.0506 / 0.0497)^2.
+    """
+    (row,) = judged(contrast("calibration", 0.05, 0.002, bias=0.045)).to_dict("records")
+    assert row["verdict"] == "holds"
+    assert row["n_questions_needed"] == 518
+    assert row["detectable"] == pytest.approx(0.045 + 2.8016 * 0.0020025, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("claim", "before", "estimate", "verdict", "reason"),
     [
@@ -143,6 +155,10 @@ def test_a_bias_that_is_not_known_counts_against_both_directions():
         ("overconfidence", -0.24, 0.20, "not judged", "under-confident"),
         # SFT -4, smoothing -24: no over-confidence that smoothing could lower.
         ("smoothing", -0.04, -0.20, "not judged", "under-confident"),
+        # No change of a model that is under-confident is no claim's, either.
+        ("overconfidence", -0.24, 0.0, "not judged", "under-confident"),
+        ("smoothing", -0.24, 0.0, "not judged", "under-confident"),
+        ("smoothing", 0.0, 0.0, "negligible", None),
         ("smoothing", 0.04, -0.28, "holds", None),
         ("overconfidence", -0.24, 0.28, "holds", None),
         ("overconfidence", 0.04, -0.28, "reversed", None),

@@ -20,7 +20,7 @@ def claims(*rows):
                 **{"before": 0.3, "after": 0.3 + estimate, "confidence": 0.975},
                 **{"tipping_sd": None, "lr": 0.001, "lr_reference": 0.001},
                 **{"detectable": 0.0312, "n_questions_needed": 1234.0},
-                **{"n_seeds_needed": None},
+                **{"n_seeds_needed": None, "n_seeds": 3},
             }
             for level, estimate, verdict in rows
         ]
@@ -105,10 +105,16 @@ RANGE = "[−3.0, +1.0], 97.5 % interval"
         ),
         (
             {"verdict": "inconclusive", "reason": "over-confidence is not shown"}
-            | {"n_questions_needed": float("nan")},
+            | dict.fromkeys(("n_questions_needed", "detectable"), float("nan")),
+            "t, letters, smoothing 0.1",
+            f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; "
+            "over-confidence is not shown)",
+        ),
+        (
+            {"verdict": "inconclusive", "n_questions_needed": float("nan")},
             "t, letters, smoothing 0.1",
             f"is inconclusive (ECE 30.0% → 29.0%: −1.0 pp {RANGE}; decides effects "
-            "from 3.1 pp on; over-confidence is not shown)",
+            "from 3.1 pp on; more questions and more seeds would decide this one)",
         ),
         (
             {"verdict": "inconclusive", "n_seeds_needed": 7.0},

@@ -22,7 +22,7 @@ def row(statement: str, task: str, smoothing: float, **changes: object) -> dict:
         **{"ci_low": -0.2, "ci_high": -0.05, "before": 0.3, "after": 0.18},
         **{"confidence": 0.95, "tipping_sd": None, "detectable": 0.1},
         **{"n_questions_needed": None, "lr": 0.1, "lr_reference": 0.1},
-        **{"n_seeds_needed": None},
+        **{"n_seeds_needed": None, "n_seeds": 3},
         **changes,
     }
 

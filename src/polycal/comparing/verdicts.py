@@ -222,16 +222,15 @@ def _decide(
     widest = span[1] - span[0]
     shown = {name: row[name] for name in (*_SHOWN, *_COUNTED)}
     excess = float(beyond(row["low"], row["high"], row["margin"]))
+    seen = float(beyond(row["estimate"], row["estimate"], row["margin"]))
     shown |= plan(
         noise,
         level,
-        excess=excess,
+        excess=seen,
+        bias=seen - excess,
         together=decision.together,
         **{name: row[name] for name in _COUNTED[:2]},
     )
-    # What bias may hide has to be exceeded, too.
-    bias = max(row["estimate"] - row["low"], row["high"] - row["estimate"])
-    shown["detectable"] += bias
     shown |= {
         "ci_low": max(row["low"] - half, -widest),
         "ci_high": min(row["high"] + half, widest),
@@ -239,9 +238,11 @@ def _decide(
         "p_adjusted": p,
         "verdict": verdict,
     }
-    if verdict == INCONCLUSIVE:
+    if verdict in (INCONCLUSIVE, NEGLIGIBLE) and _is_under_confident(test, row, level):
+        shown |= _reject("the model is under-confident before and after")
+    elif verdict == INCONCLUSIVE:
         if test.claim.over:
-            shown |= _explain_gap(row, level, one=test.claim.level == EACH)
+            shown |= _explain_gap(row, level)
     elif (test.about["model"], test.about["sft"]) in released.checkpoints:
         # It is no draw of a training, so no noise of trainings can undo the verdict.
         shown["verdict"] += THIS_CHECKPOINT
@@ -261,16 +262,23 @@ def _rests_on_gap(row: pd.Series, noise: Noise) -> bool:
     return 2 * larger > float(p_two_sided(least, noise))
 
 
-def _explain_gap(row: pd.Series, level: float, *, one: bool) -> dict[str, Any]:
+def _is_under_confident(test: Test, row: pd.Series, level: float) -> bool:
+    """Return whether a claim about over-confidence is about a model without any.
+
+    A language of many does not make the model under-confident.
+    """
+    if not test.claim.over or test.claim.level == EACH:
+        return False
+    return min(row["p_before"], row["p_after"]) > 1 - level / 2
+
+
+def _explain_gap(row: pd.Series, level: float) -> dict[str, Any]:
     """Return why a claim about over-confidence is not decided, if for want of it.
 
     Args:
         row: the contrast.
         level: of the test, two-sided.
-        one: whether the row is one language of many.
     """
-    if min(row["p_before"], row["p_after"]) > 1 - level / 2 and not one:
-        return _reject("the model is under-confident before and after")
     changed = row["low"] > 0 or row["high"] < 0
     larger = row["p_after"] if row["estimate"] > 0 else row["p_before"]
     if changed and 2 * larger >= level:

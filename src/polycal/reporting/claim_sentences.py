@@ -127,12 +127,24 @@ def _spell_numbers(row: Mapping) -> list[str]:
         if row["detectable"] == row["detectable"]:
             least = spell_difference(row["detectable"], unit).removeprefix("+")
             notes.append(f"decides effects from {least} on")
-        if row["n_questions_needed"] == row["n_questions_needed"]:
-            needed = f"{int(row['n_questions_needed']):,}"
-            notes.append(f"{needed} questions would decide this one")
-        if row["n_seeds_needed"] == row["n_seeds_needed"]:
-            notes.append(f"{int(row['n_seeds_needed'])} seeds would decide this one")
+        notes += [f"{needed} would decide this one" for needed in list_needs(row)]
     return notes + list_cautions(row)
+
+
+def list_needs(row: Mapping) -> list[str]:
+    """Say what would decide the effect that an inconclusive claim saw, each by itself.
+
+    Where no number of questions does with these seeds, nor of seeds with these
+    questions, both are needed. Nothing is said where over-confidence is what lacks.
+    """
+    needs = [
+        f"{int(row[f'n_{more}_needed']):,} {more}"
+        for more in ("questions", "seeds")
+        if row[f"n_{more}_needed"] == row[f"n_{more}_needed"]
+    ]
+    if not needs and row["n_seeds"] > 1 and row["detectable"] == row["detectable"]:
+        return ["more questions and more seeds"]
+    return needs
 
 
 def list_cautions(row: Mapping) -> list[str]:

@@ -15,6 +15,7 @@ from polycal.reporting.claim_sentences import (
     MARKS,
     describe_case,
     list_cautions,
+    list_needs,
     spell_ends,
     spell_smoothing,
 )
@@ -41,7 +42,7 @@ def arrange_claims(claims: pd.DataFrame) -> dict[str, Any]:
         of each claim its `statement` and `cells`, lists of chips with `mark`, `kind`,
         `short` (the difference that decided) and `text` (all but the statement).
         `marks`: each sign in the matrix with its meaning. `unjudged`: how many claims
-        are left out because they are judged nowhere.
+        are judged nowhere, so they are no rows.
     """
     judged = claims.loc[claims["verdict"] != NOT_JUDGED, "statement"]
     shown = claims[claims["statement"].isin(judged)]
@@ -156,8 +157,9 @@ def list_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
     for statement, own in claims.groupby("statement", sort=False):
         cases = [_case(row, several=several) for row in own.to_dict("records")]
         first = cases[0]
+        alike = ("kind", "note", "values")
         if first["kind"] == NOT_JUDGED and all(
-            (case["kind"], case["note"]) == (NOT_JUDGED, first["note"])
+            [case[name] for name in alike] == [first[name] for name in alike]
             for case in cases
         ):
             cases = [first | {"where": "in every case"}]
@@ -184,19 +186,16 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
         notes = [case["note"], *list_cautions(row), _spell_seeds(row)]
         case["note"] = "; ".join(filter(None, notes))
     names = ("values", "difference", "interval", "least", "needed")
+    case |= dict.fromkeys(names, NOTHING)
+    if pd.notna(row["before"]):
+        case["values"] = f"{spell(row['before'], unit)} → {spell(row['after'], unit)}"
     if told["kind"] == NOT_JUDGED:
-        return case | dict.fromkeys(names, NOTHING)
-    needed = [
-        f"{int(row[f'n_{more}_needed']):,} {more}"
-        for more in ("questions", "seeds")
-        if told["kind"] == INCONCLUSIVE and pd.notna(row[f"n_{more}_needed"])
-    ]
+        return case
+    needed = list_needs(row) if told["kind"] == INCONCLUSIVE else []
+    if pd.notna(row["detectable"]):
+        case["least"] = spell_difference(row["detectable"], unit).removeprefix("+")
     return case | {
-        "values": f"{spell(row['before'], unit)} → {spell(row['after'], unit)}",
         "difference": spell_difference(row["estimate"], unit),
         "interval": f"{spell_ends(row)} {100 * row['confidence']:.4g} %",
-        "least": spell_difference(row["detectable"], unit).removeprefix("+")
-        if pd.notna(row["detectable"])
-        else NOTHING,
         "needed": " or ".join(needed) or NOTHING,
     }
