@@ -115,18 +115,19 @@ def _claims(claims: Iterable[dict], about: str) -> str:
     lines = []
     for claim in claims:
         # A statement may be longer than a line.
-        lines.append(_group(claim["statement"], 3, r"p{0.95\textwidth}"))
+        lines.append(_group(claim["statement"], 4, r"p{0.95\textwidth}"))
         for case in claim["cases"]:
             number = _cell(case["difference"], case["interval"], bold=False)
-            lines.append(_row([escape(case["where"]), escape(case["verdict"]), number]))
+            verdict = ": ".join(filter(None, [case["verdict"], case["note"]]))
+            words = map(escape, (case["where"], verdict, case["values"]))
+            lines.append(_row([*words, number]))
     caption = (
         f"Claims: {about}. The difference that decided, with its interval at the level "
         "that decided."
     )
-    head = "case & verdict & difference"
-    return _table(
-        r"p{0.36\textwidth}p{0.22\textwidth}r", head, lines, caption, f"claims {about}"
-    )
+    head = "case & verdict & before, after & difference"
+    columns = r"p{0.18\textwidth}p{0.24\textwidth}p{0.13\textwidth}r"
+    return _table(columns, head, lines, caption, f"claims {about}")
 
 
 def write_languages(frame: pd.DataFrame, title: str) -> str:
