@@ -37,6 +37,7 @@ from polycal.study.scorings import HEADLINE, NORMALISERS
 # The metrics that can be chosen.
 _CHOICES = ("gap", "confidence", "accuracy", "ece", "rms_ce", "brier", "nll")
 _CHOICES += ("temperature", "token_premium", "agreement", "confident_disagreement")
+_CHOICES += ("letter_share",)
 # Metric -> (heading, unit).
 METRICS = {name: (MEASURED[name].heading, MEASURED[name].unit) for name in _CHOICES}
 _NOTHING = [None] * 3  # value, and distances to the ends of its interval
