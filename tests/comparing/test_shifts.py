@@ -129,6 +129,35 @@ def test_what_sft_teaches_is_told_apart_from_the_rest(given):
     assert examples[0]["change"] == pytest.approx(0.95257 - 0.5, abs=1e-5)
 
 
+def test_what_sft_teaches_is_told_in_every_scoring(given):
+    """Texts per token: of 0.1 and 3 nats in two tokens each, 0.05 and 1.5 count."""
+    folder = given["out"].parent
+    texts = {"scoring": "text", "smoothing": 0.0, "tokens": ("a", "b")}
+    given["predictions"] += [
+        write_predictions(folder / "v", 0, sft="none", **texts),
+        write_predictions(folder / "w", 1, sft="s", **texts),
+    ]
+    turns = [{"role": "user", "content": name * 1000} for name in "ab"]
+    rows = [{"sft": "s", "example_id": 0, "messages": turns}]
+    made = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tables.write(made, folder / "sft", "conversations")
+    check = json.loads(given["check"].read_text())
+    check["test"]["missing"] = []
+    given["check"].write_text(json.dumps(check | {"content": digest_facts(check)}))
+    find_shifts(**given, sft=[folder / "sft"])
+    found = {
+        (row["scoring"], row["normaliser"]): row["estimate"]
+        for row in tables.read(given["taught"], "taught").to_pylist()
+        if row["metric"] == "confidence" and row["condition"] == 0.0 and row["taught"]
+    }
+    assert found == {
+        ("letters", "sum"): pytest.approx((0.52498 + 0.95257) / 2, abs=1e-5),
+        ("text", "token"): pytest.approx((0.51250 + 0.81757) / 2, abs=1e-5),
+    }
+    shown = tables.read(given["out"], "shifts").to_pylist()
+    assert {row["scoring"] for row in shown} == {"letters"}
+
+
 @pytest.mark.parametrize(
     ("scoring", "shown"), [("letters", ["b", "c"]), ("text", ["c", "a"])]
 )

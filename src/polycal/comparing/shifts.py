@@ -43,14 +43,14 @@ def find_shifts(
     confidence, of either sign, from the base model to SFT with the smallest smoothing,
     in the first seed. Where a normaliser counts tokens, questions whose options have
     another number of tokens in the other checkpoint's tokenizer are left out. The
-    second compares the questions that the SFT set teaches with the others, where all
-    languages share them.
+    second compares the questions that the SFT set teaches with the others, in every
+    scoring, where all languages share them.
 
     Args:
         predictions: predictions of the base model and of its runs with the SFT set.
         questions: questions tables of the task.
         check: JSON file that check_task wrote of the task.
-        scoring: scoring to read, with its headline normaliser.
+        scoring: scoring of the shifts, with its headline normaliser.
         runs: the study's runs table; predictions of other checkpoints are refused.
         sft: conversations of the SFT set; none if others trained on it.
         confidence: confidence level of the intervals.
@@ -67,7 +67,7 @@ def find_shifts(
     seeds: dict[float, int] = {}  # the first one of each condition
     # Condition order -> (language, question) -> tokens of its options.
     counts: dict[float, dict[tuple, list[int]]] = {}
-    tops: list[pd.DataFrame] = []
+    tops: dict[Scoring, list[pd.DataFrame]] = {}
     models, sets = set(), set()
     known = find_checkpoints(tables.read(runs, "runs")) if runs else {}
     for path in predictions:
@@ -75,15 +75,14 @@ def find_shifts(
         for first in scored.slice(0, 1).to_pylist():
             check_checkpoint(path, first, known)
             seed = first["seed"]
-        scored = tables.where(scored, scoring=scoring)
         origin = tables.read_metadata(path).get("questions", {})
         scored = keep_compared(compared, scored, origin)
         models |= set(scored["model"].unique().to_pylist())
         sets |= set(scored["sft"].unique().to_pylist()) - {BASE}
-        for order, read, n_tokens, top in _read(scored, HEADLINE[scoring]):
+        for name, order, read, n_tokens, top in _read(scored, scoring):
             by_question = top.groupby(["condition", "question_id"], as_index=False)
-            tops.append(by_question.sum())
-            if seeds.setdefault(order, seed) != seed:
+            tops.setdefault(name, []).append(by_question.sum())
+            if name != scoring or seeds.setdefault(order, seed) != seed:
                 continue
             answers.setdefault(order, {}).update(read)
             counts.setdefault(order, {}).update(n_tokens)
@@ -93,14 +92,17 @@ def find_shifts(
             "predictions of one base model and of one SFT set on it are expected; got "
             f"the models {sorted(models)} and the SFT sets {sorted(sets)}"
         )
-    shared = {"model": models.pop(), "sft": sets.pop(), "scoring": scoring}
-    shared |= {"normaliser": HEADLINE[scoring]}
+    facet = {"model": models.pop(), "sft": sets.pop()}
+    shared = facet | {"scoring": scoring, "normaliser": HEADLINE[scoring]}
     # An id is one question only where all languages share them.
     known_ids = find_taught(sft, [] if compared["policy"] == "own" else questions)
     split = pa.Table.from_pylist(
         [
-            shared | {"task": compared["task"]} | row
-            for row in split_taught(pd.concat(tops), known_ids, confidence)
+            facet
+            | {"task": compared["task"], "scoring": name, "normaliser": HEADLINE[name]}
+            | row
+            for name, own in sorted(tops.items())
+            for row in split_taught(pd.concat(own), known_ids, confidence)
         ],
         tables.SCHEMAS["taught"],
     )
@@ -140,30 +142,37 @@ def _cut(text: str) -> str:
 
 
 def _read(
-    scored: pa.Table, normaliser: str
-) -> Iterable[tuple[float, dict, dict, pd.DataFrame]]:
-    """Yield each condition's order, by (language, question) its numbers, its answers.
+    scored: pa.Table, scoring: Scoring
+) -> Iterable[tuple[Scoring, float, dict, dict, pd.DataFrame]]:
+    """Yield each scoring and condition's order, its numbers by question, its answers.
 
-    The first numbers are the options' probabilities, the second their tokens.
+    The first numbers by (language, question) are the options' probabilities under the
+    headline normaliser, the second their tokens; none of another scoring.
     """
-    conditions = scored.select(["smoothing", "sft"]).group_by(["smoothing", "sft"])
-    for condition in conditions.aggregate([]).to_pylist():
+    names = ["scoring", "smoothing", "sft"]
+    for condition in scored.select(names).group_by(names).aggregate([]).to_pylist():
         own = tables.where(scored, **condition).combine_chunks()
+        normaliser = HEADLINE[condition["scoring"]]
         given = answer(option_scores(own, normaliser), own["gold"])
         order = BASE_RANK if condition["sft"] == BASE else condition["smoothing"]
-        codes, names = own["language"].to_pylist(), own["question_id"].to_pylist()
-        keys = list(zip(codes, names, strict=True))
-        sizes = pc.list_value_length(own["logprobs"]).to_pylist()
-        yield (
-            order,
-            {
+        ids = own["question_id"].to_pylist()
+        probabilities, n_tokens = {}, {}
+        if condition["scoring"] == scoring:
+            keys = list(zip(own["language"].to_pylist(), ids, strict=True))
+            sizes = pc.list_value_length(own["logprobs"]).to_pylist()
+            probabilities = {
                 key: line[:size].astype(np.float32)
                 for key, line, size in zip(keys, given.probs, sizes, strict=True)
-            },
-            dict(zip(keys, own["n_tokens"].to_pylist(), strict=True)),
+            }
+            n_tokens = dict(zip(keys, own["n_tokens"].to_pylist(), strict=True))
+        yield (
+            condition["scoring"],
+            order,
+            probabilities,
+            n_tokens,
             pd.DataFrame(
                 {
-                    **{"condition": order, "question_id": names},
+                    **{"condition": order, "question_id": ids},
                     **{"confidence": given.top.confidence},
                     **{"accuracy": given.top.correct, "n": 1},
                 }

@@ -18,7 +18,7 @@ STAGES = {
     "contrast": 13,
     "analyse": 11,
     "list_runs": 7,
-    "find_shifts": 3,
+    "find_shifts": 4,
     "draw": 15,
     "tabulate": 6,
     "report": 22,
