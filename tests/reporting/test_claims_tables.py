@@ -121,6 +121,7 @@ def test_a_listed_case_has_what_was_seen_and_what_could_be():
     assert first == {
         **{"mark": "?", "kind": "inconclusive", "verdict": "inconclusive"},
         **{"where": "t, letters, smoothing 0.1", "note": ""},
+        **{"condition": "smoothing 0.1", "family": "primary"},
         **{"values": "+30.0 pp → +18.0 pp", "difference": "−12.0 pp"},
         **{
             "interval": "[−20.0, −5.0] 95 %",

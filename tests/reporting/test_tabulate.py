@@ -11,6 +11,7 @@ import pytest
 from made_up import CODES, LEVELS, make_study, mean_by_hand
 
 from polycal.errors import InputError
+from polycal.reporting import latex
 from polycal.reporting.tabulate import NAMES, _csv, tabulate
 from polycal.storage import tables
 
@@ -156,6 +157,26 @@ def test_names_are_escaped(made):
     """A percent sign would end the line of a table."""
     assert r"50\%\_\&more" in (made / "levels.tex").read_text()
     assert "50%_&more" in (made / "levels.csv").read_text()
+
+
+def test_a_case_of_a_claim_is_one_line_in_latex():
+    """So the claims of a study fit on a page: notes of a decided case are left out."""
+    decided = {
+        **{"condition": "smoothing 0.1", "kind": "holds", "family": "exploratory"},
+        **{"verdict": "holds for this training", "note": "undone by an sd of 1 pp"},
+        **{"values": "+30.0 pp → +18.0 pp", "difference": "−12.0 pp"},
+        "interval": "[−20.0, −5.0] 95 %",
+    }
+    unjudged = {"kind": "not judged", "verdict": "not judged", "note": "it has none"}
+    unjudged |= dict.fromkeys(("difference", "interval", "values"), "–")
+    claim = {"statement": "It falls.", "cases": [decided, decided | unjudged]}
+    written = latex.write_claims([("m", [claim])], "t, letters")
+    assert "It falls. (exploratory)}" in written
+    assert (
+        r"smoothing 0.1 & holds for this training & +30.0 $\to$ +18.0 & $-$12.0 pp "
+        r"{\tiny [$-$20.0, $-$5.0] 95 \%} \\"
+    ) in written
+    assert "smoothing 0.1 & not judged: it has none & -- & --" in written
 
 
 CLASSES = {

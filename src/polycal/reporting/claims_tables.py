@@ -147,10 +147,11 @@ def list_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
         claims: rows of a claims table under headline normalisers.
 
     Returns:
-        `statement` and `cases`: `mark`, `kind`, `verdict`, `where`, `values` (before
-        and after), `difference` with `interval`, `least` (the smallest effect that the
-        study decides), `needed` (questions per language, or seeds, that would decide
-        the effect that was seen, where it is not decided) and `note`.
+        `statement` and `cases`: `mark`, `kind`, `verdict`, `where`, `condition` (the
+        last part of it), `family`, `values` (before and after), `difference` with
+        `interval`, `least` (the smallest effect that the study decides), `needed`
+        (questions per language, or seeds, that would decide the effect that was seen,
+        where it is not decided) and `note`.
     """
     several = len(claims[["model", "sft"]].drop_duplicates()) > 1
     listed = []
@@ -162,7 +163,8 @@ def list_claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
             [case[name] for name in alike] == [first[name] for name in alike]
             for case in cases
         ):
-            cases = [first | {"where": "in every case"}]
+            everywhere = dict.fromkeys(("where", "condition"), "in every case")
+            cases = [first | everywhere]
         listed.append({"statement": statement, "cases": cases})
     return listed
 
@@ -181,6 +183,9 @@ def _case(row: Mapping, *, several: bool) -> dict[str, str]:
     told = describe_case(row, facet=several)
     unit = MEASURED[row["metric"]].unit
     case = {name: told[name] for name in ("mark", "kind", "verdict", "where")}
+    smoothing = spell_smoothing(row)
+    case["condition"] = f"smoothing {smoothing}" if smoothing else "SFT"
+    case["family"] = row["family"]
     case["note"] = row["reason"] if isinstance(row["reason"], str) else ""
     if told["kind"] != NOT_JUDGED:
         notes = [case["note"], *list_cautions(row), _spell_seeds(row)]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from polycal.comparing.verdicts import EXPLORATORY, NOT_JUDGED
 from polycal.reporting.report_tables import NOTHING, SHORT
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -114,19 +115,26 @@ def write_claims(tables: Iterable[tuple[str, list]], title: str) -> str:
 def _claims(claims: Iterable[dict], about: str) -> str:
     lines = []
     for claim in claims:
+        heading = claim["statement"]
+        if claim["cases"][0]["family"] == EXPLORATORY:
+            heading += f" ({EXPLORATORY})"
         # A statement may be longer than a line.
-        lines.append(_group(claim["statement"], 4, r"p{0.95\textwidth}"))
+        lines.append(_group(heading, 4, r"p{0.95\textwidth}"))
         for case in claim["cases"]:
             number = _cell(case["difference"], case["interval"], bold=False)
-            verdict = ": ".join(filter(None, [case["verdict"], case["note"]]))
-            words = map(escape, (case["where"], verdict, case["values"]))
+            verdict = case["verdict"]
+            if case["kind"] == NOT_JUDGED:  # other notes would not fit on the page
+                verdict += f": {case['note']}"
+            # The caption names task and scoring, and the difference has its unit.
+            values = case["values"].replace(" pp", "")
+            words = map(escape, (case["condition"], verdict, values))
             lines.append(_row([*words, number]))
     caption = (
         f"Claims: {about}. The difference that decided, with its interval at the level "
         "that decided."
     )
     head = "case & verdict & before, after & difference"
-    columns = r"p{0.18\textwidth}p{0.24\textwidth}p{0.13\textwidth}r"
+    columns = r"lp{0.26\textwidth}rr"
     return _table(columns, head, lines, caption, f"claims {about}")
 
 
