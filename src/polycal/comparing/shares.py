@@ -59,8 +59,10 @@ def fieller(
 
     from scipy.optimize import brentq  # 0.3 s to import
 
-    shown = _excess(added.value, added.draws, [added.seeds], confidence) > 0
-    if added.value <= 0 or not shown:
+    if (
+        added.value <= 0
+        or _excess(added.value, added.draws, [added.seeds], confidence) <= 0
+    ):
         return None, None
     ratio = removed.value / added.value
     ends = []
