@@ -38,6 +38,14 @@ def write_predictions(
     return path
 
 
+def teach(path):
+    """An SFT set that holds the questions a and b."""
+    turns = [{"role": "user", "content": name * 1000} for name in "ab"]
+    rows = [{"sft": "s", "example_id": 0, "messages": turns}]
+    table = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
+    tables.write(table, path, "conversations")
+
+
 @pytest.fixture
 def given(tmp_path):
     """A base model, SFT, and a check that leaves question d out."""
@@ -97,10 +105,7 @@ def test_what_sft_teaches_is_told_apart_from_the_rest(given):
     given["predictions"].append(
         write_predictions(folder / "third", 0, sft="s", smoothing=0.0, seed=1)
     )
-    turns = [{"role": "user", "content": name * 1000} for name in "ab"]
-    rows = [{"sft": "s", "example_id": 0, "messages": turns}]
-    made = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
-    tables.write(made, folder / "sft", "conversations")
+    teach(folder / "sft")
     check = json.loads(given["check"].read_text())
     check["test"]["missing"] = []
     for policy in ("own", "intersection"):
@@ -137,10 +142,7 @@ def test_what_sft_teaches_is_told_in_every_scoring(given):
         write_predictions(folder / "v", 0, sft="none", **texts),
         write_predictions(folder / "w", 1, sft="s", **texts),
     ]
-    turns = [{"role": "user", "content": name * 1000} for name in "ab"]
-    rows = [{"sft": "s", "example_id": 0, "messages": turns}]
-    made = pa.Table.from_pylist(rows, tables.SCHEMAS["conversations"])
-    tables.write(made, folder / "sft", "conversations")
+    teach(folder / "sft")
     check = json.loads(given["check"].read_text())
     check["test"]["missing"] = []
     given["check"].write_text(json.dumps(check | {"content": digest_facts(check)}))
